@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import Synchronization
+
+/// A CPU as one pointer: for callbacks, event loops and classes that cannot hold a `LocalCPU`.
+///
+///     final class Handler {
+///       let cpu: CPUHandle
+///       func onReadable() { cpu.enterKernel(); defer { cpu.enterUser() }; serve() }
+///     }
+///
+/// A `~Copyable` value stored in a class costs 4–18 ns an access, a pointer nothing. In exchange each call checks at
+/// run time what the compiler checks for `LocalCPU`: that it is made by the CPU's own thread. A call from another
+/// thread ends the process with a sentence. Where a `LocalCPU` can be held, hold that.
+///
+/// The handle must not be used after its coordinator is gone.
+///
+/// - Progress: as each member says
+/// - Context: owner
+/// - Allocates: never
+@frozen
+public struct CPUHandle: Hashable {
+  @usableFromInline let slot: CPUSlot
+
+  @inlinable
+  init(slot: CPUSlot) { self.slot = slot }
+
+  /// The number of this CPU.
+  public var number: Int { OwnerTransitions.number(slot) }
+
+  /// The context of this CPU, as anybody sees it: it may have changed when the caller looks at the answer.
+  ///
+  /// - Progress: wait-free
+  /// - Context: any thread
+  /// - Allocates: never
+  public var context: CPUContext {
+    // Relaxed — a hint.
+    let word = unsafe slot.state.pointee.word.load(ordering: .relaxed)
+    return ContextWord(rawValue: word).context ?? .kernel
+  }
+
+  /// See `LocalCPU.enterUser()`.
+  ///
+  /// - Progress: wait-free when nothing is pending; else as the pending handlers
+  /// - Context: owner, in kernel, outside handlers and nested sections
+  /// - Allocates: never
+  @inlinable
+  public func enterUser() {
+    OwnerTransitions.requireOwner(slot)
+    let tracker = ContextTracker(slot)
+    if !tracker.leaveKernel(to: .user) {
+      OwnerTransitions.leaveSlow(slot, to: .user)
+    } else if tracker.isAttentionWanted {
+      OwnerTransitions.serveOutside(slot, in: .user)
+    }
+  }
+
+  /// See `LocalCPU.enterKernel()`.
+  ///
+  /// - Progress: wait-free when nothing is pending; else as the pending handlers
+  /// - Context: owner, in user
+  /// - Allocates: never
+  @inlinable
+  public func enterKernel() {
+    OwnerTransitions.requireOwner(slot)
+    if !ContextTracker(slot).enterKernel(from: .user) {
+      OwnerTransitions.enterSlow(slot, from: .user)
+    }
+  }
+
+  /// See `LocalCPU.poll()`.
+  ///
+  /// - Progress: wait-free when nobody asks; else as the pending handlers
+  /// - Context: owner, in user or kernel
+  /// - Allocates: never
+  @inlinable
+  public func poll() {
+    if ContextTracker(slot).isAttentionWanted {
+      OwnerTransitions.requireOwner(slot)
+      OwnerTransitions.pollSlow(slot)
+    }
+  }
+
+  /// See `LocalCPU.safePoint()`.
+  ///
+  /// - Progress: wait-free when nothing is pending; else as the pending handlers
+  /// - Context: owner, in kernel; inside a handler it does nothing
+  /// - Allocates: never
+  public func safePoint() {
+    OwnerTransitions.requireOwner(slot)
+    if unsafe slot.state.pointee.work.load(ordering: .relaxed) != 0 {
+      OwnerTransitions.safePointSlow(slot)
+    }
+  }
+
+  /// See `LocalCPU.quiescent()`.
+  ///
+  /// - Progress: wait-free when nothing is pending; else as the pending handlers
+  /// - Context: owner, in kernel, outside handlers and nested sections
+  /// - Allocates: never
+  public func quiescent() {
+    OwnerTransitions.requireOwner(slot)
+    OwnerTransitions.quiescent(slot)
+  }
+
+  /// See `LocalCPU.idle(for:)`.
+  ///
+  /// - Progress: blocking
+  /// - Context: owner, in kernel, outside handlers and nested sections
+  /// - Allocates: never
+  public func idle(for duration: Duration? = nil) {
+    OwnerTransitions.requireOwner(slot)
+    OwnerTransitions.idle(slot, until: Deadline(after: duration))
+  }
+
+  /// Gives the CPU back, for threads that were attached by `Coordinator.attachHandle(to:)`.
+  ///
+  /// - Progress: blocking, while a helper holds the CPU
+  /// - Context: owner, in kernel, outside handlers and nested sections
+  /// - Allocates: never
+  public func detach() {
+    OwnerTransitions.requireOwner(slot)
+    OwnerTransitions.detach(slot)
+  }
+}

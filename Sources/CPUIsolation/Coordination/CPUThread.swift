@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import CPlatform
+internal import Synchronization
+
+/// A thread that `Coordinator.launch` started.
+///
+///     let thread = try coordinator.launch(on: 2) { cpu in … }
+///     stop.store(true, ordering: .relaxed)
+///     thread.join()
+///
+/// - Progress: blocking to join
+/// - Context: any thread
+/// - Allocates: when it is started
+public final class CPUThread: Sendable {
+  /// The CPU that it was started on.
+  public let cpu: Int
+
+  /// Whether it is bound to a processor.
+  public var isPinned: Bool { state.withLock { $0.isPinned } }
+
+  private struct State {
+    var handle: UInt64? = nil
+    var isPinned = false
+    var result: Result<Void, CoordinatorError>? = nil
+    var isJoining = false
+    var isOver = false
+  }
+  private let state = Mutex(State())
+
+  init(cpu: Int) { self.cpu = cpu }
+
+  /// How a thread is started.
+  ///
+  ///     var options = CPUThread.Options()
+  ///     options.scheduling = .fifo(priority: 50)
+  ///     options.locksMemory = true
+  public struct Options: Sendable {
+    /// The name that debuggers and `top -H` show, cut to 15 bytes; nil takes "cpu/" and the number.
+    public var name: String? = nil
+    /// The size of the stack in bytes; nil takes the system's default.
+    public var stackSize: Int? = nil
+    /// The scheduling class; nil keeps that of the starting thread.
+    public var scheduling: Scheduling? = nil
+    /// Locks the process's memory, present and future, so that the loop meets no page fault.
+    public var locksMemory = false
+    /// How late the kernel may fire this thread's timers; nil keeps the default of 50 µs.
+    public var timerSlack: Duration? = nil
+
+    public init() {}
+
+    /// A scheduling class of `sched(7)`.
+    public enum Scheduling: Hashable, Sendable {
+      case other
+      case fifo(priority: Int)
+      case roundRobin(priority: Int)
+      case batch
+      case idle
+
+      var parts: (Int32, Int32) {
+        switch self {
+        case .other: (0, 0)
+        case .fifo(let priority): (1, Int32(clamping: priority))
+        case .roundRobin(let priority): (2, Int32(clamping: priority))
+        case .batch: (3, 0)
+        case .idle: (4, 0)
+        }
+      }
+    }
+  }
+
+  /// Waits until the thread has ended. Several threads may join.
+  ///
+  /// - Progress: blocking
+  /// - Context: any thread but this one
+  /// - Allocates: never
+  public func join() {
+    let mine = state.withLock { state -> UInt64? in
+      if state.isJoining { return nil }
+      state.isJoining = true
+      return state.handle
+    }
+    if let mine { _ = cpi_join_thread(mine) }
+    waitUntilOver(Deadline(after: nil))
+  }
+
+  /// Waits until the thread's body has ended and its CPU is given back; false when the deadline came first.
+  @discardableResult
+  func waitUntilOver(_ deadline: Deadline) -> Bool {
+    var backoff = Backoff()
+    while !state.withLock({ $0.isOver }) {
+      if deadline.hasPassed { return false }
+      backoff.wait()
+    }
+    return true
+  }
+
+  func started(_ handle: UInt64) { state.withLock { $0.handle = handle } }
+  func attached(_ result: Result<Void, CoordinatorError>, isPinned: Bool) {
+    state.withLock {
+      $0.result = result
+      $0.isPinned = isPinned
+    }
+  }
+  func ended() { state.withLock { $0.isOver = true } }
+
+  /// Waits for the thread's word on whether it could attach.
+  func waitUntilAttached() throws(CoordinatorError) {
+    var backoff = Backoff()
+    while true {
+      if let result = state.withLock({ $0.result }) { return try result.get() }
+      backoff.wait()
+    }
+  }
+}

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import Synchronization
+
+/// One immediate call to one CPU: a node of its queue. The memory is the caller's, or a sender's per target.
+///
+/// | state | who moves it on | to |
+/// |---|---|---|
+/// | idle | the caller claims it | queued |
+/// | queued | the target, when it takes a call that somebody waits for | running, then done |
+/// | queued | the target, when it takes a call that nobody waits for, *before* the function runs | idle |
+/// | queued | a waiter whose deadline came | cancelled |
+/// | queued | whoever finds the target gone | gone, or idle if nobody waits |
+/// | done, gone | the waiter | idle |
+/// | cancelled | the target, when it finds it in its queue | idle |
+@safe @usableFromInline
+struct CallRecord: ~Copyable {
+  /// The node's link: it has to come first.
+  private let next = SharedAddress(0)
+  let state = SharedWord32(0)
+  private let flags = SharedWord32(0)
+  var function: DeferredWorkFunction?
+  var context: UnsafeMutableRawPointer?
+  var site: CallSite
+
+  enum State {
+    static let idle: UInt32 = 0
+    static let queued: UInt32 = 1
+    static let running: UInt32 = 2
+    static let done: UInt32 = 3
+    static let cancelled: UInt32 = 4
+    static let gone: UInt32 = 5
+  }
+
+  private static let waitedFor: UInt32 = 1
+
+  init() {
+    unsafe function = nil
+    unsafe context = nil
+    site = CallSite("", 0)
+  }
+
+  /// Claims the record for one call. False: it is in flight.
+  mutating func claim(
+    _ function: DeferredWorkFunction, _ context: UnsafeMutableRawPointer?, isWaitedFor: Bool,
+    site: CallSite
+  ) -> Bool {
+    // Acquire — callRecord:C. The last run's reads of the record come before we overwrite it. Pairs with callRecord:G.
+    guard
+      state.compareExchange(
+        expected: State.idle, desired: State.queued, successOrdering: .acquiring,
+        failureOrdering: .relaxed
+      ).exchanged
+    else { return false }
+    unsafe self.function = unsafe function
+    unsafe self.context = unsafe context
+    self.site = site
+    flags.store(isWaitedFor ? Self.waitedFor : 0, ordering: .relaxed)
+    return true
+  }
+
+  var isWaitedFor: Bool { flags.load(ordering: .relaxed) == Self.waitedFor }
+
+  /// Runs the call on its target; false if its waiter had given it up.
+  func run(on cpu: Int) -> Bool {
+    let function = unsafe self.function
+    let context = unsafe self.context
+    if isWaitedFor {
+      // Acquire — callRecord:R. Decides against a waiter that gives up: one of us moves the state.
+      guard
+        state.compareExchange(
+          expected: State.queued, desired: State.running, successOrdering: .acquiring,
+          failureOrdering: .relaxed
+        ).exchanged
+      else {
+        // Release — callRecord:G. Given back: we have read what we needed. Pairs with callRecord:C.
+        state.store(State.idle, ordering: .releasing)
+        return false
+      }
+      if let function = unsafe function { unsafe function(context, cpu) }
+      // Release — callRecord:D. The waiter sees what the function did. Pairs with call:W.
+      state.store(State.done, ordering: .releasing)
+    } else {
+      // Release — callRecord:G. Before the run, so that the function may send the same record again.
+      state.store(State.idle, ordering: .releasing)
+      if let function = unsafe function { unsafe function(context, cpu) }
+    }
+    return true
+  }
+
+  /// Takes the call back from a queue whose CPU has gone.
+  func abandon() {
+    if isWaitedFor,
+      state.compareExchange(
+        expected: State.queued, desired: State.gone, successOrdering: .acquiringAndReleasing,
+        failureOrdering: .relaxed
+      ).exchanged
+    {
+      return
+    }
+    // Release — callRecord:G, as above: nobody waits, or the waiter has given up.
+    state.store(State.idle, ordering: .releasing)
+  }
+}
+
+extension Drain {
+  /// Runs the queued calls: first those that somebody waits for, each group in the order of its arrival.
+  ///
+  /// Calls run after the drain of the work types, since they may touch what the types maintain.
+  func runCalls(interruptSafeOnly: Bool) {
+    unsafe runCalls(from: slot.call.pointee.calls.takeAll())
+    if !interruptSafeOnly { unsafe runCalls(from: slot.call.pointee.patientCalls.takeAll()) }
+  }
+
+  private func runCalls(from first: UnsafeMutableRawPointer?) {
+    // A record may be sent again as soon as it has been given back, so the list is parted before anything runs.
+    var waitedFor = CallList()
+    var others = CallList()
+    var node = unsafe first
+    while let current = unsafe node {
+      unsafe node = unsafe IntrusiveStack.next(after: current)
+      if unsafe current.assumingMemoryBound(to: CallRecord.self).pointee.isWaitedFor {
+        unsafe waitedFor.append(current)
+      } else {
+        unsafe others.append(current)
+      }
+    }
+    unsafe run(waitedFor.first)
+    unsafe run(others.first)
+  }
+
+  private func run(_ first: UnsafeMutableRawPointer?) {
+    var node = unsafe first
+    while let current = unsafe node {
+      unsafe node = unsafe IntrusiveStack.next(after: current)
+      unsafe slot.owner.pointee.running.store(BuiltInWork.calls + 1, ordering: .relaxed)
+      if unsafe current.assumingMemoryBound(to: CallRecord.self).pointee.run(on: cpu) {
+        unsafe slot.executed[Int(BuiltInWork.calls)].countOne()
+      }
+      unsafe slot.owner.pointee.running.store(0, ordering: .relaxed)
+    }
+  }
+
+  /// Takes back what is queued for a CPU that nobody is attached to.
+  func abandonCalls() {
+    for list in 0..<2 {
+      var node =
+        unsafe list == 0
+        ? slot.call.pointee.calls.takeAll() : slot.call.pointee.patientCalls.takeAll()
+      while let current = unsafe node {
+        unsafe node = unsafe IntrusiveStack.next(after: current)
+        unsafe current.assumingMemoryBound(to: CallRecord.self).pointee.abandon()
+      }
+    }
+  }
+}
+
+/// A list of taken calls that keeps their order.
+@safe
+private struct CallList {
+  private(set) var first: UnsafeMutableRawPointer? = nil
+  private var last: UnsafeMutableRawPointer? = nil
+
+  init() {}
+
+  mutating func append(_ node: UnsafeMutableRawPointer) {
+    unsafe IntrusiveStack.setNext(after: node, nil)
+    if let last = unsafe last {
+      unsafe IntrusiveStack.setNext(after: last, node)
+    } else {
+      unsafe first = unsafe node
+    }
+    unsafe last = unsafe node
+  }
+}

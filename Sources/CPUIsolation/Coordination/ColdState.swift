@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import Synchronization
+
+/// The memory of one sender slot: kept until the coordinator ends, so that its counts stay.
+final class SenderMemory: Sendable {
+  private let memory: MappedMemory
+  let slot: SenderSlot
+
+  init(cpus: Int, isShared: Bool) throws(CoordinatorError) {
+    memory = try MappedMemory(byteCount: SenderSlot.byteCount(cpus: cpus))
+    slot = unsafe SenderSlot(base: memory.address, cpus: cpus)
+    slot.initialize(isShared: isShared)
+  }
+}
+
+/// What a coordinator changes seldom, under its lock.
+struct ColdState {
+  /// Every sender slot that was ever made; statistics sum over them.
+  var senders: [SenderMemory]
+  /// The slots that nobody uses.
+  var freeSenders: [SenderSlot] = []
+  var freeCallMemory: [CallMemory] = []
+  var registrations: [Registration?] = Array(repeating: nil, count: DeferredWork.capacity)
+  /// Bits of types that were unregistered, oldest first: used again when there are no fresh ones.
+  var retired: [Int] = []
+  var freshTypes = 0
+  var threads: [CPUThread] = []
+  var watchdog: WatchdogService? = nil
+  var isClosed = false
+
+  init(senders: [SenderMemory]) { self.senders = senders }
+}
+
+/// What the coordinator remembers of a work type.
+struct Registration: Sendable {
+  var name: String
+  var options: DeferredWork.Options
+  /// Keeps a closure's box alive for as long as the handler may run.
+  var box: HandlerBox?
+  /// The statistics of the bit when this registration took it.
+  var isRetiring = false
+}
+
+/// A closure that serves as a handler.
+final class HandlerBox: Sendable {
+  let run: @Sendable (Int) -> Void
+
+  init(_ run: @escaping @Sendable (Int) -> Void) { self.run = run }
+}
+
+extension Coordinator {
+  /// Takes a sender slot that nobody uses, or makes one.
+  func takeSenderSlot() throws(CoordinatorError) -> SenderSlot {
+    let free: SenderSlot? = try cold.withLock { state throws(CoordinatorError) in
+      if state.isClosed { throw CoordinatorError(.closed, "the coordinator is closed") }
+      return state.freeSenders.popLast()
+    }
+    if let free { return free }
+    let memory = try SenderMemory(cpus: core.slots.count, isShared: false)
+    cold.withLock { $0.senders.append(memory) }
+    return memory.slot
+  }
+
+  @usableFromInline
+  func giveBack(_ slot: SenderSlot) {
+    cold.withLock { $0.freeSenders.append(slot) }
+  }
+}

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+
+extension Coordinator {
+  /// What a coordinator is made of.
+  ///
+  ///     var configuration = Coordinator.Configuration(housekeeping: [0], isolated: [1, 2])
+  ///     configuration.isolatedInterrupter = .signal
+  ///     let coordinator = try Coordinator(configuration)
+  ///
+  /// CPUs are numbered densely from 0. A number that is in neither mask is a gap: nobody can attach to it.
+  ///
+  /// - Progress: wait-free
+  /// - Context: any thread
+  /// - Allocates: as `CPUMask`
+  public struct Configuration: Sendable {
+    /// The CPUs that change shared state. They stay in kernel, promise nothing, and pay nothing.
+    public var housekeeping: CPUMask
+    /// The CPUs that nobody may disturb.
+    public var isolated: CPUMask
+    /// Which processor the thread of a CPU is bound to.
+    public var pinning = Pinning.wherePossible
+    /// How isolated CPUs are kicked: `.poll`, unless the loop cannot poll.
+    public var isolatedInterrupter = Interrupter.poll
+    /// How housekeeping CPUs are kicked.
+    public var housekeepingInterrupter = Interrupter.park
+    /// The signal of the `.signal` interrupter: nil takes the third real-time signal. It must have no other handler.
+    public var interruptSignal: Int32? = nil
+    /// The thread that watches ages and stalls; nil runs none, and leaves ages unmeasured.
+    public var watchdog: Watchdog? = Watchdog()
+    /// Whether drains are timed, for `Statistics.CPU.longestDrain`: two cycle counter reads per drain, about 20 ns.
+    public var timesDrains = false
+
+    /// A coordinator of these CPUs; everything else has a default.
+    public init(housekeeping: CPUMask, isolated: CPUMask) {
+      self.housekeeping = housekeeping
+      self.isolated = isolated
+    }
+
+    /// Which processor the thread of a CPU is bound to.
+    public enum Pinning: Hashable, Sendable {
+      /// None: the scheduler decides.
+      case none
+      /// Processor n for CPU n, unless there is no such processor or the system refuses it.
+      case wherePossible
+      /// Processor n for CPU n, or an error.
+      case sameNumber
+      /// The processors by CPU; a CPU that is not in the map is not bound. A refusal is an error.
+      case processors([Int: Int])
+    }
+
+    /// The thread that keeps the coarse clock, measures ages, escalates and reports.
+    public struct Watchdog: Sendable {
+      /// How often it looks; also the resolution of ages.
+      public var interval = Duration.milliseconds(5)
+      /// After how long something that should have happened is reported. The kernel's figure for cross calls.
+      public var stallThreshold = Duration.seconds(5)
+      /// What is told. It runs on the watchdog's thread. Nil writes one line to standard error.
+      public var report: (@Sendable (StallReport) -> Void)? = nil
+
+      public init() {}
+    }
+
+    var cpuCount: Int { max(housekeeping.last ?? -1, isolated.last ?? -1) + 1 }
+
+    func interrupter(of cpu: Int) -> Interrupter {
+      isolated.contains(cpu) ? isolatedInterrupter : housekeepingInterrupter
+    }
+
+    func validate() throws(CoordinatorError) {
+      if housekeeping.isEmpty && isolated.isEmpty {
+        throw CoordinatorError(.invalidConfiguration, "a coordinator needs at least one CPU")
+      }
+      let both = housekeeping.intersection(isolated)
+      if !both.isEmpty {
+        throw CoordinatorError(
+          .invalidConfiguration, "CPUs \(both) are both housekeeping and isolated")
+      }
+      if let watchdog, watchdog.interval <= .zero || watchdog.stallThreshold <= .zero {
+        throw CoordinatorError(
+          .invalidConfiguration, "the watchdog's interval and stall threshold have to be positive")
+      }
+    }
+  }
+}

@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import Synchronization
+
+extension Coordinator {
+  /// Runs a closure on every CPU of a mask at once, and waits until it has returned everywhere.
+  ///
+  ///     let report = coordinator.call(on: coordinator.cpus, deadline: .milliseconds(10)) { cpu in flush(cpu) }
+  ///
+  /// Each target is kicked in its own way: a sleeping housekeeper is woken, a polling loop runs the call at its next
+  /// `poll()`, and a CPU whose interrupter is the signal runs it in its handler if `isInterruptSafe`, else at its next
+  /// safe point. The calling CPU itself runs it inline. A caller that is a CPU serves its own calls while it waits.
+  ///
+  /// At the deadline, calls that have not begun are taken back. One that has begun is waited for: it uses the caller's
+  /// closure.
+  ///
+  /// Do not use it where the work may wait: `send` disturbs nobody.
+  ///
+  /// - Progress: blocking
+  /// - Context: any thread, outside handlers
+  /// - Allocates: records, the first time that so many calls are under way at once
+  @discardableResult
+  public func call(
+    on mask: CPUMask, deadline: Duration? = nil, isInterruptSafe: Bool = false,
+    file: StaticString = #fileID, line: UInt = #line, where predicate: (Int) -> Bool = { _ in true },
+    _ body: @Sendable (Int) -> Void
+  ) -> CallReport {
+    withoutActuallyEscaping(body) { body in
+      unsafe withUnsafePointer(to: body) { pointer in
+        unsafe callAndWait(
+          mask, Deadline(after: deadline), isInterruptSafe, CallSite(file, line), predicate,
+          UnsafeMutableRawPointer(mutating: pointer)
+        ) {
+          unsafe $0.unsafelyUnwrapped.assumingMemoryBound(to: (@Sendable (Int) -> Void).self).pointee($1)
+        }
+      }
+    }
+  }
+
+  /// Puts a call into one CPU's queue and does not wait.
+  ///
+  ///     if coordinator.post(call, on: 3) == .busy { … }  // the last one has not been taken yet
+  ///
+  /// - Progress: lock-free; a kick may make a system call
+  /// - Context: any thread, also inside a handler
+  /// - Allocates: never
+  @discardableResult
+  public func post(
+    _ call: borrowing CrossCall, on cpu: Int, file: StaticString = #fileID, line: UInt = #line
+  ) -> CallOutcome {
+    requireCPU(cpu)
+    if isClosed { return .closed }
+    let site = CallSite(file, line)
+    guard unsafe call.record.pointee.claim(call.function, call.context, isWaitedFor: false, site: site)
+    else { return .busy }
+    return unsafe enqueue(call.record, on: cpu, call.isInterruptSafe, site)
+  }
+
+  /// Puts a call into the queue of every CPU of a mask and does not wait; the records are this sender's, one per target.
+  ///
+  ///     let report = coordinator.post(on: [2, 3], context: nil, isInterruptSafe: true) { _, cpu in count(cpu) }
+  ///
+  /// A target that has not taken this sender's last call yet is `busy`, and gets nothing. The context has to live until
+  /// the function has run.
+  ///
+  /// - Progress: lock-free; kicks may make a system call each
+  /// - Context: any thread, also inside a handler
+  /// - Allocates: never for CPUs below 128
+  @discardableResult
+  public func post(
+    on mask: CPUMask, context: UnsafeMutableRawPointer?, isInterruptSafe: Bool = false,
+    file: StaticString = #fileID, line: UInt = #line, where predicate: (Int) -> Bool = { _ in true },
+    _ function: DeferredWorkFunction
+  ) -> CallReport {
+    var report = CallReport()
+    let sender = path.sender
+    let site = CallSite(file, line)
+    for cpu in mask {
+      requireCPU(cpu)
+      if isClosed {
+        report.isClosed = true
+        break
+      }
+      guard predicate(cpu) else {
+        report.skipped.insert(cpu)
+        continue
+      }
+      let record = unsafe sender.record(target: cpu)
+      if unsafe !record.pointee.claim(function, context, isWaitedFor: false, site: site) {
+        report.busy.insert(cpu)
+        continue
+      }
+      report.record(unsafe enqueue(record, on: cpu, isInterruptSafe, site), for: cpu)
+    }
+    return report
+  }
+
+  // MARK: -
+
+  /// Puts a claimed record into a CPU's queue, and kicks the CPU if the queue was empty.
+  ///
+  /// Whoever finds the queue empty rings: sets the bit in K and kicks. Whoever finds it filled leaves that to the one
+  /// who filled it.
+  private func enqueue(
+    _ record: UnsafeMutablePointer<CallRecord>, on cpu: Int, _ isInterruptSafe: Bool, _ site: CallSite
+  ) -> CallOutcome {
+    let slot = core.slots[cpu]
+    let state = unsafe slot.state
+    // Acquire — call:I. Before the push. Pairs with attach:I.
+    let incarnation = unsafe state.pointee.incarnation.load(ordering: .acquiring)
+    let reach = Reach(rawValue: unsafe state.pointee.reach.load(ordering: .relaxed))
+    let isPatient = reach.interrupter == .signal && !isInterruptSafe
+    let type = isPatient ? BuiltInWork.patientCalls : BuiltInWork.calls
+    let path = self.path
+    let cell = unsafe path.sender.cell(target: cpu, type: type)
+    unsafe path.count(cell.pointee.sent)
+    unsafe cell.pointee.note(site)
+    let node = UnsafeMutableRawPointer(record)
+    let wasEmpty =
+      unsafe isPatient ? slot.call.pointee.patientCalls.push(node) : slot.call.pointee.calls.push(node)
+    if wasEmpty {
+      // Sequentially consistent — send:O, as for a work type: behind the push, before the look at W.
+      _ = unsafe state.pointee.work.setBit(type)
+      if isPatient {
+        Kick.wakeIfIdle(slot)
+      } else if unsafe CurrentThread.cpu != slot.base, Kick.send(to: slot) {
+        unsafe path.count(cell.pointee.interrupted)
+      }
+    }
+    // Sequentially consistent — send:L. Behind the push and the OR. Pairs with leave:W: if the owner's final take came
+    // before our push, we see offline here and take the queue back; else it ran our call.
+    let word = unsafe state.pointee.word.load(ordering: .sequentiallyConsistent)
+    if ContextWord(rawValue: word).context == .offline {
+      Drain(core, slot).abandonCalls()
+      return .gone
+    }
+    // The slot changed hands since: our call ran on its way out, or was abandoned on the way in.
+    if unsafe state.pointee.incarnation.load(ordering: .acquiring) != incarnation { return .gone }
+    return .queued
+  }
+
+  private func callAndWait(
+    _ mask: CPUMask, _ until: Deadline, _ isInterruptSafe: Bool, _ site: CallSite,
+    _ predicate: (Int) -> Bool, _ context: UnsafeMutableRawPointer, _ function: DeferredWorkFunction
+  ) -> CallReport {
+    requireMayWait("make a waiting call")
+    var report = CallReport()
+    if isClosed {
+      report.isClosed = true
+      return report
+    }
+    guard let memory = takeCallMemory() else {
+      misuse("cannot map the records of a cross call")
+    }
+    var waiting = CPUMask()
+    let own = ownSlot.map(OwnerTransitions.number)
+    for cpu in mask where cpu != own {
+      requireCPU(cpu)
+      guard predicate(cpu) else {
+        report.skipped.insert(cpu)
+        continue
+      }
+      let record = unsafe memory.record(cpu)
+      _ = unsafe record.pointee.claim(function, context, isWaitedFor: true, site: site)
+      _ = unsafe enqueue(record, on: cpu, isInterruptSafe, site)
+      waiting.insert(cpu)
+    }
+    // As in the kernel, the caller's own turn comes while the others work.
+    if let own, mask.contains(own) {
+      if predicate(own) {
+        unsafe runInline(own, context, function)
+        report.ranInline.insert(own)
+      } else {
+        report.skipped.insert(own)
+      }
+    }
+    var backoff = Backoff()
+    while true {
+      let isOver = until.hasPassed || isClosed
+      for cpu in waiting {
+        guard let outcome = unsafe settle(memory.record(cpu), isOver: isOver) else { continue }
+        waiting.remove(cpu)
+        report.record(outcome, for: cpu)
+      }
+      if waiting.isEmpty { break }
+      Self.serveOwnCPU()
+      backoff.wait()
+    }
+    giveBack(memory)
+    return report
+  }
+
+  /// The outcome of a waited-for call, or nil while there is none.
+  private func settle(_ record: UnsafeMutablePointer<CallRecord>, isOver: Bool) -> CallOutcome? {
+    // Acquire — call:W. What the function did is seen by the waiter. Pairs with callRecord:D.
+    switch unsafe record.pointee.state.load(ordering: .acquiring) {
+    case CallRecord.State.done:
+      unsafe record.pointee.state.store(CallRecord.State.idle, ordering: .relaxed)
+      return .executed
+    case CallRecord.State.gone:
+      unsafe record.pointee.state.store(CallRecord.State.idle, ordering: .relaxed)
+      return .gone
+    case CallRecord.State.queued where isOver:
+      // Acquire and release — call:X. Decides against callRecord:R: one of us moves the state.
+      let isCancelled = unsafe record.pointee.state.compareExchange(
+        expected: CallRecord.State.queued, desired: CallRecord.State.cancelled,
+        successOrdering: .acquiringAndReleasing, failureOrdering: .relaxed
+      ).exchanged
+      return isCancelled ? .timedOut : nil
+    default: return nil
+    }
+  }
+
+  /// A call of a CPU to itself. Nothing runs while the word says user.
+  private func runInline(
+    _ cpu: Int, _ context: UnsafeMutableRawPointer, _ function: DeferredWorkFunction
+  ) {
+    let slot = core.slots[cpu]
+    let isInUser = ContextTracker(slot).ownContext == UInt64(CPUContext.user.rawValue)
+    let handle = CPUHandle(slot: slot)
+    if isInUser { handle.enterKernel() }
+    unsafe function(context, cpu)
+    if isInUser { handle.enterUser() }
+  }
+
+  private func takeCallMemory() -> CallMemory? {
+    let free = cold.withLock { state -> CallMemory? in
+      // A set of records in which a call was cancelled comes back when its target has passed it.
+      guard let index = state.freeCallMemory.lastIndex(where: isIdle) else { return nil }
+      return state.freeCallMemory.remove(at: index)
+    }
+    return free ?? (try? CallMemory(cpus: core.slots.count))
+  }
+
+  private func isIdle(_ memory: CallMemory) -> Bool {
+    (0..<core.slots.count).allSatisfy {
+      unsafe memory.record($0).pointee.state.load(ordering: .relaxed) == CallRecord.State.idle
+    }
+  }
+
+  private func giveBack(_ memory: CallMemory) {
+    cold.withLock { $0.freeCallMemory.append(memory) }
+  }
+}

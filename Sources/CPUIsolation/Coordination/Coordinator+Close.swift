@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import CPlatform
+internal import Synchronization
+
+/// How a coordinator was closed.
+///
+///     let report = coordinator.close(deadline: .seconds(2))
+///     if !report.stillAttached.isEmpty { print("stuck:", report.stillAttached) }
+///
+/// - Progress: wait-free
+/// - Context: any thread
+/// - Allocates: as `CPUMask`
+public struct CloseReport: Hashable, Sendable {
+  /// The CPUs whose threads had not left when the deadline came.
+  public internal(set) var stillAttached = CPUMask()
+  /// Per work type that was still pending, its name and where: those runs come when the CPUs enter or leave.
+  public internal(set) var pending: [String: CPUMask] = [:]
+}
+
+extension Coordinator {
+  /// Whether `close` has been called.
+  public var isClosed: Bool { unsafe core.line.pointee.closed.load(ordering: .relaxed) != 0 }
+
+  /// Ends the coordinator's work: nothing can be sent, called or attached any more, and waiters are let go.
+  ///
+  ///     stop.store(true, ordering: .relaxed)
+  ///     let report = coordinator.close(deadline: .seconds(2))
+  ///
+  /// Sends are `rejected(.closed)`. Then the threads are waited for: each runs what is pending on its way out. CPUs that
+  /// sleep are woken, once, so that their loops can see that they should end. What did not end in time is named. Closing
+  /// twice reports again.
+  ///
+  /// - Progress: blocking
+  /// - Context: any thread that is no CPU of this coordinator
+  /// - Allocates: yes
+  @discardableResult
+  public func close(deadline: Duration? = nil) -> CloseReport {
+    if let own = ownSlot {
+      misuse("CPU \(OwnerTransitions.number(own)) cannot close its own coordinator: it would wait for itself")
+    }
+    let until = Deadline(after: deadline)
+    cold.withLock { state in
+      state.isClosed = true
+      unsafe core.line.pointee.closed.store(1, ordering: .sequentiallyConsistent)
+      for index in state.registrations.indices {
+        unsafe core.record(UInt64(index)).pointee.registration.store(0, ordering: .relaxed)
+      }
+    }
+    for cpu in cpus { Kick.wakeIfIdle(core.slots[cpu]) }
+    var backoff = Backoff()
+    while !attached.isEmpty, !until.hasPassed { backoff.wait() }
+    var report = CloseReport()
+    report.stillAttached = attached
+    cold.withLock { state in
+      for (index, registration) in state.registrations.enumerated() {
+        guard let registration else { continue }
+        let waiting = CPUMask(
+          cpus.filter {
+            unsafe core.slots[$0].state.pointee.work.load(ordering: .relaxed) >> UInt64(index) & 1 != 0
+          })
+        if !waiting.isEmpty { report.pending[registration.name] = waiting }
+      }
+    }
+    return report
+  }
+
+  /// The CPUs that have a thread.
+  public var attached: CPUMask { CPUMask(cpus.filter { context(of: $0) != .offline }) }
+}

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import Synchronization
+
+/// A grace period that has begun: it is over when every CPU has left each section that it was in when this began.
+///
+///     table.unlink(node)
+///     var gracePeriod = coordinator.startGracePeriod()
+///     …
+///     if gracePeriod.poll() { node.free() }  // nobody can be looking at the node any more
+///
+/// A CPU in user, idle, guest or offline has passed already: it holds nothing. A CPU in kernel passes when it leaves,
+/// or declares a quiescent state. An isolated CPU in user is never waited for and never disturbed.
+///
+/// Not for memory that a CPU may still reach from user: there is none, that is what user promises.
+///
+/// - Progress: wait-free to poll
+/// - Context: any thread
+/// - Allocates: one word per CPU that is in kernel when it begins
+public struct GracePeriod: Sendable {
+  private let coordinator: Coordinator
+  private var pending: GracePeriodWait
+
+  init(_ coordinator: Coordinator, excluding own: Int?) {
+    self.coordinator = coordinator
+    pending = GracePeriodWait(coordinator.core.slots, excluding: own)
+  }
+
+  /// Whether it is over.
+  ///
+  /// - Progress: wait-free
+  /// - Context: any thread
+  /// - Allocates: never
+  public mutating func poll() -> Bool { pending.poll(coordinator.core.slots) }
+
+  /// The CPUs that had not passed at the last look.
+  public var stragglers: CPUMask { pending.cpus }
+
+  /// Suspends the task until it is over or the deadline has come; tells which.
+  ///
+  ///     guard await gracePeriod.wait(deadline: .seconds(1)) else { … }
+  ///
+  /// The task looks again now and then, at growing distances up to 1 ms: nobody wakes it, so that no CPU pays for it.
+  ///
+  /// - Throws: `CancellationError`.
+  /// - Progress: suspends
+  /// - Context: any task
+  /// - Allocates: as `Task.sleep`
+  public mutating func wait(deadline: Duration? = nil) async throws -> Bool {
+    let until = Deadline(after: deadline)
+    var pause = SleepLadder()
+    while !poll() {
+      if until.hasPassed { return false }
+      try await pause.sleep()
+    }
+    return true
+  }
+}
+
+/// Growing pauses of a task that waits for something that nobody announces.
+struct SleepLadder {
+  private var microseconds = 20
+
+  mutating func sleep() async throws {
+    try await Task.sleep(for: .microseconds(microseconds))
+    microseconds = min(microseconds * 2, 1_000)
+  }
+}
+
+extension Coordinator {
+  /// Begins a grace period.
+  ///
+  /// The calling thread's own CPU is not waited for: outside its sections it holds nothing while it asks.
+  ///
+  /// - Progress: wait-free
+  /// - Context: any thread, outside handlers and kernel sections
+  /// - Allocates: one word per CPU that is in kernel
+  public func startGracePeriod() -> GracePeriod {
+    requireMayWait("begin a grace period")
+    return GracePeriod(self, excluding: ownQuiescentCPU("begin a grace period"))
+  }
+
+  /// Waits for a grace period: when it returns, every section that was going on has ended.
+  ///
+  ///     table.unlink(node)
+  ///     try coordinator.synchronize(deadline: .seconds(1))
+  ///     node.free()
+  ///
+  /// Isolated CPUs in user are not waited for. A caller that is a housekeeping CPU serves its own work meanwhile, and
+  /// counts as quiescent. Inside a kernel section the caller would wait for itself: that ends the process with a
+  /// sentence.
+  ///
+  /// - Throws: `timedOut`, naming the CPUs that did not pass; `forked`.
+  /// - Progress: blocking
+  /// - Context: any thread, outside handlers and kernel sections
+  /// - Allocates: one word per CPU that is in kernel
+  public func synchronize(deadline: Duration? = nil) throws(CoordinatorError) {
+    requireMayWait("synchronize")
+    try requireSameProcess()
+    try waitForGracePeriod(Deadline(after: deadline), "synchronize")
+  }
+
+  func waitForGracePeriod(_ until: Deadline, _ action: String) throws(CoordinatorError) {
+    let own = ownQuiescentCPU(action)
+    var gracePeriod = GracePeriod(self, excluding: own)
+    var backoff = Backoff()
+    while !gracePeriod.poll() {
+      if until.hasPassed {
+        throw CoordinatorError(
+          .timedOut, errno: 110, "cannot \(action): CPUs \(gracePeriod.stragglers) did not leave kernel in time")
+      }
+      // Two CPUs that wait for each other pass by declaring that they hold nothing.
+      if own != nil, let slot = ownSlot { OwnerTransitions.quiescent(slot) }
+      backoff.wait()
+    }
+  }
+
+  /// The caller's own CPU where it is in kernel outside every section; traps inside one.
+  private func ownQuiescentCPU(_ action: String) -> Int? {
+    guard let slot = ownSlot,
+      ContextTracker(slot).ownContext == UInt64(CPUContext.kernel.rawValue)
+    else { return nil }
+    let number = OwnerTransitions.number(slot)
+    let depth = unsafe slot.owner.pointee.special.load(ordering: .relaxed) & OwnerFlags.depthMask
+    if depth != 0 || configuration.isolated.contains(number) {
+      misuse("CPU \(number) cannot \(action) inside a kernel section: it would wait for itself")
+    }
+    return number
+  }
+}

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import Synchronization
+
+/// Numbers registrations: unique in the process, so that a handle of another coordinator is recognised.
+private let lastRegistration = SharedWord(0)
+
+extension Coordinator {
+  /// Registers a type of deferrable work, run by a closure.
+  ///
+  ///     let refresh = try coordinator.register("refresh") { cpu in caches[cpu].removeAll() }
+  ///
+  /// The handler must not block, wait, or throw, and has to tolerate a run that nobody sent (a late bit for a slot that
+  /// changed hands). Whoever calls it from a hot path and counts nanoseconds takes the C function form: a closure costs
+  /// about 6 ns more per run, for two reference counts.
+  ///
+  /// - Throws: `tooManyWorkTypes` beyond `DeferredWork.capacity`; `unreachableMaximumAge` for a type with a maximum age that
+  ///   nothing could enforce; `watchdogRequired` for a maximum age without watchdog; `closed`.
+  /// - Progress: blocking
+  /// - Context: any thread
+  /// - Allocates: yes
+  public func register(
+    _ name: String, options: DeferredWork.Options = .init(),
+    _ handler: @escaping @Sendable (Int) -> Void
+  ) throws(CoordinatorError) -> DeferredWork {
+    let box = HandlerBox(handler)
+    return try unsafe register(name, options: options, box: box, Unmanaged.passUnretained(box).toOpaque()) {
+      unsafe Unmanaged<HandlerBox>.fromOpaque($0.unsafelyUnwrapped).takeUnretainedValue().run($1)
+    }
+  }
+
+  /// Registers a type of deferrable work, run by a C function with a context: no allocation and no reference count per run.
+  ///
+  ///     let work = try coordinator.register("count", context: counters) { counters, cpu in
+  ///       counters!.assumingMemoryBound(to: Int.self)[cpu] += 1
+  ///     }
+  ///
+  /// The context has to live until the type has been unregistered or the coordinator ends.
+  ///
+  /// - Throws: as the closure form.
+  /// - Progress: blocking
+  /// - Context: any thread
+  /// - Allocates: yes
+  public func register(
+    _ name: String, options: DeferredWork.Options = .init(), context: UnsafeMutableRawPointer?,
+    function: DeferredWorkFunction
+  ) throws(CoordinatorError) -> DeferredWork {
+    try unsafe register(name, options: options, box: nil, context, function)
+  }
+
+  private func register(
+    _ name: String, options: DeferredWork.Options, box: HandlerBox?,
+    _ context: UnsafeMutableRawPointer?, _ function: DeferredWorkFunction
+  ) throws(CoordinatorError) -> DeferredWork {
+    try checkMaximumAge(name, options)
+    let registration = lastRegistration.wrappingAdd(1, ordering: .relaxed).newValue
+    nonisolated(unsafe) let context = unsafe context  // handed on, never dereferenced here
+    return try cold.withLock { state throws(CoordinatorError) in
+      if state.isClosed { throw CoordinatorError(.closed, "the coordinator is closed") }
+      let index: Int
+      if state.freshTypes < DeferredWork.capacity {
+        index = state.freshTypes
+        state.freshTypes += 1
+      } else if !state.retired.isEmpty {
+        index = state.retired.removeFirst()
+      } else {
+        throw CoordinatorError(
+          .tooManyWorkTypes, "\(name) would be work type \(DeferredWork.capacity + 1) of \(DeferredWork.capacity)")
+      }
+      state.registrations[index] = Registration(name: name, options: options, box: box)
+      let type = UInt64(index)
+      let line = unsafe core.line
+      let record = unsafe core.record(type)
+      unsafe record.pointee.function = unsafe function
+      unsafe record.pointee.context = unsafe context
+      unsafe Self.assign(line.pointee.early, type, options.order == .early)
+      unsafe Self.assign(line.pointee.late, type, options.order == .late)
+      unsafe Self.assign(line.pointee.interruptSafe, type, options.isInterruptSafe)
+      unsafe Self.assign(line.pointee.onBehalf, type, options.mayRunOnBehalf)
+      // Release — register:V. The record before the bit that lets handlers run. Pairs with drain:V.
+      unsafe line.pointee.live.bitwiseOr(1 << type, ordering: .acquiringAndReleasing)
+      // Release — register:R. Everything before the first send.
+      unsafe record.pointee.registration.store(registration, ordering: .releasing)
+      return DeferredWork(
+        type: type, registration: registration, mergesWithoutWriting: options.expectsManySenders)
+    }
+  }
+
+  private static func assign(_ set: borrowing SharedWord, _ type: UInt64, _ isMember: Bool) {
+    if isMember {
+      set.bitwiseOr(1 << type, ordering: .acquiringAndReleasing)
+    } else {
+      set.bitwiseAnd(~(1 << type), ordering: .acquiringAndReleasing)
+    }
+  }
+
+  private func checkMaximumAge(_ name: String, _ options: DeferredWork.Options) throws(CoordinatorError) {
+    guard let age = options.maximumAge else { return }
+    if age <= .zero {
+      throw CoordinatorError(.unreachableMaximumAge, "the maximum age of \(name) has to be positive")
+    }
+    if configuration.watchdog == nil {
+      throw CoordinatorError(.watchdogRequired, "the maximum age of \(name) needs the watchdog")
+    }
+    let canBeKicked =
+      configuration.isolated.isEmpty || configuration.isolatedInterrupter == .poll
+      || (configuration.isolatedInterrupter == .signal && options.isInterruptSafe)
+    if !canBeKicked && !options.mayRunOnBehalf {
+      throw CoordinatorError(
+        .unreachableMaximumAge,
+        "\(name) has a maximum age, but may neither run in an interrupt nor on behalf of a CPU")
+    }
+  }
+
+  /// Unregisters a work type: when it returns, its handler does not run and never will again.
+  ///
+  ///     let withdrawn = try coordinator.unregister(refresh, deadline: .seconds(1))
+  ///
+  /// Sends are rejected at once. What is pending on CPUs in kernel runs at their next safe point; what is pending on CPUs
+  /// outside is withdrawn, counted as gone, and returned. Then a grace period waits out running handlers. The bit
+  /// stays retired until the call has succeeded; after a timeout the call can be repeated.
+  ///
+  /// - Throws: `timedOut`, naming the CPUs that are still in kernel; `workTypeUnregistered`; `forked`.
+  /// - Progress: blocking
+  /// - Context: any thread, outside handlers and kernel sections
+  /// - Allocates: yes
+  @discardableResult
+  public func unregister(_ work: DeferredWork, deadline: Duration? = nil) throws(CoordinatorError) -> CPUMask {
+    requireMayWait("unregister a work type")
+    try requireSameProcess()
+    let index = Int(work.type)
+    try cold.withLock { state throws(CoordinatorError) in
+      let record = unsafe core.record(work.type)
+      let isCurrent = unsafe record.pointee.registration.load(ordering: .relaxed) == work.registration
+      let isRetiring = state.registrations[index]?.isRetiring ?? false
+      guard isCurrent || isRetiring else {
+        throw CoordinatorError(.workTypeUnregistered, "\(work) is not registered here")
+      }
+      state.registrations[index]?.isRetiring = true
+      unsafe record.pointee.registration.store(0, ordering: .relaxed)
+    }
+    let until = Deadline(after: deadline)
+    var withdrawn = CPUMask()
+    withdraw(work.type, &withdrawn) { $0.acceptsDeferral || $0 == .offline }
+    // CPUs in kernel run the bit at a safe point; the wait for that is the wait for the grace period below, whose end
+    // they reach only through one.
+    try waitForGracePeriod(until, "unregister \(work)")
+    // Relaxed and a fence — unregister:V. From here on drains drop the bit. Pairs with drain:V: a drain that still saw the
+    // type live began before the grace period that follows.
+    unsafe core.line.pointee.live.bitwiseAnd(~(1 << work.type), ordering: .sequentiallyConsistent)
+    try waitForGracePeriod(until, "unregister \(work)")
+    withdraw(work.type, &withdrawn) { _ in true }
+    let box = cold.withLock { state in
+      let box = state.registrations[index]?.box
+      state.registrations[index] = nil
+      state.retired.append(index)
+      return box
+    }
+    withExtendedLifetime(box) {}
+    return withdrawn
+  }
+
+  /// Takes a bit back from the CPUs whose context qualifies.
+  private func withdraw(_ type: UInt64, _ withdrawn: inout CPUMask, where qualifies: (CPUContext) -> Bool) {
+    for cpu in cpus where qualifies(context(of: cpu)) {
+      let slot = core.slots[cpu]
+      // Acquire and release — withdraw:T. A take: whoever clears the bit accounts for it.
+      let old = unsafe slot.state.pointee.work.bitwiseAnd(~(1 << type), ordering: .acquiringAndReleasing)
+        .oldValue
+      if old >> type & 1 == 0 { continue }
+      unsafe slot.dropped[Int(type)].wrappingAdd(1, ordering: .relaxed)
+      withdrawn.insert(cpu)
+    }
+  }
+}

@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import CPlatform
+internal import Synchronization
+
+/// What a new thread is handed.
+private final class Start: Sendable {
+  let coordinator: Coordinator
+  let thread: CPUThread
+  let options: CPUThread.Options
+  let body: @Sendable (borrowing LocalCPU) -> Void
+
+  init(
+    _ coordinator: Coordinator, _ thread: CPUThread, _ options: CPUThread.Options,
+    _ body: @escaping @Sendable (borrowing LocalCPU) -> Void
+  ) {
+    self.coordinator = coordinator
+    self.thread = thread
+    self.options = options
+    self.body = body
+  }
+}
+
+extension Coordinator {
+  /// Starts a thread that is this CPU: named, bound to its processor as configured, attached, in kernel.
+  ///
+  ///     let thread = try coordinator.launch(on: 2) { cpu in
+  ///       while running { cpu.user { step() } }
+  ///     }
+  ///
+  /// Returns when the thread has attached. The thread detaches when the body returns.
+  ///
+  /// - Throws: `cpuTaken`, `closed`, `threadCreationFailed`, `pinningRefused`, `schedulingRefused`,
+  ///   `memoryLockRefused`, `outOfMemory`, `forked`.
+  /// - Progress: blocking
+  /// - Context: any thread
+  /// - Allocates: yes
+  @discardableResult
+  public func launch(
+    on cpu: Int, options: CPUThread.Options = .init(),
+    _ body: @escaping @Sendable (borrowing LocalCPU) -> Void
+  ) throws(CoordinatorError) -> CPUThread {
+    requireCPU(cpu)
+    try requireSameProcess()
+    let thread = CPUThread(cpu: cpu)
+    let start = unsafe Unmanaged.passRetained(Start(self, thread, options, body))
+    var handle: UInt64 = 0
+    let error = unsafe cpi_start_thread(options.stackSize ?? 0, { unsafe Coordinator.threadMain($0) }, start.toOpaque(), &handle)
+    if error != 0 {
+      unsafe start.release()
+      throw CoordinatorError(.threadCreationFailed, errno: error, "cannot start the thread of CPU \(cpu)")
+    }
+    thread.started(handle)
+    do {
+      try thread.waitUntilAttached()
+    } catch {
+      thread.join()
+      throw error
+    }
+    cold.withLock { $0.threads.append(thread) }
+    return thread
+  }
+
+  private static func threadMain(_ context: UnsafeMutableRawPointer?) {
+    let start = unsafe Unmanaged<Start>.fromOpaque(context.unsafelyUnwrapped).takeRetainedValue()
+    let (coordinator, thread) = (start.coordinator, start.thread)
+    defer { thread.ended() }
+    do {
+      let isPinned = try coordinator.prepareThread(thread.cpu, start.options)
+      let local = try coordinator.attach(to: thread.cpu)
+      thread.attached(.success(()), isPinned: isPinned)
+      start.body(local)
+      local.detach()
+    } catch {
+      thread.attached(.failure(error), isPinned: false)
+    }
+  }
+
+  /// Names, binds and schedules the calling thread; tells whether it is bound.
+  private func prepareThread(_ cpu: Int, _ options: CPUThread.Options) throws(CoordinatorError) -> Bool {
+    _ = unsafe cpi_set_thread_name(options.name ?? "cpu/\(cpu)")
+    let isPinned = try pin(cpu)
+    if let (kind, priority) = options.scheduling?.parts {
+      let error = cpi_set_scheduling(kind, priority)
+      if error != 0 {
+        throw CoordinatorError(
+          .schedulingRefused, errno: error, "cannot give CPU \(cpu) the scheduling class \(options.scheduling!)")
+      }
+    }
+    if let slack = options.timerSlack {
+      let (seconds, attoseconds) = slack.components
+      let error = cpi_set_timer_slack(UInt64(max(0, seconds * 1_000_000_000 + attoseconds / 1_000_000_000)))
+      if error != 0 {
+        throw CoordinatorError(.schedulingRefused, errno: error, "cannot set the timer slack of CPU \(cpu)")
+      }
+    }
+    if options.locksMemory {
+      let error = cpi_lock_memory()
+      if error != 0 {
+        throw CoordinatorError(.memoryLockRefused, errno: error, "cannot lock the memory for CPU \(cpu)")
+      }
+    }
+    return isPinned
+  }
+
+  private func pin(_ cpu: Int) throws(CoordinatorError) -> Bool {
+    let processor: Int?
+    switch configuration.pinning {
+    case .none: processor = nil
+    case .wherePossible, .sameNumber: processor = cpu
+    case .processors(let map): processor = map[cpu]
+    }
+    guard let processor else { return false }
+    let error = cpi_pin_to_processor(Int32(clamping: processor))
+    if error == 0 { return true }
+    if configuration.pinning == .wherePossible { return false }
+    throw CoordinatorError(
+      .pinningRefused, errno: error, "cannot bind CPU \(cpu) to processor \(processor)")
+  }
+
+  /// Makes the calling thread, which somebody else made, this CPU: a SwiftNIO event loop, a pthread.
+  ///
+  ///     let cpu = try coordinator.attach(to: 3)
+  ///     cpu.user { loop() }
+  ///     cpu.detach()
+  ///
+  /// The thread is in kernel from here on. Its name, processor and scheduling stay its own. It has nothing pending and has
+  /// seen everything that was sent before.
+  ///
+  /// - Throws: `cpuTaken`, `threadAlreadyAttached`, `closed`, `outOfMemory`, `forked`.
+  /// - Progress: blocking
+  /// - Context: any thread that is no CPU
+  /// - Allocates: yes
+  public func attach(to cpu: Int) throws(CoordinatorError) -> LocalCPU {
+    let path = try attachCurrentThread(to: cpu)
+    return LocalCPU(slot: core.slots[cpu], path: path, coordinator: self)
+  }
+
+  /// As `attach(to:)`, for threads whose code runs in callbacks: gives the copyable handle, and `CPUHandle.detach()` ends it.
+  ///
+  /// The caller keeps the coordinator alive until then.
+  ///
+  /// - Throws: as `attach(to:)`.
+  /// - Progress: blocking
+  /// - Context: any thread that is no CPU
+  /// - Allocates: yes
+  public func attachHandle(to cpu: Int) throws(CoordinatorError) -> CPUHandle {
+    _ = try attachCurrentThread(to: cpu)
+    return CPUHandle(slot: core.slots[cpu])
+  }
+
+  private func attachCurrentThread(to cpu: Int) throws(CoordinatorError) -> SendPath {
+    requireCPU(cpu)
+    try requireSameProcess()
+    if let base = unsafe CurrentThread.cpu {
+      let other = unsafe OwnerTransitions.number(CPUSlot(base: base))
+      throw CoordinatorError(
+        .threadAlreadyAttached, "this thread is CPU \(other) already, and cannot be CPU \(cpu)")
+    }
+    let sender = try takeSenderSlot()
+    let slot = core.slots[cpu]
+    let interrupter = configuration.interrupter(of: cpu)
+    let reach = Reach(
+      threadID: cpi_thread_id(), interrupter: interrupter.reach,
+      isHousekeeping: !configuration.isolated.contains(cpu), signal: signal)
+    do {
+      try cold.withLock { state throws(CoordinatorError) in
+        if state.isClosed { throw CoordinatorError(.closed, "the coordinator is closed") }
+        if context(of: cpu) != .offline {
+          throw CoordinatorError(.cpuTaken, "CPU \(cpu) has a thread already")
+        }
+        unsafe slot.owner.pointee.sender.store(UInt(bitPattern: sender.base), ordering: .relaxed)
+        OwnerTransitions.attach(slot, core: core, reach: reach)
+      }
+    } catch {
+      giveBack(sender)
+      throw error
+    }
+    if interrupter == .signal { _ = cpi_unblock_signal(signal) }
+    return SendPath(core: core, sender: sender)
+  }
+
+  /// The end of a `LocalCPU`.
+  @usableFromInline
+  func detach(_ slot: CPUSlot) { OwnerTransitions.detach(slot) }
+}

@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import CPlatform
+internal import Synchronization
+
+/// Brings work to CPUs without disturbing those that are isolated.
+///
+///     let coordinator = try Coordinator(.init(housekeeping: [0], isolated: [1]))
+///     let refresh = try coordinator.register("refresh") { cpu in caches[cpu].removeAll() }
+///     let thread = try coordinator.launch(on: 1) { cpu in
+///       while !stop.load(ordering: .relaxed) {
+///         cpu.user { hotLoop() }  // nobody disturbs this
+///         serve()  // every refresh that was sent meanwhile has run
+///       }
+///     }
+///     coordinator.send(refresh, to: coordinator.isolated)  // a few nanoseconds, no signal
+///
+/// A CPU is a slot, a small number, with at most one thread at a time. Threads are started by `launch`, or bring
+/// themselves by `attach`. Keep the coordinator for as long as the server runs; it ends when nobody refers to it and no CPU is attached.
+///
+/// Do not use it where a lock or an atomic does: for state that the hot loop looks at in every iteration anyway.
+///
+/// - Progress: as each member says
+/// - Context: any thread
+/// - Allocates: at creation
+public final class Coordinator: Sendable {
+  @usableFromInline let core: CoordinatorCore
+  private let memory: MappedMemory
+  let configuration: Configuration
+  let signal: Int32
+  let cold: Mutex<ColdState>
+  /// The slot of threads that have none of their own: it counts atomically.
+  let sharedSender: SenderSlot
+  private let forks: UInt32
+
+  /// Makes a coordinator, and starts its watchdog.
+  ///
+  /// - Throws: `invalidConfiguration`, `outOfMemory`, `signalTaken`, `signalRefused`, `threadCreationFailed`.
+  /// - Progress: blocking
+  /// - Context: any thread
+  /// - Allocates: yes
+  public init(_ configuration: Configuration) throws(CoordinatorError) {
+    try configuration.validate()
+    let cpus = configuration.cpuCount
+    memory = try MappedMemory(byteCount: CoordinatorCore.byteCount(cpus: cpus))
+    core = unsafe CoordinatorCore(initializing: memory.address, cpus: cpus)
+    self.configuration = configuration
+    signal = configuration.interruptSignal ?? cpi_default_interrupt_signal()
+    forks = cpi_fork_generation()
+    let sharedMemory = try SenderMemory(cpus: cpus, isShared: true)
+    sharedSender = sharedMemory.slot
+    let watchdogMemory = try SenderMemory(cpus: cpus, isShared: false)
+    cold = Mutex(ColdState(senders: [sharedMemory, watchdogMemory]))
+    unsafe core.clock.pointee.store(cpi_monotonic_nanoseconds(), ordering: .relaxed)
+    unsafe core.line.pointee.timesDrains.store(configuration.timesDrains ? 1 : 0, ordering: .relaxed)
+    if configuration.isolatedInterrupter == .signal
+      || configuration.housekeepingInterrupter == .signal
+    {
+      try InterruptHandler.install(signal)
+    }
+    if let watchdog = configuration.watchdog {
+      let service = WatchdogService(
+        core: core, sender: watchdogMemory.slot, settings: watchdog, coordinator: self)
+      try service.start()
+      cold.withLock { $0.watchdog = service }
+    }
+  }
+
+  deinit {
+    let watchdog = cold.withLock { $0.watchdog }
+    watchdog?.stop()
+  }
+
+  // MARK: What it consists of
+
+  /// The CPUs that nobody may disturb.
+  public var isolated: CPUMask { configuration.isolated }
+
+  /// The CPUs that change shared state.
+  public var housekeeping: CPUMask { configuration.housekeeping }
+
+  /// All CPUs.
+  public var cpus: CPUMask { configuration.isolated.union(configuration.housekeeping) }
+
+  /// Where a CPU is. The answer may be old when the caller looks at it.
+  ///
+  /// - Progress: wait-free
+  /// - Context: any thread
+  /// - Allocates: never
+  public func context(of cpu: Int) -> CPUContext {
+    requireCPU(cpu)
+    // Relaxed — a hint.
+    let word = unsafe core.slots[cpu].state.pointee.word.load(ordering: .relaxed)
+    return ContextWord(rawValue: word).context ?? .kernel
+  }
+
+  /// The number of the CPU that the calling thread is attached to, of this coordinator; nil if to none.
+  ///
+  /// - Progress: wait-free
+  /// - Context: any thread
+  /// - Allocates: never
+  public var currentCPU: Int? { ownSlot.map(OwnerTransitions.number) }
+
+  // MARK: Sending
+
+  /// Sends work to every CPU of a mask, and reports what became of it, per CPU.
+  ///
+  ///     let report = coordinator.send(flush, to: coordinator.isolated, where: { usesTable[$0] })
+  ///     report.deferred  // those run it before they can see anything stale
+  ///
+  /// What the caller wrote before is seen by the handler. However often a type is sent, at most one run per CPU is pending.
+  /// The predicate is asked once per target, just before the send. A thread that sends often keeps a `Sender`, which
+  /// counts without atomic additions: 2 ns a target instead of 6.
+  ///
+  /// A mask with a CPU that the coordinator does not have ends the process with a sentence.
+  ///
+  /// - Progress: wait-free for `.deferrable`; `.immediate` may make a system call per target; `.onBehalf` runs handlers
+  /// - Context: any thread, also inside a handler
+  /// - Allocates: never for CPUs below 128
+  @discardableResult
+  public func send(
+    _ work: DeferredWork, to mask: CPUMask, urgency: Urgency = .deferrable,
+    file: StaticString = #fileID, line: UInt = #line, where predicate: (Int) -> Bool = { _ in true }
+  ) -> SendReport {
+    path.send(work, to: mask, urgency: urgency, from: CallSite(file, line), where: predicate)
+  }
+
+  /// Sends work to one CPU.
+  ///
+  ///     coordinator.send(flush, to: 3)
+  ///
+  /// - Progress: wait-free for `.deferrable`; `.immediate` may make a system call; `.onBehalf` runs the handler
+  /// - Context: any thread, also inside a handler
+  /// - Allocates: never
+  @discardableResult
+  public func send(
+    _ work: DeferredWork, to cpu: Int, urgency: Urgency = .deferrable, file: StaticString = #fileID,
+    line: UInt = #line
+  ) -> SendOutcome {
+    let path = self.path
+    return urgency == .deferrable
+      ? path.deliver(work, to: cpu, from: CallSite(file, line))
+      : path.deliverSlow(work, to: cpu, urgency: urgency, from: CallSite(file, line))
+  }
+
+  /// Makes a sender with a slot of its own.
+  ///
+  /// - Throws: `outOfMemory`, `closed`.
+  /// - Progress: blocking
+  /// - Context: any thread
+  /// - Allocates: yes, once for each sender that exists at the same time
+  public func makeSender() throws(CoordinatorError) -> Sender {
+    Sender(path: SendPath(core: core, sender: try takeSenderSlot()), coordinator: self)
+  }
+
+  // MARK: The calling thread
+
+  /// The slot of the calling thread, if it belongs to this coordinator.
+  var ownSlot: CPUSlot? {
+    guard let base = unsafe CurrentThread.cpu else { return nil }
+    let slot = unsafe CPUSlot(base: base)
+    guard unsafe slot.owner.pointee.core.load(ordering: .relaxed) == UInt(bitPattern: core.base) else {
+      return nil
+    }
+    return slot
+  }
+
+  /// The way of a send by the calling thread: through its own slot where it has one.
+  var path: SendPath {
+    guard let own = ownSlot,
+      // A signal handler must not count where the code that it interrupted may be counting.
+      unsafe own.owner.pointee.special.load(ordering: .relaxed) & OwnerFlags.interrupted == 0,
+      let sender = unsafe UnsafeMutableRawPointer(
+        bitPattern: own.owner.pointee.sender.load(ordering: .relaxed))
+    else { return SendPath(core: core, sender: sharedSender) }
+    return unsafe SendPath(core: core, sender: SenderSlot(base: sender, cpus: core.slots.count))
+  }
+
+  // MARK: Checks
+
+  func requireCPU(_ cpu: Int) {
+    if !cpus.contains(cpu) {
+      misuse("there is no CPU \(cpu): this coordinator has CPUs \(cpus)")
+    }
+  }
+
+  /// Threads do not survive a fork: what would wait for them throws instead.
+  func requireSameProcess() throws(CoordinatorError) {
+    if cpi_fork_generation() != forks {
+      throw CoordinatorError(.forked, "the process was forked: this coordinator's threads are not in the child")
+    }
+  }
+
+  /// Traps if the calling thread is inside a handler or a cross call, where it must not wait.
+  func requireMayWait(_ action: String) {
+    guard let base = unsafe CurrentThread.cpu else { return }
+    let slot = unsafe CPUSlot(base: base)
+    if unsafe slot.owner.pointee.special.load(ordering: .relaxed) & OwnerFlags.inHandler != 0 {
+      misuse("CPU \(OwnerTransitions.number(slot)) must not \(action) inside a handler")
+    }
+  }
+
+  /// One step of a waiting loop: a waiter that is itself a CPU serves what is asked of it meanwhile.
+  static func serveOwnCPU() {
+    guard let base = unsafe CurrentThread.cpu else { return }
+    let slot = unsafe CPUSlot(base: base)
+    switch ContextWord(rawValue: ContextTracker(slot).ownContext).context {
+    case .kernel:
+      if unsafe slot.state.pointee.work.load(ordering: .relaxed) != 0 {
+        OwnerTransitions.safePointSlow(slot)
+      }
+    case .user, .guest:
+      if ContextTracker(slot).isAttentionWanted { OwnerTransitions.pollSlow(slot) }
+    default: break
+    }
+  }
+}

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import Synchronization
+
+/// The memory of one immediate call, owned by the caller: to send from paths that must not allocate.
+///
+///     let call = CrossCall(context: ring) { ring, cpu in drainRing(ring!) }
+///     coordinator.post(call, on: 3)  // .queued
+///     coordinator.post(call, on: 3)  // .busy until CPU 3 has given it back
+///
+/// The CPU gives the record back before it runs the function, so the function may post it again. A record that is
+/// still in flight when it goes out of scope ends the process with a sentence: the CPU would run freed memory.
+///
+/// - Progress: wait-free
+/// - Context: any thread
+/// - Allocates: once, when it is made
+@safe
+public struct CrossCall: ~Copyable {
+  let record: UnsafeMutablePointer<CallRecord>
+  let function: DeferredWorkFunction
+  let context: UnsafeMutableRawPointer?
+  let isInterruptSafe: Bool
+
+  /// A call of this function.
+  ///
+  /// - Parameter isInterruptSafe: the function may run in a signal handler; see `DeferredWork.Options.isInterruptSafe`.
+  public init(
+    context: UnsafeMutableRawPointer?, isInterruptSafe: Bool = false, _ function: DeferredWorkFunction
+  ) {
+    unsafe record = .allocate(capacity: 1)
+    unsafe record.initialize(to: CallRecord())
+    unsafe self.function = unsafe function
+    unsafe self.context = unsafe context
+    self.isInterruptSafe = isInterruptSafe
+  }
+
+  deinit {
+    // Acquire — callRecord:C, as for a claim: the target's last access comes before the memory is freed.
+    if unsafe record.pointee.state.load(ordering: .acquiring) != CallRecord.State.idle {
+      misuse("a CrossCall went out of scope while it was in flight")
+    }
+    unsafe record.deinitialize(count: 1)
+    unsafe record.deallocate()
+  }
+
+  /// Whether the record is in a CPU's queue.
+  public var isInFlight: Bool {
+    unsafe record.pointee.state.load(ordering: .relaxed) != CallRecord.State.idle
+  }
+}
+
+/// Call records for one waiting call: one per CPU. They are used again, never freed before the coordinator ends.
+final class CallMemory: Sendable {
+  private let memory: MappedMemory
+
+  init(cpus: Int) throws(CoordinatorError) {
+    memory = try MappedMemory(byteCount: cpus * cacheLineStride)
+    for cpu in 0..<cpus { unsafe record(cpu).initialize(to: CallRecord()) }
+  }
+
+  func record(_ cpu: Int) -> UnsafeMutablePointer<CallRecord> {
+    unsafe (memory.address + cpu * cacheLineStride).assumingMemoryBound(to: CallRecord.self)
+  }
+}

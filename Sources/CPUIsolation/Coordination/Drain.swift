@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import CPlatform
+internal import Synchronization
+
+/// Runs what is pending for one CPU: the slow half of entry, exit, safe points, interrupts and help.
+///
+/// A drain takes the bits by one exchange *before* it runs them, so work that arrives while it runs sets its bit
+/// again and is not lost. It runs exactly what the exchange returned, never what an earlier look saw.
+struct Drain {
+  let core: CoordinatorCore
+  let slot: CPUSlot
+  let cpu: Int
+
+  init(_ core: CoordinatorCore, _ slot: CPUSlot) {
+    self.core = core
+    self.slot = slot
+    cpu = core.slots.number(of: slot)
+  }
+
+  /// For code that has nothing but the slot: callback handles and signal handlers.
+  init(_ slot: CPUSlot) {
+    self.slot = slot
+    // A slot's memory names its coordinator from initialisation on.
+    core = unsafe CoordinatorCore(
+      base: UnsafeMutableRawPointer(
+        bitPattern: slot.owner.pointee.core.load(ordering: .relaxed)).unsafelyUnwrapped)
+    cpu = unsafe Int(slot.owner.pointee.number.load(ordering: .relaxed))
+  }
+
+  /// How many times one visit looks at K. What arrives during the last round stays in K and is found at the next
+  /// safe point, exit or entry: a flood of sends cannot keep a CPU in its drain.
+  static let rounds = 2
+
+  /// Drains everything that is pending. The CPU is in kernel, and this is its thread.
+  func runPending() {
+    waitWhilePinned()
+    let special = unsafe slot.owner.pointee.special.load(ordering: .relaxed)
+    unsafe slot.owner.pointee.special.store(special | OwnerFlags.draining, ordering: .relaxed)
+    var all: UInt64 = 0
+    for _ in 0..<Self.rounds {
+      // Relaxed — drain:L, a hint: the exchange decides.
+      guard unsafe slot.state.pointee.work.load(ordering: .relaxed) != 0 else { break }
+      // Acquire and release — drain:T. Acquire pairs with send:O: a send whose bit we take has published its datum.
+      // Release keeps the draining flag before the take, for a signal handler of this thread. It comes before the
+      // handlers: a bit set after it stays for the next round.
+      let taken = unsafe slot.state.pointee.work.exchange(0, ordering: .acquiringAndReleasing)
+      // Off x86-64 the handlers' loads have to be held behind the take.
+      fullFenceAfterExchange()
+      run(taken)
+      all |= taken
+    }
+    if all >> BuiltInWork.calls & 3 != 0 {
+      unsafe slot.owner.pointee.special.store(special | OwnerFlags.calling, ordering: .relaxed)
+      runCalls(interruptSafeOnly: false)
+    }
+    unsafe slot.owner.pointee.special.store(special, ordering: .relaxed)
+  }
+
+  /// Drains what may run in the signal handler of this thread, which has made the CPU enter kernel.
+  func runInterruptSafe() {
+    waitWhilePinned()
+    // Acquire — drain:I. The set of safe types was written before any of them could be sent.
+    let safe =
+      unsafe core.line.pointee.interruptSafe.load(ordering: .acquiring)
+      | 1 << BuiltInWork.calls | BuiltInWork.attentionMask
+    for _ in 0..<Self.rounds {
+      guard unsafe slot.state.pointee.work.load(ordering: .relaxed) & safe != 0 else { break }
+      // Acquire and release — drain:T, as above; the other bits stay for the next entry.
+      let taken =
+        unsafe slot.state.pointee.work.bitwiseAnd(~safe, ordering: .acquiringAndReleasing)
+        .oldValue & safe
+      fullFenceAfterExchange()
+      run(taken)
+      if taken >> BuiltInWork.calls & 1 != 0 { runCalls(interruptSafeOnly: true) }
+    }
+  }
+
+  /// Runs the handlers of the bits that were taken, in drain order.
+  private func run(_ taken: UInt64) {
+    let types = taken & ~BuiltInWork.mask
+    if types == 0 { return }
+    // Acquire — drain:V. After the take: a type that is still live here cannot have its handler freed before this
+    // CPU has left kernel or passed a safe point. Pairs with unregister:V.
+    let live = unsafe core.line.pointee.live.load(ordering: .acquiring)
+    let times = unsafe core.line.pointee.timesDrains.load(ordering: .relaxed) != 0
+    let start = times ? cpi_cycles() : 0
+    if types & (types &- 1) == 0 {
+      runType(UInt64(types.trailingZeroBitCount), live: live)
+    } else {
+      let early = unsafe core.line.pointee.early.load(ordering: .relaxed)
+      let late = unsafe core.line.pointee.late.load(ordering: .relaxed)
+      runTypes(types & early, live: live)
+      runTypes(types & ~early & ~late, live: live)
+      runTypes(types & late, live: live)
+    }
+    if times { unsafe slot.owner.pointee.longestDrain.raise(to: cpi_cycles() &- start) }
+  }
+
+  @inline(__always)
+  private func runTypes(_ bits: UInt64, live: UInt64) {
+    var bits = bits
+    while bits != 0 {
+      runType(UInt64(bits.trailingZeroBitCount), live: live)
+      bits &= bits &- 1
+    }
+  }
+
+  /// Runs one type for this CPU, whoever the caller is: its thread, its signal handler, or a helper with the pin.
+  func runType(_ type: UInt64, live: UInt64) {
+    let index = Int(type)
+    guard live >> type & 1 != 0 else {
+      unsafe slot.dropped[index].wrappingAdd(1, ordering: .relaxed)
+      return
+    }
+    // Acquire — drain:G. After the take and before the run: a ticket that drew a generation up to this one set its bit,
+    // or finds it set, before our take, or its bit is still to come and its generation is not in here. Pairs with
+    // ticket:G. Loaded once: what comes later is not covered.
+    let generation = unsafe core.generation(type).pointee.load(ordering: .acquiring)
+    let record = unsafe core.record(type)
+    unsafe slot.owner.pointee.running.store(type + 1, ordering: .relaxed)
+    if let function = unsafe record.pointee.function { unsafe function(record.pointee.context, cpu) }
+    unsafe slot.owner.pointee.running.store(0, ordering: .relaxed)
+    unsafe slot.executed[index].countOne()
+    noteAge(index)
+    // Release — drain:A. After the run: whoever sees the generation sees what the handler did. Pairs with ticket:A.
+    unsafe slot.applied[index].store(generation, ordering: .releasing)
+  }
+
+  /// Counts how long the bit had been pending, as far as the watchdog's coarse look tells.
+  private func noteAge(_ type: Int) {
+    let since = unsafe slot.pendingSince[type].load(ordering: .relaxed)
+    if since == 0 {
+      unsafe slot.ages(ofType: type)[0].countOne()
+      return
+    }
+    unsafe slot.pendingSince[type].store(0, ordering: .relaxed)
+    let now = unsafe core.clock.pointee.load(ordering: .relaxed)
+    unsafe slot.ages(ofType: type)[AgeHistogram.bucket(ofNanoseconds: now > since ? now - since : 1)]
+      .countOne()
+  }
+
+  /// Waits until no helper runs this CPU's work.
+  ///
+  /// Blocking: for as long as the helper's handler runs, which is bounded by the handler's contract; the watchdog
+  /// names the helper if it is not.
+  func waitWhilePinned() {
+    // Acquire — entry:P. Pairs with onBehalf:U.
+    guard unsafe slot.state.pointee.pin.load(ordering: .acquiring) != 0 else { return }
+    var backoff = Backoff()
+    while unsafe slot.state.pointee.pin.load(ordering: .acquiring) != 0 { backoff.wait() }
+  }
+}
+
+/// How a run on behalf of another CPU ended.
+enum HelpOutcome {
+  /// The bits were taken and run.
+  case ran
+  /// Another helper, or the CPU itself, has the bits or will have them.
+  case busy
+  /// The CPU is in kernel, or gone.
+  case notAway
+}
+
+extension Drain {
+  /// Runs the work of `types` for a CPU that is outside kernel. The caller is not this CPU's thread.
+  ///
+  /// The pin and W are a Dekker pair of their own, against entry:
+  /// - If our pin comes before the owner's look at it (`entry:P`), the owner waits until we let go.
+  /// - If the owner's addition to W comes before our look at W, we see kernel, and let go without having run anything.
+  /// An exclusive try-lock and not a count: two helpers at once would run two handlers for one CPU at the same time.
+  func runOnBehalf(_ types: UInt64, helper: Int32) -> HelpOutcome {
+    // Sequentially consistent — onBehalf:P. Dekker with entry:W/entry:P.
+    guard
+      unsafe slot.state.pointee.pin.compareExchange(
+        expected: 0, desired: UInt64(UInt32(bitPattern: helper)),
+        successOrdering: .sequentiallyConsistent, failureOrdering: .relaxed
+      ).exchanged
+    else { return .busy }
+    defer {
+      // Release — onBehalf:U. Everything the handlers did, and `applied`, before the owner goes on. Pairs with entry:P.
+      unsafe slot.state.pointee.pin.store(0, ordering: .releasing)
+    }
+    // Sequentially consistent — onBehalf:W. The look comes after the pin.
+    let word = ContextWord(
+      rawValue: unsafe slot.state.pointee.word.load(ordering: .sequentiallyConsistent))
+    guard let context = word.context, context.acceptsDeferral else { return .notAway }
+    // Acquire and release — drain:T.
+    let taken =
+      unsafe slot.state.pointee.work.bitwiseAnd(~types, ordering: .sequentiallyConsistent).oldValue
+      & types
+    fullFenceAfterExchange()
+    guard taken != 0 else { return .busy }
+    // Acquire — drain:V, as for the owner.
+    let live = unsafe core.line.pointee.live.load(ordering: .acquiring)
+    runTypes(taken, live: live)
+    return .ran
+  }
+}

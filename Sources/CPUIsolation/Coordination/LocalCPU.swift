@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import CPlatform
+public import Synchronization
+
+/// The CPU that this thread is: its transitions, its safe points, its sends.
+///
+///     try coordinator.launch(on: 2) { cpu in
+///       cpu.user {
+///         while !stop.load(ordering: .relaxed) {
+///           work()  // touches nothing that housekeepers maintain
+///           cpu.poll()  // cross calls: one load
+///           if mustLook { cpu.kernel { routes.lookUp(key) } }  // everything deferred has run by now
+///         }
+///       }
+///     }
+///
+/// The value cannot be copied or sent to another thread: it is the thread's licence to make transitions. When it
+/// ends, the thread has detached. A thread is in kernel when it attaches, and has to be in kernel when it detaches.
+///
+/// A mistake (leaving twice, entering twice, leaving inside a handler or a nested section) ends the process with a
+/// sentence.
+///
+/// - Progress: as each member says
+/// - Context: owner
+/// - Allocates: never
+@frozen @safe
+public struct LocalCPU: ~Copyable {
+  @usableFromInline let slot: CPUSlot
+  @usableFromInline let path: SendPath
+  @usableFromInline let coordinator: Unmanaged<Coordinator>
+
+  init(slot: CPUSlot, path: SendPath, coordinator: Coordinator) {
+    self.slot = slot
+    self.path = path
+    unsafe self.coordinator = unsafe Unmanaged.passRetained(coordinator)
+  }
+
+  deinit {
+    unsafe coordinator.takeUnretainedValue().detach(slot)
+    unsafe coordinator.release()
+  }
+
+  /// Gives the CPU back: what is pending runs first, what comes later is `gone`.
+  ///
+  ///     let cpu = try coordinator.attach(to: 3)
+  ///     cpu.user { loop() }
+  ///     cpu.detach()
+  ///
+  /// The same happens when the value goes out of scope.
+  ///
+  /// - Progress: blocking, while a helper holds the CPU
+  /// - Context: owner, in kernel, outside handlers
+  /// - Allocates: never
+  public consuming func detach() {}
+
+  /// The number of this CPU.
+  public var number: Int { OwnerTransitions.number(slot) }
+
+  /// The copyable handle of this CPU, for code that cannot hold a `~Copyable` value.
+  @inlinable
+  public var handle: CPUHandle { CPUHandle(slot: slot) }
+
+  /// Where this CPU is.
+  public var context: CPUContext {
+    ContextWord(rawValue: ContextTracker(slot).ownContext).context ?? .kernel
+  }
+}
+
+// The licence stays with its thread.
+@available(*, unavailable)
+extension LocalCPU: Sendable {}
+
+// MARK: - Transitions
+
+extension LocalCPU {
+  /// Runs `body` in user: a section that looks at nothing that housekeepers maintain.
+  ///
+  ///     cpu.user { spinOnTheRing() }
+  ///
+  /// The same as `enterUser()`, `body`, `enterKernel()`, on every path out. What was deferred meanwhile has run when
+  /// it returns.
+  ///
+  /// - Progress: wait-free when nothing is pending; else as the pending handlers
+  /// - Context: owner, in kernel, outside handlers and nested sections
+  /// - Allocates: never
+  @inlinable @inline(__always)
+  public func user<Result: ~Copyable, Failure: Error>(
+    _ body: () throws(Failure) -> Result
+  ) throws(Failure) -> Result {
+    enterUser()
+    defer { enterKernel() }
+    return try body()
+  }
+
+  /// Runs `body` in kernel: when it begins, everything that was deferred has run.
+  ///
+  ///     let route = cpu.kernel { table.lookUp(address) }
+  ///
+  /// A section inside a section makes no transition.
+  ///
+  /// - Progress: wait-free when nothing is pending; else as the pending handlers
+  /// - Context: owner
+  /// - Allocates: never
+  @inlinable @inline(__always)
+  public func kernel<Result: ~Copyable, Failure: Error>(
+    _ body: () throws(Failure) -> Result
+  ) throws(Failure) -> Result {
+    if ContextTracker(slot).ownContext == UInt64(CPUContext.user.rawValue) {
+      enterKernel()
+      defer { enterUser() }
+      return try body()
+    }
+    OwnerTransitions.nest(slot)
+    defer { OwnerTransitions.unnest(slot) }
+    return try body()
+  }
+
+  /// Leaves kernel: from here on this thread looks at nothing that housekeepers maintain.
+  ///
+  /// For loops that `user` cannot hold. What is pending runs first, once; what arrives then waits for the next entry.
+  ///
+  /// - Progress: wait-free when nothing is pending; else as the pending handlers
+  /// - Context: owner, in kernel, outside handlers and nested sections
+  /// - Allocates: never
+  @inlinable @inline(__always)
+  public func enterUser() {
+    let tracker = ContextTracker(slot)
+    if !tracker.leaveKernel(to: .user) {
+      OwnerTransitions.leaveSlow(slot, to: .user)
+    } else if tracker.isAttentionWanted {
+      OwnerTransitions.serveOutside(slot, in: .user)
+    }
+  }
+
+  /// Enters kernel: when it returns, everything that was deferred has run.
+  ///
+  /// - Progress: wait-free when nothing is pending; else as the pending handlers
+  /// - Context: owner, in user
+  /// - Allocates: never
+  @inlinable @inline(__always)
+  public func enterKernel() {
+    if !ContextTracker(slot).enterKernel(from: .user) {
+      OwnerTransitions.enterSlow(slot, from: .user)
+    }
+  }
+
+  /// Runs `body` in guest: code that is not this program's own, such as a plug-in, and touches nothing maintained.
+  ///
+  ///     cpu.guest { plugin.run() }
+  ///
+  /// It differs from `user` in the name that traces and statistics show.
+  ///
+  /// - Progress: wait-free when nothing is pending; else as the pending handlers
+  /// - Context: owner, in kernel, outside handlers and nested sections
+  /// - Allocates: never
+  @inlinable
+  public func guest<Result: ~Copyable, Failure: Error>(
+    _ body: () throws(Failure) -> Result
+  ) throws(Failure) -> Result {
+    let tracker = ContextTracker(slot)
+    if !tracker.leaveKernel(to: .guest) {
+      OwnerTransitions.leaveSlow(slot, to: .guest)
+    } else if tracker.isAttentionWanted {
+      OwnerTransitions.serveOutside(slot, in: .guest)
+    }
+    defer {
+      if !tracker.enterKernel(from: .guest) { OwnerTransitions.enterSlow(slot, from: .guest) }
+    }
+    return try body()
+  }
+
+  /// Serves what cannot wait, if there is any: one load in a hot loop.
+  ///
+  ///     cpu.user { while running { step(); cpu.poll() } }
+  ///
+  /// If there is, it enters kernel, drains everything, and leaves again: while the word says user nothing runs, or
+  /// grace periods would pass it.
+  ///
+  /// - Progress: wait-free when nobody asks; else as the pending handlers
+  /// - Context: owner, in user or kernel
+  /// - Allocates: never
+  @inlinable @inline(__always)
+  public func poll() {
+    if ContextTracker(slot).isAttentionWanted { OwnerTransitions.pollSlow(slot) }
+  }
+
+  /// Runs what is pending, in the middle of a kernel section: a safe point.
+  ///
+  /// A housekeeping loop calls it between two pieces of its own work.
+  ///
+  /// - Progress: wait-free when nothing is pending; else as the pending handlers
+  /// - Context: owner, in kernel; inside a handler it does nothing
+  /// - Allocates: never
+  @inlinable @inline(__always)
+  public func safePoint() {
+    if unsafe slot.state.pointee.work.load(ordering: .relaxed) != 0 {
+      OwnerTransitions.safePointSlow(slot)
+    }
+  }
+
+  /// A safe point at which this CPU also holds nothing that a grace period protects: waiters pass it.
+  ///
+  ///     while let request = next() { serve(request); cpu.quiescent() }
+  ///
+  /// Costs one locked instruction. A CPU that leaves kernel now and then does not need it.
+  ///
+  /// - Progress: wait-free when nothing is pending; else as the pending handlers
+  /// - Context: owner, in kernel, outside handlers and nested sections
+  /// - Allocates: never
+  public func quiescent() { OwnerTransitions.quiescent(slot) }
+
+  /// Has nothing to do: sleeps until work or a call arrives, the time is over, or a signal comes.
+  ///
+  ///     cpu.idle(for: .seconds(1))
+  ///
+  /// A housekeeping CPU is woken by everything that is sent to it; an isolated one by what is immediate alone, and runs
+  /// what was deferred when it returns. Returns in kernel, with everything drained.
+  ///
+  /// - Progress: blocking
+  /// - Context: owner, in kernel, outside handlers and nested sections
+  /// - Allocates: never
+  public func idle(for duration: Duration? = nil) {
+    OwnerTransitions.idle(slot, until: Deadline(after: duration))
+  }
+}
+
+// MARK: - Sending
+
+extension LocalCPU {
+  /// Sends deferrable work to one CPU, counting in this CPU's own slot.
+  ///
+  ///     cpu.send(flush, to: 3)
+  ///
+  /// - Progress: wait-free
+  /// - Context: owner, also inside a handler
+  /// - Allocates: never
+  @discardableResult @inlinable @inline(__always)
+  public func send(
+    _ work: DeferredWork, to cpu: Int, file: StaticString = #fileID, line: UInt = #line
+  ) -> SendOutcome {
+    path.deliver(work, to: cpu, from: CallSite(file, line))
+  }
+}

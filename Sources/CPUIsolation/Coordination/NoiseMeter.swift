@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// An isolated loop's own view of what was taken from it, in the terms of Linux's osnoise tracer.
+///
+///     var meter = NoiseMeter()
+///     while running {
+///       meter.sample()  // one cycle counter read
+///       step()
+///     }
+///     print(meter.report)
+///
+/// A gap between two samples that is longer than the threshold is noise: the loop was not running. Gaps that the loop
+/// knows about are attributed by `sample(after:)`; the rest is the system's: interrupts, other threads, the hypervisor.
+///
+/// Do not use it to prove that nothing was sent: a virtual machine is noisy by itself. Count kicks for that.
+///
+/// - Progress: wait-free
+/// - Context: one thread
+/// - Allocates: never
+public struct NoiseMeter: Sendable {
+  private let threshold: UInt64
+  private var begun: UInt64
+  private var last: UInt64
+  private var noise: UInt64 = 0
+  private var maximum: UInt64 = 0
+  private var samples: UInt64 = 0
+  private var counts = [4 of UInt64](repeating: 0)
+
+  /// What a gap is due to, as far as the library knows.
+  public enum Source: Int, CaseIterable, Sendable {
+    /// The loop served a kick.
+    case kick
+    /// The loop entered kernel and drained.
+    case drain
+    /// A signal handler ran.
+    case signal
+    /// Nobody knows: an interrupt, another thread, the hypervisor.
+    case unknown
+  }
+
+  /// A meter that counts gaps longer than `threshold`, and begins now.
+  public init(threshold: Duration = .microseconds(1)) {
+    self.threshold = CycleClock.cycles(of: threshold)
+    begun = CycleClock.now
+    last = begun
+  }
+
+  /// Looks at the cycle counter.
+  @inline(__always)
+  public mutating func sample(after source: Source = .unknown) {
+    let now = CycleClock.now
+    let gap = now &- last
+    last = now
+    samples &+= 1
+    if gap > threshold { note(gap, source) }
+  }
+
+  private mutating func note(_ gap: UInt64, _ source: Source) {
+    noise &+= gap
+    maximum = max(maximum, gap)
+    counts[source.rawValue] &+= 1
+  }
+
+  /// Begins again from now.
+  public mutating func reset() { self = NoiseMeter(threshold: CycleClock.duration(ofCycles: threshold)) }
+
+  /// What has been seen so far.
+  public var report: NoiseReport {
+    NoiseReport(
+      runtime: CycleClock.duration(ofCycles: last &- begun), noise: CycleClock.duration(ofCycles: noise),
+      maximumSingle: CycleClock.duration(ofCycles: maximum), samples: samples,
+      kicks: counts[0], drains: counts[1], signals: counts[2], unknown: counts[3])
+  }
+}
+
+/// What a `NoiseMeter` saw, in the fields and order of the osnoise tracer.
+///
+/// - Progress: wait-free
+/// - Context: any thread
+/// - Allocates: never
+public struct NoiseReport: Hashable, Sendable {
+  /// How long the meter ran.
+  public let runtime: Duration
+  /// The sum of all gaps above the threshold.
+  public let noise: Duration
+  /// The longest gap.
+  public let maximumSingle: Duration
+  /// How often the loop looked.
+  public let samples: UInt64
+  /// Gaps by source.
+  public let kicks: UInt64
+  public let drains: UInt64
+  public let signals: UInt64
+  public let unknown: UInt64
+
+  /// The share of the time that was the loop's own, in percent.
+  public var percentAvailable: Double {
+    runtime == .zero ? 100 : 100 * (1 - noise / runtime)
+  }
+}

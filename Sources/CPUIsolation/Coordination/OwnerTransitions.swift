@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import CPlatform
+internal import Synchronization
+
+/// The slow halves of the owner's transitions, never inlined: something is pending, nested, sanitized or wrong.
+@usableFromInline
+enum OwnerTransitions {
+  /// Behind an entry that found something. The word says kernel, unless the entry was a mistake.
+  @usableFromInline @inline(never)
+  static func enterSlow(_ slot: CPUSlot, from context: CPUContext) {
+    let owner = unsafe slot.owner
+    let found = unsafe owner.pointee.word.load(ordering: .relaxed) & ContextWord.contextMask
+    if found != 0 {
+      let before = CPUContext(
+        rawValue: UInt8((found &+ UInt64(context.rawValue)) & ContextWord.contextMask))
+      misuse(
+        "CPU \(number(slot)) entered kernel from \(context), but it was in \(before?.description ?? "no context")")
+    }
+    if context == .user,
+      unsafe owner.pointee.special.load(ordering: .relaxed) & OwnerFlags.sanitized != 0
+    {
+      cpi_realtime_exit()
+    }
+    Drain(slot).runPending()
+  }
+
+  /// An exit that found something before it left.
+  @usableFromInline @inline(never)
+  static func leaveSlow(_ slot: CPUSlot, to context: CPUContext) {
+    let tracker = ContextTracker(slot)
+    let owner = unsafe slot.owner
+    requirePlainKernel(slot, "leave kernel")
+    Drain(slot).runPending()
+    let sanitized = unsafe owner.pointee.special.load(ordering: .relaxed) & OwnerFlags.sanitized != 0
+    tracker.publish(
+      unsafe owner.pointee.word.load(ordering: .relaxed) &+ ContextWord.exit(to: context))
+    if tracker.isAttentionWanted { serveOutside(slot, in: context) }
+    if sanitized, context == .user { cpi_realtime_enter() }
+  }
+
+  /// A full entry, drain and exit, for as long as somebody asks for attention.
+  @usableFromInline @inline(never)
+  static func serveOutside(_ slot: CPUSlot, in context: CPUContext) {
+    let tracker = ContextTracker(slot)
+    repeat {
+      _ = tracker.enterKernel(from: context)
+      Drain(slot).runPending()
+      tracker.publish(
+        unsafe slot.owner.pointee.word.load(ordering: .relaxed) &+ ContextWord.exit(to: context))
+    } while tracker.isAttentionWanted
+  }
+
+  @usableFromInline @inline(never)
+  static func pollSlow(_ slot: CPUSlot) {
+    switch ContextWord(rawValue: ContextTracker(slot).ownContext).context {
+    case .kernel: safePointSlow(slot)
+    case .user:
+      let special = unsafe slot.owner.pointee.special.load(ordering: .relaxed)
+      if special & OwnerFlags.sanitized != 0 { cpi_realtime_exit() }
+      serveOutside(slot, in: .user)
+      if special & OwnerFlags.sanitized != 0 { cpi_realtime_enter() }
+    case .guest: serveOutside(slot, in: .guest)
+    default: misuse("CPU \(number(slot)) polled outside user and kernel")
+    }
+  }
+
+  @usableFromInline @inline(never)
+  static func safePointSlow(_ slot: CPUSlot) {
+    if ContextTracker(slot).ownContext != UInt64(CPUContext.kernel.rawValue) {
+      misuse("CPU \(number(slot)) declared a safe point outside kernel")
+    }
+    // Inside a handler the round that runs now is followed by another look.
+    let special = unsafe slot.owner.pointee.special.load(ordering: .relaxed)
+    if special & OwnerFlags.inHandler == 0 { Drain(slot).runPending() }
+  }
+
+  static func quiescent(_ slot: CPUSlot) {
+    requirePlainKernel(slot, "declare a quiescent state")
+    if unsafe slot.state.pointee.work.load(ordering: .relaxed) != 0 { Drain(slot).runPending() }
+    ContextTracker(slot).declareQuiescent()
+  }
+
+  /// Leaves to idle, sleeps unless something came, and enters.
+  static func idle(_ slot: CPUSlot, until deadline: Deadline) {
+    requirePlainKernel(slot, "become idle")
+    if unsafe slot.state.pointee.work.load(ordering: .relaxed) != 0 { Drain(slot).runPending() }
+    let tracker = ContextTracker(slot)
+    let isHousekeeper =
+      Reach(rawValue: unsafe slot.state.pointee.reach.load(ordering: .relaxed)).isHousekeeping
+    tracker.leaveKernelFenced(to: .idle)
+    // Sequentially consistent — leave:K. Dekker with send:O and kick:W: a bit that this look misses was set by a sender
+    // that sees idle, and unparks.
+    let pending = unsafe slot.state.pointee.work.load(ordering: .sequentiallyConsistent)
+    let wakes = isHousekeeper ? pending : pending & BuiltInWork.attentionMask
+    if wakes == 0 { unsafe slot.call.pointee.parker.park(until: deadline) }
+    if !tracker.enterKernel(from: .idle) { enterSlow(slot, from: .idle) }
+  }
+
+  @usableFromInline @inline(never)
+  static func nest(_ slot: CPUSlot) {
+    if ContextTracker(slot).ownContext != UInt64(CPUContext.kernel.rawValue) {
+      misuse("CPU \(number(slot)) began a kernel section from neither user nor kernel")
+    }
+    let special = unsafe slot.owner.pointee.special.load(ordering: .relaxed)
+    unsafe slot.owner.pointee.special.store(special &+ OwnerFlags.depth, ordering: .relaxed)
+  }
+
+  @usableFromInline @inline(never)
+  static func unnest(_ slot: CPUSlot) {
+    let special = unsafe slot.owner.pointee.special.load(ordering: .relaxed)
+    unsafe slot.owner.pointee.special.store(special &- OwnerFlags.depth, ordering: .relaxed)
+  }
+
+  /// Traps unless the CPU is in kernel, outside handlers and nested sections.
+  static func requirePlainKernel(_ slot: CPUSlot, _ action: String) {
+    let context = ContextTracker(slot).ownContext
+    if context != UInt64(CPUContext.kernel.rawValue) {
+      let name = ContextWord(rawValue: context).context?.description ?? "no context"
+      misuse("CPU \(number(slot)) cannot \(action): it is in \(name)")
+    }
+    let special = unsafe slot.owner.pointee.special.load(ordering: .relaxed)
+    if special & OwnerFlags.inHandler != 0 {
+      misuse("CPU \(number(slot)) cannot \(action) inside a handler")
+    }
+    if special & OwnerFlags.depthMask != 0 {
+      misuse("CPU \(number(slot)) cannot \(action) inside a nested kernel section")
+    }
+  }
+
+  /// Traps unless the calling thread is the CPU's.
+  @usableFromInline
+  static func requireOwner(_ slot: CPUSlot) {
+    if unsafe CurrentThread.cpu != slot.base {
+      misuse("CPU \(number(slot)) was used by a thread that is not attached to it")
+    }
+  }
+
+  static func number(_ slot: CPUSlot) -> Int {
+    Int(unsafe slot.owner.pointee.number.load(ordering: .relaxed))
+  }
+}

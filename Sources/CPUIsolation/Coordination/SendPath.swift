@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import CPlatform
+public import Synchronization
+
+/// One send to one CPU, by one sender: a trivially copyable bundle of addresses that lives for the call.
+@frozen @usableFromInline
+struct SendPath {
+  @usableFromInline let core: CoordinatorCore
+  @usableFromInline let sender: SenderSlot
+
+  @inlinable @inline(__always)
+  init(core: CoordinatorCore, sender: SenderSlot) {
+    self.core = core
+    self.sender = sender
+  }
+
+  /// The deferrable send: one OR on K, one look at W, two counters.
+  ///
+  /// Wait-free: no loop, whatever the target and other senders do.
+  ///
+  /// The argument, against `entry:W`/`entry:K`: we write K and then read W, the owner writes W and then reads K.
+  /// - If our OR comes before the owner's look at K, that entry runs the work.
+  /// - Else the owner's addition to W, which precedes that look, comes before our look at W: we see kernel, answer
+  ///   `queued`, and promise nothing but the next safe point, exit or entry, which finds the bit.
+  /// A send that finds its bit set still needs this OR: it is what orders its datum before the take that will run it. A plain
+  /// look would let the datum sit in the store buffer while the CPU takes the bit, on x86 too.
+  @inlinable @inline(__always)
+  func deliver(_ work: DeferredWork, to cpu: Int, from site: CallSite) -> SendOutcome {
+    guard
+      cpu >= 0, unsafe cpu < core.line.pointee.slots.count, work.type < BuiltInWork.calls,
+      // Relaxed — send:R. A send that races with unregistration may slip in before it; unregistration withdraws its bit.
+      unsafe core.record(work.type).pointee.registration.load(ordering: .relaxed)
+        == work.registration,
+      !work.mergesWithoutWriting
+    else { return deliverSlow(work, to: cpu, urgency: .deferrable, from: site) }
+    let slot = core.slots[cpu]
+    // Sequentially consistent — send:O. Publishes the datum with the bit (release; pairs with drain:T) and comes before
+    // the look at W. Dekker with entry:W/entry:K and leave:W.
+    let wasPending = unsafe slot.state.pointee.work.setBit(work.type)
+    // Sequentially consistent — send:L. Behind the OR. Pairs with entry:W.
+    let word = unsafe slot.state.pointee.word.load(ordering: .sequentiallyConsistent)
+    // Counted behind the OR: a store in front of a locked instruction has to drain first, and costs 3 ns.
+    guard
+      word & ContextWord.contextMask == UInt64(CPUContext.user.rawValue)
+        && !SendPath.isShared(sender)
+    else { return settle(work, cpu, word, wasPending: wasPending, urgency: .deferrable, site) }
+    let cell = unsafe sender.cell(target: cpu, type: work.type)
+    unsafe cell.pointee.sent.countOne()
+    if wasPending {
+      unsafe cell.pointee.merged.countOne()
+      return .merged
+    }
+    unsafe cell.pointee.deferred.countOne()
+    unsafe cell.pointee.note(site)
+    return .deferred
+  }
+
+  @inlinable @inline(__always)
+  static func isShared(_ sender: SenderSlot) -> Bool {
+    unsafe sender.base.assumingMemoryBound(to: SharedWord.self).pointee.load(ordering: .relaxed)
+      != 0
+  }
+
+  /// Everything but the plain send to a CPU in user.
+  @usableFromInline @inline(never)
+  func deliverSlow(_ work: DeferredWork, to cpu: Int, urgency: Urgency, from site: CallSite)
+    -> SendOutcome
+  {
+    guard cpu >= 0, cpu < core.slots.count else {
+      misuse("there is no CPU \(cpu): this coordinator has CPUs 0-\(core.slots.count - 1)")
+    }
+    guard
+      work.type < BuiltInWork.calls,
+      unsafe core.record(work.type).pointee.registration.load(ordering: .relaxed)
+        == work.registration
+    else {
+      return .rejected(
+        unsafe core.line.pointee.closed.load(ordering: .relaxed) != 0 ? .closed : .unregistered)
+    }
+    let slot = core.slots[cpu]
+    if work.mergesWithoutWriting, urgency == .deferrable, isPendingInUser(slot, work.type) {
+      let cell = unsafe sender.cell(target: cpu, type: work.type)
+      unsafe count(cell.pointee.sent)
+      unsafe count(cell.pointee.merged)
+      return .merged
+    }
+    // Sequentially consistent — send:O and send:L, as in `deliver`.
+    let wasPending = unsafe slot.state.pointee.work.setBit(work.type)
+    let word = unsafe slot.state.pointee.word.load(ordering: .sequentiallyConsistent)
+    return settle(work, cpu, word, wasPending: wasPending, urgency: urgency, site)
+  }
+
+  /// Whether the CPU is in user with the bit set, asked so that the answer is worth having.
+  ///
+  /// - If the look at K sees the bit, its take is still to come, and since our fence is behind our datum, that take's
+  ///   handler sees the datum.
+  /// - If the look at W behind it says user, no section that began before our datum is still going on.
+  /// Without the fence the datum may sit in our store buffer while the bit that we saw is taken and run: lost, on x86
+  /// too.
+  private func isPendingInUser(_ slot: CPUSlot, _ type: UInt64) -> Bool {
+    #if CPUISOLATION_THREAD_SANITIZER
+      // The sanitizer does not model fences, and would report the datum: there, every send writes.
+      return false
+    #else
+      // Sequentially consistent fence — merge:F. Pairs with drain:T.
+      fullFence()
+      // Sequentially consistent — merge:K, then merge:W.
+      let work = unsafe slot.state.pointee.work.load(ordering: .sequentiallyConsistent)
+      guard work >> type & 1 != 0 else { return false }
+      let word = unsafe slot.state.pointee.word.load(ordering: .sequentiallyConsistent)
+      return word & ContextWord.contextMask == UInt64(CPUContext.user.rawValue)
+    #endif
+  }
+
+  /// Decides what a send means for a target in `word`, once the bit is set.
+  @usableFromInline @inline(never)
+  func settle(
+    _ work: DeferredWork, _ cpu: Int, _ word: UInt64, wasPending: Bool, urgency: Urgency,
+    _ site: CallSite
+  ) -> SendOutcome {
+    let slot = core.slots[cpu]
+    let cell = unsafe sender.cell(target: cpu, type: work.type)
+    unsafe count(cell.pointee.sent)
+    if !wasPending { unsafe cell.pointee.note(site) }
+    if wasPending { unsafe count(cell.pointee.merged) }
+    let context = ContextWord(rawValue: word).context ?? .kernel
+
+    if context == .offline { return unsafe withdraw(work, slot, cell) }
+    if unsafe CurrentThread.cpu == slot.base {
+      return unsafe settleOwn(slot, cell, wasPending: wasPending, context: context)
+    }
+    if urgency == .immediate {
+      if Kick.send(to: slot) {
+        unsafe count(cell.pointee.interrupted)
+        return .interrupted
+      }
+      if !wasPending { unsafe count(cell.pointee.queued) }
+      return wasPending ? .merged : .queued
+    }
+    if urgency == .onBehalf, context.acceptsDeferral,
+      unsafe core.line.pointee.onBehalf.load(ordering: .relaxed) >> work.type & 1 != 0,
+      Self.mayHelp,
+      Drain(core, slot).runOnBehalf(1 << work.type, helper: cpi_thread_id()) == .ran
+    {
+      if !wasPending { unsafe count(cell.pointee.ranOnBehalf) }
+      return .ranOnBehalf
+    }
+    if context.acceptsDeferral {
+      let isHousekeeper =
+        Reach(rawValue: unsafe slot.state.pointee.reach.load(ordering: .relaxed)).isHousekeeping
+      if context == .idle, isHousekeeper {
+        if !wasPending { unsafe count(cell.pointee.queued) }
+        Kick.wakeIfIdle(slot)
+        return wasPending ? .merged : .queued
+      }
+      if wasPending { return .merged }
+      unsafe count(cell.pointee.deferred)
+      return .deferred
+    }
+    if wasPending { return .merged }
+    unsafe count(cell.pointee.queued)
+    return .queued
+  }
+
+  /// A send to the caller's own CPU.
+  private func settleOwn(
+    _ slot: CPUSlot, _ cell: UnsafeMutablePointer<SenderCell>, wasPending: Bool, context: CPUContext
+  ) -> SendOutcome {
+    if context != .kernel {
+      if wasPending { return .merged }
+      unsafe count(cell.pointee.deferred)
+      return .deferred
+    }
+    let special = unsafe slot.owner.pointee.special.load(ordering: .relaxed)
+    guard special & OwnerFlags.inHandler == 0 else {
+      // Inside a handler: the round that runs now has taken its bits already.
+      if wasPending { return .merged }
+      unsafe count(cell.pointee.queued)
+      return .queued
+    }
+    if !wasPending { unsafe count(cell.pointee.ranInline) }
+    Drain(core, slot).runPending()
+    return .ranInline
+  }
+
+  /// A send that found nobody: takes the bit back, so that nothing is left for the next owner of the slot.
+  private func withdraw(
+    _ work: DeferredWork, _ slot: CPUSlot, _ cell: UnsafeMutablePointer<SenderCell>
+  ) -> SendOutcome {
+    // Acquire and release — withdraw:T. A take like any other: whoever clears the bit accounts for it.
+    let bit: UInt64 = 1 << work.type
+    let old = unsafe slot.state.pointee.work.bitwiseAnd(~bit, ordering: .acquiringAndReleasing)
+      .oldValue
+    if old & bit != 0 { unsafe count(cell.pointee.gone) }
+    return .gone
+  }
+
+  /// A helper that is an isolated CPU in user would let its own signal handler wait for a pin while it holds one: two such
+  /// helpers could wait for each other.
+  private static var mayHelp: Bool {
+    guard let base = unsafe CurrentThread.cpu else { return true }
+    let own = unsafe CPUSlot(base: base)
+    return ContextTracker(own).ownContext == UInt64(CPUContext.kernel.rawValue)
+  }
+
+  /// Adds one to a counter of this sender.
+  @inline(__always)
+  func count(_ counter: borrowing SharedWord) {
+    if SendPath.isShared(sender) {
+      counter.wrappingAdd(1, ordering: .relaxed)
+    } else {
+      counter.countOne()
+    }
+  }
+}

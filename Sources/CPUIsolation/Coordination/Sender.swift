@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import CPlatform
+
+/// A thread's licence to send at full speed: a slot in which it counts alone.
+///
+///     let sender = try coordinator.makeSender()
+///     sender.send(flush, to: 3)  // 2 ns on a CPU in user, statistics included
+///
+/// Any thread may send through `Coordinator.send`, which finds the thread's own slot, or counts atomically in a shared
+/// one. A housekeeping thread that sends often keeps a `Sender`. The value belongs to one thread at a time: it cannot be
+/// copied, and is not `Sendable`.
+///
+/// - Progress: wait-free to send
+/// - Context: one thread
+/// - Allocates: never after it was made
+@frozen @safe
+public struct Sender: ~Copyable {
+  @usableFromInline let path: SendPath
+  @usableFromInline let coordinator: Unmanaged<Coordinator>
+
+  init(path: SendPath, coordinator: Coordinator) {
+    self.path = path
+    unsafe self.coordinator = unsafe Unmanaged.passRetained(coordinator)
+  }
+
+  deinit {
+    unsafe coordinator.takeUnretainedValue().giveBack(path.sender)
+    unsafe coordinator.release()
+  }
+
+  /// Sends deferrable work to one CPU.
+  ///
+  ///     if sender.send(flush, to: 3) == .gone { forget(3) }
+  ///
+  /// - Progress: wait-free
+  /// - Context: the sender's thread
+  /// - Allocates: never
+  @discardableResult @inlinable @inline(__always)
+  public func send(
+    _ work: DeferredWork, to cpu: Int, file: StaticString = #fileID, line: UInt = #line
+  ) -> SendOutcome {
+    path.deliver(work, to: cpu, from: CallSite(file, line))
+  }
+
+  /// Sends work to one CPU with a choice of urgency.
+  ///
+  ///     sender.send(flush, to: 3, urgency: .immediate)
+  ///
+  /// - Progress: wait-free for `.deferrable`; `.immediate` may make a system call; `.onBehalf` runs the handler
+  /// - Context: the sender's thread
+  /// - Allocates: never
+  @discardableResult
+  public func send(
+    _ work: DeferredWork, to cpu: Int, urgency: Urgency, file: StaticString = #fileID,
+    line: UInt = #line
+  ) -> SendOutcome {
+    urgency == .deferrable
+      ? path.deliver(work, to: cpu, from: CallSite(file, line))
+      : path.deliverSlow(work, to: cpu, urgency: urgency, from: CallSite(file, line))
+  }
+
+  /// Sends work to every CPU of a mask.
+  ///
+  ///     let report = sender.send(flush, to: coordinator.isolated) { cpu in usesTable[cpu] }
+  ///
+  /// The predicate is asked once per target, just before the send. See `Coordinator.send(_:to:urgency:where:)`.
+  ///
+  /// - Progress: wait-free for `.deferrable`
+  /// - Context: the sender's thread
+  /// - Allocates: never for CPUs below 128
+  @discardableResult
+  public func send(
+    _ work: DeferredWork, to mask: CPUMask, urgency: Urgency = .deferrable,
+    file: StaticString = #fileID, line: UInt = #line, where predicate: (Int) -> Bool = { _ in true }
+  ) -> SendReport {
+    path.send(work, to: mask, urgency: urgency, from: CallSite(file, line), where: predicate)
+  }
+}
+
+// Two threads that count in one slot would lose counts.
+@available(*, unavailable)
+extension Sender: Sendable {}
+
+extension SendPath {
+  /// The masked send: one send per target, reported per target.
+  func send(
+    _ work: DeferredWork, to mask: CPUMask, urgency: Urgency, from site: CallSite,
+    where predicate: (Int) -> Bool
+  ) -> SendReport {
+    var report = SendReport()
+    for cpu in mask {
+      guard cpu < core.slots.count else {
+        misuse("there is no CPU \(cpu): this coordinator has CPUs 0-\(core.slots.count - 1)")
+      }
+      guard predicate(cpu) else {
+        unsafe count(sender.cell(target: cpu, type: work.type).pointee.skipped)
+        report.skipped.insert(cpu)
+        continue
+      }
+      let outcome =
+        urgency == .deferrable
+        ? deliver(work, to: cpu, from: site)
+        : deliverSlow(work, to: cpu, urgency: urgency, from: site)
+      report.record(outcome, for: cpu)
+      if report.rejection != nil { break }
+    }
+    return report
+  }
+}

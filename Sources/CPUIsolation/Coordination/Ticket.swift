@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import Synchronization
+
+/// Proof of a send, to ask later whether it has taken effect: for coalesced work too, without a queue entry.
+///
+///     let ticket = coordinator.sendWithTicket(flush, to: coordinator.cpus)
+///     switch ticket.wait(until: .covered, deadline: .milliseconds(10)) {
+///     case .settled: reuse(pages)
+///     case .timedOut(let stragglers): …
+///     }
+///
+/// A count of drains would not do: one more drain may be one that began before the send, and two more may never come. A ticket
+/// draws a generation of its type before it sets the bit; whoever runs the type loads the generation after it has
+/// taken the bit, and publishes it after the run.
+///
+/// - Progress: wait-free to poll
+/// - Context: any thread
+/// - Allocates: never for CPUs below 128
+public struct Ticket: Sendable {
+  /// What became of the send itself.
+  public let report: SendReport
+
+  private let coordinator: Coordinator
+  private let type: UInt64
+  private let generation: UInt64
+
+  init(_ coordinator: Coordinator, _ type: UInt64, _ generation: UInt64, _ report: SendReport) {
+    self.coordinator = coordinator
+    self.type = type
+    self.generation = generation
+    self.report = report
+  }
+
+  /// What a ticket knows of one CPU.
+  public enum State: Hashable, Sendable {
+    /// The handler has run for this send.
+    case executed
+    /// The handler has not run, and the CPU is outside kernel: it cannot observe anything older before it runs.
+    case covered
+    /// The CPU's thread has gone.
+    case gone
+    /// None of these yet.
+    case pending
+  }
+
+  /// What a wait is for.
+  public enum Goal: Hashable, Sendable {
+    /// The handler has run. It may never come for a CPU that stays in user.
+    case executed
+    /// The CPU cannot observe anything older: the handler has run, or will run before the CPU's next look.
+    case covered
+  }
+
+  /// How a wait ended.
+  public enum WaitOutcome: Hashable, Sendable {
+    /// Every CPU that the send covered has reached the goal, or is gone.
+    case settled
+    /// The deadline came before these CPUs had.
+    case timedOut(CPUMask)
+  }
+
+  /// What has become of the send on one CPU. A CPU that the send skipped or did not address is `gone`.
+  ///
+  /// - Progress: wait-free
+  /// - Context: any thread
+  /// - Allocates: never
+  public func state(of cpu: Int) -> State {
+    guard report.covered.contains(cpu) else { return .gone }
+    let slot = coordinator.core.slots[cpu]
+    let index = Int(type)
+    // Acquire — ticket:A. If it covers our generation, we see what the handler did. Pairs with drain:A and attach:A.
+    if unsafe slot.applied[index].load(ordering: .acquiring) >= generation {
+      return unsafe slot.attachGeneration[index].load(ordering: .relaxed) >= generation
+        ? .gone : .executed
+    }
+    // Sequentially consistent — ticket:W. Behind the OR of our send: if it says user, the owner's next entry comes after
+    // that OR, and takes the bit. The waiter repeats the look; looking once would not close the window in which the
+    // owner has looked at K for the last time and not yet published user.
+    let word = unsafe slot.state.pointee.word.load(ordering: .sequentiallyConsistent)
+    switch ContextWord(rawValue: word).context {
+    case .kernel?, nil: return .pending
+    case .offline?:
+      // It may have run the work on its way out.
+      let applied = unsafe slot.applied[index].load(ordering: .acquiring)
+      return applied >= generation ? .executed : .gone
+    default: return .covered
+    }
+  }
+
+  /// The CPUs that have not reached the goal.
+  ///
+  /// - Progress: wait-free
+  /// - Context: any thread
+  /// - Allocates: never for CPUs below 128
+  public func unsettled(_ goal: Goal) -> CPUMask {
+    var left = CPUMask()
+    for cpu in report.covered {
+      switch state(of: cpu) {
+      case .executed, .gone: break
+      case .covered: if goal == .executed { left.insert(cpu) }
+      case .pending: left.insert(cpu)
+      }
+    }
+    return left
+  }
+
+  /// Waits until every CPU has reached the goal, or the deadline comes.
+  ///
+  /// A caller that is a CPU serves its own work meanwhile, so two CPUs may wait for each other. Inside a handler waiting
+  /// ends the process with a sentence.
+  ///
+  /// - Progress: blocking
+  /// - Context: any thread, outside handlers
+  /// - Allocates: never for CPUs below 128
+  public func wait(until goal: Goal, deadline: Duration? = nil) -> WaitOutcome {
+    coordinator.requireMayWait("wait for a ticket")
+    let until = Deadline(after: deadline)
+    var backoff = Backoff()
+    while true {
+      let left = unsettled(goal)
+      if left.isEmpty { return .settled }
+      if until.hasPassed || coordinator.isClosed { return .timedOut(left) }
+      Coordinator.serveOwnCPU()
+      backoff.wait()
+    }
+  }
+
+  /// Suspends the task until every CPU has reached the goal, or the deadline comes.
+  ///
+  /// - Throws: `CancellationError`.
+  /// - Progress: suspends
+  /// - Context: any task
+  /// - Allocates: as `Task.sleep`
+  public func wait(until goal: Goal, deadline: Duration? = nil) async throws -> WaitOutcome {
+    let until = Deadline(after: deadline)
+    var pause = SleepLadder()
+    while true {
+      let left = unsettled(goal)
+      if left.isEmpty { return .settled }
+      if until.hasPassed || coordinator.isClosed { return .timedOut(left) }
+      try await pause.sleep()
+    }
+  }
+}
+
+extension Coordinator {
+  /// Sends work to every CPU of a mask, and gives a ticket to ask when it has taken effect.
+  ///
+  ///     let ticket = coordinator.sendWithTicket(flush, to: [2, 3])
+  ///     try await ticket.wait(until: .executed, deadline: .seconds(1))
+  ///
+  /// It costs one addition to a word that all ticketed senders of the type share; sends without ticket pay nothing.
+  ///
+  /// - Progress: wait-free for `.deferrable`
+  /// - Context: any thread
+  /// - Allocates: never for CPUs below 128
+  public func sendWithTicket(
+    _ work: DeferredWork, to mask: CPUMask, urgency: Urgency = .deferrable,
+    file: StaticString = #fileID, line: UInt = #line, where predicate: (Int) -> Bool = { _ in true }
+  ) -> Ticket {
+    // Acquire and release — ticket:G. Drawn before the bit is set, behind the datum. Pairs with drain:G.
+    let generation = unsafe core.generation(work.type).pointee.wrappingAdd(
+      1, ordering: .acquiringAndReleasing
+    ).newValue
+    let report = path.send(work, to: mask, urgency: urgency, from: CallSite(file, line), where: predicate)
+    return Ticket(self, work.type, generation, report)
+  }
+}

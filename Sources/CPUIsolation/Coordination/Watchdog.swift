@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import CPlatform
+internal import Synchronization
+
+/// The thread that keeps the coarse clock, ages what is pending, escalates what is too old, and reports what is stuck.
+///
+/// It learns of a pending bit by looking, once per interval, so senders pay for no time stamp and write no second
+/// line of the target; ages are exact to one interval. It reads the lines of isolated CPUs at that rate, and writes only
+/// what it has to.
+final class WatchdogService: Sendable {
+  private let core: CoordinatorCore
+  private let sender: SenderSlot
+  private let settings: Coordinator.Configuration.Watchdog
+  /// The coordinator stops this thread and joins it before it ends.
+  private let coordinator: UnownedCoordinator
+  private let state = Mutex<(handle: UInt64?, isStopping: Bool)>((nil, false))
+  private let wake = WatchdogAlarm()
+
+  init(
+    core: CoordinatorCore, sender: SenderSlot, settings: Coordinator.Configuration.Watchdog,
+    coordinator: Coordinator
+  ) {
+    self.core = core
+    self.sender = sender
+    self.settings = settings
+    self.coordinator = UnownedCoordinator(coordinator)
+  }
+
+  func start() throws(CoordinatorError) {
+    let context = unsafe Unmanaged.passRetained(self)
+    var handle: UInt64 = 0
+    let error = unsafe cpi_start_thread(
+      0,
+      { context in
+        _ = unsafe cpi_set_thread_name("cpu/watchdog")
+        unsafe Unmanaged<WatchdogService>.fromOpaque(context.unsafelyUnwrapped).takeRetainedValue().run()
+      }, context.toOpaque(), &handle)
+    if error != 0 {
+      unsafe context.release()
+      throw CoordinatorError(.threadCreationFailed, errno: error, "cannot start the watchdog")
+    }
+    state.withLock { $0.handle = handle }
+  }
+
+  func stop() {
+    let handle = state.withLock { state in
+      state.isStopping = true
+      return state.handle
+    }
+    wake.parker.unpark()
+    if let handle { _ = cpi_join_thread(handle) }
+  }
+
+  // MARK: -
+
+  /// What the watchdog remembers of one bit of one CPU.
+  private struct Sight {
+    var since: UInt64 = 0
+    var executed: UInt64 = 0
+    var nextReport: UInt64 = 0
+    var reports = 0
+  }
+
+  private func run() {
+    let cpus = core.slots.count
+    var sights = [Sight](repeating: Sight(), count: cpus * workTypeCapacity)
+    var running = [Sight](repeating: Sight(), count: cpus)
+    var pins = [Sight](repeating: Sight(), count: cpus)
+    while !state.withLock({ $0.isStopping }) {
+      let now = cpi_monotonic_nanoseconds()
+      unsafe core.clock.pointee.store(now, ordering: .relaxed)
+      for cpu in 0..<cpus {
+        look(at: cpu, now, &sights)
+        lookAtHandler(of: cpu, now, &running[cpu])
+        lookAtPin(of: cpu, now, &pins[cpu])
+      }
+      wake.parker.park(until: Deadline(after: settings.interval))
+    }
+  }
+
+  private func look(at cpu: Int, _ now: UInt64, _ sights: inout [Sight]) {
+    let slot = core.slots[cpu]
+    // Relaxed — watchdog:L, hints throughout: what it decides is checked by whoever acts.
+    let work = unsafe slot.state.pointee.work.load(ordering: .relaxed)
+    let word = ContextWord(rawValue: unsafe slot.state.pointee.word.load(ordering: .relaxed))
+    let context = word.context ?? .kernel
+    for type in 0..<Int(BuiltInWork.attention) {
+      let index = cpu * workTypeCapacity + type
+      let executed = unsafe slot.executed[type].load(ordering: .relaxed)
+      guard work >> UInt64(type) & 1 != 0, context != .offline else {
+        if sights[index].since != 0 {
+          recovered(&sights[index], cpu, context, type, now)
+          unsafe slot.pendingSince[type].store(0, ordering: .relaxed)
+        }
+        continue
+      }
+      if sights[index].since == 0 || executed != sights[index].executed {
+        // A new bit, or the same one set again since the last look.
+        if sights[index].reports > 0 { recovered(&sights[index], cpu, context, type, now) }
+        sights[index] = Sight(since: now, executed: executed)
+        unsafe slot.pendingSince[type].store(now, ordering: .relaxed)
+        continue
+      }
+      let age = now - sights[index].since
+      if type < Int(BuiltInWork.calls) { escalate(slot, cpu, type, age: age) }
+      let isKicked = work & BuiltInWork.attentionMask != 0
+      guard context == .kernel || isKicked else { continue }
+      report(context == .kernel ? .kernelWithoutSafePoint : .kickUnanswered, &sights[index], cpu, context, type, now, kick: isKicked)
+    }
+  }
+
+  private func lookAtHandler(of cpu: Int, _ now: UInt64, _ sight: inout Sight) {
+    let slot = core.slots[cpu]
+    let running = unsafe slot.owner.pointee.running.load(ordering: .relaxed)
+    let type = Int(running) - 1
+    let executed = type >= 0 ? unsafe slot.executed[type].load(ordering: .relaxed) &+ running &<< 48 : 0
+    if running == 0 || sight.since == 0 || sight.executed != executed {
+      if sight.reports > 0 { recovered(&sight, cpu, .kernel, max(type, 0), now) }
+      sight = running == 0 ? Sight() : Sight(since: now, executed: executed)
+      return
+    }
+    report(.handlerRunning, &sight, cpu, .kernel, type, now, kick: false)
+  }
+
+  private func lookAtPin(of cpu: Int, _ now: UInt64, _ sight: inout Sight) {
+    let slot = core.slots[cpu]
+    let pin = unsafe slot.state.pointee.pin.load(ordering: .relaxed)
+    if pin == 0 || sight.since == 0 || sight.executed != pin {
+      sight = pin == 0 ? Sight() : Sight(since: now, executed: pin)
+      return
+    }
+    report(.helperHoldsPin, &sight, cpu, .user, 0, now, kick: false)
+  }
+
+  /// Makes a deferral run that is older than its type allows: on behalf where that is allowed, else by a kick.
+  private func escalate(_ slot: CPUSlot, _ cpu: Int, _ type: Int, age: UInt64) {
+    guard let registration = registration(type), let maximum = registration.options.maximumAge else { return }
+    // One interval less: the bit may have been set just behind the look before the first that saw it.
+    guard Duration.nanoseconds(Int64(age)) + settings.interval >= maximum else { return }
+    let path = SendPath(core: core, sender: sender)
+    let cell = unsafe sender.cell(target: cpu, type: UInt64(type))
+    if registration.options.mayRunOnBehalf,
+      Drain(core, slot).runOnBehalf(1 << UInt64(type), helper: cpi_thread_id()) == .ran
+    {
+      unsafe path.count(cell.pointee.escalated)
+      return
+    }
+    if Kick.send(to: slot) {
+      unsafe path.count(cell.pointee.interrupted)
+      unsafe path.count(cell.pointee.escalated)
+    }
+  }
+
+  private func report(
+    _ kind: StallReport.Kind, _ sight: inout Sight, _ cpu: Int, _ context: CPUContext, _ type: Int,
+    _ now: UInt64, kick: Bool
+  ) {
+    let age = now - sight.since
+    let threshold = UInt64(clamping: Int64(settings.stallThreshold / .nanoseconds(1)))
+    if sight.nextReport == 0 { sight.nextReport = threshold }
+    guard age >= sight.nextReport else { return }
+    sight.reports += 1
+    sight.nextReport = age * 2
+    if kick { kickAgain(core.slots[cpu]) }
+    emit(
+      StallReport(
+        kind: kind, cpu: cpu, context: context, work: name(type), age: .nanoseconds(Int64(age)),
+        sender: callSite(cpu, type), occurrence: sight.reports, kickedAgain: kick))
+  }
+
+  /// A kick may be lost: a signal that was blocked for good, a thread that was replaced. Sending it again harms nobody.
+  private func kickAgain(_ slot: CPUSlot) {
+    // Acquire and release — watchdog:A. A take of the attention bit alone, so that the kick is a new one.
+    unsafe slot.state.pointee.work.bitwiseAnd(
+      ~BuiltInWork.attentionMask, ordering: .acquiringAndReleasing)
+    _ = Kick.send(to: slot)
+  }
+
+  private func recovered(
+    _ sight: inout Sight, _ cpu: Int, _ context: CPUContext, _ type: Int, _ now: UInt64
+  ) {
+    defer { sight = Sight() }
+    guard sight.reports > 0 else { return }
+    emit(
+      StallReport(
+        kind: .recovered, cpu: cpu, context: context, work: name(type),
+        age: .nanoseconds(Int64(now - sight.since)), sender: nil, occurrence: sight.reports,
+        kickedAgain: false))
+  }
+
+  private func emit(_ report: StallReport) {
+    if let told = settings.report { return told(report) }
+    var line = report.description + "\n"
+    line.withUTF8 { unsafe cpi_write_error($0.baseAddress, $0.count) }
+  }
+
+  // MARK: Names
+
+  private func registration(_ type: Int) -> Registration? {
+    coordinator.object.cold.withLock { $0.registrations[type] }
+  }
+
+  private func name(_ type: Int) -> String {
+    type >= Int(BuiltInWork.calls) ? "cross call" : registration(type)?.name ?? "work type \(type)"
+  }
+
+  /// The call site of the last send that set the bit, over all senders that did.
+  private func callSite(_ cpu: Int, _ type: Int) -> String? {
+    let senders = coordinator.object.cold.withLock { $0.senders.map(\.slot) }
+    for sender in senders {
+      let cell = unsafe sender.cell(target: cpu, type: UInt64(type))
+      let file = unsafe cell.pointee.file.load(ordering: .relaxed)
+      guard let text = unsafe UnsafePointer<CChar>(bitPattern: file) else { continue }
+      return unsafe "\(String(cString: text)):\(cell.pointee.lineNumber.load(ordering: .relaxed))"
+    }
+    return nil
+  }
+}
+
+/// A reference that does not keep its object: the object outlives whoever holds this.
+// Sendable: the object is.
+@safe
+private struct UnownedCoordinator: @unchecked Sendable {
+  private let reference: Unmanaged<Coordinator>
+
+  init(_ object: Coordinator) { unsafe reference = unsafe Unmanaged.passUnretained(object) }
+
+  var object: Coordinator { unsafe reference.takeUnretainedValue() }
+}
+
+/// A parker in memory that does not move.
+// Sendable: `unpark` may be called from any thread, and `park` is called by one.
+private final class WatchdogAlarm: @unchecked Sendable {
+  let parker = Parker()
+}

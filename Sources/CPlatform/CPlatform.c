@@ -1,0 +1,346 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#if !defined(__linux__)
+#error "CPUIsolation supports Linux; nothing else has been compiled"
+#endif
+
+#define _GNU_SOURCE
+#include "CPlatform.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <linux/membarrier.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+// MARK: Thread-local words
+
+_Thread_local struct cpi_thread cpi_this_thread __attribute__((tls_model("initial-exec")));
+
+static _Thread_local void (*thread_exit_function)(void *);
+static pthread_key_t exit_key;
+static pthread_once_t exit_key_once = PTHREAD_ONCE_INIT;
+
+static void thread_exits(void *cpu) {
+  if (cpi_this_thread.cpu == cpu && thread_exit_function) thread_exit_function(cpu);
+}
+
+static void create_exit_key(void) {
+  if (pthread_key_create(&exit_key, thread_exits) != 0) abort();
+}
+
+void cpi_set_current_cpu(void *cpu, void (*on_exit)(void *)) {
+  pthread_once(&exit_key_once, create_exit_key);
+  thread_exit_function = on_exit;
+  cpi_this_thread.cpu = cpu;
+  pthread_setspecific(exit_key, on_exit ? cpu : NULL);
+}
+
+// MARK: Time
+
+uint64_t cpi_monotonic_nanoseconds(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static uint64_t cycles_per_second;
+static pthread_once_t cycles_once = PTHREAD_ONCE_INIT;
+
+static void measure_cycles(void) {
+#if defined(__aarch64__)
+  __asm__ volatile("mrs %0, cntfrq_el0" : "=r"(cycles_per_second));
+#else
+  // The best of three: a preemption between the two clocks spoils one measurement, hardly three.
+  uint64_t least_uncertainty = UINT64_MAX;
+  for (int round = 0; round < 3; round++) {
+    uint64_t c0 = cpi_cycles(), t0 = cpi_monotonic_nanoseconds(), c1 = cpi_cycles(), t1, c2, c3;
+    do {
+      c2 = cpi_cycles();
+      t1 = cpi_monotonic_nanoseconds();
+      c3 = cpi_cycles();
+    } while (t1 - t0 < 4000000u);
+    uint64_t uncertainty = (c1 - c0) + (c3 - c2);
+    if (uncertainty >= least_uncertainty) continue;
+    least_uncertainty = uncertainty;
+    double middle = (double)(c2 - c0) + ((double)(c3 - c2) - (double)(c1 - c0)) / 2;
+    cycles_per_second = (uint64_t)(middle * 1e9 / (double)(t1 - t0));
+  }
+#endif
+}
+
+uint64_t cpi_cycles_per_second(void) {
+  pthread_once(&cycles_once, measure_cycles);
+  return cycles_per_second;
+}
+
+void cpi_sleep_nanoseconds(uint64_t nanoseconds) {
+  struct timespec duration = {
+      .tv_sec = (time_t)(nanoseconds / 1000000000u), .tv_nsec = (long)(nanoseconds % 1000000000u)};
+  nanosleep(&duration, NULL);
+}
+
+void cpi_yield(void) { sched_yield(); }
+
+// MARK: Memory
+
+void *cpi_map_zeroed(size_t bytes) {
+  void *address =
+      mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  return address == MAP_FAILED ? NULL : address;
+}
+
+void cpi_unmap(void *address, size_t bytes) { munmap(address, bytes); }
+
+int cpi_lock_memory(void) { return mlockall(MCL_CURRENT | MCL_FUTURE) == 0 ? 0 : errno; }
+
+// MARK: Threads
+
+int32_t cpi_thread_id(void) { return (int32_t)syscall(SYS_gettid); }
+
+int cpi_set_thread_name(const char *name) {
+  char cut[16];
+  strncpy(cut, name, sizeof cut - 1);
+  cut[sizeof cut - 1] = 0;
+  return pthread_setname_np(pthread_self(), cut);
+}
+
+_Static_assert(sizeof(struct cpi_affinity) == sizeof(cpu_set_t), "the opaque mask is a cpu_set_t");
+
+int cpi_pin_to_processor(int32_t processor) {
+  if (processor < 0 || processor >= CPU_SETSIZE) return EINVAL;
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  CPU_SET(processor, &set);
+  return sched_setaffinity(0, sizeof set, &set) == 0 ? 0 : errno;
+}
+
+int cpi_get_affinity(struct cpi_affinity *out) {
+  memset(out, 0, sizeof *out);
+  return sched_getaffinity(0, sizeof *out, (cpu_set_t *)out) == 0 ? 0 : errno;
+}
+
+int cpi_set_affinity(const struct cpi_affinity *mask) {
+  return sched_setaffinity(0, sizeof *mask, (const cpu_set_t *)mask) == 0 ? 0 : errno;
+}
+
+int32_t cpi_processor_count(void) {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
+  return CPU_COUNT(&set);
+}
+
+int cpi_set_scheduling(int32_t scheduling_class, int32_t priority) {
+  static const int classes[] = {SCHED_OTHER, SCHED_FIFO, SCHED_RR, SCHED_BATCH, SCHED_IDLE};
+  if (scheduling_class < 0 || scheduling_class > 4) return EINVAL;
+  struct sched_param parameter = {
+      .sched_priority = scheduling_class == 1 || scheduling_class == 2 ? priority : 0};
+  return sched_setscheduler(0, classes[scheduling_class], &parameter) == 0 ? 0 : errno;
+}
+
+int cpi_set_timer_slack(uint64_t nanoseconds) {
+  return prctl(PR_SET_TIMERSLACK, (unsigned long)nanoseconds, 0, 0, 0) == 0 ? 0 : errno;
+}
+
+struct start {
+  void (*run)(void *);
+  void *context;
+};
+
+static void *thread_main(void *argument) {
+  struct start start = *(struct start *)argument;
+  free(argument);
+  start.run(start.context);
+  return NULL;
+}
+
+int cpi_start_thread(
+    size_t stack_bytes, void (*run)(void *), void *context, uint64_t *handle) {
+  struct start *start = malloc(sizeof *start);
+  if (!start) return ENOMEM;
+  *start = (struct start){run, context};
+  pthread_attr_t attributes;
+  pthread_attr_init(&attributes);
+  int error = stack_bytes ? pthread_attr_setstacksize(&attributes, stack_bytes) : 0;
+  pthread_t thread;
+  if (error == 0) error = pthread_create(&thread, &attributes, thread_main, start);
+  pthread_attr_destroy(&attributes);
+  if (error != 0) {
+    free(start);
+  } else {
+    *handle = (uint64_t)thread;
+  }
+  return error;
+}
+
+int cpi_join_thread(uint64_t handle) { return pthread_join((pthread_t)handle, NULL); }
+
+// MARK: Futex
+
+int cpi_futex_wait(const uint32_t *word, uint32_t expected, uint64_t timeout_ns) {
+  struct timespec timeout = {
+      .tv_sec = (time_t)(timeout_ns / 1000000000u), .tv_nsec = (long)(timeout_ns % 1000000000u)};
+  long result = syscall(
+      SYS_futex, word, FUTEX_WAIT_PRIVATE, expected, timeout_ns == UINT64_MAX ? NULL : &timeout, NULL, 0);
+  return result == 0 ? 0 : errno;
+}
+
+int cpi_futex_wake(const uint32_t *word, int32_t count) {
+  long woken = syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, count, NULL, NULL, 0);
+  return woken < 0 ? 0 : (int)woken;
+}
+
+// MARK: membarrier
+
+int cpi_membarrier_query(void) {
+  long mask = syscall(SYS_membarrier, MEMBARRIER_CMD_QUERY, 0, 0);
+  return mask < 0 ? -errno : (int)mask;
+}
+
+int cpi_membarrier_register(void) {
+  return syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0 ? 0 : errno;
+}
+
+int cpi_membarrier_private(void) {
+  return syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) == 0 ? 0 : errno;
+}
+
+// MARK: Signals
+
+int32_t cpi_default_interrupt_signal(void) { return SIGRTMIN + 2; }
+
+// One handler for the process: every coordinator installs the same function.
+static void (*_Atomic interrupt_function)(void *);
+
+static void interrupt_handler(int signal, siginfo_t *information, void *context) {
+  (void)signal;
+  (void)information;
+  (void)context;
+  void *cpu = cpi_this_thread.cpu;
+  void (*run)(void *) = atomic_load_explicit(&interrupt_function, memory_order_acquire);
+  if (!cpu || !run) return;
+  int saved = errno;
+  run(cpu);
+  errno = saved;
+}
+
+int cpi_install_interrupt_handler(int32_t signal, void (*run)(void *)) {
+  struct sigaction old;
+  if (sigaction(signal, NULL, &old) != 0) return errno;
+  bool is_ours = (old.sa_flags & SA_SIGINFO) && old.sa_sigaction == interrupt_handler;
+  bool is_free =
+      !(old.sa_flags & SA_SIGINFO) && (old.sa_handler == SIG_DFL || old.sa_handler == SIG_IGN);
+  if (!is_ours && !is_free) return EBUSY;
+  atomic_store_explicit(&interrupt_function, run, memory_order_release);
+  struct sigaction action = {
+      .sa_sigaction = interrupt_handler, .sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK};
+  sigfillset(&action.sa_mask);
+  // A fault inside a handler must still kill the process with its own signal.
+  sigdelset(&action.sa_mask, SIGSEGV);
+  sigdelset(&action.sa_mask, SIGBUS);
+  sigdelset(&action.sa_mask, SIGILL);
+  sigdelset(&action.sa_mask, SIGFPE);
+  sigdelset(&action.sa_mask, SIGTRAP);
+  sigdelset(&action.sa_mask, SIGABRT);
+  return sigaction(signal, &action, NULL) == 0 ? 0 : errno;
+}
+
+int cpi_remove_interrupt_handler(int32_t signal) {
+  struct sigaction old;
+  if (sigaction(signal, NULL, &old) != 0) return errno;
+  if (!(old.sa_flags & SA_SIGINFO) || old.sa_sigaction != interrupt_handler) return EBUSY;
+  struct sigaction action = {.sa_handler = SIG_DFL};
+  return sigaction(signal, &action, NULL) == 0 ? 0 : errno;
+}
+
+int cpi_unblock_signal(int32_t signal) {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, signal);
+  return pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}
+
+int cpi_interrupt_thread(int32_t thread_id, int32_t signal) {
+  return syscall(SYS_tgkill, getpid(), thread_id, signal) == 0 ? 0 : errno;
+}
+
+void *cpi_install_alternate_stack(size_t bytes, int *error) {
+  *error = 0;
+  stack_t old;
+  if (sigaltstack(NULL, &old) != 0) {
+    *error = errno;
+    return NULL;
+  }
+  if (!(old.ss_flags & SS_DISABLE)) return NULL;
+  void *stack = cpi_map_zeroed(bytes);
+  if (!stack) {
+    *error = ENOMEM;
+    return NULL;
+  }
+  stack_t new = {.ss_sp = stack, .ss_size = bytes};
+  if (sigaltstack(&new, NULL) != 0) {
+    *error = errno;
+    cpi_unmap(stack, bytes);
+    return NULL;
+  }
+  return stack;
+}
+
+void cpi_remove_alternate_stack(void *stack, size_t bytes) {
+  stack_t off = {.ss_flags = SS_DISABLE};
+  sigaltstack(&off, NULL);
+  cpi_unmap(stack, bytes);
+}
+
+// MARK: Process
+
+static _Atomic uint32_t fork_generation;
+static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
+
+static void child_after_fork(void) {
+  atomic_fetch_add_explicit(&fork_generation, 1, memory_order_relaxed);
+  // The child's only thread keeps its words if it had a CPU: it is the one live slot.
+}
+
+static void watch_forks(void) { pthread_atfork(NULL, NULL, child_after_fork); }
+
+uint32_t cpi_fork_generation(void) {
+  pthread_once(&fork_once, watch_forks);
+  return atomic_load_explicit(&fork_generation, memory_order_relaxed);
+}
+
+void cpi_write_error(const uint8_t *bytes, size_t count) {
+  while (count > 0) {
+    ssize_t written = write(STDERR_FILENO, bytes, count);
+    if (written < 0 && errno == EINTR) continue;
+    if (written <= 0) return;
+    bytes += written;
+    count -= (size_t)written;
+  }
+}
+
+// MARK: RealtimeSanitizer
+
+__attribute__((weak)) void __rtsan_realtime_enter(void);
+__attribute__((weak)) void __rtsan_realtime_exit(void);
+
+bool cpi_realtime_sanitizer_is_linked(void) { return __rtsan_realtime_enter != NULL; }
+
+void cpi_realtime_enter(void) {
+  if (__rtsan_realtime_enter) __rtsan_realtime_enter();
+}
+
+void cpi_realtime_exit(void) {
+  if (__rtsan_realtime_exit) __rtsan_realtime_exit();
+}

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What Swift cannot say on Linux. `import Glibc` hides every GNU-only function and every macro
+// (CPU_SET, SIGRTMIN), `syscall` is unavailable because it is variadic, and Swift has neither
+// thread-local words of its own nor weak symbols. Nothing else belongs here: each declaration says
+// why it exists, and returns 0 or an errno value unless it says otherwise.
+
+#ifndef CPLATFORM_H
+#define CPLATFORM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+// MARK: Thread-local words
+
+/// What the library knows of the calling thread. One initial-exec thread-local structure: reading it
+/// is one instruction, it needs no initialisation, and it may be read in a signal handler.
+/// Swift has no thread-local storage that is safe there.
+struct cpi_thread {
+  void *_Nullable cpu;  // the CPU slot that this thread is attached to
+};
+
+extern _Thread_local struct cpi_thread cpi_this_thread
+    __attribute__((tls_model("initial-exec")));
+
+static inline void *_Nullable cpi_current_cpu(void) { return cpi_this_thread.cpu; }
+
+/// Binds the CPU slot to this thread. Where `on_exit` is given it runs on this thread if the thread
+/// ends while still bound: a pthread key destructor, which Swift could create but not safely share
+/// with the signal handler's view of the same word.
+void cpi_set_current_cpu(void *_Nullable cpu, void (*_Nullable on_exit)(void *_Nonnull cpu));
+
+// MARK: Instructions
+
+/// One spin-loop hint. Swift has no intrinsic for it.
+static inline void cpi_pause(void) {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ volatile("isb" ::: "memory");  // `yield` is a no-op on the cores that servers use
+#endif
+}
+
+/// The free-running cycle counter: constant rate, synchronised between processors on every machine
+/// that Linux uses it as its clock. Swift has no intrinsic for it.
+static inline uint64_t cpi_cycles(void) {
+#if defined(__x86_64__)
+  return __builtin_ia32_rdtsc();
+#elif defined(__aarch64__)
+  uint64_t value;
+  __asm__ volatile("mrs %0, cntvct_el0" : "=r"(value));
+  return value;
+#else
+#error "CPUIsolation knows no cycle counter for this architecture"
+#endif
+}
+
+/// Ticks per second of `cpi_cycles`: read from the architecture where it says so, else measured once
+/// against the monotonic clock over about 10 ms. 0 if the clock does not move.
+uint64_t cpi_cycles_per_second(void);
+
+/// Nanoseconds of CLOCK_MONOTONIC. `clock_gettime` is visible to Swift; this spares each caller the
+/// struct and keeps the clock's choice in one place.
+uint64_t cpi_monotonic_nanoseconds(void);
+
+// MARK: Memory
+
+/// Zeroed, page-aligned memory that costs nothing until it is touched. Swift allocates aligned memory,
+/// but zeroing it would touch every page of a table of which most is never used.
+void *_Nullable cpi_map_zeroed(size_t bytes);
+void cpi_unmap(void *_Nonnull address, size_t bytes);
+
+/// Locks the pages that the process has now and will have. MCL_* are macros that Swift does not see
+/// with glibc's feature set.
+int cpi_lock_memory(void);
+
+// MARK: Threads
+
+/// The kernel's id of this thread: `gettid` is GNU-only.
+int32_t cpi_thread_id(void);
+
+/// Names this thread. At most 15 bytes are used, a longer name is cut: the kernel refuses it whole.
+int cpi_set_thread_name(const char *_Nonnull name);
+
+/// Binds this thread to one processor: `sched_setaffinity` and CPU_SET are GNU-only.
+int cpi_pin_to_processor(int32_t processor);
+
+/// Puts back what the thread was allowed before `cpi_pin_to_processor`: an opaque copy of its mask.
+struct cpi_affinity {
+  uint64_t words[16];
+};
+int cpi_get_affinity(struct cpi_affinity *_Nonnull out);
+int cpi_set_affinity(const struct cpi_affinity *_Nonnull mask);
+
+/// The number of processors this process may run on.
+int32_t cpi_processor_count(void);
+
+/// Scheduling class of this thread: 0 other, 1 FIFO, 2 round robin, 3 batch, 4 idle; `priority` counts for 1
+/// and 2 alone. SCHED_* are macros under a GNU guard.
+int cpi_set_scheduling(int32_t scheduling_class, int32_t priority);
+
+/// How late the kernel may fire this thread's timers, in nanoseconds: `prctl` is variadic.
+int cpi_set_timer_slack(uint64_t nanoseconds);
+
+/// Starts a thread with a stack of `stack_bytes` (0: the default). The function runs with `context`.
+int cpi_start_thread(
+    size_t stack_bytes, void (*_Nonnull run)(void *_Nullable), void *_Nullable context,
+    uint64_t *_Nonnull handle);
+int cpi_join_thread(uint64_t handle);
+
+/// Sleeps; a signal ends it early.
+void cpi_sleep_nanoseconds(uint64_t nanoseconds);
+
+/// Gives the processor away.
+void cpi_yield(void);
+
+// MARK: Futex
+
+/// Sleeps while `*word == expected`, for at most `timeout_ns` (UINT64_MAX: for ever). The futex system call
+/// has no wrapper in glibc. Returns 0 when woken, else EAGAIN, EINTR or ETIMEDOUT.
+int cpi_futex_wait(const uint32_t *_Nonnull word, uint32_t expected, uint64_t timeout_ns);
+/// Wakes up to `count` sleepers; returns how many.
+int cpi_futex_wake(const uint32_t *_Nonnull word, int32_t count);
+
+// MARK: membarrier
+
+/// The commands that this kernel offers, as its bit mask, or minus the errno: ENOSYS, or EPERM under a filter.
+int cpi_membarrier_query(void);
+/// Registers and issues the private expedited barrier: an IPI to every processor that runs this process.
+int cpi_membarrier_register(void);
+int cpi_membarrier_private(void);
+
+// MARK: Signals
+
+/// The first real-time signal that glibc leaves to programs: SIGRTMIN is a function call in disguise.
+int32_t cpi_default_interrupt_signal(void);
+
+/// Installs the handler that runs `run(cpu)` on the interrupted thread if that thread has a CPU slot. errno
+/// is saved around it. SA_RESTART and SA_ONSTACK are set. EBUSY when the signal has a handler that is not
+/// ours, EINVAL for a number that cannot be caught. `sigaction` has a union Swift cannot fill.
+int cpi_install_interrupt_handler(int32_t signal, void (*_Nonnull run)(void *_Nonnull cpu));
+/// Puts the default action back, if the handler is still ours.
+int cpi_remove_interrupt_handler(int32_t signal);
+/// Lets this thread take the signal, whatever mask it inherited.
+int cpi_unblock_signal(int32_t signal);
+
+/// Sends the signal to one thread of this process: `tgkill` is GNU-only.
+int cpi_interrupt_thread(int32_t thread_id, int32_t signal);
+
+/// Gives this thread an alternate signal stack of `bytes`, unless it has one. The library's handler runs there,
+/// so that an interrupt cannot overflow a small or nearly full stack. NULL when the thread had one of its own.
+void *_Nullable cpi_install_alternate_stack(size_t bytes, int *_Nonnull error);
+void cpi_remove_alternate_stack(void *_Nonnull stack, size_t bytes);
+
+// MARK: Process
+
+/// Counts the forks that this process descends from since the first call. Handlers of `pthread_atfork` are the only
+/// way to know, and they must be C functions that touch nothing but a word.
+uint32_t cpi_fork_generation(void);
+
+/// Writes to standard error without stdio, so that it works in a signal handler.
+void cpi_write_error(const uint8_t *_Nullable bytes, size_t count);
+
+// MARK: RealtimeSanitizer
+
+/// Declares what follows on this thread a real-time context, until the matching exit, if that runtime is linked
+/// into the process. Weak symbols do not exist in Swift.
+void cpi_realtime_enter(void);
+void cpi_realtime_exit(void);
+/// Whether that runtime is linked.
+bool cpi_realtime_sanitizer_is_linked(void);
+
+#endif
