@@ -66,9 +66,6 @@ struct OwnerLine: ~Copyable {
   let longestDrain = SharedWord(0)
   /// Declared quiescent states: two steps of W's counter each.
   let quiescentStates = SharedWord(0)
-  /// 1 + the type whose handler runs now, and since when: for the watchdog.
-  let running = SharedWord(0)
-  let runningSince = SharedWord(0)
   /// W's counter when the current incarnation attached.
   let counterAtAttach = SharedWord(0)
   /// The coordinator's memory and this CPU's number: what a signal handler cannot be passed.
@@ -95,7 +92,12 @@ enum OwnerFlags {
   @usableFromInline static let inHandler: UInt64 = draining | calling
   /// One level of nested kernel sections.
   @usableFromInline static let depth: UInt64 = 1 << 8
-  @usableFromInline static let depthMask: UInt64 = ~0 << 8
+  @usableFromInline static let depthMask: UInt64 = 0xffff_ffff << 8
+
+  /// What runs now, for the watchdog: a work type, or the cross calls.
+  static func running(_ type: UInt64) -> UInt64 { (type + 1) << 48 }
+  /// The type that runs according to these flags.
+  static func runningType(_ special: UInt64) -> Int? { special >> 48 == 0 ? nil : Int(special >> 48) - 1 }
 }
 
 /// The way a CPU is told that something cannot wait, packed into `StateLine.reach`.

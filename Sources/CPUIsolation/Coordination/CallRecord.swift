@@ -133,11 +133,9 @@ extension Drain {
     var node = unsafe first
     while let current = unsafe node {
       unsafe node = unsafe IntrusiveStack.next(after: current)
-      unsafe slot.owner.pointee.running.store(BuiltInWork.calls + 1, ordering: .relaxed)
       if unsafe current.assumingMemoryBound(to: CallRecord.self).pointee.run(on: cpu) {
         unsafe slot.executed[Int(BuiltInWork.calls)].countOne()
       }
-      unsafe slot.owner.pointee.running.store(0, ordering: .relaxed)
     }
   }
 

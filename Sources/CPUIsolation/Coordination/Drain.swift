@@ -35,80 +35,88 @@ struct Drain {
   /// Drains everything that is pending. The CPU is in kernel, and this is its thread.
   func runPending() {
     waitWhilePinned()
-    let special = unsafe slot.owner.pointee.special.load(ordering: .relaxed)
-    unsafe slot.owner.pointee.special.store(special | OwnerFlags.draining, ordering: .relaxed)
+    let owner = unsafe slot.owner
+    let special = unsafe owner.pointee.special.load(ordering: .relaxed)
     var all: UInt64 = 0
     for _ in 0..<Self.rounds {
       // Relaxed — drain:L, a hint: the exchange decides.
       guard unsafe slot.state.pointee.work.load(ordering: .relaxed) != 0 else { break }
-      // Acquire and release — drain:T. Acquire pairs with send:O: a send whose bit we take has published its datum.
-      // Release keeps the draining flag before the take, for a signal handler of this thread. It comes before the
+      // Acquire — drain:T. Pairs with send:O: a send whose bit we take has published its datum. It comes before the
       // handlers: a bit set after it stays for the next round.
-      let taken = unsafe slot.state.pointee.work.exchange(0, ordering: .acquiringAndReleasing)
+      let taken = unsafe slot.state.pointee.work.exchange(0, ordering: .acquiring)
       // Off x86-64 the handlers' loads have to be held behind the take.
       fullFenceAfterExchange()
-      run(taken)
+      run(taken & ~BuiltInWork.mask, special)
       all |= taken
     }
     if all >> BuiltInWork.calls & 3 != 0 {
-      unsafe slot.owner.pointee.special.store(special | OwnerFlags.calling, ordering: .relaxed)
+      unsafe owner.pointee.special.store(
+        special | OwnerFlags.calling | OwnerFlags.running(BuiltInWork.calls), ordering: .relaxed)
       runCalls(interruptSafeOnly: false)
+      unsafe owner.pointee.special.store(special, ordering: .relaxed)
     }
-    unsafe slot.owner.pointee.special.store(special, ordering: .relaxed)
   }
 
   /// Drains what may run in the signal handler of this thread, which has made the CPU enter kernel.
   func runInterruptSafe() {
     waitWhilePinned()
+    let owner = unsafe slot.owner
+    let special = unsafe owner.pointee.special.load(ordering: .relaxed)
     // Acquire — drain:I. The set of safe types was written before any of them could be sent.
     let safe =
       unsafe core.line.pointee.interruptSafe.load(ordering: .acquiring)
       | 1 << BuiltInWork.calls | BuiltInWork.attentionMask
     for _ in 0..<Self.rounds {
       guard unsafe slot.state.pointee.work.load(ordering: .relaxed) & safe != 0 else { break }
-      // Acquire and release — drain:T, as above; the other bits stay for the next entry.
+      // Acquire — drain:T, as above; the other bits stay for the next entry.
       let taken =
-        unsafe slot.state.pointee.work.bitwiseAnd(~safe, ordering: .acquiringAndReleasing)
-        .oldValue & safe
+        unsafe slot.state.pointee.work.bitwiseAnd(~safe, ordering: .acquiring).oldValue & safe
       fullFenceAfterExchange()
-      run(taken)
-      if taken >> BuiltInWork.calls & 1 != 0 { runCalls(interruptSafeOnly: true) }
+      run(taken & ~BuiltInWork.mask, special)
+      if taken >> BuiltInWork.calls & 1 == 0 { continue }
+      unsafe owner.pointee.special.store(
+        special | OwnerFlags.calling | OwnerFlags.running(BuiltInWork.calls), ordering: .relaxed)
+      runCalls(interruptSafeOnly: true)
+      unsafe owner.pointee.special.store(special, ordering: .relaxed)
     }
   }
 
-  /// Runs the handlers of the bits that were taken, in drain order.
-  private func run(_ taken: UInt64) {
-    let types = taken & ~BuiltInWork.mask
+  /// Runs the handlers of the bits that were taken, in drain order, and puts `special` back.
+  private func run(_ types: UInt64, _ special: UInt64) {
     if types == 0 { return }
+    let line = unsafe core.line
     // Acquire — drain:V. After the take: a type that is still live here cannot have its handler freed before this
     // CPU has left kernel or passed a safe point. Pairs with unregister:V.
-    let live = unsafe core.line.pointee.live.load(ordering: .acquiring)
-    let times = unsafe core.line.pointee.timesDrains.load(ordering: .relaxed) != 0
+    let live = unsafe line.pointee.live.load(ordering: .acquiring)
+    let times = unsafe line.pointee.timesDrains.load(ordering: .relaxed) != 0
     let start = times ? cpi_cycles() : 0
+    let draining = special | OwnerFlags.draining
     if types & (types &- 1) == 0 {
-      runType(UInt64(types.trailingZeroBitCount), live: live)
+      runType(UInt64(types.trailingZeroBitCount), live: live, draining)
     } else {
-      let early = unsafe core.line.pointee.early.load(ordering: .relaxed)
-      let late = unsafe core.line.pointee.late.load(ordering: .relaxed)
-      runTypes(types & early, live: live)
-      runTypes(types & ~early & ~late, live: live)
-      runTypes(types & late, live: live)
+      let early = unsafe line.pointee.early.load(ordering: .relaxed)
+      let late = unsafe line.pointee.late.load(ordering: .relaxed)
+      runTypes(types & early, live: live, draining)
+      runTypes(types & ~early & ~late, live: live, draining)
+      runTypes(types & late, live: live, draining)
     }
+    unsafe slot.owner.pointee.special.store(special, ordering: .relaxed)
     if times { unsafe slot.owner.pointee.longestDrain.raise(to: cpi_cycles() &- start) }
   }
 
-  @inline(__always)
-  private func runTypes(_ bits: UInt64, live: UInt64) {
+  private func runTypes(_ bits: UInt64, live: UInt64, _ draining: UInt64?) {
     var bits = bits
     while bits != 0 {
-      runType(UInt64(bits.trailingZeroBitCount), live: live)
+      runType(UInt64(bits.trailingZeroBitCount), live: live, draining)
       bits &= bits &- 1
     }
   }
 
-  /// Runs one type for this CPU, whoever the caller is: its thread, its signal handler, or a helper with the pin.
-  func runType(_ type: UInt64, live: UInt64) {
-    let index = Int(type)
+  /// Runs one type for this CPU, whoever the caller is: its thread or its signal handler, which say what to show in
+  /// `special` meanwhile, or a helper with the pin, which must not write there.
+  @inline(__always)
+  private func runType(_ type: UInt64, live: UInt64, _ draining: UInt64?) {
+    let index = Int(truncatingIfNeeded: type)
     guard live >> type & 1 != 0 else {
       unsafe slot.dropped[index].wrappingAdd(1, ordering: .relaxed)
       return
@@ -118,9 +126,10 @@ struct Drain {
     // ticket:G. Loaded once: what comes later is not covered.
     let generation = unsafe core.generation(type).pointee.load(ordering: .acquiring)
     let record = unsafe core.record(type)
-    unsafe slot.owner.pointee.running.store(type + 1, ordering: .relaxed)
+    if let draining {
+      unsafe slot.owner.pointee.special.store(draining | OwnerFlags.running(type), ordering: .relaxed)
+    }
     if let function = unsafe record.pointee.function { unsafe function(record.pointee.context, cpu) }
-    unsafe slot.owner.pointee.running.store(0, ordering: .relaxed)
     unsafe slot.executed[index].countOne()
     noteAge(index)
     // Release — drain:A. After the run: whoever sees the generation sees what the handler did. Pairs with ticket:A.
@@ -193,7 +202,7 @@ extension Drain {
     guard taken != 0 else { return .busy }
     // Acquire — drain:V, as for the owner.
     let live = unsafe core.line.pointee.live.load(ordering: .acquiring)
-    runTypes(taken, live: live)
+    runTypes(taken, live: live, nil)
     return .ran
   }
 }

@@ -90,8 +90,7 @@ enum InterruptHandler {
       }
       _ = tracker.enterKernel(from: context)
       let saved = unsafe owner.pointee.special.load(ordering: .relaxed)
-      unsafe owner.pointee.special.store(
-        saved | OwnerFlags.draining | OwnerFlags.interrupted, ordering: .relaxed)
+      unsafe owner.pointee.special.store(saved | OwnerFlags.interrupted, ordering: .relaxed)
       Drain(slot).runInterruptSafe()
       unsafe owner.pointee.special.store(saved, ordering: .relaxed)
       tracker.publish(

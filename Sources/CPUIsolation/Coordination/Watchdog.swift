@@ -58,6 +58,7 @@ final class WatchdogService: Sendable {
   private struct Sight {
     var since: UInt64 = 0
     var executed: UInt64 = 0
+    var type: Int? = nil
     var nextReport: UInt64 = 0
     var reports = 0
   }
@@ -112,12 +113,16 @@ final class WatchdogService: Sendable {
 
   private func lookAtHandler(of cpu: Int, _ now: UInt64, _ sight: inout Sight) {
     let slot = core.slots[cpu]
-    let running = unsafe slot.owner.pointee.running.load(ordering: .relaxed)
-    let type = Int(running) - 1
-    let executed = type >= 0 ? unsafe slot.executed[type].load(ordering: .relaxed) &+ running &<< 48 : 0
-    if running == 0 || sight.since == 0 || sight.executed != executed {
-      if sight.reports > 0 { recovered(&sight, cpu, .kernel, max(type, 0), now) }
-      sight = running == 0 ? Sight() : Sight(since: now, executed: executed)
+    let special = unsafe slot.owner.pointee.special.load(ordering: .relaxed)
+    guard let type = OwnerFlags.runningType(special) else {
+      if let last = sight.type { recovered(&sight, cpu, .kernel, last, now) }
+      sight = Sight()
+      return
+    }
+    let executed = unsafe slot.executed[type].load(ordering: .relaxed)
+    if sight.type != type || sight.executed != executed {
+      if let last = sight.type { recovered(&sight, cpu, .kernel, last, now) }
+      sight = Sight(since: now, executed: executed, type: type)
       return
     }
     report(.handlerRunning, &sight, cpu, .kernel, type, now, kick: false)
