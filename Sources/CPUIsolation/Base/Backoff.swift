@@ -2,10 +2,11 @@
 
 internal import CPlatform
 
-/// A bounded ladder for waiting loops: spin, then give the processor away, then sleep a little longer each time.
+/// A bounded ladder for waiting loops: spin, then give the processor away, then sleep a little
+/// longer each time.
 ///
-/// Spinning alone would never let the awaited thread run where CPUs outnumber processors; sleeping at once would
-/// turn a wait of 100 ns into one of 60 µs.
+/// Spinning alone would never let the awaited thread run where CPUs outnumber processors; sleeping
+/// at once would turn a wait of 100 ns into one of 60 µs.
 struct Backoff {
   private var step: UInt32 = 0
 

@@ -12,8 +12,8 @@
 /// }
 /// ```
 ///
-/// - Source: the verdicts of `bitmap_parselist` (lib/bitmap-str.c, Linux). The kernel gives only the
-///   number; place and reason are ours.
+/// - Source: the verdicts of `bitmap_parselist` (lib/bitmap-str.c, Linux). The kernel gives only
+///   the number; place and reason are ours.
 /// - Progress: wait-free
 /// - Context: any thread
 /// - Allocates: the message, when it is made
@@ -77,8 +77,8 @@ public struct CPUListError: Error, Hashable, Sendable, CustomStringConvertible {
   /// - Allocates: never
   public let code: Code
 
-  /// Where the fault is: the distance in UTF-8 bytes from the start of the text to the token that is
-  /// wrong, or to the end of the text where a token is missing.
+  /// Where the fault is: the distance in UTF-8 bytes from the start of the text to the token that
+  /// is wrong, or to the end of the text where a token is missing.
   ///
   /// `String(repeating: " ", count: error.offset) + "^"` points at it.
   ///

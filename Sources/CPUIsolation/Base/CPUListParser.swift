@@ -10,8 +10,8 @@
 /// number  = "N" | digit { digit }
 /// ```
 ///
-/// Three things in which the kernel differs from what one would guess, kept because a list must mean
-/// the same in both places:
+/// Three things in which the kernel differs from what one would guess, kept because a list must
+/// mean the same in both places:
 /// - A newline directly behind a region without a pattern ends the list; what follows is not read.
 /// - Behind a pattern no separator is needed: `0-3:1/2N` is two regions.
 /// - A region is judged before the next is read, so of two faults the left one is reported.
@@ -46,8 +46,8 @@ struct CPUListParser {
 
     /// All of `start...end`: the pattern that is one group and uses the whole of it.
     ///
-    /// The addition wraps as it does in the kernel, where a region that ends at 4294967295 without a
-    /// pattern has the group length zero and is therefore invalid and not out of range.
+    /// The addition wraps as it does in the kernel, where a region that ends at 4294967295 without
+    /// a pattern has the group length zero and is therefore invalid and not out of range.
     init(start: Token, end: Token) {
       self.start = start
       self.end = end
@@ -55,7 +55,8 @@ struct CPUListParser {
       group = used
     }
 
-    /// The kernel adds in 32 bits, where a huge group wraps to CPUs below the region; `Int` does not.
+    /// The kernel adds in 32 bits, where a huge group wraps to CPUs below the region; `Int` does
+    /// not.
     func insert(into mask: inout CPUMask) {
       mask.insert(
         contentsOf: Int(start.value)..<Int(end.value) + 1,
@@ -128,7 +129,8 @@ struct CPUListParser {
     while position < bytes.count {
       let digit = bytes[position] &- UInt8(ascii: "0")
       guard digit < 10 else { break }
-      // Digits beyond the first that is too many are still part of the number, but not of its value.
+      // Digits beyond the first that is too many are still part of the number, but not of its
+      // value.
       if value <= UInt64(UInt32.max) { value = value * 10 + UInt64(digit) }
       position += 1
     }

@@ -11,22 +11,22 @@ extension CPUMask {
   /// ```
   ///
   /// Regions are separated by commas or white space: a number, a range, or a range with a pattern
-  /// *used*`/`*group*, which takes the first *used* of every *group* CPUs from the start of the range.
-  /// Every number may be `N`, the last CPU of the width; `all`, in any case, is `0-N`. Numbers are
-  /// decimal. A text without regions is the empty mask.
+  /// *used*`/`*group*, which takes the first *used* of every *group* CPUs from the start of the
+  /// range. Every number may be `N`, the last CPU of the width; `all`, in any case, is `0-N`.
+  /// Numbers are decimal. A text without regions is the empty mask.
   ///
   /// The verdict is the kernel's in its corners too. A newline directly behind a region without a
   /// pattern ends the list: in `"0\n1"` nobody reads the `1`. So join lines with commas before
-  /// giving a text of several lines to this initialiser. There are two differences: a NUL does not end
-  /// the text but is an invalid character, and a group of nearly 2³² CPUs does not wrap around to CPUs
-  /// below the range.
+  /// giving a text of several lines to this initialiser. There are two differences: a NUL does not
+  /// end the text but is an invalid character, and a group of nearly 2³² CPUs does not wrap around
+  /// to CPUs below the range.
   ///
   /// - Parameters:
   ///   - text: the list.
   ///   - width: how many CPUs there are; outside `0...CPUMask.maximumWidth` it stops the process.
   /// - Throws: ``CPUListError`` for the first region that is wrong: `invalid` if it is not in the
-  ///   grammar or makes no sense, `range` if it leaves the width, `overflow` if a number does not fit
-  ///   32 bits.
+  ///   grammar or makes no sense, `range` if it leaves the width, `overflow` if a number does not
+  ///   fit 32 bits.
   /// - Source: `bitmap_parselist` (lib/bitmap-str.c, Linux).
   /// - Complexity: linear in the length of the text.
   /// - Progress: wait-free
@@ -91,8 +91,8 @@ extension CPUMask: LosslessStringConvertible, CustomDebugStringConvertible {
   ///
   /// `CPUMask.all(40).hexWords(width: 40) == "ff,ffffffff"`
   ///
-  /// Every word has all its digits; the first has as many as the width asks for. Members at or above
-  /// the width are left out, as the kernel leaves them out. A width outside
+  /// Every word has all its digits; the first has as many as the width asks for. Members at or
+  /// above the width are left out, as the kernel leaves them out. A width outside
   /// `0...CPUMask.maximumWidth` stops the process.
   ///
   /// - Parameter width: how many CPUs there are.
@@ -119,7 +119,8 @@ extension CPUMask: LosslessStringConvertible, CustomDebugStringConvertible {
     return text
   }
 
-  /// The first number not below `start` that is a member, or that is none, below the last word's end.
+  /// The first number not below `start` that is a member, or that is none, below the last word's
+  /// end.
   private func boundary(from start: Int, members: Bool) -> Int? {
     var index = start / 64
     let count = wordCount

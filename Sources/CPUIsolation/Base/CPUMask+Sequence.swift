@@ -8,7 +8,8 @@ extension CPUMask: Sequence {
   /// while let cpu = cpus.next() { … }
   /// ```
   ///
-  /// It works on its own copy of the mask: changing the mask during the loop does not change the loop.
+  /// It works on its own copy of the mask: changing the mask during the loop does not change the
+  /// loop.
   ///
   /// - Progress: wait-free
   /// - Context: any thread
@@ -146,7 +147,8 @@ extension CPUMask {
   ///
   /// To visit all members iterate instead: each call here counts from the start.
   ///
-  /// - Source: `cpumask_nth` (Linux), which answers with a number beyond the width where there is none.
+  /// - Source: `cpumask_nth` (Linux), which answers with a number beyond the width where there is
+  ///   none.
   /// - Complexity: linear in the number of words.
   /// - Progress: wait-free
   /// - Context: any thread

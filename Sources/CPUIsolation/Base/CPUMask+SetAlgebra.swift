@@ -67,7 +67,8 @@ extension CPUMask: SetAlgebra {
 
   /// Adds a CPU and returns it if it was a member before.
   ///
-  /// `CPUMask(3).contains(4)` is `false`; after `update(with: 4)`, which returns `nil`, it is `true`.
+  /// `CPUMask(3).contains(4)` is `false`; after `update(with: 4)`, which returns `nil`, it is
+  /// `true`.
   ///
   /// A number outside `0..<CPUMask.maximumWidth` stops the process.
   ///

@@ -9,15 +9,16 @@
 /// print(targets)                     // 0-2
 /// ```
 ///
-/// Members are the numbers `0..<CPUMask.maximumWidth`. A mask whose members are all below 128 is two
-/// machine words: copying it is copying two integers, with no allocation and no reference counting. A
-/// larger member moves the mask to an array, which copies share until one of them changes; removing
-/// the large members moves it back.
+/// Members are the numbers `0..<CPUMask.maximumWidth`. A mask whose members are all below 128 is
+/// two machine words: copying it is copying two integers, with no allocation and no reference
+/// counting. A larger member moves the mask to an array, which copies share until one of them
+/// changes; removing the large members moves it back.
 ///
-/// Do not share one mask between threads that change it: like every Swift value it has one writer at
-/// a time. For sets of anything else than CPU numbers `Set` serves better.
+/// Do not share one mask between threads that change it: like every Swift value it has one writer
+/// at a time. For sets of anything else than CPU numbers `Set` serves better.
 ///
-/// Inserting a number outside the limits is a programmer error and stops the process with a sentence.
+/// Inserting a number outside the limits is a programmer error and stops the process with a
+/// sentence.
 ///
 /// - Source: the kernel's `cpumask_t` (include/linux/cpumask.h, Linux), without its fixed width.
 /// - Progress: wait-free

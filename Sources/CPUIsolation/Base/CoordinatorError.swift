@@ -8,8 +8,8 @@
 ///       print(error)  // cannot start the thread of CPU 3: EAGAIN (11)
 ///     }
 ///
-/// Programmer errors are not thrown: they end the process with a sentence. Expected outcomes are not thrown
-/// either: they are enums and reports.
+/// Programmer errors are not thrown: they end the process with a sentence. Expected outcomes are
+/// not thrown either: they are enums and reports.
 ///
 /// - Progress: wait-free
 /// - Context: any thread

@@ -8,8 +8,8 @@ internal import CPlatform
 ///     step()
 ///     let took = CycleClock.duration(ofCycles: CycleClock.now - start)
 ///
-/// The rate is measured against the monotonic clock at first use, over about 12 ms; use it once before a loop that
-/// must not be delayed. Good for intervals, not for the time of day.
+/// The rate is measured against the monotonic clock at first use, over about 12 ms; use it once
+/// before a loop that must not be delayed. Good for intervals, not for the time of day.
 ///
 /// - Progress: wait-free after the first use
 /// - Context: any thread; not in a signal handler before the first use

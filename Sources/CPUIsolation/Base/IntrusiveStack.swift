@@ -4,19 +4,20 @@ internal import Synchronization
 
 /// A lock-free list that many threads push to and that is always taken whole.
 ///
-/// The nodes are the caller's memory: a node is any memory that begins with a `SharedAddress`, which holds the next
-/// node while the node is in the list. Taking the list whole needs no protection against reuse of nodes, the weak
-/// spot of a Treiber stack that pops one by one.
+/// The nodes are the caller's memory: a node is any memory that begins with a `SharedAddress`,
+/// which holds the next node while the node is in the list. Taking the list whole needs no
+/// protection against reuse of nodes, the weak spot of a Treiber stack that pops one by one.
 ///
-/// After R. K. Treiber, "Systems Programming: Coping with Parallelism", 1986; the take-all form is that of Linux's
-/// `llist`.
+/// After R. K. Treiber, "Systems Programming: Coping with Parallelism", 1986; the take-all form is
+/// that of Linux's `llist`.
 @usableFromInline
 struct IntrusiveStack: ~Copyable {
   private let head = SharedAddress(0)
 
   init() {}
 
-  /// Puts a node on top and tells whether the list was empty: who fills an empty list rings the bell.
+  /// Puts a node on top and tells whether the list was empty: who fills an empty list rings the
+  /// bell.
   ///
   /// Lock-free: a loop repeats only when another push or take got in between.
   func push(_ node: UnsafeMutableRawPointer) -> Bool {
@@ -24,8 +25,8 @@ struct IntrusiveStack: ~Copyable {
     var expected = head.load(ordering: .relaxed)
     while true {
       unsafe next.pointee.store(expected, ordering: .relaxed)
-      // Release — IntrusiveStack:P. The node's content and its `next` are written before the head points to it.
-      // Pairs with take:T.
+      // Release — IntrusiveStack:P. The node's content and its `next` are written before the head
+      // points to it. Pairs with take:T.
       let (exchanged, original) = head.weakCompareExchange(
         expected: expected, desired: UInt(bitPattern: node), successOrdering: .releasing,
         failureOrdering: .relaxed)
@@ -38,13 +39,15 @@ struct IntrusiveStack: ~Copyable {
   ///
   /// Exactly one of several takers gets each node.
   func takeAll() -> UnsafeMutableRawPointer? {
-    // Acquire — IntrusiveStack:T. Pairs with push:P. A node below the top was released by its own push, and the
-    // later pushes, being read-modify-writes of the same word, continue its release sequence.
+    // Acquire — IntrusiveStack:T. Pairs with push:P. A node below the top was released by its own
+    // push, and the later pushes, being read-modify-writes of the same word, continue its release
+    // sequence.
     var node = unsafe UnsafeMutableRawPointer(bitPattern: head.exchange(0, ordering: .acquiring))
     var reversed: UnsafeMutableRawPointer? = nil
     while let current = unsafe node {
       let next = unsafe current.assumingMemoryBound(to: SharedAddress.self)
-      let following = unsafe UnsafeMutableRawPointer(bitPattern: next.pointee.load(ordering: .relaxed))
+      let following = unsafe UnsafeMutableRawPointer(
+        bitPattern: next.pointee.load(ordering: .relaxed))
       unsafe next.pointee.store(UInt(bitPattern: reversed), ordering: .relaxed)
       unsafe reversed = unsafe current
       unsafe node = unsafe following

@@ -4,8 +4,9 @@ internal import CPlatform
 
 /// Writes one sentence to standard error and traps, in debug and release builds alike.
 ///
-/// `precondition` prints nothing in a release build, and a server that dies without a word at three in
-/// the morning is no help to anybody. The sentence names what was called and what was wrong with it.
+/// `precondition` prints nothing in a release build, and a server that dies without a word at three
+/// in the morning is no help to anybody. The sentence names what was called and what was wrong with
+/// it.
 ///
 /// The function is never inlined, so a check on a hot path costs one predicted branch.
 @usableFromInline @inline(never)

@@ -5,12 +5,13 @@ internal import Synchronization
 
 /// Puts one thread to sleep until another one lets it go: one token, on a futex.
 ///
-/// `unpark` leaves a token, `park` consumes it, so an `unpark` that comes first is not lost. Waking nobody costs one
-/// exchange and no system call.
+/// `unpark` leaves a token, `park` consumes it, so an `unpark` that comes first is not lost. Waking
+/// nobody costs one exchange and no system call.
 ///
 ///     state      0 empty · 1 token · 2 the owner sleeps
 ///
-/// The parker says when to stop sleeping, not what has happened: whoever wakes looks at the words that matter.
+/// The parker says when to stop sleeping, not what has happened: whoever wakes looks at the words
+/// that matter.
 @usableFromInline
 struct Parker: ~Copyable {
   private let state = SharedWord32(0)
@@ -21,15 +22,19 @@ struct Parker: ~Copyable {
 
   init() {}
 
-  /// Sleeps until there is a token, the deadline comes or a signal arrives. Only the owner may call it.
+  /// Sleeps until there is a token, the deadline comes or a signal arrives. Only the owner may call
+  /// it.
   func park(until deadline: Deadline) {
     // Acquire — Parker:P. Takes the token of unpark:U, so what was written before it is seen after.
-    // If the token comes before this exchange we consume it and return; if it comes after, unpark's own exchange
-    // finds `asleep` and wakes us, or changes the word so that the futex refuses to sleep.
+    // If the token comes before this exchange we consume it and return; if it comes after, unpark's
+    // own exchange finds `asleep` and wakes us, or changes the word so that the futex refuses to
+    // sleep.
     if state.compareExchange(
       expected: Self.token, desired: Self.empty, successOrdering: .acquiring,
       failureOrdering: .relaxed
-    ).exchanged { return }
+    ).exchanged {
+      return
+    }
     guard
       state.compareExchange(
         expected: Self.empty, desired: Self.asleep, successOrdering: .relaxed,
@@ -46,7 +51,8 @@ struct Parker: ~Copyable {
     _ = state.exchange(Self.empty, ordering: .acquiring)
   }
 
-  /// Lets the owner go, now or at its next `park`. Any thread may call it, also in a signal handler.
+  /// Lets the owner go, now or at its next `park`. Any thread may call it, also in a signal
+  /// handler.
   func unpark() {
     // Release — Parker:U. What the caller wrote is seen by the owner after park:P.
     if state.exchange(Self.token, ordering: .releasing) == Self.asleep {
@@ -54,9 +60,11 @@ struct Parker: ~Copyable {
     }
   }
 
-  /// The futex works on the address of the word. An `Atomic` never moves: a parker lives in mapped memory, at the
-  /// same address from initialisation to deinitialisation.
+  /// The futex works on the address of the word. An `Atomic` never moves: a parker lives in mapped
+  /// memory, at the same address from initialisation to deinitialisation.
   private var futexWord: UnsafePointer<UInt32> {
-    unsafe withUnsafePointer(to: state) { unsafe UnsafeRawPointer($0).assumingMemoryBound(to: UInt32.self) }
+    unsafe withUnsafePointer(to: state) {
+      unsafe UnsafeRawPointer($0).assumingMemoryBound(to: UInt32.self)
+    }
   }
 }

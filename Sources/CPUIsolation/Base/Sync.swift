@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The seam between the protocols and the machine. This is the only file that names the standard library's
-// atomics, so a checking build can put modelled ones, with the same methods, in their place everywhere.
+// The seam between the protocols and the machine. This is the only file that names the standard
+// library's atomics, so a checking build can put modelled ones, with the same methods, in their
+// place everywhere.
 
 internal import CPlatform
 public import Synchronization
@@ -18,15 +19,16 @@ public import Synchronization
 extension Atomic where Value == UInt64 {
   /// Sets one bit, sequentially consistent, and tells whether it was set before.
   ///
-  /// The shift has to be visible to the compiler: only then is this one `lock bts` on x86-64, where a mask that
-  /// comes in from outside makes a compare-exchange loop.
+  /// The shift has to be visible to the compiler: only then is this one `lock bts` on x86-64, where
+  /// a mask that comes in from outside makes a compare-exchange loop.
   @inlinable @inline(__always)
   borrowing func setBit(_ index: UInt64) -> Bool {
     let bit: UInt64 = 1 &<< (index & 63)
     return bitwiseOr(bit, ordering: .sequentiallyConsistent).oldValue & bit != 0
   }
 
-  /// Adds one to a counter that only the calling thread writes: a load and a store, no locked instruction.
+  /// Adds one to a counter that only the calling thread writes: a load and a store, no locked
+  /// instruction.
   @inlinable @inline(__always)
   borrowing func countOne() {
     store(load(ordering: .relaxed) &+ 1, ordering: .relaxed)
@@ -45,8 +47,9 @@ func fullFence() {
   atomicMemoryFence(ordering: .sequentiallyConsistent)
 }
 
-/// A full fence on architectures where a sequentially consistent read-modify-write does not order the relaxed loads
-/// that follow it. On x86-64 the locked instruction is the fence, and a second one would double its cost.
+/// A full fence on architectures where a sequentially consistent read-modify-write does not order
+/// the relaxed loads that follow it. On x86-64 the locked instruction is the fence, and a second
+/// one would double its cost.
 @inlinable @inline(__always)
 func fullFenceAfterExchange() {
   #if !arch(x86_64)

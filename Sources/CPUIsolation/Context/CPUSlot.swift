@@ -12,7 +12,8 @@ enum BuiltInWork {
   @usableFromInline static let calls: UInt64 = 61
   /// Cross calls that wait for a safe point of a CPU whose interrupter is the signal.
   @usableFromInline static let patientCalls: UInt64 = 62
-  /// The CPU is asked to look at once: set with every kick, looked at by `poll`, taken with the work.
+  /// The CPU is asked to look at once: set with every kick, looked at by `poll`, taken with the
+  /// work.
   @usableFromInline static let attention: UInt64 = 63
 
   @usableFromInline static let count = 3
@@ -53,12 +54,14 @@ struct CallLine: ~Copyable {
 /// What only the owner writes, and its own signal handler.
 @usableFromInline
 struct OwnerLine: ~Copyable {
-  /// The owner's copy of W: reading W itself behind the locked instruction that wrote it costs 3.5 ns.
+  /// The owner's copy of W: reading W itself behind the locked instruction that wrote it costs 3.5
+  /// ns.
   @usableFromInline let word = SharedWord(ContextWord.offline.rawValue)
-  /// Non-zero when a transition has to take the slow path: the flags of `OwnerFlags`, and above them the depth of
-  /// nested kernel sections.
+  /// Non-zero when a transition has to take the slow path: the flags of `OwnerFlags`, and above
+  /// them the depth of nested kernel sections.
   @usableFromInline let special = SharedWord(0)
-  /// Runs of bits that nobody set for this incarnation, and of bits whose type had been unregistered.
+  /// Runs of bits that nobody set for this incarnation, and of bits whose type had been
+  /// unregistered.
   let spuriousRuns = SharedWord(0)
   /// Signals that found nothing to do, or a thread that would look by itself.
   let idleInterrupts = SharedWord(0)
@@ -97,7 +100,9 @@ enum OwnerFlags {
   /// What runs now, for the watchdog: a work type, or the cross calls.
   static func running(_ type: UInt64) -> UInt64 { (type + 1) << 48 }
   /// The type that runs according to these flags.
-  static func runningType(_ special: UInt64) -> Int? { special >> 48 == 0 ? nil : Int(special >> 48) - 1 }
+  static func runningType(_ special: UInt64) -> Int? {
+    special >> 48 == 0 ? nil : Int(special >> 48) - 1
+  }
 }
 
 /// The way a CPU is told that something cannot wait, packed into `StateLine.reach`.
@@ -170,16 +175,19 @@ struct CPUSlot: Hashable, @unchecked Sendable {
   }
 
   private func table(_ index: Int) -> UnsafeMutablePointer<SharedWord> {
-    unsafe (base + Self.tablesOffset + index * Self.tableBytes).assumingMemoryBound(to: SharedWord.self)
+    unsafe (base + Self.tablesOffset + index * Self.tableBytes).assumingMemoryBound(
+      to: SharedWord.self)
   }
 
   /// Per type, the generation that has been run: written by whoever drains.
   var applied: UnsafeMutablePointer<SharedWord> { unsafe table(0) }
   /// Per type, how often the handler ran for a set bit: written by whoever drains.
   var executed: UnsafeMutablePointer<SharedWord> { unsafe table(1) }
-  /// Per type, bits that were taken and not run: withdrawn, of a former incarnation, or of an unregistered type.
+  /// Per type, bits that were taken and not run: withdrawn, of a former incarnation, or of an
+  /// unregistered type.
   var dropped: UnsafeMutablePointer<SharedWord> { unsafe table(2) }
-  /// Per type, the generation when the current thread attached: tickets up to it belong to someone who has gone.
+  /// Per type, the generation when the current thread attached: tickets up to it belong to someone
+  /// who has gone.
   var attachGeneration: UnsafeMutablePointer<SharedWord> { unsafe table(3) }
   /// Per type, the coarse time at which the watchdog first saw the bit pending; 0 is not seen.
   var pendingSince: UnsafeMutablePointer<SharedWord> { unsafe table(4) }
@@ -207,7 +215,7 @@ struct CPUSlots: @unchecked Sendable {
   @usableFromInline let base: UnsafeMutableRawPointer
   @usableFromInline let count: Int
 
-  @usableFromInline
+  @inlinable @inline(__always)
   init(base: UnsafeMutableRawPointer, count: Int) {
     unsafe self.base = unsafe base
     self.count = count
@@ -217,7 +225,4 @@ struct CPUSlots: @unchecked Sendable {
   subscript(cpu: Int) -> CPUSlot {
     unsafe CPUSlot(base: base + cpu &* 7040)
   }
-
-  /// The number of the CPU at this address.
-  func number(of slot: CPUSlot) -> Int { unsafe (slot.base - base) / CPUSlot.stride }
 }

@@ -4,8 +4,7 @@ public import Synchronization
 
 /// The transitions of a CPU: the atomics round `ContextWord`.
 ///
-/// Each function is called by the owner alone, or by its own signal handler. A function that answers false has made
-/// the transition, or not, as it says, and wants the slow path to look at what is there.
+/// Each function is called by the owner alone, or by its own signal handler.
 @frozen @usableFromInline
 struct ContextTracker {
   @usableFromInline let slot: CPUSlot
@@ -13,41 +12,85 @@ struct ContextTracker {
   @inlinable @inline(__always)
   init(_ slot: CPUSlot) { self.slot = slot }
 
-  /// Entry: makes the CPU visible as being in kernel, then looks whether anything is pending.
+  /// What an entry found.
+  @frozen @usableFromInline
+  enum Entry {
+    /// Nothing is pending.
+    case clear
+    /// These bits were pending, and have been taken: whoever made the entry has to run them.
+    case taken(UInt64)
+    /// Something needs a closer look: a helper holds the pin, a flag is set, or the CPU was not in
+    /// that context.
+    case special
+  }
+
+  /// Entry: makes the CPU visible as being in kernel, then looks whether anything is pending, and
+  /// takes it.
   ///
-  /// The transition is made whatever the answer. False: something is pending, a helper holds the pin, or the CPU was
-  /// not in `context`; nothing protected may be touched before the slow path is through.
+  /// The transition is made whatever the answer. Nothing protected may be touched before what was
+  /// taken has run.
   ///
-  /// The argument against a sender (`send:O`, `send:L`): both sides write one word and then read the other's.
-  /// - If the sender's OR on K comes first, our look at K (`entry:K`) sees the bit, and we drain it.
-  /// - If our addition to W comes first, the sender's look at W (`send:L`) says kernel, and it does not
-  ///   promise that we have to enter before we can see anything.
+  /// The argument against a sender (`send:O`, `send:L`): both sides write one word and then read
+  /// the other's.
+  /// - If the sender's OR on K comes first, our look at K (`entry:K`) sees the bit, and we drain
+  ///   it.
+  /// - If our addition to W comes first, the sender's look at W (`send:L`) says kernel, and it does
+  ///   not promise that we have to enter before we can see anything.
   /// - Both cannot miss each other: the four accesses are sequentially consistent.
   @inlinable @inline(__always)
-  func enterKernel(from context: CPUContext) -> Bool {
-    // Sequentially consistent — entry:W. Dekker with send:O/send:L; also the acquire side of a grace period: what is
-    // protected is loaded after it. Pairs with gracePeriod:S. One locked instruction: it is the barrier.
+  func enterKernel(from context: CPUContext) -> Entry {
+    // Sequentially consistent — entry:W. Dekker with send:O/send:L; also the acquire side of a
+    // grace period: what is protected is loaded after it. Pairs with gracePeriod:S. One locked
+    // instruction: it is the barrier.
     let old = unsafe slot.state.pointee.word.wrappingAdd(
       ContextWord.entry(from: context), ordering: .sequentiallyConsistent
     ).oldValue
-    unsafe slot.owner.pointee.word.store(
-      old &+ ContextWord.entry(from: context), ordering: .relaxed)
-    // Sequentially consistent — entry:K. On x86-64 a plain load, ordered by the addition above. On arm64 LDAR, which
-    // behind a store-release read-modify-write is the barrier for everything that follows; an acquiring load would
-    // become LDAPR there and let later loads pass the addition.
+    // Sequentially consistent — entry:K. On x86-64 a plain load, ordered by the addition above. On
+    // arm64 LDAR, which behind a store-release read-modify-write is the barrier for everything that
+    // follows; an acquiring load would become LDAPR there and let later loads pass the addition. By
+    // the letter of C11 it does not order later relaxed loads: an architecture that is neither
+    // needs a fence here.
     let pending = unsafe slot.state.pointee.work.load(ordering: .sequentiallyConsistent)
-    // Acquire — entry:P. Pairs with onBehalf:U: what a helper did before it let go is seen by us. It must come after
-    // the addition, which the sequentially consistent pair above sees to.
+    // Acquire — entry:P. Pairs with onBehalf:U: what a helper did before it let go is seen by us.
+    // It must come after the addition, which the sequentially consistent pair above sees to.
     let pin = unsafe slot.state.pointee.pin.load(ordering: .acquiring)
-    let special = unsafe slot.owner.pointee.special.load(ordering: .relaxed)
-    return pending | pin | special
-      | (old & ContextWord.contextMask ^ UInt64(context.rawValue)) == 0
+    let special =
+      unsafe pin | slot.owner.pointee.special.load(ordering: .relaxed)
+      | (old & ContextWord.contextMask ^ UInt64(context.rawValue))
+    let word = old &+ ContextWord.entry(from: context)
+    if pending | special == 0 {
+      unsafe slot.owner.pointee.word.store(word, ordering: .relaxed)
+      return .clear
+    }
+    if special != 0 {
+      unsafe slot.owner.pointee.word.store(word, ordering: .relaxed)
+      return .special
+    }
+    // Acquire — drain:T, here and not in the slow path: two locked instructions in a row cost half
+    // of two with stores between them. Pairs with send:O.
+    let taken = unsafe slot.state.pointee.work.exchange(0, ordering: .acquiring)
+    // Off x86-64 the handlers' loads have to be held behind the take.
+    fullFenceAfterExchange()
+    unsafe slot.owner.pointee.word.store(word, ordering: .relaxed)
+    return .taken(taken)
+  }
+
+  /// Entry that takes nothing, for a signal handler, which may run but a part of it. Returns what
+  /// is pending.
+  func enterKernelTakingNothing(from context: CPUContext) -> UInt64 {
+    // Sequentially consistent — entry:W, as above.
+    let new = unsafe slot.state.pointee.word.wrappingAdd(
+      ContextWord.entry(from: context), ordering: .sequentiallyConsistent
+    ).newValue
+    unsafe slot.owner.pointee.word.store(new, ordering: .relaxed)
+    // Sequentially consistent — entry:K, as above.
+    return unsafe slot.state.pointee.work.load(ordering: .sequentiallyConsistent)
   }
 
   /// Exit: leaves kernel unless something is pending.
   ///
-  /// False: nothing has been done, the slow path drains, diagnoses or leaves. The look at K is promptness alone: a
-  /// bit that comes after it waits in K, and the next entry finds it.
+  /// False: nothing has been done, the slow path drains, diagnoses or leaves. The look at K is
+  /// promptness alone: a bit that comes after it waits in K, and the next entry finds it.
   @inlinable @inline(__always)
   func leaveKernel(to context: CPUContext) -> Bool {
     let word = unsafe slot.owner.pointee.word.load(ordering: .relaxed)
@@ -63,16 +106,17 @@ struct ContextTracker {
   @inlinable @inline(__always)
   func publish(_ next: UInt64) {
     unsafe slot.owner.pointee.word.store(next, ordering: .relaxed)
-    // Release — exit:W. Everything done in kernel is visible to whoever sees that we have left. Pairs with
-    // gracePeriod:S and onBehalf:W.
+    // Release — exit:W. Everything done in kernel is visible to whoever sees that we have left.
+    // Pairs with gracePeriod:S and onBehalf:W.
     unsafe slot.state.pointee.word.store(next, ordering: .releasing)
   }
 
-  /// Whether somebody asked for attention that a signal could not give, since it came while we were still in kernel.
+  /// Whether somebody asked for attention that a signal could not give, since it came while we were
+  /// still in kernel.
   ///
-  /// Asked right behind `publish`. If the signal came before the store to W, its handler left everything to us, and
-  /// since it ran on this thread after the sender's OR, this load sees the bit. If it came after the store, the
-  /// handler saw user and did the work.
+  /// Asked right behind `publish`. If the signal came before the store to W, its handler left
+  /// everything to us, and since it ran on this thread after the sender's OR, this load sees the
+  /// bit. If it came after the store, the handler saw user and did the work.
   @inlinable @inline(__always)
   var isAttentionWanted: Bool {
     // Relaxed — exit:A. Ordered against the handler by being on the same thread.
@@ -85,21 +129,24 @@ struct ContextTracker {
     unsafe slot.owner.pointee.word.load(ordering: .relaxed) & ContextWord.contextMask
   }
 
-  /// Leaves kernel by a read-modify-write: for contexts in which the thread may sleep or end, where the look at K
-  /// that follows decides whether it may.
+  /// Leaves kernel by a read-modify-write: for contexts in which the thread may sleep or end, where
+  /// the look at K that follows decides whether it may.
   func leaveKernelFenced(to context: CPUContext) {
-    // Sequentially consistent — leave:W. Dekker with send:O/send:L, as at entry: if the sender's OR comes first, our look
-    // at K behind this sees the bit and we do not sleep; if this comes first, the sender sees that we are away, and wakes us.
+    // Sequentially consistent — leave:W. Dekker with send:O/send:L, as at entry: if the sender's OR
+    // comes first, our look at K behind this sees the bit and we do not sleep; if this comes first,
+    // the sender sees that we are away, and wakes us.
     let new = unsafe slot.state.pointee.word.wrappingAdd(
       ContextWord.exit(to: context), ordering: .sequentiallyConsistent
     ).newValue
     unsafe slot.owner.pointee.word.store(new, ordering: .relaxed)
   }
 
-  /// Declares that the CPU holds nothing that a grace period protects: two steps of the counter, in kernel.
+  /// Declares that the CPU holds nothing that a grace period protects: two steps of the counter, in
+  /// kernel.
   func declareQuiescent() {
-    // Sequentially consistent — quiescent:W. What came before is visible to a waiter that sees the counter move
-    // (release), and what we load next is loaded after (acquire and fence). Pairs with gracePeriod:S.
+    // Sequentially consistent — quiescent:W. What came before is visible to a waiter that sees the
+    // counter move (release), and what we load next is loaded after (acquire and fence). Pairs with
+    // gracePeriod:S.
     let new = unsafe slot.state.pointee.word.wrappingAdd(
       2 * ContextWord.counterUnit, ordering: .sequentiallyConsistent
     ).newValue

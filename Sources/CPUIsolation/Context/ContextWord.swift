@@ -7,9 +7,10 @@
 ///     │ transition counter                                   │ context │
 ///     └──────────────────────────────────────────────────────┴─────────┘
 ///
-/// The counter moves by one at each transition and is odd in kernel and even elsewhere, so a look tells the
-/// context, and two looks tell whether the CPU has been away in between. Nobody orders two counters with `<`: a
-/// narrow one wraps, and all that a wrap may do is hide that the CPU has moved.
+/// The counter moves by one at each transition and is odd in kernel and even elsewhere, so a look
+/// tells the context, and two looks tell whether the CPU has been away in between. Nobody orders
+/// two counters with `<`: a narrow one wraps, and all that a wrap may do is hide that the CPU has
+/// moved.
 ///
 /// | from | to | change of the word |
 /// |---|---|---|
@@ -19,11 +20,11 @@
 /// | kernel | offline (detach) | + unit + offline |
 /// | kernel | kernel (quiescent state) | + 2 unit |
 ///
-/// Every other transition is a mistake. Both fields move in one addition, since a carry out of the counter falls
-/// off the top of the word.
+/// Every other transition is a mistake. Both fields move in one addition, since a carry out of the
+/// counter falls off the top of the word.
 ///
-/// The layout is that of Linux's context tracking turned round (there: two bits of state below a 30-bit counter,
-/// whose debug option shrinks it to 2 bits).
+/// The layout is that of Linux's context tracking turned round (there: two bits of state below a
+/// 30-bit counter, whose debug option shrinks it to 2 bits).
 @frozen @usableFromInline
 struct ContextWord: Hashable, Sendable, CustomStringConvertible {
   @usableFromInline var rawValue: UInt64
@@ -34,7 +35,8 @@ struct ContextWord: Hashable, Sendable, CustomStringConvertible {
   /// The width of the counter in the shipped library.
   static let counterWidth = 61
 
-  /// The step of a counter `width` bits wide. It sits at the top of the word, so it wraps by itself.
+  /// The step of a counter `width` bits wide. It sits at the top of the word, so it wraps by
+  /// itself.
   static func counterUnit(width: Int) -> UInt64 { 1 << UInt64(64 - width) }
 
   @inlinable @inline(__always)
@@ -72,10 +74,12 @@ struct ContextWord: Hashable, Sendable, CustomStringConvertible {
   @inlinable @inline(__always)
   static func exit(to context: CPUContext) -> UInt64 { counterUnit &+ UInt64(context.rawValue) }
 
-  /// Whether a CPU seen with `snapshot` and now with `self` has passed a grace period: it is outside kernel, or it
-  /// has moved since. A counter that came round to the same value answers false: it delays, it never lies.
+  /// Whether a CPU seen with `snapshot` and now with `self` has passed a grace period: it is
+  /// outside kernel, or it has moved since. A counter that came round to the same value answers
+  /// false: it delays, it never lies.
   func hasPassed(since snapshot: ContextWord) -> Bool {
-    rawValue & Self.contextMask != UInt64(CPUContext.kernel.rawValue) || rawValue != snapshot.rawValue
+    rawValue & Self.contextMask != UInt64(CPUContext.kernel.rawValue)
+      || rawValue != snapshot.rawValue
   }
 
   @usableFromInline var description: String {

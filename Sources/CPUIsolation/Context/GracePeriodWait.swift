@@ -2,10 +2,11 @@
 
 internal import Synchronization
 
-/// A grace period as a value: the CPUs that have not passed yet, each with the word it was seen with.
+/// A grace period as a value: the CPUs that have not passed yet, each with the word it was seen
+/// with.
 ///
-/// A CPU has passed when nothing that it began before the snapshot can still be going on: it is outside kernel and
-/// nobody works on its behalf, or its word has changed since.
+/// A CPU has passed when nothing that it began before the snapshot can still be going on: it is
+/// outside kernel and nobody works on its behalf, or its word has changed since.
 struct GracePeriodWait {
   private struct Straggler {
     var cpu: Int
@@ -16,12 +17,15 @@ struct GracePeriodWait {
 
   /// Looks at every CPU except `excluded`, the caller's own, which holds nothing while it asks.
   ///
-  /// What the caller unlinked before is either invisible to a section that begins later, or the section began
-  /// earlier and is seen here:
-  /// - If the section's addition to W (`entry:W`) comes before our look, we see kernel and wait for it.
-  /// - If our look comes first, our fence comes before the addition, and the section's loads see the unlinking.
+  /// What the caller unlinked before is either invisible to a section that begins later, or the
+  /// section began earlier and is seen here:
+  /// - If the section's addition to W (`entry:W`) comes before our look, we see kernel and wait for
+  ///   it.
+  /// - If our look comes first, our fence comes before the addition, and the section's loads see
+  ///   the unlinking.
   init(_ slots: CPUSlots, excluding excluded: Int?) {
-    // Sequentially consistent fence — gracePeriod:F. The unlinking comes before the looks. Pairs with entry:W.
+    // Sequentially consistent fence — gracePeriod:F. The unlinking comes before the looks. Pairs
+    // with entry:W.
     fullFence()
     for cpu in 0..<slots.count where cpu != excluded {
       let (word, isPinned) = Self.look(at: slots[cpu])
@@ -29,7 +33,8 @@ struct GracePeriodWait {
       if isAway && !isPinned { continue }
       stragglers.append(Straggler(cpu: cpu, word: word, isAwayAndPinned: isAway))
     }
-    // Sequentially consistent fence — gracePeriod:E. What the caller frees comes after the looks. Pairs with exit:W.
+    // Sequentially consistent fence — gracePeriod:E. What the caller frees comes after the looks.
+    // Pairs with exit:W.
     if stragglers.isEmpty { fullFence() }
   }
 
@@ -38,8 +43,9 @@ struct GracePeriodWait {
     if stragglers.isEmpty { return true }
     stragglers.removeAll { straggler in
       let (word, isPinned) = Self.look(at: slots[straggler.cpu])
-      // A CPU that was away while a helper worked for it began nothing itself; the helper has to be through. Every
-      // other CPU passes by moving: with a helper at work it cannot move beyond entry, where it waits.
+      // A CPU that was away while a helper worked for it began nothing itself; the helper has to be
+      // through. Every other CPU passes by moving: with a helper at work it cannot move beyond
+      // entry, where it waits.
       return straggler.isAwayAndPinned ? !isPinned : word != straggler.word
     }
     guard stragglers.isEmpty else { return false }
@@ -54,8 +60,8 @@ struct GracePeriodWait {
   private static func look(at slot: CPUSlot) -> (ContextWord, isPinned: Bool) {
     // Sequentially consistent — gracePeriod:S. Pairs with entry:W, exit:W and quiescent:W.
     let word = unsafe slot.state.pointee.word.load(ordering: .sequentiallyConsistent)
-    // Sequentially consistent — gracePeriod:P. Behind the look at W: a helper that pins later looks at W later and
-    // began after this grace period did. Pairs with onBehalf:P and onBehalf:U.
+    // Sequentially consistent — gracePeriod:P. Behind the look at W: a helper that pins later looks
+    // at W later and began after this grace period did. Pairs with onBehalf:P and onBehalf:U.
     let pin = unsafe slot.state.pointee.pin.load(ordering: .sequentiallyConsistent)
     return (ContextWord(rawValue: word), pin != 0)
   }

@@ -2,16 +2,17 @@
 
 internal import Synchronization
 
-/// A CPU as one pointer: for callbacks, event loops and classes that cannot hold a `LocalCPU`.
+/// A CPU as two pointers: for callbacks, event loops and classes that cannot hold a `LocalCPU`.
 ///
 ///     final class Handler {
 ///       let cpu: CPUHandle
 ///       func onReadable() { cpu.enterKernel(); defer { cpu.enterUser() }; serve() }
 ///     }
 ///
-/// A `~Copyable` value stored in a class costs 4–18 ns an access, a pointer nothing. In exchange each call checks at
-/// run time what the compiler checks for `LocalCPU`: that it is made by the CPU's own thread. A call from another
-/// thread ends the process with a sentence. Where a `LocalCPU` can be held, hold that.
+/// A `~Copyable` value stored in a class costs 4–18 ns an access, a pointer nothing. In exchange
+/// each call checks at run time what the compiler checks for `LocalCPU`: that it is made by the
+/// CPU's own thread. A call from another thread ends the process with a sentence. Where a
+/// `LocalCPU` can be held, hold that.
 ///
 /// The handle must not be used after its coordinator is gone.
 ///
@@ -21,14 +22,19 @@ internal import Synchronization
 @frozen
 public struct CPUHandle: Hashable {
   @usableFromInline let slot: CPUSlot
+  @usableFromInline let core: CoordinatorCore
 
   @inlinable
-  init(slot: CPUSlot) { self.slot = slot }
+  init(slot: CPUSlot, core: CoordinatorCore) {
+    self.slot = slot
+    self.core = core
+  }
 
   /// The number of this CPU.
   public var number: Int { OwnerTransitions.number(slot) }
 
-  /// The context of this CPU, as anybody sees it: it may have changed when the caller looks at the answer.
+  /// The context of this CPU, as anybody sees it: it may have changed when the caller looks at the
+  /// answer.
   ///
   /// - Progress: wait-free
   /// - Context: any thread
@@ -47,12 +53,7 @@ public struct CPUHandle: Hashable {
   @inlinable
   public func enterUser() {
     OwnerTransitions.requireOwner(slot)
-    let tracker = ContextTracker(slot)
-    if !tracker.leaveKernel(to: .user) {
-      OwnerTransitions.leaveSlow(slot, to: .user)
-    } else if tracker.isAttentionWanted {
-      OwnerTransitions.serveOutside(slot, in: .user)
-    }
+    OwnerTransitions.leave(slot, to: .user)
   }
 
   /// See `LocalCPU.enterKernel()`.
@@ -63,9 +64,7 @@ public struct CPUHandle: Hashable {
   @inlinable
   public func enterKernel() {
     OwnerTransitions.requireOwner(slot)
-    if !ContextTracker(slot).enterKernel(from: .user) {
-      OwnerTransitions.enterSlow(slot, from: .user)
-    }
+    OwnerTransitions.enter(slot, core, from: .user)
   }
 
   /// See `LocalCPU.poll()`.

@@ -84,7 +84,8 @@ public final class CPUThread: Sendable {
     waitUntilOver(Deadline(after: nil))
   }
 
-  /// Waits until the thread's body has ended and its CPU is given back; false when the deadline came first.
+  /// Waits until the thread's body has ended and its CPU is given back; false when the deadline
+  /// came first.
   @discardableResult
   func waitUntilOver(_ deadline: Deadline) -> Bool {
     var backoff = Backoff()

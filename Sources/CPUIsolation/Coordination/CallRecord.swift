@@ -2,7 +2,8 @@
 
 internal import Synchronization
 
-/// One immediate call to one CPU: a node of its queue. The memory is the caller's, or a sender's per target.
+/// One immediate call to one CPU: a node of its queue. The memory is the caller's, or a sender's
+/// per target.
 ///
 /// | state | who moves it on | to |
 /// |---|---|---|
@@ -45,7 +46,8 @@ struct CallRecord: ~Copyable {
     _ function: DeferredWorkFunction, _ context: UnsafeMutableRawPointer?, isWaitedFor: Bool,
     site: CallSite
   ) -> Bool {
-    // Acquire — callRecord:C. The last run's reads of the record come before we overwrite it. Pairs with callRecord:G.
+    // Acquire — callRecord:C. The last run's reads of the record come before we overwrite it. Pairs
+    // with callRecord:G.
     guard
       state.compareExchange(
         expected: State.idle, desired: State.queued, successOrdering: .acquiring,
@@ -81,7 +83,8 @@ struct CallRecord: ~Copyable {
       // Release — callRecord:D. The waiter sees what the function did. Pairs with call:W.
       state.store(State.done, ordering: .releasing)
     } else {
-      // Release — callRecord:G. Before the run, so that the function may send the same record again.
+      // Release — callRecord:G. Before the run, so that the function may send the same record
+      // again.
       state.store(State.idle, ordering: .releasing)
       if let function = unsafe function { unsafe function(context, cpu) }
     }
@@ -104,7 +107,8 @@ struct CallRecord: ~Copyable {
 }
 
 extension Drain {
-  /// Runs the queued calls: first those that somebody waits for, each group in the order of its arrival.
+  /// Runs the queued calls: first those that somebody waits for, each group in the order of its
+  /// arrival.
   ///
   /// Calls run after the drain of the work types, since they may touch what the types maintain.
   func runCalls(interruptSafeOnly: Bool) {
@@ -113,7 +117,8 @@ extension Drain {
   }
 
   private func runCalls(from first: UnsafeMutableRawPointer?) {
-    // A record may be sent again as soon as it has been given back, so the list is parted before anything runs.
+    // A record may be sent again as soon as it has been given back, so the list is parted before
+    // anything runs.
     var waitedFor = CallList()
     var others = CallList()
     var node = unsafe first

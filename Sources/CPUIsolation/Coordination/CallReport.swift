@@ -66,7 +66,8 @@ public struct CallReport: Hashable, Sendable, CustomStringConvertible {
   public var description: String {
     if isClosed { return "closed" }
     let parts = [
-      ("executed", executed), ("queued", queued), ("ran inline", ranInline), ("timed out", timedOut),
+      ("executed", executed), ("queued", queued), ("ran inline", ranInline),
+      ("timed out", timedOut),
       ("busy", busy), ("skipped", skipped), ("gone", gone),
     ]
     let text = parts.filter { !$0.1.isEmpty }.map { "\($0.0) \($0.1)" }

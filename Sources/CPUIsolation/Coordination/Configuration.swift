@@ -7,7 +7,8 @@ extension Coordinator {
   ///     configuration.isolatedInterrupter = .signal
   ///     let coordinator = try Coordinator(configuration)
   ///
-  /// CPUs are numbered densely from 0. A number that is in neither mask is a gap: nobody can attach to it.
+  /// CPUs are numbered densely from 0. A number that is in neither mask is a gap: nobody can attach
+  /// to it.
   ///
   /// - Progress: wait-free
   /// - Context: any thread
@@ -23,11 +24,13 @@ extension Coordinator {
     public var isolatedInterrupter = Interrupter.poll
     /// How housekeeping CPUs are kicked.
     public var housekeepingInterrupter = Interrupter.park
-    /// The signal of the `.signal` interrupter: nil takes the third real-time signal. It must have no other handler.
+    /// The signal of the `.signal` interrupter: nil takes the third real-time signal. It must have
+    /// no other handler.
     public var interruptSignal: Int32? = nil
     /// The thread that watches ages and stalls; nil runs none, and leaves ages unmeasured.
     public var watchdog: Watchdog? = Watchdog()
-    /// Whether drains are timed, for `Statistics.CPU.longestDrain`: two cycle counter reads per drain, about 20 ns.
+    /// Whether drains are timed, for `Statistics.CPU.longestDrain`: two cycle counter reads per
+    /// drain, about 20 ns.
     public var timesDrains = false
 
     /// A coordinator of these CPUs; everything else has a default.
@@ -52,7 +55,8 @@ extension Coordinator {
     public struct Watchdog: Sendable {
       /// How often it looks; also the resolution of ages.
       public var interval = Duration.milliseconds(5)
-      /// After how long something that should have happened is reported. The kernel's figure for cross calls.
+      /// After how long something that should have happened is reported. The kernel's figure for
+      /// cross calls.
       public var stallThreshold = Duration.seconds(5)
       /// What is told. It runs on the watchdog's thread. Nil writes one line to standard error.
       public var report: (@Sendable (StallReport) -> Void)? = nil

@@ -7,12 +7,13 @@ extension Coordinator {
   ///
   ///     let report = coordinator.call(on: coordinator.cpus, deadline: .milliseconds(10)) { cpu in flush(cpu) }
   ///
-  /// Each target is kicked in its own way: a sleeping housekeeper is woken, a polling loop runs the call at its next
-  /// `poll()`, and a CPU whose interrupter is the signal runs it in its handler if `isInterruptSafe`, else at its next
-  /// safe point. The calling CPU itself runs it inline. A caller that is a CPU serves its own calls while it waits.
+  /// Each target is kicked in its own way: a sleeping housekeeper is woken, a polling loop runs the
+  /// call at its next `poll()`, and a CPU whose interrupter is the signal runs it in its handler if
+  /// `isInterruptSafe`, else at its next safe point. The calling CPU itself runs it inline. A
+  /// caller that is a CPU serves its own calls while it waits.
   ///
-  /// At the deadline, calls that have not begun are taken back. One that has begun is waited for: it uses the caller's
-  /// closure.
+  /// At the deadline, calls that have not begun are taken back. One that has begun is waited for:
+  /// it uses the caller's closure.
   ///
   /// Do not use it where the work may wait: `send` disturbs nobody.
   ///
@@ -22,7 +23,8 @@ extension Coordinator {
   @discardableResult
   public func call(
     on mask: CPUMask, deadline: Duration? = nil, isInterruptSafe: Bool = false,
-    file: StaticString = #fileID, line: UInt = #line, where predicate: (Int) -> Bool = { _ in true },
+    file: StaticString = #fileID, line: UInt = #line,
+    where predicate: (Int) -> Bool = { _ in true },
     _ body: @Sendable (Int) -> Void
   ) -> CallReport {
     withoutActuallyEscaping(body) { body in
@@ -31,7 +33,8 @@ extension Coordinator {
           mask, Deadline(after: deadline), isInterruptSafe, CallSite(file, line), predicate,
           UnsafeMutableRawPointer(mutating: pointer)
         ) {
-          unsafe $0.unsafelyUnwrapped.assumingMemoryBound(to: (@Sendable (Int) -> Void).self).pointee($1)
+          unsafe $0.unsafelyUnwrapped.assumingMemoryBound(to: (@Sendable (Int) -> Void).self)
+            .pointee($1)
         }
       }
     }
@@ -51,17 +54,19 @@ extension Coordinator {
     requireCPU(cpu)
     if isClosed { return .closed }
     let site = CallSite(file, line)
-    guard unsafe call.record.pointee.claim(call.function, call.context, isWaitedFor: false, site: site)
+    guard
+      unsafe call.record.pointee.claim(call.function, call.context, isWaitedFor: false, site: site)
     else { return .busy }
     return unsafe enqueue(call.record, on: cpu, call.isInterruptSafe, site)
   }
 
-  /// Puts a call into the queue of every CPU of a mask and does not wait; the records are this sender's, one per target.
+  /// Puts a call into the queue of every CPU of a mask and does not wait; the records are this
+  /// sender's, one per target.
   ///
   ///     let report = coordinator.post(on: [2, 3], context: nil, isInterruptSafe: true) { _, cpu in count(cpu) }
   ///
-  /// A target that has not taken this sender's last call yet is `busy`, and gets nothing. The context has to live until
-  /// the function has run.
+  /// A target that has not taken this sender's last call yet is `busy`, and gets nothing. The
+  /// context has to live until the function has run.
   ///
   /// - Progress: lock-free; kicks may make a system call each
   /// - Context: any thread, also inside a handler
@@ -69,7 +74,8 @@ extension Coordinator {
   @discardableResult
   public func post(
     on mask: CPUMask, context: UnsafeMutableRawPointer?, isInterruptSafe: Bool = false,
-    file: StaticString = #fileID, line: UInt = #line, where predicate: (Int) -> Bool = { _ in true },
+    file: StaticString = #fileID, line: UInt = #line,
+    where predicate: (Int) -> Bool = { _ in true },
     _ function: DeferredWorkFunction
   ) -> CallReport {
     var report = CallReport()
@@ -99,10 +105,11 @@ extension Coordinator {
 
   /// Puts a claimed record into a CPU's queue, and kicks the CPU if the queue was empty.
   ///
-  /// Whoever finds the queue empty rings: sets the bit in K and kicks. Whoever finds it filled leaves that to the one
-  /// who filled it.
+  /// Whoever finds the queue empty rings: sets the bit in K and kicks. Whoever finds it filled
+  /// leaves that to the one who filled it.
   private func enqueue(
-    _ record: UnsafeMutablePointer<CallRecord>, on cpu: Int, _ isInterruptSafe: Bool, _ site: CallSite
+    _ record: UnsafeMutablePointer<CallRecord>, on cpu: Int, _ isInterruptSafe: Bool,
+    _ site: CallSite
   ) -> CallOutcome {
     let slot = core.slots[cpu]
     let state = unsafe slot.state
@@ -117,9 +124,11 @@ extension Coordinator {
     unsafe cell.pointee.note(site)
     let node = UnsafeMutableRawPointer(record)
     let wasEmpty =
-      unsafe isPatient ? slot.call.pointee.patientCalls.push(node) : slot.call.pointee.calls.push(node)
+      unsafe isPatient
+      ? slot.call.pointee.patientCalls.push(node) : slot.call.pointee.calls.push(node)
     if wasEmpty {
-      // Sequentially consistent — send:O, as for a work type: behind the push, before the look at W.
+      // Sequentially consistent — send:O, as for a work type: behind the push, before the look at
+      // W.
       _ = unsafe state.pointee.work.setBit(type)
       if isPatient {
         Kick.wakeIfIdle(slot)
@@ -127,8 +136,9 @@ extension Coordinator {
         unsafe path.count(cell.pointee.interrupted)
       }
     }
-    // Sequentially consistent — send:L. Behind the push and the OR. Pairs with leave:W: if the owner's final take came
-    // before our push, we see offline here and take the queue back; else it ran our call.
+    // Sequentially consistent — send:L. Behind the push and the OR. Pairs with leave:W: if the
+    // owner's final take came before our push, we see offline here and take the queue back; else it
+    // ran our call.
     let word = unsafe state.pointee.word.load(ordering: .sequentiallyConsistent)
     if ContextWord(rawValue: word).context == .offline {
       Drain(core, slot).abandonCalls()
@@ -217,7 +227,7 @@ extension Coordinator {
   ) {
     let slot = core.slots[cpu]
     let isInUser = ContextTracker(slot).ownContext == UInt64(CPUContext.user.rawValue)
-    let handle = CPUHandle(slot: slot)
+    let handle = CPUHandle(slot: slot, core: core)
     if isInUser { handle.enterKernel() }
     unsafe function(context, cpu)
     if isInUser { handle.enterUser() }

@@ -14,7 +14,8 @@ internal import Synchronization
 public struct CloseReport: Hashable, Sendable {
   /// The CPUs whose threads had not left when the deadline came.
   public internal(set) var stillAttached = CPUMask()
-  /// Per work type that was still pending, its name and where: those runs come when the CPUs enter or leave.
+  /// Per work type that was still pending, its name and where: those runs come when the CPUs enter
+  /// or leave.
   public internal(set) var pending: [String: CPUMask] = [:]
 }
 
@@ -22,14 +23,15 @@ extension Coordinator {
   /// Whether `close` has been called.
   public var isClosed: Bool { unsafe core.line.pointee.closed.load(ordering: .relaxed) != 0 }
 
-  /// Ends the coordinator's work: nothing can be sent, called or attached any more, and waiters are let go.
+  /// Ends the coordinator's work: nothing can be sent, called or attached any more, and waiters are
+  /// let go.
   ///
   ///     stop.store(true, ordering: .relaxed)
   ///     let report = coordinator.close(deadline: .seconds(2))
   ///
-  /// Sends are `rejected(.closed)`. Then the threads are waited for: each runs what is pending on its way out. CPUs that
-  /// sleep are woken, once, so that their loops can see that they should end. What did not end in time is named. Closing
-  /// twice reports again.
+  /// Sends are `rejected(.closed)`. Then the threads are waited for: each runs what is pending on
+  /// its way out. CPUs that sleep are woken, once, so that their loops can see that they should
+  /// end. What did not end in time is named. Closing twice reports again.
   ///
   /// - Progress: blocking
   /// - Context: any thread that is no CPU of this coordinator
@@ -37,7 +39,9 @@ extension Coordinator {
   @discardableResult
   public func close(deadline: Duration? = nil) -> CloseReport {
     if let own = ownSlot {
-      misuse("CPU \(OwnerTransitions.number(own)) cannot close its own coordinator: it would wait for itself")
+      misuse(
+        "CPU \(OwnerTransitions.number(own)) cannot close its own coordinator: it would wait for itself"
+      )
     }
     let until = Deadline(after: deadline)
     cold.withLock { state in
@@ -57,7 +61,8 @@ extension Coordinator {
         guard let registration else { continue }
         let waiting = CPUMask(
           cpus.filter {
-            unsafe core.slots[$0].state.pointee.work.load(ordering: .relaxed) >> UInt64(index) & 1 != 0
+            unsafe core.slots[$0].state.pointee.work.load(ordering: .relaxed) >> UInt64(index) & 1
+              != 0
           })
         if !waiting.isEmpty { report.pending[registration.name] = waiting }
       }

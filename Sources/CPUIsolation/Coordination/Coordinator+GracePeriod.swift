@@ -2,15 +2,17 @@
 
 internal import Synchronization
 
-/// A grace period that has begun: it is over when every CPU has left each section that it was in when this began.
+/// A grace period that has begun: it is over when every CPU has left each section that it was in
+/// when this began.
 ///
 ///     table.unlink(node)
 ///     var gracePeriod = coordinator.startGracePeriod()
 ///     …
 ///     if gracePeriod.poll() { node.free() }  // nobody can be looking at the node any more
 ///
-/// A CPU in user, idle, guest or offline has passed already: it holds nothing. A CPU in kernel passes when it leaves,
-/// or declares a quiescent state. An isolated CPU in user is never waited for and never disturbed.
+/// A CPU in user, idle, guest or offline has passed already: it holds nothing. A CPU in kernel
+/// passes when it leaves, or declares a quiescent state. An isolated CPU in user is never waited
+/// for and never disturbed.
 ///
 /// Not for memory that a CPU may still reach from user: there is none, that is what user promises.
 ///
@@ -40,7 +42,8 @@ public struct GracePeriod: Sendable {
   ///
   ///     guard await gracePeriod.wait(deadline: .seconds(1)) else { … }
   ///
-  /// The task looks again now and then, at growing distances up to 1 ms: nobody wakes it, so that no CPU pays for it.
+  /// The task looks again now and then, at growing distances up to 1 ms: nobody wakes it, so that
+  /// no CPU pays for it.
   ///
   /// - Throws: `CancellationError`.
   /// - Progress: suspends
@@ -70,7 +73,8 @@ struct SleepLadder {
 extension Coordinator {
   /// Begins a grace period.
   ///
-  /// The calling thread's own CPU is not waited for: outside its sections it holds nothing while it asks.
+  /// The calling thread's own CPU is not waited for: outside its sections it holds nothing while it
+  /// asks.
   ///
   /// - Progress: wait-free
   /// - Context: any thread, outside handlers and kernel sections
@@ -86,9 +90,9 @@ extension Coordinator {
   ///     try coordinator.synchronize(deadline: .seconds(1))
   ///     node.free()
   ///
-  /// Isolated CPUs in user are not waited for. A caller that is a housekeeping CPU serves its own work meanwhile, and
-  /// counts as quiescent. Inside a kernel section the caller would wait for itself: that ends the process with a
-  /// sentence.
+  /// Isolated CPUs in user are not waited for. A caller that is a housekeeping CPU serves its own
+  /// work meanwhile, and counts as quiescent. Inside a kernel section the caller would wait for
+  /// itself: that ends the process with a sentence.
   ///
   /// - Throws: `timedOut`, naming the CPUs that did not pass; `forked`.
   /// - Progress: blocking
@@ -107,7 +111,8 @@ extension Coordinator {
     while !gracePeriod.poll() {
       if until.hasPassed {
         throw CoordinatorError(
-          .timedOut, errno: 110, "cannot \(action): CPUs \(gracePeriod.stragglers) did not leave kernel in time")
+          .timedOut, errno: 110,
+          "cannot \(action): CPUs \(gracePeriod.stragglers) did not leave kernel in time")
       }
       // Two CPUs that wait for each other pass by declaring that they hold nothing.
       if own != nil, let slot = ownSlot { OwnerTransitions.quiescent(slot) }

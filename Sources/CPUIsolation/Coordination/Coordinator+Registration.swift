@@ -2,7 +2,8 @@
 
 internal import Synchronization
 
-/// Numbers registrations: unique in the process, so that a handle of another coordinator is recognised.
+/// Numbers registrations: unique in the process, so that a handle of another coordinator is
+/// recognised.
 private let lastRegistration = SharedWord(0)
 
 extension Coordinator {
@@ -10,12 +11,13 @@ extension Coordinator {
   ///
   ///     let refresh = try coordinator.register("refresh") { cpu in caches[cpu].removeAll() }
   ///
-  /// The handler must not block, wait, or throw, and has to tolerate a run that nobody sent (a late bit for a slot that
-  /// changed hands). Whoever calls it from a hot path and counts nanoseconds takes the C function form: a closure costs
-  /// about 6 ns more per run, for two reference counts.
+  /// The handler must not block, wait, or throw, and has to tolerate a run that nobody sent (a late
+  /// bit for a slot that changed hands). Whoever calls it from a hot path and counts nanoseconds
+  /// takes the C function form: a closure costs about 6 ns more per run, for two reference counts.
   ///
-  /// - Throws: `tooManyWorkTypes` beyond `DeferredWork.capacity`; `unreachableMaximumAge` for a type with a maximum age that
-  ///   nothing could enforce; `watchdogRequired` for a maximum age without watchdog; `closed`.
+  /// - Throws: `tooManyWorkTypes` beyond `DeferredWork.capacity`; `unreachableMaximumAge` for a
+  ///   type with a maximum age that nothing could enforce; `watchdogRequired` for a maximum age
+  ///   without watchdog; `closed`.
   /// - Progress: blocking
   /// - Context: any thread
   /// - Allocates: yes
@@ -24,12 +26,15 @@ extension Coordinator {
     _ handler: @escaping @Sendable (Int) -> Void
   ) throws(CoordinatorError) -> DeferredWork {
     let box = HandlerBox(handler)
-    return try unsafe register(name, options: options, box: box, Unmanaged.passUnretained(box).toOpaque()) {
+    return try unsafe register(
+      name, options: options, box: box, Unmanaged.passUnretained(box).toOpaque()
+    ) {
       unsafe Unmanaged<HandlerBox>.fromOpaque($0.unsafelyUnwrapped).takeUnretainedValue().run($1)
     }
   }
 
-  /// Registers a type of deferrable work, run by a C function with a context: no allocation and no reference count per run.
+  /// Registers a type of deferrable work, run by a C function with a context: no allocation and no
+  /// reference count per run.
   ///
   ///     let work = try coordinator.register("count", context: counters) { counters, cpu in
   ///       counters!.assumingMemoryBound(to: Int.self)[cpu] += 1
@@ -65,7 +70,8 @@ extension Coordinator {
         index = state.retired.removeFirst()
       } else {
         throw CoordinatorError(
-          .tooManyWorkTypes, "\(name) would be work type \(DeferredWork.capacity + 1) of \(DeferredWork.capacity)")
+          .tooManyWorkTypes,
+          "\(name) would be work type \(DeferredWork.capacity + 1) of \(DeferredWork.capacity)")
       }
       state.registrations[index] = Registration(name: name, options: options, box: box)
       let type = UInt64(index)
@@ -94,10 +100,13 @@ extension Coordinator {
     }
   }
 
-  private func checkMaximumAge(_ name: String, _ options: DeferredWork.Options) throws(CoordinatorError) {
+  private func checkMaximumAge(_ name: String, _ options: DeferredWork.Options)
+    throws(CoordinatorError)
+  {
     guard let age = options.maximumAge else { return }
     if age <= .zero {
-      throw CoordinatorError(.unreachableMaximumAge, "the maximum age of \(name) has to be positive")
+      throw CoordinatorError(
+        .unreachableMaximumAge, "the maximum age of \(name) has to be positive")
     }
     if configuration.watchdog == nil {
       throw CoordinatorError(.watchdogRequired, "the maximum age of \(name) needs the watchdog")
@@ -116,22 +125,27 @@ extension Coordinator {
   ///
   ///     let withdrawn = try coordinator.unregister(refresh, deadline: .seconds(1))
   ///
-  /// Sends are rejected at once. What is pending on CPUs in kernel runs at their next safe point; what is pending on CPUs
-  /// outside is withdrawn, counted as gone, and returned. Then a grace period waits out running handlers. The bit
-  /// stays retired until the call has succeeded; after a timeout the call can be repeated.
+  /// Sends are rejected at once. What is pending on CPUs in kernel runs at their next safe point;
+  /// what is pending on CPUs outside is withdrawn, counted as gone, and returned. Then a grace
+  /// period waits out running handlers. The bit stays retired until the call has succeeded; after a
+  /// timeout the call can be repeated.
   ///
-  /// - Throws: `timedOut`, naming the CPUs that are still in kernel; `workTypeUnregistered`; `forked`.
+  /// - Throws: `timedOut`, naming the CPUs that are still in kernel; `workTypeUnregistered`;
+  ///   `forked`.
   /// - Progress: blocking
   /// - Context: any thread, outside handlers and kernel sections
   /// - Allocates: yes
   @discardableResult
-  public func unregister(_ work: DeferredWork, deadline: Duration? = nil) throws(CoordinatorError) -> CPUMask {
+  public func unregister(_ work: DeferredWork, deadline: Duration? = nil) throws(CoordinatorError)
+    -> CPUMask
+  {
     requireMayWait("unregister a work type")
     try requireSameProcess()
     let index = Int(work.type)
     try cold.withLock { state throws(CoordinatorError) in
       let record = unsafe core.record(work.type)
-      let isCurrent = unsafe record.pointee.registration.load(ordering: .relaxed) == work.registration
+      let isCurrent =
+        unsafe record.pointee.registration.load(ordering: .relaxed) == work.registration
       let isRetiring = state.registrations[index]?.isRetiring ?? false
       guard isCurrent || isRetiring else {
         throw CoordinatorError(.workTypeUnregistered, "\(work) is not registered here")
@@ -142,11 +156,11 @@ extension Coordinator {
     let until = Deadline(after: deadline)
     var withdrawn = CPUMask()
     withdraw(work.type, &withdrawn) { $0.acceptsDeferral || $0 == .offline }
-    // CPUs in kernel run the bit at a safe point; the wait for that is the wait for the grace period below, whose end
-    // they reach only through one.
+    // CPUs in kernel run the bit at a safe point; the wait for that is the wait for the grace
+    // period below, whose end they reach only through one.
     try waitForGracePeriod(until, "unregister \(work)")
-    // Relaxed and a fence — unregister:V. From here on drains drop the bit. Pairs with drain:V: a drain that still saw the
-    // type live began before the grace period that follows.
+    // Relaxed and a fence — unregister:V. From here on drains drop the bit. Pairs with drain:V: a
+    // drain that still saw the type live began before the grace period that follows.
     unsafe core.line.pointee.live.bitwiseAnd(~(1 << work.type), ordering: .sequentiallyConsistent)
     try waitForGracePeriod(until, "unregister \(work)")
     withdraw(work.type, &withdrawn) { _ in true }
@@ -161,12 +175,16 @@ extension Coordinator {
   }
 
   /// Takes a bit back from the CPUs whose context qualifies.
-  private func withdraw(_ type: UInt64, _ withdrawn: inout CPUMask, where qualifies: (CPUContext) -> Bool) {
+  private func withdraw(
+    _ type: UInt64, _ withdrawn: inout CPUMask, where qualifies: (CPUContext) -> Bool
+  ) {
     for cpu in cpus where qualifies(context(of: cpu)) {
       let slot = core.slots[cpu]
       // Acquire and release — withdraw:T. A take: whoever clears the bit accounts for it.
-      let old = unsafe slot.state.pointee.work.bitwiseAnd(~(1 << type), ordering: .acquiringAndReleasing)
-        .oldValue
+      let old = unsafe slot.state.pointee.work.bitwiseAnd(
+        ~(1 << type), ordering: .acquiringAndReleasing
+      )
+      .oldValue
       if old >> type & 1 == 0 { continue }
       unsafe slot.dropped[Int(type)].wrappingAdd(1, ordering: .relaxed)
       withdrawn.insert(cpu)

@@ -22,7 +22,8 @@ private final class Start: Sendable {
 }
 
 extension Coordinator {
-  /// Starts a thread that is this CPU: named, bound to its processor as configured, attached, in kernel.
+  /// Starts a thread that is this CPU: named, bound to its processor as configured, attached, in
+  /// kernel.
   ///
   ///     let thread = try coordinator.launch(on: 2) { cpu in
   ///       while running { cpu.user { step() } }
@@ -45,10 +46,12 @@ extension Coordinator {
     let thread = CPUThread(cpu: cpu)
     let start = unsafe Unmanaged.passRetained(Start(self, thread, options, body))
     var handle: UInt64 = 0
-    let error = unsafe cpi_start_thread(options.stackSize ?? 0, { unsafe Coordinator.threadMain($0) }, start.toOpaque(), &handle)
+    let error = unsafe cpi_start_thread(
+      options.stackSize ?? 0, { unsafe Coordinator.threadMain($0) }, start.toOpaque(), &handle)
     if error != 0 {
       unsafe start.release()
-      throw CoordinatorError(.threadCreationFailed, errno: error, "cannot start the thread of CPU \(cpu)")
+      throw CoordinatorError(
+        .threadCreationFailed, errno: error, "cannot start the thread of CPU \(cpu)")
     }
     thread.started(handle)
     do {
@@ -77,27 +80,33 @@ extension Coordinator {
   }
 
   /// Names, binds and schedules the calling thread; tells whether it is bound.
-  private func prepareThread(_ cpu: Int, _ options: CPUThread.Options) throws(CoordinatorError) -> Bool {
+  private func prepareThread(_ cpu: Int, _ options: CPUThread.Options) throws(CoordinatorError)
+    -> Bool
+  {
     _ = unsafe cpi_set_thread_name(options.name ?? "cpu/\(cpu)")
     let isPinned = try pin(cpu)
     if let (kind, priority) = options.scheduling?.parts {
       let error = cpi_set_scheduling(kind, priority)
       if error != 0 {
         throw CoordinatorError(
-          .schedulingRefused, errno: error, "cannot give CPU \(cpu) the scheduling class \(options.scheduling!)")
+          .schedulingRefused, errno: error,
+          "cannot give CPU \(cpu) the scheduling class \(options.scheduling!)")
       }
     }
     if let slack = options.timerSlack {
       let (seconds, attoseconds) = slack.components
-      let error = cpi_set_timer_slack(UInt64(max(0, seconds * 1_000_000_000 + attoseconds / 1_000_000_000)))
+      let error = cpi_set_timer_slack(
+        UInt64(max(0, seconds * 1_000_000_000 + attoseconds / 1_000_000_000)))
       if error != 0 {
-        throw CoordinatorError(.schedulingRefused, errno: error, "cannot set the timer slack of CPU \(cpu)")
+        throw CoordinatorError(
+          .schedulingRefused, errno: error, "cannot set the timer slack of CPU \(cpu)")
       }
     }
     if options.locksMemory {
       let error = cpi_lock_memory()
       if error != 0 {
-        throw CoordinatorError(.memoryLockRefused, errno: error, "cannot lock the memory for CPU \(cpu)")
+        throw CoordinatorError(
+          .memoryLockRefused, errno: error, "cannot lock the memory for CPU \(cpu)")
       }
     }
     return isPinned
@@ -118,14 +127,15 @@ extension Coordinator {
       .pinningRefused, errno: error, "cannot bind CPU \(cpu) to processor \(processor)")
   }
 
-  /// Makes the calling thread, which somebody else made, this CPU: a SwiftNIO event loop, a pthread.
+  /// Makes the calling thread, which somebody else made, this CPU: a SwiftNIO event loop, a
+  /// pthread.
   ///
   ///     let cpu = try coordinator.attach(to: 3)
   ///     cpu.user { loop() }
   ///     cpu.detach()
   ///
-  /// The thread is in kernel from here on. Its name, processor and scheduling stay its own. It has nothing pending and has
-  /// seen everything that was sent before.
+  /// The thread is in kernel from here on. Its name, processor and scheduling stay its own. It has
+  /// nothing pending and has seen everything that was sent before.
   ///
   /// - Throws: `cpuTaken`, `threadAlreadyAttached`, `closed`, `outOfMemory`, `forked`.
   /// - Progress: blocking
@@ -136,7 +146,8 @@ extension Coordinator {
     return LocalCPU(slot: core.slots[cpu], path: path, coordinator: self)
   }
 
-  /// As `attach(to:)`, for threads whose code runs in callbacks: gives the copyable handle, and `CPUHandle.detach()` ends it.
+  /// As `attach(to:)`, for threads whose code runs in callbacks: gives the copyable handle, and
+  /// `CPUHandle.detach()` ends it.
   ///
   /// The caller keeps the coordinator alive until then.
   ///
@@ -146,7 +157,7 @@ extension Coordinator {
   /// - Allocates: yes
   public func attachHandle(to cpu: Int) throws(CoordinatorError) -> CPUHandle {
     _ = try attachCurrentThread(to: cpu)
-    return CPUHandle(slot: core.slots[cpu])
+    return CPUHandle(slot: core.slots[cpu], core: core)
   }
 
   private func attachCurrentThread(to cpu: Int) throws(CoordinatorError) -> SendPath {
@@ -163,18 +174,24 @@ extension Coordinator {
     let reach = Reach(
       threadID: cpi_thread_id(), interrupter: interrupter.reach,
       isHousekeeping: !configuration.isolated.contains(cpu), signal: signal)
+    let entry: ContextTracker.Entry
     do {
-      try cold.withLock { state throws(CoordinatorError) in
+      entry = try cold.withLock { state throws(CoordinatorError) in
         if state.isClosed { throw CoordinatorError(.closed, "the coordinator is closed") }
         if context(of: cpu) != .offline {
           throw CoordinatorError(.cpuTaken, "CPU \(cpu) has a thread already")
         }
         unsafe slot.owner.pointee.sender.store(UInt(bitPattern: sender.base), ordering: .relaxed)
-        OwnerTransitions.attach(slot, core: core, reach: reach)
+        return OwnerTransitions.attach(slot, core: core, reach: reach)
       }
     } catch {
       giveBack(sender)
       throw error
+    }
+    switch entry {
+    case .clear: break
+    case .taken(let bits): OwnerTransitions.runTaken(slot, core, bits)
+    case .special: OwnerTransitions.enterSlow(slot, from: .offline)
     }
     if interrupter == .signal { _ = cpi_unblock_signal(signal) }
     return SendPath(core: core, sender: sender)

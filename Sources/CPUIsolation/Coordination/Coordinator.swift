@@ -15,10 +15,12 @@ internal import Synchronization
 ///     }
 ///     coordinator.send(refresh, to: coordinator.isolated)  // a few nanoseconds, no signal
 ///
-/// A CPU is a slot, a small number, with at most one thread at a time. Threads are started by `launch`, or bring
-/// themselves by `attach`. Keep the coordinator for as long as the server runs; it ends when nobody refers to it and no CPU is attached.
+/// A CPU is a slot, a small number, with at most one thread at a time. Threads are started by
+/// `launch`, or bring themselves by `attach`. Keep the coordinator for as long as the server runs;
+/// it ends when nobody refers to it and no CPU is attached.
 ///
-/// Do not use it where a lock or an atomic does: for state that the hot loop looks at in every iteration anyway.
+/// Do not use it where a lock or an atomic does: for state that the hot loop looks at in every
+/// iteration anyway.
 ///
 /// - Progress: as each member says
 /// - Context: any thread
@@ -35,7 +37,8 @@ public final class Coordinator: Sendable {
 
   /// Makes a coordinator, and starts its watchdog.
   ///
-  /// - Throws: `invalidConfiguration`, `outOfMemory`, `signalTaken`, `signalRefused`, `threadCreationFailed`.
+  /// - Throws: `invalidConfiguration`, `outOfMemory`, `signalTaken`, `signalRefused`,
+  ///   `threadCreationFailed`.
   /// - Progress: blocking
   /// - Context: any thread
   /// - Allocates: yes
@@ -52,7 +55,8 @@ public final class Coordinator: Sendable {
     let watchdogMemory = try SenderMemory(cpus: cpus, isShared: false)
     cold = Mutex(ColdState(senders: [sharedMemory, watchdogMemory]))
     unsafe core.clock.pointee.store(cpi_monotonic_nanoseconds(), ordering: .relaxed)
-    unsafe core.line.pointee.timesDrains.store(configuration.timesDrains ? 1 : 0, ordering: .relaxed)
+    unsafe core.line.pointee.timesDrains.store(
+      configuration.timesDrains ? 1 : 0, ordering: .relaxed)
     if configuration.isolatedInterrupter == .signal
       || configuration.housekeepingInterrupter == .signal
     {
@@ -94,7 +98,8 @@ public final class Coordinator: Sendable {
     return ContextWord(rawValue: word).context ?? .kernel
   }
 
-  /// The number of the CPU that the calling thread is attached to, of this coordinator; nil if to none.
+  /// The number of the CPU that the calling thread is attached to, of this coordinator; nil if to
+  /// none.
   ///
   /// - Progress: wait-free
   /// - Context: any thread
@@ -108,13 +113,15 @@ public final class Coordinator: Sendable {
   ///     let report = coordinator.send(flush, to: coordinator.isolated, where: { usesTable[$0] })
   ///     report.deferred  // those run it before they can see anything stale
   ///
-  /// What the caller wrote before is seen by the handler. However often a type is sent, at most one run per CPU is pending.
-  /// The predicate is asked once per target, just before the send. A thread that sends often keeps a `Sender`, which
-  /// counts without atomic additions: 2 ns a target instead of 6.
+  /// What the caller wrote before is seen by the handler. However often a type is sent, at most one
+  /// run per CPU is pending. The predicate is asked once per target, just before the send. A thread
+  /// that sends often keeps a `Sender`, which counts without atomic additions: 2 ns a target
+  /// instead of 6.
   ///
   /// A mask with a CPU that the coordinator does not have ends the process with a sentence.
   ///
-  /// - Progress: wait-free for `.deferrable`; `.immediate` may make a system call per target; `.onBehalf` runs handlers
+  /// - Progress: wait-free for `.deferrable`; `.immediate` may make a system call per target;
+  ///   `.onBehalf` runs handlers
   /// - Context: any thread, also inside a handler
   /// - Allocates: never for CPUs below 128
   @discardableResult
@@ -129,7 +136,8 @@ public final class Coordinator: Sendable {
   ///
   ///     coordinator.send(flush, to: 3)
   ///
-  /// - Progress: wait-free for `.deferrable`; `.immediate` may make a system call; `.onBehalf` runs the handler
+  /// - Progress: wait-free for `.deferrable`; `.immediate` may make a system call; `.onBehalf` runs
+  ///   the handler
   /// - Context: any thread, also inside a handler
   /// - Allocates: never
   @discardableResult
@@ -159,7 +167,8 @@ public final class Coordinator: Sendable {
   var ownSlot: CPUSlot? {
     guard let base = unsafe CurrentThread.cpu else { return nil }
     let slot = unsafe CPUSlot(base: base)
-    guard unsafe slot.owner.pointee.core.load(ordering: .relaxed) == UInt(bitPattern: core.base) else {
+    guard unsafe slot.owner.pointee.core.load(ordering: .relaxed) == UInt(bitPattern: core.base)
+    else {
       return nil
     }
     return slot
@@ -187,7 +196,8 @@ public final class Coordinator: Sendable {
   /// Threads do not survive a fork: what would wait for them throws instead.
   func requireSameProcess() throws(CoordinatorError) {
     if cpi_fork_generation() != forks {
-      throw CoordinatorError(.forked, "the process was forked: this coordinator's threads are not in the child")
+      throw CoordinatorError(
+        .forked, "the process was forked: this coordinator's threads are not in the child")
     }
   }
 
@@ -200,7 +210,8 @@ public final class Coordinator: Sendable {
     }
   }
 
-  /// One step of a waiting loop: a waiter that is itself a CPU serves what is asked of it meanwhile.
+  /// One step of a waiting loop: a waiter that is itself a CPU serves what is asked of it
+  /// meanwhile.
   static func serveOwnCPU() {
     guard let base = unsafe CurrentThread.cpu else { return }
     let slot = unsafe CPUSlot(base: base)

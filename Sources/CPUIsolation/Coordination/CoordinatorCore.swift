@@ -23,11 +23,8 @@ struct WorkRecord: ~Copyable {
 /// What all CPUs of a coordinator share and hardly ever write.
 @safe @usableFromInline
 struct CoreLine: ~Copyable {
-  @usableFromInline let slots: CPUSlots
-  /// `workTypeCapacity` records, `cacheLineStride` apart.
-  @usableFromInline let records: UnsafeMutableRawPointer
-  /// `workTypeCapacity` generations, `cacheLineStride` apart: ticketed senders write them.
-  let generations: UnsafeMutableRawPointer
+  /// How many CPUs there are.
+  @usableFromInline let count: Int
   /// The types whose handlers may run.
   let live = SharedWord(0)
   /// The types that run before and after the others.
@@ -41,17 +38,24 @@ struct CoreLine: ~Copyable {
   /// 1 when drains are timed.
   let timesDrains = SharedWord(0)
 
-  init(slots: CPUSlots, records: UnsafeMutableRawPointer, generations: UnsafeMutableRawPointer) {
-    self.slots = slots
-    unsafe self.records = unsafe records
-    unsafe self.generations = unsafe generations
-  }
+  init(count: Int) { self.count = count }
 }
 
-/// A coordinator's memory, as a trivially copyable handle round one address: no reference counts on hot paths.
-// Sendable: an address of memory in which every word is atomic, constant, or written before an atomic publishes it.
+/// A coordinator's memory, as a trivially copyable handle round one address: no reference counts on
+/// hot paths.
+///
+///     offset     0  CoreLine     what hardly ever changes
+///              256  clock        the coarse clock: it changes all the time
+///              384  records      per work type a line: registration, function, context
+///             8576  generations  per work type a line: ticketed senders write them
+///            16768  slots        the CPUs
+///
+/// Every part stands at a constant distance: a drain sits between locked instructions, where each
+/// dependent load costs its full latency.
+// Sendable: an address of memory in which every word is atomic, constant, or written before an
+// atomic publishes it.
 @frozen @safe @usableFromInline
-struct CoordinatorCore: Equatable, @unchecked Sendable {
+struct CoordinatorCore: Hashable, @unchecked Sendable {
   @usableFromInline let base: UnsafeMutableRawPointer
 
   @usableFromInline
@@ -60,35 +64,37 @@ struct CoordinatorCore: Equatable, @unchecked Sendable {
   @inlinable @inline(__always)
   var line: UnsafeMutablePointer<CoreLine> { unsafe base.assumingMemoryBound(to: CoreLine.self) }
 
-  /// The coarse clock in monotonic nanoseconds, ticked by the watchdog: a line of its own, since it changes.
+  /// The coarse clock in monotonic nanoseconds, ticked by the watchdog: a line of its own, since it
+  /// changes.
   var clock: UnsafeMutablePointer<SharedWord> {
     unsafe (base + 2 * cacheLineStride).assumingMemoryBound(to: SharedWord.self)
   }
 
   @inlinable @inline(__always)
   func record(_ type: UInt64) -> UnsafeMutablePointer<WorkRecord> {
-    unsafe (line.pointee.records + Int(truncatingIfNeeded: type &<< 7))
+    unsafe (base + Self.recordsOffset + Int(truncatingIfNeeded: type &<< 7))
       .assumingMemoryBound(to: WorkRecord.self)
   }
 
   func generation(_ type: UInt64) -> UnsafeMutablePointer<SharedWord> {
-    unsafe (line.pointee.generations + Int(truncatingIfNeeded: type &<< 7))
+    unsafe (base + Self.generationsOffset + Int(truncatingIfNeeded: type &<< 7))
       .assumingMemoryBound(to: SharedWord.self)
   }
 
-  private static let headerBytes = 3 * 128
-  private static let tableBytes = workTypeCapacity * 128
+  @inlinable @inline(__always)
+  static var recordsOffset: Int { 3 * 128 }
+  @inlinable @inline(__always)
+  static var generationsOffset: Int { recordsOffset + 64 * 128 }
+  @inlinable @inline(__always)
+  static var slotsOffset: Int { generationsOffset + 64 * 128 }
 
   /// How much memory a coordinator of so many CPUs takes.
-  static func byteCount(cpus: Int) -> Int { headerBytes + 2 * tableBytes + cpus * CPUSlot.stride }
+  static func byteCount(cpus: Int) -> Int { slotsOffset + cpus * CPUSlot.stride }
 
   /// Lays the coordinator out in zeroed memory.
   init(initializing base: UnsafeMutableRawPointer, cpus: Int) {
     unsafe self.base = unsafe base
-    let records = unsafe base + Self.headerBytes
-    let generations = unsafe records + Self.tableBytes
-    let slots = unsafe CPUSlots(base: generations + Self.tableBytes, count: cpus)
-    unsafe line.initialize(to: CoreLine(slots: slots, records: records, generations: generations))
+    unsafe line.initialize(to: CoreLine(count: cpus))
     unsafe clock.initialize(to: SharedWord(0))
     for type in 0..<UInt64(workTypeCapacity) {
       unsafe record(type).initialize(to: WorkRecord())
@@ -103,5 +109,5 @@ struct CoordinatorCore: Equatable, @unchecked Sendable {
   }
 
   @inlinable @inline(__always)
-  var slots: CPUSlots { unsafe line.pointee.slots }
+  var slots: CPUSlots { unsafe CPUSlots(base: base + Self.slotsOffset, count: line.pointee.count) }
 }

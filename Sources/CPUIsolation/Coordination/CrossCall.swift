@@ -2,14 +2,16 @@
 
 internal import Synchronization
 
-/// The memory of one immediate call, owned by the caller: to send from paths that must not allocate.
+/// The memory of one immediate call, owned by the caller: to send from paths that must not
+/// allocate.
 ///
 ///     let call = CrossCall(context: ring) { ring, cpu in drainRing(ring!) }
 ///     coordinator.post(call, on: 3)  // .queued
 ///     coordinator.post(call, on: 3)  // .busy until CPU 3 has given it back
 ///
-/// The CPU gives the record back before it runs the function, so the function may post it again. A record that is
-/// still in flight when it goes out of scope ends the process with a sentence: the CPU would run freed memory.
+/// The CPU gives the record back before it runs the function, so the function may post it again. A
+/// record that is still in flight when it goes out of scope ends the process with a sentence: the
+/// CPU would run freed memory.
 ///
 /// - Progress: wait-free
 /// - Context: any thread
@@ -23,9 +25,11 @@ public struct CrossCall: ~Copyable {
 
   /// A call of this function.
   ///
-  /// - Parameter isInterruptSafe: the function may run in a signal handler; see `DeferredWork.Options.isInterruptSafe`.
+  /// - Parameter isInterruptSafe: the function may run in a signal handler; see
+  ///   `DeferredWork.Options.isInterruptSafe`.
   public init(
-    context: UnsafeMutableRawPointer?, isInterruptSafe: Bool = false, _ function: DeferredWorkFunction
+    context: UnsafeMutableRawPointer?, isInterruptSafe: Bool = false,
+    _ function: DeferredWorkFunction
   ) {
     unsafe record = .allocate(capacity: 1)
     unsafe record.initialize(to: CallRecord())
@@ -35,7 +39,8 @@ public struct CrossCall: ~Copyable {
   }
 
   deinit {
-    // Acquire — callRecord:C, as for a claim: the target's last access comes before the memory is freed.
+    // Acquire — callRecord:C, as for a claim: the target's last access comes before the memory is
+    // freed.
     if unsafe record.pointee.state.load(ordering: .acquiring) != CallRecord.State.idle {
       misuse("a CrossCall went out of scope while it was in flight")
     }
@@ -49,7 +54,8 @@ public struct CrossCall: ~Copyable {
   }
 }
 
-/// Call records for one waiting call: one per CPU. They are used again, never freed before the coordinator ends.
+/// Call records for one waiting call: one per CPU. They are used again, never freed before the
+/// coordinator ends.
 final class CallMemory: Sendable {
   private let memory: MappedMemory
 

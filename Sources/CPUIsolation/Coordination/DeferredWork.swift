@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// A registered type of work that may wait until its target enters kernel: one bit in each CPU's work word.
+/// A registered type of work that may wait until its target enters kernel: one bit in each CPU's
+/// work word.
 ///
 ///     let flush = try coordinator.register("flush_tlb_all") { cpu in caches[cpu].removeAll() }
 ///     let report = coordinator.send(flush, to: [2, 3])
 ///     report.deferred  // 2-3: nothing runs now, both run it before they can see anything stale
 ///
-/// However often a type is sent, at most one run per CPU is pending: sends are coalesced, and carry no arguments. The
-/// handler reconstructs what it needs from shared state. That is what keeps memory constant for a CPU that does not
-/// enter for a week; a queue of closures would be a leak.
+/// However often a type is sent, at most one run per CPU is pending: sends are coalesced, and carry
+/// no arguments. The handler reconstructs what it needs from shared state. That is what keeps
+/// memory constant for a CPU that does not enter for a week; a queue of closures would be a leak.
 ///
 /// Do not use it for work that must run soon (that is `Coordinator.call`), or once per send.
 ///
@@ -34,18 +35,19 @@ public struct DeferredWork: Hashable, Sendable, CustomStringConvertible {
 
   public var description: String { "work type \(type)" }
 
-  /// How many types a coordinator can have at a time: 64 bits, less three of the library's own (cross calls, cross
-  /// calls that must not run in an interrupt, and the request for attention).
+  /// How many types a coordinator can have at a time: 64 bits, less three of the library's own
+  /// (cross calls, cross calls that must not run in an interrupt, and the request for attention).
   public static let capacity = workTypeCapacity - BuiltInWork.count
 }
 
 extension DeferredWork {
   /// When a type runs, among the types that are pending together.
   ///
-  /// Within one order, types run in the order of their bits: the order of registration, until bits of unregistered
-  /// types are used again.
+  /// Within one order, types run in the order of their bits: the order of registration, until bits
+  /// of unregistered types are used again.
   public enum DrainOrder: Sendable {
-    /// Before the others: what the others rely on, such as instruction synchronisation or a TLB flush.
+    /// Before the others: what the others rely on, such as instruction synchronisation or a TLB
+    /// flush.
     case early
     case normal
     /// After the others.
@@ -61,17 +63,18 @@ extension DeferredWork {
   public struct Options: Sendable {
     /// When the type runs, among those that are pending together.
     public var order = DrainOrder.normal
-    /// The handler may run in a signal handler: it is a C function in effect, allocates nothing, takes no lock,
-    /// touches no lazily initialised global.
+    /// The handler may run in a signal handler: it is a C function in effect, allocates nothing,
+    /// takes no lock, touches no lazily initialised global.
     public var isInterruptSafe = false
-    /// The handler may run on another thread, on behalf of a CPU that stays outside kernel: it uses its `cpu`
-    /// argument, no thread-local state, and does not wait.
+    /// The handler may run on another thread, on behalf of a CPU that stays outside kernel: it uses
+    /// its `cpu` argument, no thread-local state, and does not wait.
     public var mayRunOnBehalf = false
-    /// The longest that the work may stay pending. After it the watchdog runs the work on behalf where that is
-    /// allowed, else kicks the CPU. Nil: for as long as the CPU stays away.
+    /// The longest that the work may stay pending. After it the watchdog runs the work on behalf
+    /// where that is allowed, else kicks the CPU. Nil: for as long as the CPU stays away.
     public var maximumAge: Duration? = nil
-    /// Senders look before they write, behind a full fence, so that many senders that send what is pending already
-    /// do not pull the target's line to and fro. Alone, it costs what the plain send costs, and no less.
+    /// Senders look before they write, behind a full fence, so that many senders that send what is
+    /// pending already do not pull the target's line to and fro. Alone, it costs what the plain
+    /// send costs, and no less.
     public var expectsManySenders = false
 
     public init() {}

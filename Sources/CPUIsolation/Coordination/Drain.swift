@@ -3,10 +3,12 @@
 internal import CPlatform
 internal import Synchronization
 
-/// Runs what is pending for one CPU: the slow half of entry, exit, safe points, interrupts and help.
+/// Runs what is pending for one CPU: the slow half of entry, exit, safe points, interrupts and
+/// help.
 ///
-/// A drain takes the bits by one exchange *before* it runs them, so work that arrives while it runs sets its bit
-/// again and is not lost. It runs exactly what the exchange returned, never what an earlier look saw.
+/// A drain takes the bits by one exchange *before* it runs them, so work that arrives while it runs
+/// sets its bit again and is not lost. It runs exactly what the exchange returned, never what an
+/// earlier look saw.
 struct Drain {
   let core: CoordinatorCore
   let slot: CPUSlot
@@ -15,7 +17,7 @@ struct Drain {
   init(_ core: CoordinatorCore, _ slot: CPUSlot) {
     self.core = core
     self.slot = slot
-    cpu = core.slots.number(of: slot)
+    cpu = unsafe Int(truncatingIfNeeded: slot.owner.pointee.number.load(ordering: .relaxed))
   }
 
   /// For code that has nothing but the slot: callback handles and signal handlers.
@@ -24,37 +26,71 @@ struct Drain {
     // A slot's memory names its coordinator from initialisation on.
     core = unsafe CoordinatorCore(
       base: UnsafeMutableRawPointer(
-        bitPattern: slot.owner.pointee.core.load(ordering: .relaxed)).unsafelyUnwrapped)
-    cpu = unsafe Int(slot.owner.pointee.number.load(ordering: .relaxed))
+        bitPattern: slot.owner.pointee.core.load(ordering: .relaxed)
+      ).unsafelyUnwrapped)
+    cpu = unsafe Int(truncatingIfNeeded: slot.owner.pointee.number.load(ordering: .relaxed))
   }
 
-  /// How many times one visit looks at K. What arrives during the last round stays in K and is found at the next
-  /// safe point, exit or entry: a flood of sends cannot keep a CPU in its drain.
+  /// How many times one visit looks at K. What arrives during the last round stays in K and is
+  /// found at the next safe point, exit or entry: a flood of sends cannot keep a CPU in its drain.
   static let rounds = 2
 
   /// Drains everything that is pending. The CPU is in kernel, and this is its thread.
   func runPending() {
     waitWhilePinned()
+    // Relaxed — drain:L, a hint: the exchange decides.
+    guard unsafe slot.state.pointee.work.load(ordering: .relaxed) != 0 else { return }
+    run(taken: take())
+  }
+
+  /// Runs one bit that an entry took, if it is one, with nothing but what that needs: the case that
+  /// matters most. Every register saved here would be a store in front of the next locked
+  /// instruction.
+  @inline(__always)
+  func runSingle(_ taken: UInt64) -> Bool {
+    let line = unsafe core.line
+    guard taken & (taken &- 1) | taken & BuiltInWork.mask == 0,
+      unsafe line.pointee.timesDrains.load(ordering: .relaxed) == 0
+    else { return false }
+    // Acquire — drain:V, as in `run`.
+    let live = unsafe line.pointee.live.load(ordering: .acquiring)
+    runType(UInt64(truncatingIfNeeded: taken.trailingZeroBitCount), live: live, OwnerFlags.draining)
+    unsafe slot.owner.pointee.special.store(0, ordering: .relaxed)
+    // Relaxed — drain:L, a hint, for the second round.
+    if unsafe slot.state.pointee.work.load(ordering: .relaxed) != 0 { runPending() }
+    return true
+  }
+
+  /// Runs what an entry, or `take`, took, and looks once more.
+  @inline(never)
+  func run(taken first: UInt64) {
     let owner = unsafe slot.owner
     let special = unsafe owner.pointee.special.load(ordering: .relaxed)
+    var taken = first
     var all: UInt64 = 0
-    for _ in 0..<Self.rounds {
-      // Relaxed — drain:L, a hint: the exchange decides.
-      guard unsafe slot.state.pointee.work.load(ordering: .relaxed) != 0 else { break }
-      // Acquire — drain:T. Pairs with send:O: a send whose bit we take has published its datum. It comes before the
-      // handlers: a bit set after it stays for the next round.
-      let taken = unsafe slot.state.pointee.work.exchange(0, ordering: .acquiring)
-      // Off x86-64 the handlers' loads have to be held behind the take.
-      fullFenceAfterExchange()
+    for round in 1...Self.rounds {
       run(taken & ~BuiltInWork.mask, special)
       all |= taken
+      // Relaxed — drain:L, as above.
+      if unsafe round == Self.rounds || slot.state.pointee.work.load(ordering: .relaxed) == 0 {
+        break
+      }
+      taken = take()
     }
-    if all >> BuiltInWork.calls & 3 != 0 {
-      unsafe owner.pointee.special.store(
-        special | OwnerFlags.calling | OwnerFlags.running(BuiltInWork.calls), ordering: .relaxed)
-      runCalls(interruptSafeOnly: false)
-      unsafe owner.pointee.special.store(special, ordering: .relaxed)
-    }
+    if all >> BuiltInWork.calls & 3 == 0 { return }
+    unsafe owner.pointee.special.store(
+      special | OwnerFlags.calling | OwnerFlags.running(BuiltInWork.calls), ordering: .relaxed)
+    runCalls(interruptSafeOnly: false)
+    unsafe owner.pointee.special.store(special, ordering: .relaxed)
+  }
+
+  private func take() -> UInt64 {
+    // Acquire — drain:T. Pairs with send:O: a send whose bit we take has published its datum. It
+    // comes before the handlers: a bit set after it stays for the next round.
+    let taken = unsafe slot.state.pointee.work.exchange(0, ordering: .acquiring)
+    // Off x86-64 the handlers' loads have to be held behind the take.
+    fullFenceAfterExchange()
+    return taken
   }
 
   /// Drains what may run in the signal handler of this thread, which has made the CPU enter kernel.
@@ -85,8 +121,8 @@ struct Drain {
   private func run(_ types: UInt64, _ special: UInt64) {
     if types == 0 { return }
     let line = unsafe core.line
-    // Acquire — drain:V. After the take: a type that is still live here cannot have its handler freed before this
-    // CPU has left kernel or passed a safe point. Pairs with unregister:V.
+    // Acquire — drain:V. After the take: a type that is still live here cannot have its handler
+    // freed before this CPU has left kernel or passed a safe point. Pairs with unregister:V.
     let live = unsafe line.pointee.live.load(ordering: .acquiring)
     let times = unsafe line.pointee.timesDrains.load(ordering: .relaxed) != 0
     let start = times ? cpi_cycles() : 0
@@ -112,8 +148,8 @@ struct Drain {
     }
   }
 
-  /// Runs one type for this CPU, whoever the caller is: its thread or its signal handler, which say what to show in
-  /// `special` meanwhile, or a helper with the pin, which must not write there.
+  /// Runs one type for this CPU, whoever the caller is: its thread or its signal handler, which say
+  /// what to show in `special` meanwhile, or a helper with the pin, which must not write there.
   @inline(__always)
   private func runType(_ type: UInt64, live: UInt64, _ draining: UInt64?) {
     let index = Int(truncatingIfNeeded: type)
@@ -121,18 +157,22 @@ struct Drain {
       unsafe slot.dropped[index].wrappingAdd(1, ordering: .relaxed)
       return
     }
-    // Acquire — drain:G. After the take and before the run: a ticket that drew a generation up to this one set its bit,
-    // or finds it set, before our take, or its bit is still to come and its generation is not in here. Pairs with
-    // ticket:G. Loaded once: what comes later is not covered.
+    // Acquire — drain:G. After the take and before the run: a ticket that drew a generation up to
+    // this one set its bit, or finds it set, before our take, or its bit is still to come and its
+    // generation is not in here. Pairs with ticket:G. Loaded once: what comes later is not covered.
     let generation = unsafe core.generation(type).pointee.load(ordering: .acquiring)
     let record = unsafe core.record(type)
     if let draining {
-      unsafe slot.owner.pointee.special.store(draining | OwnerFlags.running(type), ordering: .relaxed)
+      unsafe slot.owner.pointee.special.store(
+        draining | OwnerFlags.running(type), ordering: .relaxed)
     }
-    if let function = unsafe record.pointee.function { unsafe function(record.pointee.context, cpu) }
+    if let function = unsafe record.pointee.function {
+      unsafe function(record.pointee.context, cpu)
+    }
     unsafe slot.executed[index].countOne()
     noteAge(index)
-    // Release — drain:A. After the run: whoever sees the generation sees what the handler did. Pairs with ticket:A.
+    // Release — drain:A. After the run: whoever sees the generation sees what the handler did.
+    // Pairs with ticket:A.
     unsafe slot.applied[index].store(generation, ordering: .releasing)
   }
 
@@ -145,14 +185,16 @@ struct Drain {
     }
     unsafe slot.pendingSince[type].store(0, ordering: .relaxed)
     let now = unsafe core.clock.pointee.load(ordering: .relaxed)
-    unsafe slot.ages(ofType: type)[AgeHistogram.bucket(ofNanoseconds: now > since ? now - since : 1)]
-      .countOne()
+    unsafe slot.ages(ofType: type)[
+      AgeHistogram.bucket(ofNanoseconds: now > since ? now - since : 1)
+    ]
+    .countOne()
   }
 
   /// Waits until no helper runs this CPU's work.
   ///
-  /// Blocking: for as long as the helper's handler runs, which is bounded by the handler's contract; the watchdog
-  /// names the helper if it is not.
+  /// Blocking: for as long as the helper's handler runs, which is bounded by the handler's
+  /// contract; the watchdog names the helper if it is not.
   func waitWhilePinned() {
     // Acquire — entry:P. Pairs with onBehalf:U.
     guard unsafe slot.state.pointee.pin.load(ordering: .acquiring) != 0 else { return }
@@ -172,12 +214,15 @@ enum HelpOutcome {
 }
 
 extension Drain {
-  /// Runs the work of `types` for a CPU that is outside kernel. The caller is not this CPU's thread.
+  /// Runs the work of `types` for a CPU that is outside kernel. The caller is not this CPU's
+  /// thread.
   ///
   /// The pin and W are a Dekker pair of their own, against entry:
   /// - If our pin comes before the owner's look at it (`entry:P`), the owner waits until we let go.
-  /// - If the owner's addition to W comes before our look at W, we see kernel, and let go without having run anything.
-  /// An exclusive try-lock and not a count: two helpers at once would run two handlers for one CPU at the same time.
+  /// - If the owner's addition to W comes before our look at W, we see kernel, and let go without
+  ///   having run anything.
+  /// An exclusive try-lock and not a count: two helpers at once would run two handlers for one CPU
+  /// at the same time.
   func runOnBehalf(_ types: UInt64, helper: Int32) -> HelpOutcome {
     // Sequentially consistent — onBehalf:P. Dekker with entry:W/entry:P.
     guard
@@ -187,7 +232,8 @@ extension Drain {
       ).exchanged
     else { return .busy }
     defer {
-      // Release — onBehalf:U. Everything the handlers did, and `applied`, before the owner goes on. Pairs with entry:P.
+      // Release — onBehalf:U. Everything the handlers did, and `applied`, before the owner goes on.
+      // Pairs with entry:P.
       unsafe slot.state.pointee.pin.store(0, ordering: .releasing)
     }
     // Sequentially consistent — onBehalf:W. The look comes after the pin.

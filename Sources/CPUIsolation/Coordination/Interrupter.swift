@@ -11,16 +11,18 @@ internal import Synchronization
 /// - Context: any thread
 /// - Allocates: never
 public enum Interrupter: Hashable, Sendable {
-  /// The CPU sleeps when it has nothing to do: a kick wakes it, and costs nothing if it does not sleep. For
-  /// housekeeping CPUs.
+  /// The CPU sleeps when it has nothing to do: a kick wakes it, and costs nothing if it does not
+  /// sleep. For housekeeping CPUs.
   case park
-  /// The hot loop calls `poll()`, one load. The default for isolated CPUs: nothing is taken from the loop but
-  /// that load, and the kick takes effect at the next one.
+  /// The hot loop calls `poll()`, one load. The default for isolated CPUs: nothing is taken from
+  /// the loop but that load, and the kick takes effect at the next one.
   case poll
-  /// A real interrupt by a signal: about 6 µs for the sender and 7 µs taken from the target. Only work and calls that
-  /// declare themselves interrupt-safe run in the handler; the rest waits for the next safe point.
+  /// A real interrupt by a signal: about 6 µs for the sender and 7 µs taken from the target. Only
+  /// work and calls that declare themselves interrupt-safe run in the handler; the rest waits for
+  /// the next safe point.
   ///
-  /// System calls that the signal finds sleeping restart by themselves or return EINTR, as `signal(7)` lists.
+  /// System calls that the signal finds sleeping restart by themselves or return EINTR, as
+  /// `signal(7)` lists.
   case signal
 
   var reach: Reach.Interruption {
@@ -34,11 +36,11 @@ public enum Interrupter: Hashable, Sendable {
 
 /// Kicks: making a CPU look.
 enum Kick {
-  /// Asks the CPU to look at its work at once, whatever its context. True if a kick was sent, false if one was
-  /// on its way already and has not been answered.
+  /// Asks the CPU to look at its work at once, whatever its context. True if a kick was sent, false
+  /// if one was on its way already and has not been answered.
   ///
-  /// The work is in K before. If our bit comes before the answer's take, the taker sees the work; if the take comes first,
-  /// it cleared the bit, we set it again, and kick again.
+  /// The work is in K before. If our bit comes before the answer's take, the taker sees the work;
+  /// if the take comes first, it cleared the bit, we set it again, and kick again.
   static func send(to slot: CPUSlot) -> Bool {
     // Sequentially consistent — kick:A. Behind the OR of the work. Pairs with drain:T and exit:A.
     if unsafe slot.state.pointee.work.setBit(BuiltInWork.attention) { return false }
@@ -53,7 +55,8 @@ enum Kick {
 
   /// Wakes the CPU if it sleeps.
   static func wakeIfIdle(_ slot: CPUSlot) {
-    // Sequentially consistent — kick:W. Behind our OR on K; Dekker with leave:W and the look at K behind it.
+    // Sequentially consistent — kick:W. Behind our OR on K; Dekker with leave:W and the look at K
+    // behind it.
     let word = unsafe slot.state.pointee.word.load(ordering: .sequentiallyConsistent)
     if ContextWord(rawValue: word).context == .idle { unsafe slot.call.pointee.parker.unpark() }
   }
@@ -72,11 +75,11 @@ enum InterruptHandler {
         : "signal \(signal) cannot be handled")
   }
 
-  /// A full entry and exit of its own, if the thread is outside kernel; else nothing, since the thread looks at K itself
-  /// before it leaves kernel (`exit:K`) and right after (`exit:A`).
+  /// A full entry and exit of its own, if the thread is outside kernel; else nothing, since the
+  /// thread looks at K itself before it leaves kernel (`exit:K`) and right after (`exit:A`).
   ///
-  /// It decides by W alone, never by a depth or a flag of the code that it interrupted: W is what senders and
-  /// grace periods believe.
+  /// It decides by W alone, never by a depth or a flag of the code that it interrupted: W is what
+  /// senders and grace periods believe.
   private static func run(_ base: UnsafeMutableRawPointer) {
     let slot = unsafe CPUSlot(base: base)
     let tracker = ContextTracker(slot)
@@ -88,15 +91,15 @@ enum InterruptHandler {
         unsafe owner.pointee.idleInterrupts.countOne()
         return
       }
-      _ = tracker.enterKernel(from: context)
+      _ = tracker.enterKernelTakingNothing(from: context)
       let saved = unsafe owner.pointee.special.load(ordering: .relaxed)
       unsafe owner.pointee.special.store(saved | OwnerFlags.interrupted, ordering: .relaxed)
       Drain(slot).runInterruptSafe()
       unsafe owner.pointee.special.store(saved, ordering: .relaxed)
       tracker.publish(
         unsafe owner.pointee.word.load(ordering: .relaxed) &+ ContextWord.exit(to: context))
-      // The signal of a kick that came during this handler is blocked until we return, and then finds user; but the
-      // kick may have found its attention bit still set and sent none.
+      // The signal of a kick that came during this handler is blocked until we return, and then
+      // finds user; but the kick may have found its attention bit still set and sent none.
       if !tracker.isAttentionWanted { return }
     }
   }

@@ -15,11 +15,12 @@ public import Synchronization
 ///       }
 ///     }
 ///
-/// The value cannot be copied or sent to another thread: it is the thread's licence to make transitions. When it
-/// ends, the thread has detached. A thread is in kernel when it attaches, and has to be in kernel when it detaches.
+/// The value cannot be copied or sent to another thread: it is the thread's licence to make
+/// transitions. When it ends, the thread has detached. A thread is in kernel when it attaches, and
+/// has to be in kernel when it detaches.
 ///
-/// A mistake (leaving twice, entering twice, leaving inside a handler or a nested section) ends the process with a
-/// sentence.
+/// A mistake (leaving twice, entering twice, leaving inside a handler or a nested section) ends the
+/// process with a sentence.
 ///
 /// - Progress: as each member says
 /// - Context: owner
@@ -59,7 +60,7 @@ public struct LocalCPU: ~Copyable {
 
   /// The copyable handle of this CPU, for code that cannot hold a `~Copyable` value.
   @inlinable
-  public var handle: CPUHandle { CPUHandle(slot: slot) }
+  public var handle: CPUHandle { CPUHandle(slot: slot, core: path.core) }
 
   /// Where this CPU is.
   public var context: CPUContext {
@@ -78,8 +79,8 @@ extension LocalCPU {
   ///
   ///     cpu.user { spinOnTheRing() }
   ///
-  /// The same as `enterUser()`, `body`, `enterKernel()`, on every path out. What was deferred meanwhile has run when
-  /// it returns.
+  /// The same as `enterUser()`, `body`, `enterKernel()`, on every path out. What was deferred
+  /// meanwhile has run when it returns.
   ///
   /// - Progress: wait-free when nothing is pending; else as the pending handlers
   /// - Context: owner, in kernel, outside handlers and nested sections
@@ -118,19 +119,15 @@ extension LocalCPU {
 
   /// Leaves kernel: from here on this thread looks at nothing that housekeepers maintain.
   ///
-  /// For loops that `user` cannot hold. What is pending runs first, once; what arrives then waits for the next entry.
+  /// For loops that `user` cannot hold. What is pending runs first, once; what arrives then waits
+  /// for the next entry.
   ///
   /// - Progress: wait-free when nothing is pending; else as the pending handlers
   /// - Context: owner, in kernel, outside handlers and nested sections
   /// - Allocates: never
   @inlinable @inline(__always)
   public func enterUser() {
-    let tracker = ContextTracker(slot)
-    if !tracker.leaveKernel(to: .user) {
-      OwnerTransitions.leaveSlow(slot, to: .user)
-    } else if tracker.isAttentionWanted {
-      OwnerTransitions.serveOutside(slot, in: .user)
-    }
+    OwnerTransitions.leave(slot, to: .user)
   }
 
   /// Enters kernel: when it returns, everything that was deferred has run.
@@ -140,12 +137,11 @@ extension LocalCPU {
   /// - Allocates: never
   @inlinable @inline(__always)
   public func enterKernel() {
-    if !ContextTracker(slot).enterKernel(from: .user) {
-      OwnerTransitions.enterSlow(slot, from: .user)
-    }
+    OwnerTransitions.enter(slot, path.core, from: .user)
   }
 
-  /// Runs `body` in guest: code that is not this program's own, such as a plug-in, and touches nothing maintained.
+  /// Runs `body` in guest: code that is not this program's own, such as a plug-in, and touches
+  /// nothing maintained.
   ///
   ///     cpu.guest { plugin.run() }
   ///
@@ -158,15 +154,8 @@ extension LocalCPU {
   public func guest<Result: ~Copyable, Failure: Error>(
     _ body: () throws(Failure) -> Result
   ) throws(Failure) -> Result {
-    let tracker = ContextTracker(slot)
-    if !tracker.leaveKernel(to: .guest) {
-      OwnerTransitions.leaveSlow(slot, to: .guest)
-    } else if tracker.isAttentionWanted {
-      OwnerTransitions.serveOutside(slot, in: .guest)
-    }
-    defer {
-      if !tracker.enterKernel(from: .guest) { OwnerTransitions.enterSlow(slot, from: .guest) }
-    }
+    OwnerTransitions.leave(slot, to: .guest)
+    defer { OwnerTransitions.enter(slot, path.core, from: .guest) }
     return try body()
   }
 
@@ -174,8 +163,8 @@ extension LocalCPU {
   ///
   ///     cpu.user { while running { step(); cpu.poll() } }
   ///
-  /// If there is, it enters kernel, drains everything, and leaves again: while the word says user nothing runs, or
-  /// grace periods would pass it.
+  /// If there is, it enters kernel, drains everything, and leaves again: while the word says user
+  /// nothing runs, or grace periods would pass it.
   ///
   /// - Progress: wait-free when nobody asks; else as the pending handlers
   /// - Context: owner, in user or kernel
@@ -199,7 +188,8 @@ extension LocalCPU {
     }
   }
 
-  /// A safe point at which this CPU also holds nothing that a grace period protects: waiters pass it.
+  /// A safe point at which this CPU also holds nothing that a grace period protects: waiters pass
+  /// it.
   ///
   ///     while let request = next() { serve(request); cpu.quiescent() }
   ///
@@ -214,8 +204,9 @@ extension LocalCPU {
   ///
   ///     cpu.idle(for: .seconds(1))
   ///
-  /// A housekeeping CPU is woken by everything that is sent to it; an isolated one by what is immediate alone, and runs
-  /// what was deferred when it returns. Returns in kernel, with everything drained.
+  /// A housekeeping CPU is woken by everything that is sent to it; an isolated one by what is
+  /// immediate alone, and runs what was deferred when it returns. Returns in kernel, with
+  /// everything drained.
   ///
   /// - Progress: blocking
   /// - Context: owner, in kernel, outside handlers and nested sections

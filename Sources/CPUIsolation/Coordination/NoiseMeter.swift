@@ -9,10 +9,12 @@
 ///     }
 ///     print(meter.report)
 ///
-/// A gap between two samples that is longer than the threshold is noise: the loop was not running. Gaps that the loop
-/// knows about are attributed by `sample(after:)`; the rest is the system's: interrupts, other threads, the hypervisor.
+/// A gap between two samples that is longer than the threshold is noise: the loop was not running.
+/// Gaps that the loop knows about are attributed by `sample(after:)`; the rest is the system's:
+/// interrupts, other threads, the hypervisor.
 ///
-/// Do not use it to prove that nothing was sent: a virtual machine is noisy by itself. Count kicks for that.
+/// Do not use it to prove that nothing was sent: a virtual machine is noisy by itself. Count kicks
+/// for that.
 ///
 /// - Progress: wait-free
 /// - Context: one thread
@@ -62,12 +64,15 @@ public struct NoiseMeter: Sendable {
   }
 
   /// Begins again from now.
-  public mutating func reset() { self = NoiseMeter(threshold: CycleClock.duration(ofCycles: threshold)) }
+  public mutating func reset() {
+    self = NoiseMeter(threshold: CycleClock.duration(ofCycles: threshold))
+  }
 
   /// What has been seen so far.
   public var report: NoiseReport {
     NoiseReport(
-      runtime: CycleClock.duration(ofCycles: last &- begun), noise: CycleClock.duration(ofCycles: noise),
+      runtime: CycleClock.duration(ofCycles: last &- begun),
+      noise: CycleClock.duration(ofCycles: noise),
       maximumSingle: CycleClock.duration(ofCycles: maximum), samples: samples,
       kicks: counts[0], drains: counts[1], signals: counts[2], unknown: counts[3])
   }

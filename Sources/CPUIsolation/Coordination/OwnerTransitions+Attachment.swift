@@ -4,41 +4,50 @@ internal import CPlatform
 internal import Synchronization
 
 extension OwnerTransitions {
-  /// Binds the calling thread to the slot and publishes kernel. The caller holds the coordinator's lock, and the slot is
-  /// offline.
+  /// Binds the calling thread to the slot and publishes kernel. The caller holds the coordinator's
+  /// lock, the slot is offline, and once the lock is free the caller runs what the entry took.
   ///
-  /// A CPU that attaches has nothing pending and has seen everything: whatever was sent to its predecessor is dropped
-  /// here and counted as gone, and every generation counts as applied, since the new thread has cached nothing yet.
-  static func attach(_ slot: CPUSlot, core: CoordinatorCore, reach: Reach) {
+  /// A CPU that attaches has nothing pending and has seen everything: whatever was sent to its
+  /// predecessor is dropped here and counted as gone, and every generation counts as applied, since
+  /// the new thread has cached nothing yet.
+  static func attach(_ slot: CPUSlot, core: CoordinatorCore, reach: Reach)
+    -> ContextTracker.Entry
+  {
     let state = unsafe slot.state
     abandonPending(slot, core)
     for type in 0..<workTypeCapacity {
-      // Acquire — attach:G. Before kernel is published, and before the thread can cache anything. Pairs with ticket:G.
+      // Acquire — attach:G. Before kernel is published, and before the thread can cache anything.
+      // Pairs with ticket:G.
       let generation = unsafe core.generation(UInt64(type)).pointee.load(ordering: .acquiring)
       unsafe slot.attachGeneration[type].store(generation, ordering: .relaxed)
-      // Release — attach:A. A ticket that sees this sees `attachGeneration` too. Pairs with ticket:A.
+      // Release — attach:A. A ticket that sees this sees `attachGeneration` too. Pairs with
+      // ticket:A.
       unsafe slot.applied[type].store(generation, ordering: .releasing)
     }
     unsafe state.pointee.reach.store(reach.rawValue, ordering: .relaxed)
     unsafe slot.owner.pointee.special.store(
       cpi_realtime_sanitizer_is_linked() ? OwnerFlags.sanitized : 0, ordering: .relaxed)
-    // Release — attach:I. Before W: a caller that sees the same incarnation before and after a call has not met two owners.
+    // Release — attach:I. Before W: a caller that sees the same incarnation before and after a call
+    // has not met two owners.
     unsafe state.pointee.incarnation.wrappingAdd(1, ordering: .acquiringAndReleasing)
     let word = unsafe state.pointee.word.load(ordering: .relaxed)
     unsafe slot.owner.pointee.counterAtAttach.store(
       ContextWord(rawValue: word).counter(), ordering: .relaxed)
-    // Sequentially consistent — attach:W. An entry like any other: Dekker with send:O/send:L.
-    _ = ContextTracker(slot).enterKernel(from: .offline)
     unsafe cpi_set_current_cpu(slot.base) { base in
-      // The thread ends without having detached: its scope was left by pthread_exit, or a handle was forgotten.
+      // The thread ends without having detached: its scope was left by pthread_exit, or a handle
+      // was forgotten.
       unsafe OwnerTransitions.threadExits(CPUSlot(base: base))
     }
+    // An entry like any other: entry:W, entry:K.
+    return ContextTracker(slot).enterKernel(from: .offline)
   }
 
   /// The other way round: runs what is pending, publishes offline, and looks once more.
   ///
-  /// - If a sender's OR comes before our look at K behind the publication (`detach:K`), we run the work.
-  /// - Else our addition to W came before its look at W: it sees offline, takes its bit back and answers `gone`.
+  /// - If a sender's OR comes before our look at K behind the publication (`detach:K`), we run the
+  ///   work.
+  /// - Else our addition to W came before its look at W: it sees offline, takes its bit back and
+  ///   answers `gone`.
   static func detach(_ slot: CPUSlot) {
     requirePlainKernel(slot, "detach")
     let drain = Drain(slot)
@@ -49,26 +58,31 @@ extension OwnerTransitions {
     // A helper that pinned before it could see offline works for us until it lets go.
     drain.waitWhilePinned()
     // Sequentially consistent — detach:K. Dekker with send:O/send:L.
-    if unsafe slot.state.pointee.work.load(ordering: .sequentiallyConsistent) != 0 { drain.runPending() }
+    if unsafe slot.state.pointee.work.load(ordering: .sequentiallyConsistent) != 0 {
+      drain.runPending()
+    }
     drain.runCalls(interruptSafeOnly: false)
     cpi_set_current_cpu(nil, nil)
   }
 
   private static func threadExits(_ slot: CPUSlot) {
     let tracker = ContextTracker(slot)
-    guard let context = ContextWord(rawValue: tracker.ownContext).context, context != .offline else {
+    guard let context = ContextWord(rawValue: tracker.ownContext).context, context != .offline
+    else {
       return
     }
     // Whatever section the thread was in, it is over.
-    if context != .kernel { _ = tracker.enterKernel(from: context) }
     unsafe slot.owner.pointee.special.store(0, ordering: .relaxed)
+    if context != .kernel { enter(slot, Drain(slot).core, from: context) }
     detach(slot)
   }
 
   /// Drops what is left in the work word of a slot that nobody is attached to.
   static func abandonPending(_ slot: CPUSlot, _ core: CoordinatorCore) {
     // Acquire and release — withdraw:T. A take: whoever clears the bits accounts for them.
-    var left = unsafe slot.state.pointee.work.exchange(0, ordering: .acquiringAndReleasing) & ~BuiltInWork.mask
+    var left =
+      unsafe slot.state.pointee.work.exchange(0, ordering: .acquiringAndReleasing) & ~BuiltInWork
+      .mask
     while left != 0 {
       unsafe slot.dropped[left.trailingZeroBitCount].wrappingAdd(1, ordering: .relaxed)
       left &= left &- 1

@@ -3,9 +3,38 @@
 internal import CPlatform
 internal import Synchronization
 
-/// The slow halves of the owner's transitions, never inlined: something is pending, nested, sanitized or wrong.
+/// The owner's transitions: the fast halves are inlined; the slow ones, where something is pending,
+/// nested, sanitized or wrong, never are.
 @usableFromInline
 enum OwnerTransitions {
+  /// Enters kernel and runs what was pending.
+  @inlinable @inline(__always)
+  static func enter(_ slot: CPUSlot, _ core: CoordinatorCore, from context: CPUContext) {
+    switch ContextTracker(slot).enterKernel(from: context) {
+    case .clear: break
+    case .taken(let bits): runTaken(slot, core, bits)
+    case .special: enterSlow(slot, from: context)
+    }
+  }
+
+  /// Leaves kernel, and goes back in at once if attention was asked for meanwhile.
+  @inlinable @inline(__always)
+  static func leave(_ slot: CPUSlot, to context: CPUContext) {
+    let tracker = ContextTracker(slot)
+    if !tracker.leaveKernel(to: context) {
+      leaveSlow(slot, to: context)
+    } else if tracker.isAttentionWanted {
+      serveOutside(slot, in: context)
+    }
+  }
+
+  /// Runs what an entry took.
+  @usableFromInline @inline(never)
+  static func runTaken(_ slot: CPUSlot, _ core: CoordinatorCore, _ bits: UInt64) {
+    let drain = Drain(core, slot)
+    if !drain.runSingle(bits) { drain.run(taken: bits) }
+  }
+
   /// Behind an entry that found something. The word says kernel, unless the entry was a mistake.
   @usableFromInline @inline(never)
   static func enterSlow(_ slot: CPUSlot, from context: CPUContext) {
@@ -15,7 +44,8 @@ enum OwnerTransitions {
       let before = CPUContext(
         rawValue: UInt8((found &+ UInt64(context.rawValue)) & ContextWord.contextMask))
       misuse(
-        "CPU \(number(slot)) entered kernel from \(context), but it was in \(before?.description ?? "no context")")
+        "CPU \(number(slot)) entered kernel from \(context), but it was in \(before?.description ?? "no context")"
+      )
     }
     if context == .user,
       unsafe owner.pointee.special.load(ordering: .relaxed) & OwnerFlags.sanitized != 0
@@ -32,22 +62,24 @@ enum OwnerTransitions {
     let owner = unsafe slot.owner
     requirePlainKernel(slot, "leave kernel")
     Drain(slot).runPending()
-    let sanitized = unsafe owner.pointee.special.load(ordering: .relaxed) & OwnerFlags.sanitized != 0
+    let sanitized =
+      unsafe owner.pointee.special.load(ordering: .relaxed) & OwnerFlags.sanitized != 0
     tracker.publish(
       unsafe owner.pointee.word.load(ordering: .relaxed) &+ ContextWord.exit(to: context))
-    if tracker.isAttentionWanted { serveOutside(slot, in: context) }
     if sanitized, context == .user { cpi_realtime_enter() }
+    if tracker.isAttentionWanted { serveOutside(slot, in: context) }
   }
 
   /// A full entry, drain and exit, for as long as somebody asks for attention.
   @usableFromInline @inline(never)
   static func serveOutside(_ slot: CPUSlot, in context: CPUContext) {
     let tracker = ContextTracker(slot)
+    let special = unsafe slot.owner.pointee.special.load(ordering: .relaxed)
     repeat {
-      _ = tracker.enterKernel(from: context)
-      Drain(slot).runPending()
+      enter(slot, Drain(slot).core, from: context)
       tracker.publish(
         unsafe slot.owner.pointee.word.load(ordering: .relaxed) &+ ContextWord.exit(to: context))
+      if context == .user, special & OwnerFlags.sanitized != 0 { cpi_realtime_enter() }
     } while tracker.isAttentionWanted
   }
 
@@ -55,11 +87,7 @@ enum OwnerTransitions {
   static func pollSlow(_ slot: CPUSlot) {
     switch ContextWord(rawValue: ContextTracker(slot).ownContext).context {
     case .kernel: safePointSlow(slot)
-    case .user:
-      let special = unsafe slot.owner.pointee.special.load(ordering: .relaxed)
-      if special & OwnerFlags.sanitized != 0 { cpi_realtime_exit() }
-      serveOutside(slot, in: .user)
-      if special & OwnerFlags.sanitized != 0 { cpi_realtime_enter() }
+    case .user: serveOutside(slot, in: .user)
     case .guest: serveOutside(slot, in: .guest)
     default: misuse("CPU \(number(slot)) polled outside user and kernel")
     }
@@ -89,12 +117,12 @@ enum OwnerTransitions {
     let isHousekeeper =
       Reach(rawValue: unsafe slot.state.pointee.reach.load(ordering: .relaxed)).isHousekeeping
     tracker.leaveKernelFenced(to: .idle)
-    // Sequentially consistent — leave:K. Dekker with send:O and kick:W: a bit that this look misses was set by a sender
-    // that sees idle, and unparks.
+    // Sequentially consistent — leave:K. Dekker with send:O and kick:W: a bit that this look misses
+    // was set by a sender that sees idle, and unparks.
     let pending = unsafe slot.state.pointee.work.load(ordering: .sequentiallyConsistent)
     let wakes = isHousekeeper ? pending : pending & BuiltInWork.attentionMask
     if wakes == 0 { unsafe slot.call.pointee.parker.park(until: deadline) }
-    if !tracker.enterKernel(from: .idle) { enterSlow(slot, from: .idle) }
+    enter(slot, Drain(slot).core, from: .idle)
   }
 
   @usableFromInline @inline(never)

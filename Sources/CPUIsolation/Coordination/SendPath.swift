@@ -3,7 +3,8 @@
 internal import CPlatform
 public import Synchronization
 
-/// One send to one CPU, by one sender: a trivially copyable bundle of addresses that lives for the call.
+/// One send to one CPU, by one sender: a trivially copyable bundle of addresses that lives for the
+/// call.
 @frozen @usableFromInline
 struct SendPath {
   @usableFromInline let core: CoordinatorCore
@@ -19,28 +20,33 @@ struct SendPath {
   ///
   /// Wait-free: no loop, whatever the target and other senders do.
   ///
-  /// The argument, against `entry:W`/`entry:K`: we write K and then read W, the owner writes W and then reads K.
+  /// The argument, against `entry:W`/`entry:K`: we write K and then read W, the owner writes W and
+  /// then reads K.
   /// - If our OR comes before the owner's look at K, that entry runs the work.
-  /// - Else the owner's addition to W, which precedes that look, comes before our look at W: we see kernel, answer
-  ///   `queued`, and promise nothing but the next safe point, exit or entry, which finds the bit.
-  /// A send that finds its bit set still needs this OR: it is what orders its datum before the take that will run it. A plain
-  /// look would let the datum sit in the store buffer while the CPU takes the bit, on x86 too.
+  /// - Else the owner's addition to W, which precedes that look, comes before our look at W: we see
+  ///   kernel, answer `queued`, and promise nothing but the next safe point, exit or entry, which
+  ///   finds the bit.
+  /// A send that finds its bit set still needs this OR: it is what orders its datum before the take
+  /// that will run it. A plain look would let the datum sit in the store buffer while the CPU takes
+  /// the bit, on x86 too.
   @inlinable @inline(__always)
   func deliver(_ work: DeferredWork, to cpu: Int, from site: CallSite) -> SendOutcome {
     guard
-      cpu >= 0, unsafe cpu < core.line.pointee.slots.count, work.type < BuiltInWork.calls,
-      // Relaxed — send:R. A send that races with unregistration may slip in before it; unregistration withdraws its bit.
+      cpu >= 0, cpu < core.slots.count, work.type < BuiltInWork.calls,
+      // Relaxed — send:R. A send that races with unregistration may slip in before it;
+      // unregistration withdraws its bit.
       unsafe core.record(work.type).pointee.registration.load(ordering: .relaxed)
         == work.registration,
       !work.mergesWithoutWriting
     else { return deliverSlow(work, to: cpu, urgency: .deferrable, from: site) }
     let slot = core.slots[cpu]
-    // Sequentially consistent — send:O. Publishes the datum with the bit (release; pairs with drain:T) and comes before
-    // the look at W. Dekker with entry:W/entry:K and leave:W.
+    // Sequentially consistent — send:O. Publishes the datum with the bit (release; pairs with
+    // drain:T) and comes before the look at W. Dekker with entry:W/entry:K and leave:W.
     let wasPending = unsafe slot.state.pointee.work.setBit(work.type)
     // Sequentially consistent — send:L. Behind the OR. Pairs with entry:W.
     let word = unsafe slot.state.pointee.word.load(ordering: .sequentiallyConsistent)
-    // Counted behind the OR: a store in front of a locked instruction has to drain first, and costs 3 ns.
+    // Counted behind the OR: a store in front of a locked instruction has to drain first, and costs
+    // 3 ns.
     guard
       word & ContextWord.contextMask == UInt64(CPUContext.user.rawValue)
         && !SendPath.isShared(sender)
@@ -93,11 +99,12 @@ struct SendPath {
 
   /// Whether the CPU is in user with the bit set, asked so that the answer is worth having.
   ///
-  /// - If the look at K sees the bit, its take is still to come, and since our fence is behind our datum, that take's
-  ///   handler sees the datum.
-  /// - If the look at W behind it says user, no section that began before our datum is still going on.
-  /// Without the fence the datum may sit in our store buffer while the bit that we saw is taken and run: lost, on x86
-  /// too.
+  /// - If the look at K sees the bit, its take is still to come, and since our fence is behind our
+  ///   datum, that take's handler sees the datum.
+  /// - If the look at W behind it says user, no section that began before our datum is still going
+  ///   on.
+  /// Without the fence the datum may sit in our store buffer while the bit that we saw is taken and
+  /// run: lost, on x86 too.
   private func isPendingInUser(_ slot: CPUSlot, _ type: UInt64) -> Bool {
     #if CPUISOLATION_THREAD_SANITIZER
       // The sanitizer does not model fences, and would report the datum: there, every send writes.
@@ -184,11 +191,13 @@ struct SendPath {
     return .ranInline
   }
 
-  /// A send that found nobody: takes the bit back, so that nothing is left for the next owner of the slot.
+  /// A send that found nobody: takes the bit back, so that nothing is left for the next owner of
+  /// the slot.
   private func withdraw(
     _ work: DeferredWork, _ slot: CPUSlot, _ cell: UnsafeMutablePointer<SenderCell>
   ) -> SendOutcome {
-    // Acquire and release — withdraw:T. A take like any other: whoever clears the bit accounts for it.
+    // Acquire and release — withdraw:T. A take like any other: whoever clears the bit accounts for
+    // it.
     let bit: UInt64 = 1 << work.type
     let old = unsafe slot.state.pointee.work.bitwiseAnd(~bit, ordering: .acquiringAndReleasing)
       .oldValue
@@ -196,8 +205,8 @@ struct SendPath {
     return .gone
   }
 
-  /// A helper that is an isolated CPU in user would let its own signal handler wait for a pin while it holds one: two such
-  /// helpers could wait for each other.
+  /// A helper that is an isolated CPU in user would let its own signal handler wait for a pin while
+  /// it holds one: two such helpers could wait for each other.
   private static var mayHelp: Bool {
     guard let base = unsafe CurrentThread.cpu else { return true }
     let own = unsafe CPUSlot(base: base)

@@ -13,11 +13,13 @@
 /// - Context: any thread
 /// - Allocates: never
 public enum SendOutcome: Hashable, Sendable {
-  /// The bit was set, the target is outside kernel: it runs the work before it can observe anything older.
+  /// The bit was set, the target is outside kernel: it runs the work before it can observe anything
+  /// older.
   case deferred
   /// The work was pending already; that run covers this send.
   case merged
-  /// The target is in kernel: it runs the work at its next safe point, exit or entry. To know when, use a ticket.
+  /// The target is in kernel: it runs the work at its next safe point, exit or entry. To know when,
+  /// use a ticket.
   case queued
   /// The bit was set and the target was kicked.
   case interrupted
@@ -27,7 +29,8 @@ public enum SendOutcome: Hashable, Sendable {
   case ranOnBehalf
   /// The predicate said no.
   case skipped
-  /// Nobody is attached to the target, or it detached meanwhile, in which case the work may have run.
+  /// Nobody is attached to the target, or it detached meanwhile, in which case the work may have
+  /// run.
   case gone
   /// Nothing was sent, to anybody.
   case rejected(Rejection)
@@ -46,8 +49,8 @@ public enum SendOutcome: Hashable, Sendable {
 ///     let report = coordinator.send(flush, to: coordinator.isolated)
 ///     print(report)  // deferred 2-3, merged 4
 ///
-/// Never one Bool: the kernel's sixth version of this protocol had the meaning of its Bool inverted, lost all deferred
-/// work, and had perfect statistics.
+/// Never one Bool: the kernel's sixth version of this protocol had the meaning of its Bool
+/// inverted, lost all deferred work, and had perfect statistics.
 ///
 /// - Progress: wait-free
 /// - Context: any thread
@@ -95,7 +98,8 @@ public struct SendReport: Hashable, Sendable, CustomStringConvertible {
     if let rejection { return "rejected (\(rejection))" }
     let parts = [
       ("deferred", deferred), ("merged", merged), ("queued", queued), ("interrupted", interrupted),
-      ("ran inline", ranInline), ("ran on behalf", ranOnBehalf), ("skipped", skipped), ("gone", gone),
+      ("ran inline", ranInline), ("ran on behalf", ranOnBehalf), ("skipped", skipped),
+      ("gone", gone),
     ]
     let text = parts.filter { !$0.1.isEmpty }.map { "\($0.0) \($0.1)" }
     return text.isEmpty ? "no target" : text.joined(separator: ", ")
@@ -110,9 +114,10 @@ public struct SendReport: Hashable, Sendable, CustomStringConvertible {
 public enum Urgency: Hashable, Sendable {
   /// When the target enters kernel: the reason for this library.
   case deferrable
-  /// At once: the target is kicked whatever its context. That is a kernel without deferral, kept to compare with.
+  /// At once: the target is kicked whatever its context. That is a kernel without deferral, kept to
+  /// compare with.
   case immediate
-  /// At once and without disturbing the target: if it is outside kernel, the caller runs the work for it, where the
-  /// type allows that. Else as `deferrable`.
+  /// At once and without disturbing the target: if it is outside kernel, the caller runs the work
+  /// for it, where the type allows that. Else as `deferrable`.
   case onBehalf
 }

@@ -7,9 +7,9 @@ internal import CPlatform
 ///     let sender = try coordinator.makeSender()
 ///     sender.send(flush, to: 3)  // 2 ns on a CPU in user, statistics included
 ///
-/// Any thread may send through `Coordinator.send`, which finds the thread's own slot, or counts atomically in a shared
-/// one. A housekeeping thread that sends often keeps a `Sender`. The value belongs to one thread at a time: it cannot be
-/// copied, and is not `Sendable`.
+/// Any thread may send through `Coordinator.send`, which finds the thread's own slot, or counts
+/// atomically in a shared one. A housekeeping thread that sends often keeps a `Sender`. The value
+/// belongs to one thread at a time: it cannot be copied, and is not `Sendable`.
 ///
 /// - Progress: wait-free to send
 /// - Context: one thread
@@ -47,7 +47,8 @@ public struct Sender: ~Copyable {
   ///
   ///     sender.send(flush, to: 3, urgency: .immediate)
   ///
-  /// - Progress: wait-free for `.deferrable`; `.immediate` may make a system call; `.onBehalf` runs the handler
+  /// - Progress: wait-free for `.deferrable`; `.immediate` may make a system call; `.onBehalf` runs
+  ///   the handler
   /// - Context: the sender's thread
   /// - Allocates: never
   @discardableResult
@@ -64,7 +65,8 @@ public struct Sender: ~Copyable {
   ///
   ///     let report = sender.send(flush, to: coordinator.isolated) { cpu in usesTable[cpu] }
   ///
-  /// The predicate is asked once per target, just before the send. See `Coordinator.send(_:to:urgency:where:)`.
+  /// The predicate is asked once per target, just before the send. See
+  /// `Coordinator.send(_:to:urgency:where:)`.
   ///
   /// - Progress: wait-free for `.deferrable`
   /// - Context: the sender's thread

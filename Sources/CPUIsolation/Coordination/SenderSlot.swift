@@ -14,7 +14,8 @@ struct SenderCell: ~Copyable {
   let ranOnBehalf = SharedWord(0)
   let skipped = SharedWord(0)
   let gone = SharedWord(0)
-  /// Deferrals that the watchdog made run because they were too old: its own slot alone counts them.
+  /// Deferrals that the watchdog made run because they were too old: its own slot alone counts
+  /// them.
   let escalated = SharedWord(0)
   /// The call site that last set the bit: a pointer to a string constant, and a line.
   @usableFromInline let file = SharedAddress(0)
@@ -76,9 +77,10 @@ struct SenderSlot: Equatable, @unchecked Sendable {
     unsafe base.assumingMemoryBound(to: SharedWord.self).pointee.load(ordering: .relaxed) != 0
   }
 
-  /// Marks the memory, which is zeroed: zero is the first state of every cell and record, and pages that are never
-  /// used are never touched.
+  /// Marks the memory, which is zeroed: zero is the first state of every cell and record, and pages
+  /// that are never used are never touched.
   func initialize(isShared: Bool) {
-    unsafe base.assumingMemoryBound(to: SharedWord.self).initialize(to: SharedWord(isShared ? 1 : 0))
+    unsafe base.assumingMemoryBound(to: SharedWord.self).initialize(
+      to: SharedWord(isShared ? 1 : 0))
   }
 }

@@ -45,7 +45,8 @@ public struct StallReport: Hashable, Sendable, CustomStringConvertible {
     let again = kickedAgain ? "; kicked again" : ""
     let what =
       switch kind {
-      case .kernelWithoutSafePoint: "is in kernel and has reached no safe point for \(milliseconds) ms: \(work) waits"
+      case .kernelWithoutSafePoint:
+        "is in kernel and has reached no safe point for \(milliseconds) ms: \(work) waits"
       case .kickUnanswered: "was kicked \(milliseconds) ms ago and has not looked: \(work) waits"
       case .handlerRunning: "has been running \(work) for \(milliseconds) ms"
       case .helperHoldsPin: "has been pinned by a helper for \(milliseconds) ms"

@@ -9,9 +9,9 @@ internal import Synchronization
 ///     let flushes = statistics[flush]
 ///     precondition(flushes.sent == flushes.executed + flushes.merged + flushes.pending + flushes.gone)
 ///
-/// Each figure is counted where the thing happens, none is derived from another, so that the equation is a check and
-/// not an identity. It holds whenever nothing is under way. `executed` counts runs of bits that a send had newly set, whoever
-/// ran them.
+/// Each figure is counted where the thing happens, none is derived from another, so that the
+/// equation is a check and not an identity. It holds whenever nothing is under way. `executed`
+/// counts runs of bits that a send had newly set, whoever ran them.
 ///
 /// - Progress: wait-free to read
 /// - Context: any thread
@@ -84,8 +84,8 @@ public struct Statistics: Sendable {
   private let perCPU: [CPU]
   private let types: Int
 
-  /// The counts of a work type, over all CPUs. They belong to the bit: a type that took over the bit of an unregistered
-  /// one continues its counts.
+  /// The counts of a work type, over all CPUs. They belong to the bit: a type that took over the
+  /// bit of an unregistered one continues its counts.
   public subscript(type: DeferredWork) -> Work {
     (0..<perCPU.count).reduce(into: Work()) { $0 += self[type, on: $1] }
   }
@@ -107,7 +107,8 @@ public struct Statistics: Sendable {
         work.append(
           Self.count(slots[cpu], cpu, type, senders, now: hasWatchdog ? now : nil))
       }
-      var counts = Self.count(slots[cpu], timesDrains: unsafe core.line.pointee.timesDrains.load(ordering: .relaxed) != 0)
+      var counts = Self.count(
+        slots[cpu], timesDrains: unsafe core.line.pointee.timesDrains.load(ordering: .relaxed) != 0)
       counts.calls = work[cpu * types + Int(BuiltInWork.calls)]
       counts.calls += work[cpu * types + Int(BuiltInWork.patientCalls)]
       perCPU.append(counts)
@@ -169,8 +170,8 @@ public struct Statistics: Sendable {
 ///
 ///     statistics[flush].ages.counts  // [9120, 3, 0, 0, 0, 0, 0, 0]
 ///
-/// The first bucket holds what ran before the watchdog saw it pending; the others what was seen pending for up to 10 ms, 100 ms,
-/// 1 s, 10 s, 100 s, 1000 s, and longer.
+/// The first bucket holds what ran before the watchdog saw it pending; the others what was seen
+/// pending for up to 10 ms, 100 ms, 1 s, 10 s, 100 s, 1000 s, and longer.
 ///
 /// - Progress: wait-free
 /// - Context: any thread

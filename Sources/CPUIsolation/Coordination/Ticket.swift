@@ -2,7 +2,8 @@
 
 internal import Synchronization
 
-/// Proof of a send, to ask later whether it has taken effect: for coalesced work too, without a queue entry.
+/// Proof of a send, to ask later whether it has taken effect: for coalesced work too, without a
+/// queue entry.
 ///
 ///     let ticket = coordinator.sendWithTicket(flush, to: coordinator.cpus)
 ///     switch ticket.wait(until: .covered, deadline: .milliseconds(10)) {
@@ -10,9 +11,9 @@ internal import Synchronization
 ///     case .timedOut(let stragglers): …
 ///     }
 ///
-/// A count of drains would not do: one more drain may be one that began before the send, and two more may never come. A ticket
-/// draws a generation of its type before it sets the bit; whoever runs the type loads the generation after it has
-/// taken the bit, and publishes it after the run.
+/// A count of drains would not do: one more drain may be one that began before the send, and two
+/// more may never come. A ticket draws a generation of its type before it sets the bit; whoever
+/// runs the type loads the generation after it has taken the bit, and publishes it after the run.
 ///
 /// - Progress: wait-free to poll
 /// - Context: any thread
@@ -36,7 +37,8 @@ public struct Ticket: Sendable {
   public enum State: Hashable, Sendable {
     /// The handler has run for this send.
     case executed
-    /// The handler has not run, and the CPU is outside kernel: it cannot observe anything older before it runs.
+    /// The handler has not run, and the CPU is outside kernel: it cannot observe anything older
+    /// before it runs.
     case covered
     /// The CPU's thread has gone.
     case gone
@@ -48,7 +50,8 @@ public struct Ticket: Sendable {
   public enum Goal: Hashable, Sendable {
     /// The handler has run. It may never come for a CPU that stays in user.
     case executed
-    /// The CPU cannot observe anything older: the handler has run, or will run before the CPU's next look.
+    /// The CPU cannot observe anything older: the handler has run, or will run before the CPU's
+    /// next look.
     case covered
   }
 
@@ -60,7 +63,8 @@ public struct Ticket: Sendable {
     case timedOut(CPUMask)
   }
 
-  /// What has become of the send on one CPU. A CPU that the send skipped or did not address is `gone`.
+  /// What has become of the send on one CPU. A CPU that the send skipped or did not address is
+  /// `gone`.
   ///
   /// - Progress: wait-free
   /// - Context: any thread
@@ -69,14 +73,16 @@ public struct Ticket: Sendable {
     guard report.covered.contains(cpu) else { return .gone }
     let slot = coordinator.core.slots[cpu]
     let index = Int(type)
-    // Acquire — ticket:A. If it covers our generation, we see what the handler did. Pairs with drain:A and attach:A.
+    // Acquire — ticket:A. If it covers our generation, we see what the handler did. Pairs with
+    // drain:A and attach:A.
     if unsafe slot.applied[index].load(ordering: .acquiring) >= generation {
       return unsafe slot.attachGeneration[index].load(ordering: .relaxed) >= generation
         ? .gone : .executed
     }
-    // Sequentially consistent — ticket:W. Behind the OR of our send: if it says user, the owner's next entry comes after
-    // that OR, and takes the bit. The waiter repeats the look; looking once would not close the window in which the
-    // owner has looked at K for the last time and not yet published user.
+    // Sequentially consistent — ticket:W. Behind the OR of our send: if it says user, the owner's
+    // next entry comes after that OR, and takes the bit. The waiter repeats the look; looking once
+    // would not close the window in which the owner has looked at K for the last time and not yet
+    // published user.
     let word = unsafe slot.state.pointee.word.load(ordering: .sequentiallyConsistent)
     switch ContextWord(rawValue: word).context {
     case .kernel?, nil: return .pending
@@ -107,8 +113,8 @@ public struct Ticket: Sendable {
 
   /// Waits until every CPU has reached the goal, or the deadline comes.
   ///
-  /// A caller that is a CPU serves its own work meanwhile, so two CPUs may wait for each other. Inside a handler waiting
-  /// ends the process with a sentence.
+  /// A caller that is a CPU serves its own work meanwhile, so two CPUs may wait for each other.
+  /// Inside a handler waiting ends the process with a sentence.
   ///
   /// - Progress: blocking
   /// - Context: any thread, outside handlers
@@ -150,7 +156,8 @@ extension Coordinator {
   ///     let ticket = coordinator.sendWithTicket(flush, to: [2, 3])
   ///     try await ticket.wait(until: .executed, deadline: .seconds(1))
   ///
-  /// It costs one addition to a word that all ticketed senders of the type share; sends without ticket pay nothing.
+  /// It costs one addition to a word that all ticketed senders of the type share; sends without
+  /// ticket pay nothing.
   ///
   /// - Progress: wait-free for `.deferrable`
   /// - Context: any thread
@@ -159,11 +166,13 @@ extension Coordinator {
     _ work: DeferredWork, to mask: CPUMask, urgency: Urgency = .deferrable,
     file: StaticString = #fileID, line: UInt = #line, where predicate: (Int) -> Bool = { _ in true }
   ) -> Ticket {
-    // Acquire and release — ticket:G. Drawn before the bit is set, behind the datum. Pairs with drain:G.
+    // Acquire and release — ticket:G. Drawn before the bit is set, behind the datum. Pairs with
+    // drain:G.
     let generation = unsafe core.generation(work.type).pointee.wrappingAdd(
       1, ordering: .acquiringAndReleasing
     ).newValue
-    let report = path.send(work, to: mask, urgency: urgency, from: CallSite(file, line), where: predicate)
+    let report = path.send(
+      work, to: mask, urgency: urgency, from: CallSite(file, line), where: predicate)
     return Ticket(self, work.type, generation, report)
   }
 }

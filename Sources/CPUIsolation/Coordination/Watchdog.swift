@@ -3,11 +3,12 @@
 internal import CPlatform
 internal import Synchronization
 
-/// The thread that keeps the coarse clock, ages what is pending, escalates what is too old, and reports what is stuck.
+/// The thread that keeps the coarse clock, ages what is pending, escalates what is too old, and
+/// reports what is stuck.
 ///
-/// It learns of a pending bit by looking, once per interval, so senders pay for no time stamp and write no second
-/// line of the target; ages are exact to one interval. It reads the lines of isolated CPUs at that rate, and writes only
-/// what it has to.
+/// It learns of a pending bit by looking, once per interval, so senders pay for no time stamp and
+/// write no second line of the target; ages are exact to one interval. It reads the lines of
+/// isolated CPUs at that rate, and writes only what it has to.
 final class WatchdogService: Sendable {
   private let core: CoordinatorCore
   private let sender: SenderSlot
@@ -34,7 +35,8 @@ final class WatchdogService: Sendable {
       0,
       { context in
         _ = unsafe cpi_set_thread_name("cpu/watchdog")
-        unsafe Unmanaged<WatchdogService>.fromOpaque(context.unsafelyUnwrapped).takeRetainedValue().run()
+        unsafe Unmanaged<WatchdogService>.fromOpaque(context.unsafelyUnwrapped).takeRetainedValue()
+          .run()
       }, context.toOpaque(), &handle)
     if error != 0 {
       unsafe context.release()
@@ -107,7 +109,9 @@ final class WatchdogService: Sendable {
       if type < Int(BuiltInWork.calls) { escalate(slot, cpu, type, age: age) }
       let isKicked = work & BuiltInWork.attentionMask != 0
       guard context == .kernel || isKicked else { continue }
-      report(context == .kernel ? .kernelWithoutSafePoint : .kickUnanswered, &sights[index], cpu, context, type, now, kick: isKicked)
+      report(
+        context == .kernel ? .kernelWithoutSafePoint : .kickUnanswered, &sights[index], cpu,
+        context, type, now, kick: isKicked)
     }
   }
 
@@ -138,10 +142,13 @@ final class WatchdogService: Sendable {
     report(.helperHoldsPin, &sight, cpu, .user, 0, now, kick: false)
   }
 
-  /// Makes a deferral run that is older than its type allows: on behalf where that is allowed, else by a kick.
+  /// Makes a deferral run that is older than its type allows: on behalf where that is allowed, else
+  /// by a kick.
   private func escalate(_ slot: CPUSlot, _ cpu: Int, _ type: Int, age: UInt64) {
-    guard let registration = registration(type), let maximum = registration.options.maximumAge else { return }
-    // One interval less: the bit may have been set just behind the look before the first that saw it.
+    guard let registration = registration(type), let maximum = registration.options.maximumAge
+    else { return }
+    // One interval less: the bit may have been set just behind the look before the first that saw
+    // it.
     guard Duration.nanoseconds(Int64(age)) + settings.interval >= maximum else { return }
     let path = SendPath(core: core, sender: sender)
     let cell = unsafe sender.cell(target: cpu, type: UInt64(type))
@@ -174,9 +181,11 @@ final class WatchdogService: Sendable {
         sender: callSite(cpu, type), occurrence: sight.reports, kickedAgain: kick))
   }
 
-  /// A kick may be lost: a signal that was blocked for good, a thread that was replaced. Sending it again harms nobody.
+  /// A kick may be lost: a signal that was blocked for good, a thread that was replaced. Sending it
+  /// again harms nobody.
   private func kickAgain(_ slot: CPUSlot) {
-    // Acquire and release — watchdog:A. A take of the attention bit alone, so that the kick is a new one.
+    // Acquire and release — watchdog:A. A take of the attention bit alone, so that the kick is a
+    // new one.
     unsafe slot.state.pointee.work.bitwiseAnd(
       ~BuiltInWork.attentionMask, ordering: .acquiringAndReleasing)
     _ = Kick.send(to: slot)
