@@ -26,7 +26,7 @@ struct IntrusiveStack: ~Copyable {
     while true {
       unsafe next.pointee.store(expected, ordering: .relaxed)
       // Release — IntrusiveStack:P. The node's content and its `next` are written before the head
-      // points to it. Pairs with take:T.
+      // points to it. Pairs with IntrusiveStack:T.
       let (exchanged, original) = head.weakCompareExchange(
         expected: expected, desired: UInt(bitPattern: node), successOrdering: .releasing,
         failureOrdering: .relaxed)
@@ -39,7 +39,7 @@ struct IntrusiveStack: ~Copyable {
   ///
   /// Exactly one of several takers gets each node.
   func takeAll() -> UnsafeMutableRawPointer? {
-    // Acquire — IntrusiveStack:T. Pairs with push:P. A node below the top was released by its own
+    // Acquire — IntrusiveStack:T. Pairs with IntrusiveStack:P. A node below the top was released by its own
     // push, and the later pushes, being read-modify-writes of the same word, continue its release
     // sequence.
     var node = unsafe UnsafeMutableRawPointer(bitPattern: head.exchange(0, ordering: .acquiring))

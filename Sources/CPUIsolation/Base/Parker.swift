@@ -25,7 +25,7 @@ struct Parker: ~Copyable {
   /// Sleeps until there is a token, the deadline comes or a signal arrives. Only the owner may call
   /// it.
   func park(until deadline: Deadline) {
-    // Acquire — Parker:P. Takes the token of unpark:U, so what was written before it is seen after.
+    // Acquire — Parker:P. Takes the token of Parker:U, so what was written before it is seen after.
     // If the token comes before this exchange we consume it and return; if it comes after, unpark's
     // own exchange finds `asleep` and wakes us, or changes the word so that the futex refuses to
     // sleep.
@@ -47,14 +47,14 @@ struct Parker: ~Copyable {
     }
     let remaining = deadline.remaining
     if remaining > 0 { unsafe cpi_futex_wait(futexWord, Self.asleep, remaining) }
-    // Acquire — Parker:P. Pairs with unpark:U.
+    // Acquire — Parker:P. Pairs with Parker:U.
     _ = state.exchange(Self.empty, ordering: .acquiring)
   }
 
   /// Lets the owner go, now or at its next `park`. Any thread may call it, also in a signal
   /// handler.
   func unpark() {
-    // Release — Parker:U. What the caller wrote is seen by the owner after park:P.
+    // Release — Parker:U. What the caller wrote is seen by the owner after Parker:P.
     if state.exchange(Self.token, ordering: .releasing) == Self.asleep {
       unsafe cpi_futex_wake(futexWord, 1)
     }
