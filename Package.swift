@@ -30,6 +30,9 @@ let package = Package(
     .executableTarget(
       name: "IsolationDemo", dependencies: ["CPUIsolation"], path: "Examples/IsolationDemo",
       swiftSettings: settings),
+    .executableTarget(
+      name: "QuickStart", dependencies: ["CPUIsolation"], path: "Examples/QuickStart",
+      swiftSettings: settings),
     .target(name: "CBenchmarkPeers"),
     .executableTarget(
       name: "IsolationBench", dependencies: ["CPUIsolation", "CBenchmarkPeers"],

@@ -159,6 +159,10 @@ extension Coordinator {
       report.isClosed = true
       return report
     }
+    if isForked {
+      report.gone = mask
+      return report
+    }
     guard let memory = takeCallMemory() else {
       misuse("cannot map the records of a cross call")
     }

@@ -71,5 +71,9 @@ extension Coordinator {
   }
 
   /// The CPUs that have a thread.
-  public var attached: CPUMask { CPUMask(cpus.filter { context(of: $0) != .offline }) }
+  public var attached: CPUMask { CPUMask(
+      cpus.filter {
+        // Relaxed — a hint.
+        unsafe core.slots[$0].state.pointee.isOwned.load(ordering: .relaxed) != 0
+      }) }
 }

@@ -168,8 +168,10 @@ extension Coordinator {
       throw CoordinatorError(
         .threadAlreadyAttached, "this thread is CPU \(other) already, and cannot be CPU \(cpu)")
     }
-    let sender = try takeSenderSlot()
     let slot = core.slots[cpu]
+    // A CPU keeps its sender slot: one thread at a time counts there.
+    let known = unsafe slot.owner.pointee.sender.load(ordering: .relaxed)
+    let fresh = known == 0 ? try takeSenderSlot() : nil
     let interrupter = configuration.interrupter(of: cpu)
     let reach = Reach(
       threadID: cpi_thread_id(), interrupter: interrupter.reach,
@@ -178,14 +180,17 @@ extension Coordinator {
     do {
       entry = try cold.withLock { state throws(CoordinatorError) in
         if state.isClosed { throw CoordinatorError(.closed, "the coordinator is closed") }
-        if context(of: cpu) != .offline {
+        // Acquire — attach:O. Everything the last thread did comes before. Pairs with detach:R.
+        if unsafe slot.state.pointee.isOwned.exchange(1, ordering: .acquiring) != 0 {
           throw CoordinatorError(.cpuTaken, "CPU \(cpu) has a thread already")
         }
-        unsafe slot.owner.pointee.sender.store(UInt(bitPattern: sender.base), ordering: .relaxed)
+        if let fresh {
+          unsafe slot.owner.pointee.sender.store(UInt(bitPattern: fresh.base), ordering: .relaxed)
+        }
         return OwnerTransitions.attach(slot, core: core, reach: reach)
       }
     } catch {
-      giveBack(sender)
+      if let fresh { giveBack(fresh) }
       throw error
     }
     switch entry {
@@ -194,7 +199,7 @@ extension Coordinator {
     case .special: OwnerTransitions.enterSlow(slot, from: .offline)
     }
     if interrupter == .signal { _ = cpi_unblock_signal(signal) }
-    return SendPath(core: core, sender: sender)
+    return path
   }
 
   /// The end of a `LocalCPU`.

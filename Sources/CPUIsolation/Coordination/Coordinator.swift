@@ -193,9 +193,12 @@ public final class Coordinator: Sendable {
     }
   }
 
+  /// Whether this is the child of a fork, in which the CPUs have no threads.
+  var isForked: Bool { cpi_fork_generation() != forks }
+
   /// Threads do not survive a fork: what would wait for them throws instead.
   func requireSameProcess() throws(CoordinatorError) {
-    if cpi_fork_generation() != forks {
+    if isForked {
       throw CoordinatorError(
         .forked, "the process was forked: this coordinator's threads are not in the child")
     }

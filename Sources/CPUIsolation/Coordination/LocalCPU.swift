@@ -112,8 +112,8 @@ extension LocalCPU {
       defer { enterUser() }
       return try body()
     }
-    OwnerTransitions.nest(slot)
-    defer { OwnerTransitions.unnest(slot) }
+    let outside = OwnerTransitions.beginSection(slot)
+    defer { OwnerTransitions.endSection(slot, outside) }
     return try body()
   }
 

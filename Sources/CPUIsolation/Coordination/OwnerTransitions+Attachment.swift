@@ -44,8 +44,8 @@ extension OwnerTransitions {
 
   /// The other way round: runs what is pending, publishes offline, and looks once more.
   ///
-  /// - If a sender's OR comes before our look at K behind the publication (`detach:K`), we run the
-  ///   work.
+  /// - If a sender's OR comes before our look at K behind the publication (`detach:K`), we go back in
+  ///   and run the work. Nothing runs while the word says offline: grace periods pass such a CPU.
   /// - Else our addition to W came before its look at W: it sees offline, takes its bit back and
   ///   answers `gone`.
   static func detach(_ slot: CPUSlot) {
@@ -53,17 +53,27 @@ extension OwnerTransitions {
     let drain = Drain(slot)
     drain.runPending()
     let tracker = ContextTracker(slot)
-    // Sequentially consistent — leave:W, as for idle.
-    tracker.leaveKernelFenced(to: .offline)
+    for _ in 0..<detachRounds {
+      // Sequentially consistent — leave:W, as for idle.
+      tracker.leaveKernelFenced(to: .offline)
+      // Sequentially consistent — detach:K. Dekker with send:O/send:L.
+      if unsafe slot.state.pointee.work.load(ordering: .sequentiallyConsistent) == 0 { break }
+      enter(slot, drain.core, from: .offline)
+    }
+    if tracker.ownContext == UInt64(CPUContext.kernel.rawValue) {
+      tracker.leaveKernelFenced(to: .offline)
+    }
     // A helper that pinned before it could see offline works for us until it lets go.
     drain.waitWhilePinned()
-    // Sequentially consistent — detach:K. Dekker with send:O/send:L.
-    if unsafe slot.state.pointee.work.load(ordering: .sequentiallyConsistent) != 0 {
-      drain.runPending()
-    }
-    drain.runCalls(interruptSafeOnly: false)
+    abandonPending(slot, drain.core)
     cpi_set_current_cpu(nil, nil)
+    // Release — detach:R. The slot's next thread sees everything this one did. Pairs with attach:O.
+    unsafe slot.state.pointee.isOwned.store(0, ordering: .releasing)
   }
+
+  /// How often a thread that detaches goes back in for work that came meanwhile. What a flood of
+  /// sends adds after that is dropped, and counted as gone.
+  private static let detachRounds = 8
 
   private static func threadExits(_ slot: CPUSlot) {
     let tracker = ContextTracker(slot)

@@ -125,17 +125,28 @@ enum OwnerTransitions {
     enter(slot, Drain(slot).core, from: .idle)
   }
 
+  /// Begins a kernel section that is not entered from user: one inside another, or one in guest.
+  /// Returns the context outside.
   @usableFromInline @inline(never)
-  static func nest(_ slot: CPUSlot) {
-    if ContextTracker(slot).ownContext != UInt64(CPUContext.kernel.rawValue) {
-      misuse("CPU \(number(slot)) began a kernel section from neither user nor kernel")
+  static func beginSection(_ slot: CPUSlot) -> CPUContext {
+    let context = ContextWord(rawValue: ContextTracker(slot).ownContext).context
+    switch context {
+    case .kernel?:
+      let special = unsafe slot.owner.pointee.special.load(ordering: .relaxed)
+      unsafe slot.owner.pointee.special.store(special &+ OwnerFlags.depth, ordering: .relaxed)
+      return .kernel
+    case .guest?:
+      enter(slot, Drain(slot).core, from: .guest)
+      return .guest
+    default:
+      misuse("CPU \(number(slot)) began a kernel section while it was not running")
     }
-    let special = unsafe slot.owner.pointee.special.load(ordering: .relaxed)
-    unsafe slot.owner.pointee.special.store(special &+ OwnerFlags.depth, ordering: .relaxed)
   }
 
+  /// Ends it.
   @usableFromInline @inline(never)
-  static func unnest(_ slot: CPUSlot) {
+  static func endSection(_ slot: CPUSlot, _ outside: CPUContext) {
+    if outside != .kernel { return leave(slot, to: outside) }
     let special = unsafe slot.owner.pointee.special.load(ordering: .relaxed)
     unsafe slot.owner.pointee.special.store(special &- OwnerFlags.depth, ordering: .relaxed)
   }

@@ -126,7 +126,7 @@ public struct Ticket: Sendable {
     while true {
       let left = unsettled(goal)
       if left.isEmpty { return .settled }
-      if until.hasPassed || coordinator.isClosed { return .timedOut(left) }
+      if until.hasPassed || coordinator.isClosed || coordinator.isForked { return .timedOut(left) }
       Coordinator.serveOwnCPU()
       backoff.wait()
     }
@@ -144,7 +144,7 @@ public struct Ticket: Sendable {
     while true {
       let left = unsettled(goal)
       if left.isEmpty { return .settled }
-      if until.hasPassed || coordinator.isClosed { return .timedOut(left) }
+      if until.hasPassed || coordinator.isClosed || coordinator.isForked { return .timedOut(left) }
       try await pause.sleep()
     }
   }
