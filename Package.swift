@@ -8,11 +8,12 @@ let warningsAreErrors = Context.environment["CPUISOLATION_CI"] != nil
 // ThreadSanitizer does not model fences: this compiles the one send path that rests on a fence to a read-modify-write.
 let sanitizesThreads = Context.environment["CPUISOLATION_THREAD_SANITIZER"] != nil
 
+// Not MemberImportVisibility (SE-0444): the ModelChecking trait changes which module the members of the
+// library's atomics come from.
 var settings: [SwiftSetting] = [
   .strictMemorySafety(),
   .enableUpcomingFeature("ExistentialAny"),  // SE-0335
   .enableUpcomingFeature("InternalImportsByDefault"),  // SE-0409
-  .enableUpcomingFeature("MemberImportVisibility"),  // SE-0444
 ]
 if warningsAreErrors { settings.append(.treatAllWarnings(as: .error)) }
 if sanitizesThreads { settings.append(.define("CPUISOLATION_THREAD_SANITIZER")) }
@@ -24,9 +25,20 @@ let package = Package(
     .executable(name: "isolation-demo", targets: ["IsolationDemo"]),
     .executable(name: "isolation-bench", targets: ["IsolationBench"]),
   ],
+  traits: [
+    .trait(
+      name: "ModelChecking",
+      description: "The library's atomics are simulated, for model tests; not for programs that run.")
+  ],
   targets: [
     .target(name: "CPlatform"),
-    .target(name: "CPUIsolation", dependencies: ["CPlatform"], swiftSettings: settings),
+    .target(
+      name: "CPUIsolation",
+      dependencies: [
+        "CPlatform", .target(name: "ModelEngine", condition: .when(traits: ["ModelChecking"])),
+      ], swiftSettings: settings),
+    .target(name: "CFiber"),
+    .target(name: "ModelEngine", dependencies: ["CFiber"], swiftSettings: settings),
     .executableTarget(
       name: "IsolationDemo", dependencies: ["CPUIsolation"], path: "Examples/IsolationDemo",
       swiftSettings: settings),
@@ -44,6 +56,11 @@ let package = Package(
     .testTarget(name: "StressTests", dependencies: ["CPUIsolation"], swiftSettings: settings),
     .testTarget(
       name: "HotPathTests", dependencies: ["CPUIsolation", "CCounters"], swiftSettings: settings),
+    .testTarget(
+      name: "ModelTests",
+      dependencies: [
+        "CPUIsolation", .target(name: "ModelEngine", condition: .when(traits: ["ModelChecking"])),
+      ], swiftSettings: settings),
     .testTarget(name: "ArchitectureTests", swiftSettings: settings),
     .testTarget(
       name: "ToolTests", dependencies: ["IsolationDemo", "IsolationBench"], swiftSettings: settings),

@@ -2,6 +2,10 @@
 
 internal import CPlatform
 
+#if ModelChecking
+  internal import ModelEngine
+#endif
+
 /// A bounded ladder for waiting loops: spin, then give the processor away, then sleep a little
 /// longer each time.
 ///
@@ -19,6 +23,9 @@ struct Backoff {
 
   /// Waits a little, longer than the time before.
   mutating func wait() {
+    #if ModelChecking
+      if let engine = ModelEngine.current { return engine.wait() }
+    #endif
     if step <= Self.lastSpin {
       for _ in 0..<(1 << step) { cpi_pause() }
     } else if step <= Self.lastYield {

@@ -39,9 +39,9 @@ struct IntrusiveStack: ~Copyable {
   ///
   /// Exactly one of several takers gets each node.
   func takeAll() -> UnsafeMutableRawPointer? {
-    // Acquire — IntrusiveStack:T. Pairs with IntrusiveStack:P. A node below the top was released by its own
-    // push, and the later pushes, being read-modify-writes of the same word, continue its release
-    // sequence.
+    // Acquire — IntrusiveStack:T. Pairs with IntrusiveStack:P. A node below the top was released by
+    // its own push, and the later pushes, being read-modify-writes of the same word, continue its
+    // release sequence.
     var node = unsafe UnsafeMutableRawPointer(bitPattern: head.exchange(0, ordering: .acquiring))
     var reversed: UnsafeMutableRawPointer? = nil
     while let current = unsafe node {

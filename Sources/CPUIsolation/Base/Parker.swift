@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-internal import CPlatform
 internal import Synchronization
 
 /// Puts one thread to sleep until another one lets it go: one token, on a futex.
@@ -46,7 +45,7 @@ struct Parker: ~Copyable {
       return
     }
     let remaining = deadline.remaining
-    if remaining > 0 { unsafe cpi_futex_wait(futexWord, Self.asleep, remaining) }
+    if remaining > 0 { unsafe Futex.wait(futexWord, expected: Self.asleep, nanoseconds: remaining) }
     // Acquire — Parker:P. Pairs with Parker:U.
     _ = state.exchange(Self.empty, ordering: .acquiring)
   }
@@ -56,7 +55,7 @@ struct Parker: ~Copyable {
   func unpark() {
     // Release — Parker:U. What the caller wrote is seen by the owner after Parker:P.
     if state.exchange(Self.token, ordering: .releasing) == Self.asleep {
-      unsafe cpi_futex_wake(futexWord, 1)
+      unsafe Futex.wake(futexWord)
     }
   }
 

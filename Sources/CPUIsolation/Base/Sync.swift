@@ -1,31 +1,45 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The seam between the protocols and the machine. This is the only file that names the standard
-// library's atomics, so a checking build can put modelled ones, with the same methods, in their
-// place everywhere.
+// The seam between the protocols and the machine's memory. This is the only file that names the
+// standard library's atomics; the ModelChecking trait puts simulated ones, with the same methods,
+// in their place everywhere.
 
-internal import CPlatform
 public import Synchronization
 
-/// A 64-bit word that several threads share.
-@usableFromInline typealias SharedWord = Atomic<UInt64>
+#if ModelChecking
+  @usableFromInline typealias SharedWord = ModelAtomic<UInt64>
+  @usableFromInline typealias SharedWord32 = ModelAtomic<UInt32>
+  @usableFromInline typealias SharedAddress = ModelAtomic<UInt>
+#else
+  /// A 64-bit word that several threads share.
+  @usableFromInline typealias SharedWord = Atomic<UInt64>
 
-/// A 32-bit word that several threads share: what a futex needs.
-@usableFromInline typealias SharedWord32 = Atomic<UInt32>
+  /// A 32-bit word that several threads share: what a futex needs.
+  @usableFromInline typealias SharedWord32 = Atomic<UInt32>
 
-/// An address that several threads share.
-@usableFromInline typealias SharedAddress = Atomic<UInt>
+  /// An address that several threads share.
+  @usableFromInline typealias SharedAddress = Atomic<UInt>
+#endif
 
-extension Atomic where Value == UInt64 {
-  /// Sets one bit, sequentially consistent, and tells whether it was set before.
-  ///
-  /// The shift has to be visible to the compiler: only then is this one `lock bts` on x86-64, where
-  /// a mask that comes in from outside makes a compare-exchange loop.
-  @inlinable @inline(__always)
-  borrowing func setBit(_ index: UInt64) -> Bool {
-    let bit: UInt64 = 1 &<< (index & 63)
-    return bitwiseOr(bit, ordering: .sequentiallyConsistent).oldValue & bit != 0
-  }
+extension SharedWord {
+  #if ModelChecking
+    @usableFromInline
+    func setBit(_ index: UInt64, file: String = #fileID, line: UInt = #line) -> Bool {
+      let bit: UInt64 = 1 << index
+      return bitwiseOr(bit, ordering: .sequentiallyConsistent, file: file, line: line).oldValue
+        & bit != 0
+    }
+  #else
+    /// Sets one bit, sequentially consistent, and tells whether it was set before.
+    ///
+    /// The shift has to be visible to the compiler: only then is this one `lock bts` on x86-64,
+    /// where a mask that comes in from outside makes a compare-exchange loop.
+    @inlinable @inline(__always)
+    borrowing func setBit(_ index: UInt64) -> Bool {
+      let bit: UInt64 = 1 &<< (index & 63)
+      return bitwiseOr(bit, ordering: .sequentiallyConsistent).oldValue & bit != 0
+    }
+  #endif
 
   /// Adds one to a counter that only the calling thread writes: a load and a store, no locked
   /// instruction.
@@ -41,26 +55,29 @@ extension Atomic where Value == UInt64 {
   }
 }
 
-/// A full fence, for the slow paths that need one on every architecture.
-@inlinable @inline(__always)
-func fullFence() {
-  atomicMemoryFence(ordering: .sequentiallyConsistent)
-}
+#if ModelChecking
+  func fullFence(file: String = #fileID, line: UInt = #line) {
+    modelFence(ordering: .sequentiallyConsistent, file: file, line: line)
+  }
 
-/// A full fence on architectures where a sequentially consistent read-modify-write does not order
-/// the relaxed loads that follow it. On x86-64 the locked instruction is the fence, and a second
-/// one would double its cost.
-@inlinable @inline(__always)
-func fullFenceAfterExchange() {
-  #if !arch(x86_64)
+  @usableFromInline
+  func fullFenceAfterExchange(file: String = #fileID, line: UInt = #line) {
+    modelFence(ordering: .sequentiallyConsistent, file: file, line: line)
+  }
+#else
+  /// A full fence, for the slow paths that need one on every architecture.
+  @inlinable @inline(__always)
+  func fullFence() {
     atomicMemoryFence(ordering: .sequentiallyConsistent)
-  #endif
-}
+  }
 
-/// What the calling thread is: the words that the library keeps for each thread.
-///
-/// Reading them is one instruction and allowed in a signal handler.
-enum CurrentThread {
-  /// The base address of the CPU slot that this thread is attached to.
-  static var cpu: UnsafeMutableRawPointer? { unsafe cpi_current_cpu() }
-}
+  /// A full fence on architectures where a sequentially consistent read-modify-write does not order
+  /// the relaxed loads that follow it. On x86-64 the locked instruction is the fence, and a second
+  /// one would double its cost.
+  @inlinable @inline(__always)
+  func fullFenceAfterExchange() {
+    #if !arch(x86_64)
+      atomicMemoryFence(ordering: .sequentiallyConsistent)
+    #endif
+  }
+#endif

@@ -71,9 +71,11 @@ extension Coordinator {
   }
 
   /// The CPUs that have a thread.
-  public var attached: CPUMask { CPUMask(
+  public var attached: CPUMask {
+    CPUMask(
       cpus.filter {
         // Relaxed — a hint.
         unsafe core.slots[$0].state.pointee.isOwned.load(ordering: .relaxed) != 0
-      }) }
+      })
+  }
 }

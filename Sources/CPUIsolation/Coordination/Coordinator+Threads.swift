@@ -174,7 +174,7 @@ extension Coordinator {
     let fresh = known == 0 ? try takeSenderSlot() : nil
     let interrupter = configuration.interrupter(of: cpu)
     let reach = Reach(
-      threadID: cpi_thread_id(), interrupter: interrupter.reach,
+      threadID: CurrentThread.id, interrupter: interrupter.reach,
       isHousekeeping: !configuration.isolated.contains(cpu), signal: signal)
     let entry: ContextTracker.Entry
     do {

@@ -46,7 +46,9 @@ enum Kick {
     if unsafe slot.state.pointee.work.setBit(BuiltInWork.attention) { return false }
     let reach = Reach(rawValue: unsafe slot.state.pointee.reach.load(ordering: .relaxed))
     if reach.interrupter == .signal {
-      _ = cpi_interrupt_thread(reach.threadID, reach.signal)
+      unsafe CurrentThread.interrupt(
+        reach.threadID, signal: reach.signal, cpu: slot.base
+      ) { unsafe InterruptHandler.run($0) }
     } else {
       wakeIfIdle(slot)
     }
@@ -80,7 +82,7 @@ enum InterruptHandler {
   ///
   /// It decides by W alone, never by a depth or a flag of the code that it interrupted: W is what
   /// senders and grace periods believe.
-  private static func run(_ base: UnsafeMutableRawPointer) {
+  static func run(_ base: UnsafeMutableRawPointer) {
     let slot = unsafe CPUSlot(base: base)
     let tracker = ContextTracker(slot)
     let owner = unsafe slot.owner

@@ -33,7 +33,7 @@ extension OwnerTransitions {
     let word = unsafe state.pointee.word.load(ordering: .relaxed)
     unsafe slot.owner.pointee.counterAtAttach.store(
       ContextWord(rawValue: word).counter(), ordering: .relaxed)
-    unsafe cpi_set_current_cpu(slot.base) { base in
+    unsafe CurrentThread.bind(to: slot.base) { base in
       // The thread ends without having detached: its scope was left by pthread_exit, or a handle
       // was forgotten.
       unsafe OwnerTransitions.threadExits(CPUSlot(base: base))
@@ -44,8 +44,9 @@ extension OwnerTransitions {
 
   /// The other way round: runs what is pending, publishes offline, and looks once more.
   ///
-  /// - If a sender's OR comes before our look at K behind the publication (`detach:K`), we go back in
-  ///   and run the work. Nothing runs while the word says offline: grace periods pass such a CPU.
+  /// - If a sender's OR comes before our look at K behind the publication (`detach:K`), we go back
+  ///   in and run the work. Nothing runs while the word says offline: grace periods pass such a
+  ///   CPU.
   /// - Else our addition to W came before its look at W: it sees offline, takes its bit back and
   ///   answers `gone`.
   static func detach(_ slot: CPUSlot) {
@@ -66,7 +67,7 @@ extension OwnerTransitions {
     // A helper that pinned before it could see offline works for us until it lets go.
     drain.waitWhilePinned()
     abandonPending(slot, drain.core)
-    cpi_set_current_cpu(nil, nil)
+    unsafe CurrentThread.bind(to: nil, onExit: nil)
     // Release — detach:R. The slot's next thread sees everything this one did. Pairs with attach:O.
     unsafe slot.state.pointee.isOwned.store(0, ordering: .releasing)
   }

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-internal import CPlatform
 public import Synchronization
 
 /// One send to one CPU, by one sender: a trivially copyable bundle of addresses that lives for the
@@ -148,7 +147,7 @@ struct SendPath {
     if urgency == .onBehalf, context.acceptsDeferral,
       unsafe core.line.pointee.onBehalf.load(ordering: .relaxed) >> work.type & 1 != 0,
       Self.mayHelp,
-      Drain(core, slot).runOnBehalf(1 << work.type, helper: cpi_thread_id()) == .ran
+      Drain(core, slot).runOnBehalf(1 << work.type, helper: CurrentThread.id) == .ran
     {
       if !wasPending { unsafe count(cell.pointee.ranOnBehalf) }
       return .ranOnBehalf

@@ -153,7 +153,7 @@ final class WatchdogService: Sendable {
     let path = SendPath(core: core, sender: sender)
     let cell = unsafe sender.cell(target: cpu, type: UInt64(type))
     if registration.options.mayRunOnBehalf,
-      Drain(core, slot).runOnBehalf(1 << UInt64(type), helper: cpi_thread_id()) == .ran
+      Drain(core, slot).runOnBehalf(1 << UInt64(type), helper: CurrentThread.id) == .ran
     {
       unsafe path.count(cell.pointee.escalated)
       return

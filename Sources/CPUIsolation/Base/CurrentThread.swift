@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The seam between the protocols and the system's threads: what the ModelChecking trait simulates
+// besides memory.
+
+internal import CPlatform
+
+#if ModelChecking
+  internal import ModelEngine
+#endif
+
+/// What the calling thread is, and how it waits.
+///
+/// Reading the words is one instruction and allowed in a signal handler.
+enum CurrentThread {
+  /// The base address of the CPU slot that this thread is attached to.
+  static var cpu: UnsafeMutableRawPointer? {
+    #if ModelChecking
+      if let engine = ModelEngine.current { return unsafe engine.threadLocal }
+    #endif
+    return unsafe cpi_current_cpu()
+  }
+
+  /// Binds this thread to a CPU slot, or to none; `onExit` runs here if the thread ends while
+  /// bound.
+  static func bind(
+    to cpu: UnsafeMutableRawPointer?,
+    onExit: (@convention(c) (UnsafeMutableRawPointer) -> Void)?
+  ) {
+    #if ModelChecking
+      if let engine = ModelEngine.current {
+        unsafe engine.threadLocal = unsafe cpu
+        return
+      }
+    #endif
+    unsafe cpi_set_current_cpu(cpu, onExit)
+  }
+
+  /// The kernel's number of this thread.
+  static var id: Int32 {
+    #if ModelChecking
+      if let engine = ModelEngine.current { return engine.threadID }
+    #endif
+    return cpi_thread_id()
+  }
+
+  /// Interrupts another thread by a signal. `handler` is what the signal's handler runs there: the
+  /// model calls it itself.
+  static func interrupt(
+    _ id: Int32, signal: Int32, cpu: UnsafeMutableRawPointer,
+    handler: @convention(c) (UnsafeMutableRawPointer) -> Void
+  ) {
+    #if ModelChecking
+      if let engine = ModelEngine.current {
+        engine.interrupt(threadID: id) { unsafe handler(cpu) }
+        return
+      }
+    #endif
+    _ = cpi_interrupt_thread(id, signal)
+  }
+}
+
+/// Sleeping on a word.
+enum Futex {
+  /// Sleeps while the word is `expected`, for at most so many nanoseconds.
+  static func wait(_ word: UnsafePointer<UInt32>, expected: UInt32, nanoseconds: UInt64) {
+    #if ModelChecking
+      if let engine = ModelEngine.current {
+        _ = engine.futexWait(
+          UInt(bitPattern: word), expected: expected, hasDeadline: nanoseconds != .max)
+        return
+      }
+    #endif
+    _ = unsafe cpi_futex_wait(word, expected, nanoseconds)
+  }
+
+  /// Wakes one sleeper.
+  static func wake(_ word: UnsafePointer<UInt32>) {
+    #if ModelChecking
+      if let engine = ModelEngine.current {
+        engine.futexWake(UInt(bitPattern: word))
+        return
+      }
+    #endif
+    _ = unsafe cpi_futex_wake(word, 1)
+  }
+}

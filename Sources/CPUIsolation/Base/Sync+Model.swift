@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#if ModelChecking
+  public import ModelEngine
+  public import Synchronization
+
+  /// The standard library's `Atomic` with the same methods, each of them a scheduling point of the
+  /// model.
+  ///
+  /// Outside an exploration it is a plain word.
+  @usableFromInline
+  struct ModelAtomic<Value: FixedWidthInteger & UnsignedInteger>: ~Copyable {
+    // The library places these in memory by the size of an `Atomic`, which an `Atomic` here keeps.
+    private let storage: Atomic<UInt64>
+    private var width: Int { MemoryLayout<Value>.size }
+
+    @usableFromInline init(_ value: Value) { storage = Atomic(UInt64(value)) }
+
+    private var address: UInt {
+      unsafe withUnsafePointer(to: storage) { UInt(bitPattern: $0) }
+    }
+
+    @usableFromInline func load(
+      ordering: AtomicLoadOrdering, file: String = #fileID, line: UInt = #line
+    ) -> Value {
+      guard let engine = ModelEngine.current else {
+        return Value(truncatingIfNeeded: RawMemory.read(address, width))
+      }
+      return Value(
+        truncatingIfNeeded: engine.load(
+          address, width: width, Strength(ordering), Site(file: file, line: line)))
+    }
+
+    @usableFromInline func store(
+      _ value: Value, ordering: AtomicStoreOrdering, file: String = #fileID, line: UInt = #line
+    ) {
+      guard let engine = ModelEngine.current else {
+        return RawMemory.write(address, UInt64(value), width)
+      }
+      engine.store(
+        address, UInt64(value), width: width, Strength(ordering), Site(file: file, line: line))
+    }
+
+    private func modify(
+      _ ordering: AtomicUpdateOrdering, _ site: Site, _ change: (Value) -> Value?
+    ) -> Value {
+      func widened(_ old: UInt64) -> UInt64? {
+        guard let new = change(Value(truncatingIfNeeded: old)) else { return nil }
+        return UInt64(new)
+      }
+      guard let engine = ModelEngine.current else {
+        let old = RawMemory.read(address, width)
+        if let new = widened(old) { RawMemory.write(address, new, width) }
+        return Value(truncatingIfNeeded: old)
+      }
+      return Value(
+        truncatingIfNeeded: engine.modify(
+          address, width: width, Strength(ordering), site, widened))
+    }
+
+    @discardableResult @usableFromInline func exchange(
+      _ value: Value, ordering: AtomicUpdateOrdering, file: String = #fileID, line: UInt = #line
+    ) -> Value {
+      modify(ordering, Site(file: file, line: line)) { _ in value }
+    }
+
+    @usableFromInline func compareExchange(
+      expected: Value, desired: Value, successOrdering: AtomicUpdateOrdering,
+      failureOrdering: AtomicLoadOrdering, file: String = #fileID, line: UInt = #line
+    ) -> (exchanged: Bool, original: Value) {
+      let original = modify(successOrdering, Site(file: file, line: line)) {
+        $0 == expected ? desired : nil
+      }
+      return (original == expected, original)
+    }
+
+    @usableFromInline func weakCompareExchange(
+      expected: Value, desired: Value, successOrdering: AtomicUpdateOrdering,
+      failureOrdering: AtomicLoadOrdering, file: String = #fileID, line: UInt = #line
+    ) -> (exchanged: Bool, original: Value) {
+      compareExchange(
+        expected: expected, desired: desired, successOrdering: successOrdering,
+        failureOrdering: failureOrdering, file: file, line: line)
+    }
+
+    @discardableResult @usableFromInline func wrappingAdd(
+      _ operand: Value, ordering: AtomicUpdateOrdering, file: String = #fileID, line: UInt = #line
+    ) -> (oldValue: Value, newValue: Value) {
+      let old = modify(ordering, Site(file: file, line: line)) { $0 &+ operand }
+      return (old, old &+ operand)
+    }
+
+    @discardableResult @usableFromInline func bitwiseOr(
+      _ operand: Value, ordering: AtomicUpdateOrdering, file: String = #fileID, line: UInt = #line
+    ) -> (oldValue: Value, newValue: Value) {
+      let old = modify(ordering, Site(file: file, line: line)) { $0 | operand }
+      return (old, old | operand)
+    }
+
+    @discardableResult @usableFromInline func bitwiseAnd(
+      _ operand: Value, ordering: AtomicUpdateOrdering, file: String = #fileID, line: UInt = #line
+    ) -> (oldValue: Value, newValue: Value) {
+      let old = modify(ordering, Site(file: file, line: line)) { $0 & operand }
+      return (old, old & operand)
+    }
+  }
+
+  // Sendable: bodies run on one thread, one at a time.
+  extension ModelAtomic: @unchecked Sendable where Value: Sendable {}
+
+  /// The standard library's fence, as a scheduling point of the model.
+  func modelFence(
+    ordering: AtomicUpdateOrdering, file: String = #fileID, line: UInt = #line
+  ) {
+    ModelEngine.current?.fence(Strength(ordering), Site(file: file, line: line))
+  }
+#endif

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// What the library asks of the system, on fibers.
+extension ModelEngine {
+  /// The thread-local word of the running body.
+  public var threadLocal: UnsafeMutableRawPointer? {
+    get { unsafe fibers[running].threadLocal }
+    set { unsafe fibers[running].threadLocal = newValue }
+  }
+
+  /// The number of the running body, as its thread id: 1 and up.
+  public var threadID: Int32 { Int32(running + 1) }
+
+  /// One round of a waiting loop.
+  public func wait() { yieldUntilProgress() }
+
+  /// Sleeps while the word is `expected`; false if the deadline ended it.
+  public func futexWait(_ address: UInt, expected: UInt32, hasDeadline: Bool) -> Bool {
+    let fiber = fibers[running]
+    if flush(running) { noteProgress() }
+    schedulingPoint()
+    if UInt32(truncatingIfNeeded: RawMemory.read(address, 4)) != expected { return true }
+    if deliverInterrupt() { return true }
+    fiber.futex = address
+    fiber.hasDeadline = hasDeadline
+    fiber.hasTimedOut = false
+    switchAway(as: .sleeping)
+    return !fiber.hasTimedOut
+  }
+
+  public func futexWake(_ address: UInt) {
+    for fiber in fibers where fiber.state == .sleeping && fiber.futex == address {
+      fiber.state = .ready
+      return
+    }
+  }
+
+  /// Has `handler` run on that body, between two of its steps: a signal.
+  public func interrupt(threadID: Int32, _ handler: @escaping () -> Void) {
+    let fiber = fibers[Int(threadID) - 1]
+    guard fiber.state != .done else { return }
+    fiber.interrupts.append(handler)
+    if fiber.state == .waiting || fiber.state == .sleeping { fiber.state = .ready }
+  }
+
+  /// Runs a pending interrupt of the running body, now or later as the schedule decides.
+  @discardableResult
+  func deliverInterrupt() -> Bool {
+    let fiber = fibers[running]
+    if fiber.interrupts.isEmpty || fiber.isInterrupted { return false }
+    if fiber.state == .ready, choices.choose(2) == 1 { return false }
+    let handler = fiber.interrupts.removeFirst()
+    fiber.isInterrupted = true
+    handler()
+    fibers[fiber.number].isInterrupted = false
+    return true
+  }
+}
