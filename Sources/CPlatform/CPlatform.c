@@ -134,6 +134,15 @@ int cpi_set_affinity(const struct cpi_affinity *mask) {
   return sched_setaffinity(0, sizeof *mask, (const cpu_set_t *)mask) == 0 ? 0 : errno;
 }
 
+int cpi_avoid_processors(const int32_t *processors, int32_t count) {
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof set, &set) != 0) return errno;
+  for (int32_t i = 0; i < count; i++)
+    if (processors[i] >= 0 && processors[i] < CPU_SETSIZE) CPU_CLR(processors[i], &set);
+  if (CPU_COUNT(&set) == 0) return EINVAL;
+  return sched_setaffinity(0, sizeof set, &set) == 0 ? 0 : errno;
+}
+
 int32_t cpi_processor_count(void) {
   cpu_set_t set;
   CPU_ZERO(&set);

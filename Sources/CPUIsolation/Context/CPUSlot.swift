@@ -157,6 +157,12 @@ struct CPUSlot: Hashable, @unchecked Sendable {
   @inlinable @inline(__always)
   init(base: UnsafeMutableRawPointer) { unsafe self.base = unsafe base }
 
+  @inlinable
+  static func == (left: CPUSlot, right: CPUSlot) -> Bool { unsafe left.base == right.base }
+
+  @inlinable
+  func hash(into hasher: inout Hasher) { unsafe hasher.combine(UInt(bitPattern: base)) }
+
   @usableFromInline static var stride: Int { tablesOffset + 5 * tableBytes + ageBytes }
   private static let tablesOffset = 3 * 128
   private static let tableBytes = workTypeCapacity * 8

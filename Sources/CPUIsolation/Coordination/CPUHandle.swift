@@ -87,9 +87,7 @@ public struct CPUHandle: Hashable {
   /// - Allocates: never
   public func safePoint() {
     OwnerTransitions.requireOwner(slot)
-    if unsafe slot.state.pointee.work.load(ordering: .relaxed) != 0 {
-      OwnerTransitions.safePointSlow(slot)
-    }
+    OwnerTransitions.safePoint(slot)
   }
 
   /// See `LocalCPU.quiescent()`.

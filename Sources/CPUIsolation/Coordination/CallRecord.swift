@@ -140,6 +140,8 @@ extension Drain {
       unsafe node = unsafe IntrusiveStack.next(after: current)
       if unsafe current.assumingMemoryBound(to: CallRecord.self).pointee.run(on: cpu) {
         unsafe slot.executed[Int(BuiltInWork.calls)].countOne()
+      } else {
+        unsafe slot.dropped[Int(BuiltInWork.calls)].wrappingAdd(1, ordering: .relaxed)
       }
     }
   }
@@ -153,6 +155,7 @@ extension Drain {
       while let current = unsafe node {
         unsafe node = unsafe IntrusiveStack.next(after: current)
         unsafe current.assumingMemoryBound(to: CallRecord.self).pointee.abandon()
+        unsafe slot.dropped[Int(BuiltInWork.calls)].wrappingAdd(1, ordering: .relaxed)
       }
     }
   }

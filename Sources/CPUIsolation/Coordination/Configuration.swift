@@ -70,6 +70,15 @@ extension Coordinator {
       isolated.contains(cpu) ? isolatedInterrupter : housekeepingInterrupter
     }
 
+    /// The processor that the thread of a CPU is to be bound to.
+    func processor(of cpu: Int) -> Int32? {
+      switch pinning {
+      case .none: nil
+      case .wherePossible, .sameNumber: Int32(clamping: cpu)
+      case .processors(let map): map[cpu].map { Int32(clamping: $0) }
+      }
+    }
+
     func validate() throws(CoordinatorError) {
       if housekeeping.isEmpty && isolated.isEmpty {
         throw CoordinatorError(.invalidConfiguration, "a coordinator needs at least one CPU")

@@ -113,14 +113,8 @@ extension Coordinator {
   }
 
   private func pin(_ cpu: Int) throws(CoordinatorError) -> Bool {
-    let processor: Int?
-    switch configuration.pinning {
-    case .none: processor = nil
-    case .wherePossible, .sameNumber: processor = cpu
-    case .processors(let map): processor = map[cpu]
-    }
-    guard let processor else { return false }
-    let error = cpi_pin_to_processor(Int32(clamping: processor))
+    guard let processor = configuration.processor(of: cpu) else { return false }
+    let error = cpi_pin_to_processor(processor)
     if error == 0 { return true }
     if configuration.pinning == .wherePossible { return false }
     throw CoordinatorError(

@@ -219,10 +219,7 @@ public final class Coordinator: Sendable {
     guard let base = unsafe CurrentThread.cpu else { return }
     let slot = unsafe CPUSlot(base: base)
     switch ContextWord(rawValue: ContextTracker(slot).ownContext).context {
-    case .kernel:
-      if unsafe slot.state.pointee.work.load(ordering: .relaxed) != 0 {
-        OwnerTransitions.safePointSlow(slot)
-      }
+    case .kernel: OwnerTransitions.safePoint(slot)
     case .user, .guest:
       if ContextTracker(slot).isAttentionWanted { OwnerTransitions.pollSlow(slot) }
     default: break

@@ -61,6 +61,12 @@ struct CoordinatorCore: Hashable, @unchecked Sendable {
   @usableFromInline
   init(base: UnsafeMutableRawPointer) { unsafe self.base = unsafe base }
 
+  @inlinable
+  static func == (left: CoordinatorCore, right: CoordinatorCore) -> Bool { unsafe left.base == right.base }
+
+  @inlinable
+  func hash(into hasher: inout Hasher) { unsafe hasher.combine(UInt(bitPattern: base)) }
+
   @inlinable @inline(__always)
   var line: UnsafeMutablePointer<CoreLine> { unsafe base.assumingMemoryBound(to: CoreLine.self) }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import CPlatform
-public import Synchronization
+internal import Synchronization
 
 /// The CPU that this thread is: its transitions, its safe points, its sends.
 ///
@@ -183,9 +183,7 @@ extension LocalCPU {
   /// - Allocates: never
   @inlinable @inline(__always)
   public func safePoint() {
-    if unsafe slot.state.pointee.work.load(ordering: .relaxed) != 0 {
-      OwnerTransitions.safePointSlow(slot)
-    }
+    OwnerTransitions.safePoint(slot)
   }
 
   /// A safe point at which this CPU also holds nothing that a grace period protects: waiters pass

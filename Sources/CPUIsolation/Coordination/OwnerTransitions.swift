@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import CPlatform
-internal import Synchronization
+public import Synchronization
 
 /// The owner's transitions: the fast halves are inlined; the slow ones, where something is pending,
 /// nested, sanitized or wrong, never are.
@@ -26,6 +26,13 @@ enum OwnerTransitions {
     } else if tracker.isAttentionWanted {
       serveOutside(slot, in: context)
     }
+  }
+
+  /// Runs what is pending, in kernel.
+  @inlinable @inline(__always)
+  static func safePoint(_ slot: CPUSlot) {
+    // Relaxed — drain:L, a hint.
+    if unsafe slot.state.pointee.work.load(ordering: .relaxed) != 0 { safePointSlow(slot) }
   }
 
   /// Runs what an entry took.

@@ -50,7 +50,7 @@ struct CallSite {
 ///                 cells        target × type, a line each: address arithmetic is a shift
 // Sendable: an address of memory in which every word is atomic.
 @frozen @safe @usableFromInline
-struct SenderSlot: Equatable, @unchecked Sendable {
+struct SenderSlot: @unchecked Sendable {
   @usableFromInline let base: UnsafeMutableRawPointer
   @usableFromInline let cells: UnsafeMutableRawPointer
 

@@ -71,7 +71,13 @@ public struct Ticket: Sendable {
   /// - Allocates: never
   public func state(of cpu: Int) -> State {
     guard report.covered.contains(cpu) else { return .gone }
-    let slot = coordinator.core.slots[cpu]
+    return Self.state(coordinator.core, type, generation, of: cpu)
+  }
+
+  static func state(
+    _ core: CoordinatorCore, _ type: UInt64, _ generation: UInt64, of cpu: Int
+  ) -> State {
+    let slot = core.slots[cpu]
     let index = Int(type)
     // Acquire — ticket:A. If it covers our generation, we see what the handler did. Pairs with
     // drain:A and attach:A.
@@ -150,6 +156,15 @@ public struct Ticket: Sendable {
   }
 }
 
+extension Ticket {
+  /// The generation of a send that is about to be made.
+  static func draw(_ core: CoordinatorCore, _ type: UInt64) -> UInt64 {
+    // Acquire and release — ticket:G. Drawn before the bit is set, behind the datum. Pairs with
+    // drain:G and attach:G.
+    unsafe core.generation(type).pointee.wrappingAdd(1, ordering: .acquiringAndReleasing).newValue
+  }
+}
+
 extension Coordinator {
   /// Sends work to every CPU of a mask, and gives a ticket to ask when it has taken effect.
   ///
@@ -166,11 +181,7 @@ extension Coordinator {
     _ work: DeferredWork, to mask: CPUMask, urgency: Urgency = .deferrable,
     file: StaticString = #fileID, line: UInt = #line, where predicate: (Int) -> Bool = { _ in true }
   ) -> Ticket {
-    // Acquire and release — ticket:G. Drawn before the bit is set, behind the datum. Pairs with
-    // drain:G.
-    let generation = unsafe core.generation(work.type).pointee.wrappingAdd(
-      1, ordering: .acquiringAndReleasing
-    ).newValue
+    let generation = Ticket.draw(core, work.type)
     let report = path.send(
       work, to: mask, urgency: urgency, from: CallSite(file, line), where: predicate)
     return Ticket(self, work.type, generation, report)

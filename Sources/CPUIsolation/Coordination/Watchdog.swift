@@ -35,14 +35,25 @@ final class WatchdogService: Sendable {
       0,
       { context in
         _ = unsafe cpi_set_thread_name("cpu/watchdog")
-        unsafe Unmanaged<WatchdogService>.fromOpaque(context.unsafelyUnwrapped).takeRetainedValue()
-          .run()
+        let service = unsafe Unmanaged<WatchdogService>.fromOpaque(context.unsafelyUnwrapped)
+          .takeRetainedValue()
+        service.avoidIsolatedProcessors()
+        service.run()
       }, context.toOpaque(), &handle)
     if error != 0 {
       unsafe context.release()
       throw CoordinatorError(.threadCreationFailed, errno: error, "cannot start the watchdog")
     }
     state.withLock { $0.handle = handle }
+  }
+
+  /// Keeps this thread off the processors of isolated CPUs, where the system has others.
+  private func avoidIsolatedProcessors() {
+    let configuration = coordinator.object.configuration
+    let processors = configuration.isolated.compactMap(configuration.processor(of:))
+    unsafe processors.withUnsafeBufferPointer {
+      _ = unsafe cpi_avoid_processors($0.baseAddress, Int32($0.count))
+    }
   }
 
   func stop() {
@@ -174,7 +185,7 @@ final class WatchdogService: Sendable {
     guard age >= sight.nextReport else { return }
     sight.reports += 1
     sight.nextReport = age * 2
-    if kick { kickAgain(core.slots[cpu]) }
+    if kick { kickAgain(cpu, type) }
     emit(
       StallReport(
         kind: kind, cpu: cpu, context: context, work: name(type), age: .nanoseconds(Int64(age)),
@@ -183,12 +194,16 @@ final class WatchdogService: Sendable {
 
   /// A kick may be lost: a signal that was blocked for good, a thread that was replaced. Sending it
   /// again harms nobody.
-  private func kickAgain(_ slot: CPUSlot) {
+  private func kickAgain(_ cpu: Int, _ type: Int) {
+    let slot = core.slots[cpu]
     // Acquire and release — watchdog:A. A take of the attention bit alone, so that the kick is a
     // new one.
     unsafe slot.state.pointee.work.bitwiseAnd(
       ~BuiltInWork.attentionMask, ordering: .acquiringAndReleasing)
-    _ = Kick.send(to: slot)
+    if Kick.send(to: slot) {
+      let path = SendPath(core: core, sender: sender)
+      unsafe path.count(sender.cell(target: cpu, type: UInt64(type)).pointee.interrupted)
+    }
   }
 
   private func recovered(
@@ -219,16 +234,16 @@ final class WatchdogService: Sendable {
     type >= Int(BuiltInWork.calls) ? "cross call" : registration(type)?.name ?? "work type \(type)"
   }
 
-  /// The call site of the last send that set the bit, over all senders that did.
+  /// Where each sender that ever set the bit last did so: one of these is the one.
   private func callSite(_ cpu: Int, _ type: Int) -> String? {
     let senders = coordinator.object.cold.withLock { $0.senders.map(\.slot) }
-    for sender in senders {
+    let sites = senders.compactMap { sender -> String? in
       let cell = unsafe sender.cell(target: cpu, type: UInt64(type))
       let file = unsafe cell.pointee.file.load(ordering: .relaxed)
-      guard let text = unsafe UnsafePointer<CChar>(bitPattern: file) else { continue }
+      guard let text = unsafe UnsafePointer<CChar>(bitPattern: file) else { return nil }
       return unsafe "\(String(cString: text)):\(cell.pointee.lineNumber.load(ordering: .relaxed))"
     }
-    return nil
+    return sites.isEmpty ? nil : sites.joined(separator: " or ")
   }
 }
 

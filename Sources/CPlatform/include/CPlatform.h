@@ -93,6 +93,9 @@ struct cpi_affinity {
 int cpi_get_affinity(struct cpi_affinity *_Nonnull out);
 int cpi_set_affinity(const struct cpi_affinity *_Nonnull mask);
 
+/// Keeps this thread off these processors, unless nothing would be left.
+int cpi_avoid_processors(const int32_t *_Nullable processors, int32_t count);
+
 /// The number of processors this process may run on.
 int32_t cpi_processor_count(void);
 

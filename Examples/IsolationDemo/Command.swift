@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import CPUIsolation
+import Glibc
+
+/// The command `isolation-demo`, from its arguments to its exit status.
+///
+/// Apart from the main type, whose functions belong to the main actor: a closure made there must
+/// not run on another thread.
+enum Command {
+  enum Status {
+    static let success: Int32 = 0
+    static let unsound: Int32 = 1
+    /// `EX_USAGE` and `EX_OSERR` of `sysexits.h`.
+    static let usage: Int32 = 64
+    static let refused: Int32 = 71
+  }
+
+  static func run(_ arguments: [String]) -> Int32 {
+    let processors = max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)))
+    do {
+      switch try Options.parse(arguments, processors: processors) {
+      case .help:
+        print(Options.help, terminator: "")
+        return Status.success
+      case .run(let options): return run(options, processors: processors)
+      }
+    } catch {
+      StandardError.write("isolation-demo: \(error)\nTry isolation-demo --help.\n")
+      return Status.usage
+    }
+  }
+
+  private static func run(_ options: Options, processors: Int) -> Int32 {
+    let introduction = introduction(options, processors: processors)
+    if options.isJSON {
+      if let warning = introduction.warning { StandardError.write("isolation-demo: \(warning)\n") }
+    } else {
+      print(introduction.text)
+      if let warning = introduction.warning { print("Note: \(warning)") }
+      print()
+      // Whoever waits for ten seconds wants to know what for.
+      fflush(nil)
+    }
+    do {
+      let progress = Progress()
+      var modes: [ModeReport] = []
+      for mode in options.modes {
+        modes.append(try Experiment(mode, options).run(for: options.duration, progress))
+      }
+      let report = Report(modes: modes, badCase: try BadCase(options).run(progress))
+      print(options.isJSON ? report.json + "\n" : report.text, terminator: "")
+      return report.isSound ? Status.success : Status.unsound
+    } catch {
+      StandardError.write("isolation-demo: \(error)\n")
+      return Status.refused
+    }
+  }
+
+  /// What runs where, and whether the machine is too small for it.
+  static func introduction(
+    _ options: Options, processors: Int
+  ) -> (text: String, warning: String?) {
+    let cpus = options.housekeeping.union(options.isolated)
+    let text =
+      "housekeeping CPUs \(options.housekeeping), isolated CPUs \(options.isolated), "
+      + "\(decimal(options.duration / .seconds(1), 1)) s per mode"
+    if cpus.count > processors {
+      return (
+        text,
+        "\(cpus.count) CPUs outnumber \(processors) processors: threads take turns, "
+          + "and their noise is each other"
+      )
+    }
+    let unbound = CPUMask(cpus.filter { $0 >= processors })
+    if !unbound.isEmpty {
+      return (text, "there are \(processors) processors: CPUs \(unbound) are not bound to one")
+    }
+    return (text, nil)
+  }
+}

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import CPUIsolation
+import Glibc
+import Synchronization
+
+/// One half of the demonstration: the load, in one mode, on threads of its own.
+final class Experiment: Sendable {
+  let mode: Mode
+  let coordinator: Coordinator
+  let witness: Witness
+  let stopSending = StopFlag()
+  /// The isolated CPUs, for callbacks that take turns.
+  let targets: [Int]
+  let housekeepers: Int
+  private let works: [DeferredWork]
+  private let stopIsolated = StopFlag()
+  private let failure = Mutex<CoordinatorError?>(nil)
+  private let postsGone = Atomic<UInt64>(0)
+
+  /// How often the ages of pending work are looked at.
+  static let samplingInterval = Duration.milliseconds(20)
+  static let samplesPerProgress = 10
+
+  init(_ mode: Mode, _ options: Options) throws(CoordinatorError) {
+    self.mode = mode
+    targets = Array(options.isolated)
+    housekeepers = options.housekeeping.count
+    let last = options.housekeeping.union(options.isolated).last ?? 0
+    witness = Witness(senders: housekeepers, cpus: last + 1)
+    // The same interrupter in both modes: what cannot be deferred is a signal in either.
+    var configuration = Coordinator.Configuration(
+      housekeeping: options.housekeeping, isolated: options.isolated)
+    configuration.isolatedInterrupter = .signal
+    coordinator = try Coordinator(configuration)
+    var works: [DeferredWork] = []
+    for callback in Callback.deferrable {
+      var options = DeferredWork.Options()
+      options.isInterruptSafe = true
+      options.order = callback == .nohzKick ? .normal : .early
+      works.append(
+        try unsafe coordinator.register(
+          callback.name, options: options, context: witness.context(of: callback)
+        ) { unsafe WitnessRow.observe($0, on: $1) })
+    }
+    self.works = works
+  }
+
+  /// Runs the load for so long, and reports.
+  func run(for duration: Duration, _ progress: Progress) throws(CoordinatorError) -> ModeReport {
+    var senders: [CPUThread] = []
+    var receivers: [Receiver] = []
+    var oldest = Duration.zero
+    var refusal: CoordinatorError?
+    do {
+      // Receivers first and senders first to go: no send finds nobody.
+      for cpu in coordinator.isolated { receivers.append(try launchIsolated(cpu)) }
+      for (index, cpu) in coordinator.housekeeping.enumerated() {
+        senders.append(try launchHousekeeper(cpu, index))
+      }
+      oldest = watch(for: duration, progress)
+    } catch {
+      refusal = error
+    }
+    stopSending.set()
+    for thread in senders { thread.join() }
+    stopIsolated.set()
+    for receiver in receivers { receiver.thread.join() }
+    progress.clear()
+    if let error = refusal ?? failure.withLock({ $0 }) { throw error }
+    witness.checkAll()
+    let report = report(oldest, receivers)
+    coordinator.close()
+    return report
+  }
+
+  /// Posts a plain call to a CPU: a function and a context, which no bit stands for.
+  func post(to cpu: Int) -> CallOutcome? {
+    let report = unsafe coordinator.post(
+      on: [cpu], context: witness.context(of: .plainCall), isInterruptSafe: true
+    ) { unsafe WitnessRow.observe($0, on: $1) }
+    if !report.queued.isEmpty { return .queued }
+    if !report.gone.isEmpty {
+      postsGone.wrappingAdd(1, ordering: .relaxed)
+      return .gone
+    }
+    return nil
+  }
+
+  func work(_ callback: Callback) -> DeferredWork { works[callback.rawValue] }
+
+  /// Keeps the first error of a thread, to be thrown when all have ended.
+  func fail(_ error: CoordinatorError) { failure.withLock { $0 = $0 ?? error } }
+
+  // MARK: -
+
+  /// An isolated thread, and where it leaves its report. One place per thread: they do not wait for
+  /// each other.
+  private struct Receiver {
+    let thread: CPUThread
+    let report: IsolatedLoop.Result
+  }
+
+  private func launchIsolated(_ cpu: Int) throws(CoordinatorError) -> Receiver {
+    var options = CPUThread.Options()
+    options.name = "isolated/\(cpu)"
+    let loop = IsolatedLoop(witness: witness, stop: stopIsolated)
+    let result = IsolatedLoop.Result()
+    let thread = try coordinator.launch(on: cpu, options: options) { local in
+      result.set(loop.run(local))
+    }
+    return Receiver(thread: thread, report: result)
+  }
+
+  private func launchHousekeeper(_ cpu: Int, _ index: Int) throws(CoordinatorError) -> CPUThread {
+    var options = CPUThread.Options()
+    options.name = "churn/\(cpu)"
+    let churn = Churn(experiment: self, index: index)
+    return try coordinator.launch(on: cpu, options: options) { local in churn.run(local) }
+  }
+
+  /// Waits, and returns the greatest age of pending work that it met.
+  private func watch(for duration: Duration, _ progress: Progress) -> Duration {
+    let begin = ContinuousClock.now
+    var oldest = Duration.zero
+    var samples = 0
+    while true {
+      let passed = begin.duration(to: .now)
+      if passed >= duration { return oldest }
+      if samples % Self.samplesPerProgress == 0 {
+        progress.show("\(mode.rawValue)", passed, of: duration)
+      }
+      samples += 1
+      let statistics = coordinator.statistics()
+      for cpu in targets {
+        for work in works { oldest = max(oldest, statistics[work, on: cpu].oldestPending ?? .zero) }
+      }
+      usleep(UInt32(min(Self.samplingInterval, duration - passed) / .microseconds(1)) + 1)
+    }
+  }
+
+  private func report(_ oldest: Duration, _ receivers: [Receiver]) -> ModeReport {
+    let statistics = coordinator.statistics()
+    var callbacks = Callback.deferrable.map { callback in
+      targets.reduce(into: CallbackCounts(callback)) { $0.add(statistics[work(callback), on: $1]) }
+    }
+    var calls = CallbackCounts(.plainCall)
+    for cpu in targets { calls.add(statistics[cpu: cpu].calls) }
+    calls.gone += postsGone.load(ordering: .relaxed)
+    callbacks.append(calls)
+    return ModeReport(
+      mode: mode, callbacks: callbacks, lost: witness.lost, oldestPending: oldest,
+      noise: receivers.compactMap { receiver in
+        receiver.report.value.map { Noise(cpu: receiver.thread.cpu, $0) }
+      },
+      transitions: targets.reduce(0) { $0 + statistics[cpu: $1].transitions })
+  }
+}

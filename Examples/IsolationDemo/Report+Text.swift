@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+
+extension Report {
+  /// The report for people.
+  var text: String {
+    let halves = modes.map(\.text).joined(separator: "\n")
+    return halves + "\n" + badCase.text
+      + (isSound ? "" : "\nNOT SOUND: a send was lost, or the counts do not add up.\n")
+  }
+}
+
+extension ModeReport {
+  fileprivate var text: String {
+    var text = "\(mode.rawValue): IPIs to isolated CPUs\n"
+    for row in callbacks.sorted(by: { $0.callback.name < $1.callback.name }) {
+      text += "\(right(row.ipis, 7)) callback=\(row.callback.name)\n"
+    }
+    text += "\(right(ipis, 7)) in all\n\n"
+    text += table(
+      [
+        "callback", "sent", "ipis", "deferred", "queued", "coalesced", "executed", "pending",
+        "gone",
+      ],
+      callbacks.map { row in
+        let counts = [
+          row.sent, row.ipis, row.deferred, row.queued, row.merged, row.executed, row.pending,
+          row.gone,
+        ]
+        return [row.callback.name] + counts.map { "\($0)" }
+      })
+    text +=
+      isBalanced ? "sent = executed + coalesced + pending + gone\n" : "THE COUNTS DO NOT ADD UP\n"
+    text += "lost: \(lost)\n"
+    text += "oldest pending: \(decimal(oldestPending / .milliseconds(1), 1)) ms\n"
+    text += "transitions of isolated CPUs: \(transitions)\n\n"
+    return text + noiseTable
+  }
+
+  private var noiseTable: String {
+    let rows = noise.count == 1 ? noise : noise + [Noise(sumOf: noise)]
+    return table(
+      [
+        "noise of CPU", "runtime us", "noise us", "% available", "max single us", "signal", "drain",
+        "unknown",
+      ],
+      rows.map { row in
+        [
+          row.cpu.map { "\($0)" } ?? "all", decimal(row.runtime, 0), decimal(row.noise, 0),
+          decimal(row.percentAvailable, 5), decimal(row.maximumSingle, 1), "\(row.signals)",
+          "\(row.drains)", "\(row.unknown)",
+        ]
+      })
+  }
+}
+
+extension BadCaseReport {
+  fileprivate var text: String {
+    let factor = idle > 0 ? " (\(decimal(storm / idle, 1)) times)" : ""
+    return """
+      bad case: a loop that does nothing but leave and enter kernel
+      \(right(decimal(idle, 2), 9)) ns per round trip, nothing pending
+      \(right(decimal(storm, 2), 9)) ns per round trip, senders storming\(factor)
+
+      """
+  }
+}
+
+/// Columns as wide as they have to be: the first to the left, numbers to the right.
+private func table(_ head: [String], _ rows: [[String]]) -> String {
+  let lines = [head] + rows
+  let widths = head.indices.map { column in lines.map { $0[column].count }.max() ?? 0 }
+  return lines.map { line in
+    let cells = line.indices.map { column in
+      column == 0
+        ? line[0] + spaces(widths[0] - line[0].count) : right(line[column], widths[column])
+    }
+    return cells.joined(separator: "  ") + "\n"
+  }.joined()
+}
+
+private func right(_ value: some CustomStringConvertible, _ width: Int) -> String {
+  let text = value.description
+  return spaces(width - text.count) + text
+}
+
+private func spaces(_ count: Int) -> String { String(repeating: " ", count: max(0, count)) }

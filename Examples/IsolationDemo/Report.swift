@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// Everything that a run found out.
+struct Report: Equatable, Sendable {
+  var modes: [ModeReport]
+  var badCase: BadCaseReport
+
+  /// Whether no send was lost and all counts add up.
+  var isSound: Bool { modes.allSatisfy { $0.lost == 0 && $0.isBalanced } }
+}
+
+/// Nanoseconds per round trip of a loop that does nothing but enter and leave.
+struct BadCaseReport: Equatable, Sendable {
+  var idle: Double
+  var storm: Double
+}

@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import CPUIsolation
+import Testing
+
+@testable import IsolationDemo
+
+@Suite struct DemoOptionsTests {
+  private func options(_ arguments: String..., processors: Int = 2) throws -> Options {
+    guard case .run(let options) = try Options.parse(arguments, processors: processors) else {
+      throw Options.UsageError("help was asked for")
+    }
+    return options
+  }
+
+  @Test func nothingSaidIsBothModesForFiveSeconds() throws {
+    let options = try options()
+    #expect(options.modes == [.immediate, .deferred])
+    #expect(options.duration == .seconds(5))
+    #expect(options.housekeeping == [0])
+    #expect(options.isolated == [1])
+    #expect(!options.isJSON)
+  }
+
+  @Test func everythingSaid() throws {
+    let options = try options(
+      "--mode", "deferred", "--duration", "0.25", "--housekeeping", "0-1,4", "--isolated", "2-3",
+      "--json")
+    #expect(options.modes == [.deferred])
+    #expect(options.duration == .milliseconds(250))
+    #expect(options.housekeeping == [0, 1, 4])
+    #expect(options.isolated == [2, 3])
+    #expect(options.isJSON)
+    #expect(try self.options("--mode", "immediate").modes == [.immediate])
+    #expect(try self.options("--mode", "both").modes == [.immediate, .deferred])
+  }
+
+  @Test(arguments: [
+    (1, [0], [1]), (2, [0], [1]), (3, [0], [1, 2]), (4, [0], [1, 2, 3]), (96, [0], [1, 2, 3]),
+  ])
+  func defaultsFitTheMachine(processors: Int, housekeeping: [Int], isolated: [Int]) throws {
+    let options = try options(processors: processors)
+    #expect(Array(options.housekeeping) == housekeeping)
+    #expect(Array(options.isolated) == isolated)
+  }
+
+  @Test func oneListLeavesTheRestToTheOther() throws {
+    #expect(try options("--isolated", "0").housekeeping == [1])
+    #expect(try options("--isolated", "0-1").housekeeping == [2])
+    #expect(try options("--housekeeping", "1").isolated == [0])
+    #expect(try options("--housekeeping", "0-5").isolated == [6])
+    #expect(try options("--housekeeping", "0,2", processors: 8).isolated == [1, 3, 4])
+  }
+
+  @Test(arguments: [
+    (["--frobnicate"], "--frobnicate"), (["deferred"], "deferred"), (["--mode"], "--mode"),
+    (["--mode", "sideways"], "--mode"), (["--duration"], "--duration"),
+    (["--duration", "soon"], "--duration"), (["--duration", "0"], "--duration"),
+    (["--duration", "-1"], "--duration"), (["--duration", "nan"], "--duration"),
+    (["--duration", "inf"], "--duration"), (["--duration", "1e9"], "--duration"),
+    (["--housekeeping", "0-x"], "--housekeeping"), (["--housekeeping", ""], "--housekeeping"),
+    (["--isolated", "3-1"], "--isolated"), (["--isolated", "99999"], "--isolated"),
+    (["--isolated", "1", "--housekeeping", "0-1"], "--housekeeping"),
+    (["--json", "--isolated"], "--isolated"),
+  ])
+  func whatIsWrongIsNamed(arguments: [String], option: String) {
+    let error = #expect(throws: Options.UsageError.self) {
+      try Options.parse(arguments, processors: 2)
+    }
+    #expect(error?.description.contains(option) == true)
+  }
+
+  @Test func helpComesFirst() throws {
+    #expect(try Options.parse(["--json", "--help", "--nonsense"], processors: 2) == .help)
+    for option in ["--mode", "--duration", "--housekeeping", "--isolated", "--json", "--help"] {
+      #expect(Options.help.contains(option))
+    }
+  }
+
+  @Test func moreCPUsThanProcessorsAreAnnounced() throws {
+    func warning(_ arguments: String...) throws -> String? {
+      guard case .run(let options) = try Options.parse(arguments, processors: 2) else { return nil }
+      return Command.introduction(options, processors: 2).warning
+    }
+    #expect(try warning() == nil)
+    #expect(try warning("--isolated", "1-2")?.contains("3 CPUs outnumber 2 processors") == true)
+    #expect(try warning("--isolated", "7")?.contains("CPUs 7 are not bound") == true)
+  }
+}
+
+@Suite struct DemoWitnessTests {
+  private let witness = Witness(senders: 2, cpus: 3)
+
+  private func run(_ callback: Callback, on cpu: Int) {
+    unsafe WitnessRow.observe(witness.context(of: callback), on: cpu)
+  }
+
+  private func look(at cpu: Int) -> UInt64 {
+    witness.expect(on: cpu)
+    witness.check(on: cpu)
+    return witness.lost
+  }
+
+  @Test func aRunCoversWhatWasSentBeforeIt() {
+    for sender in 0..<2 {
+      for _ in 0..<3 {
+        let number = witness.write(sender: sender, .nohzKick, to: 1)
+        witness.promise(number, sender: sender, .nohzKick, to: 1)
+      }
+    }
+    #expect(witness.runs(on: 1) == 0)
+    run(.nohzKick, on: 1)
+    #expect(witness.runs(on: 1) == 1)
+    #expect(look(at: 1) == 0)
+  }
+
+  @Test func aSendWithoutRunIsLostOnce() {
+    let first = witness.write(sender: 1, .syncCore, to: 2)
+    witness.promise(first, sender: 1, .syncCore, to: 2)
+    run(.syncCore, on: 2)
+    for _ in 0..<2 {
+      let number = witness.write(sender: 1, .syncCore, to: 2)
+      witness.promise(number, sender: 1, .syncCore, to: 2)
+    }
+    #expect(look(at: 2) == 2)
+    #expect(look(at: 2) == 2)
+    run(.syncCore, on: 2)
+    #expect(look(at: 2) == 2)
+  }
+
+  @Test(arguments: [(Callback.flushTLBAll, 0), (.syncCore, 1)])
+  func aRunOfSomethingElseCoversNothing(callback: Callback, cpu: Int) {
+    let number = witness.write(sender: 0, .syncCore, to: 0)
+    witness.promise(number, sender: 0, .syncCore, to: 0)
+    run(callback, on: cpu)
+    #expect(look(at: 0) == 1)
+  }
+
+  @Test func aRunThatReadTooEarlyCoversNothing() {
+    run(.syncCore, on: 0)
+    let number = witness.write(sender: 0, .syncCore, to: 0)
+    #expect(look(at: 0) == 0, "nothing has been promised yet")
+    witness.promise(number, sender: 0, .syncCore, to: 0)
+    #expect(look(at: 0) == 1)
+  }
+
+  @Test func plainCallsAreLookedAtInTheEnd() {
+    let number = witness.write(sender: 0, .plainCall, to: 2)
+    witness.promise(number, sender: 0, .plainCall, to: 2)
+    #expect(look(at: 2) == 0)
+    witness.checkAll()
+    #expect(witness.lost == 1)
+  }
+}
+
+@Suite struct DemoReportTests {
+  private var report: Report {
+    var counts = CallbackCounts(.syncCore)
+    (counts.sent, counts.ipis, counts.merged, counts.executed) = (10, 4, 6, 4)
+    var noise = Noise(sumOf: [])
+    (noise.cpu, noise.runtime, noise.noise, noise.maximumSingle) = (1, 1000, 10, 2.5)
+    let mode = ModeReport(
+      mode: .immediate, callbacks: [counts], lost: 0, oldestPending: .microseconds(1500),
+      noise: [noise, noise], transitions: 8)
+    return Report(modes: [mode], badCase: BadCaseReport(idle: 2.25, storm: 180))
+  }
+
+  @Test func jsonHasExactlyThisShape() {
+    let counts =
+      #"{"sent":10,"ipis":4,"deferred":0,"queued":0,"merged":6,"executed":4,"pending":0,"gone":0}"#
+    let noise =
+      #"{"runtime_us":2000.000,"noise_us":20.000,"percent_available":99.00000,"#
+      + #""max_single_us":2.500,"samples":0}"#
+    #expect(
+      report.json
+        == #"{"modes":[{"mode":"immediate","callbacks":{"sync_core":"# + counts
+        + #"},"ipis_total":4,"lost":0,"oldest_pending_us":1500.000,"noise":"# + noise
+        + #","transitions":8}],"bad_case":{"ns_per_round_trip_idle":2.250,"#
+        + #""ns_per_round_trip_storm":180.000}}"#)
+  }
+
+  @Test func textHasTheTables() {
+    let text = report.text
+    #expect(text.contains("      4 callback=sync_core\n      4 in all\n"))
+    #expect(text.contains("sent = executed + coalesced + pending + gone"))
+    #expect(text.contains("oldest pending: 1.5 ms"))
+    #expect(text.contains("all"))
+    #expect(text.contains("180.00 ns per round trip, senders storming (80.0 times)"))
+  }
+
+  @Test func losingOrMiscountingIsNotSound() {
+    #expect(report.isSound)
+    var lossy = report
+    lossy.modes[0].lost = 1
+    #expect(!lossy.isSound)
+    #expect(lossy.text.contains("NOT SOUND"))
+    var miscounted = report
+    miscounted.modes[0].callbacks[0].executed = 5
+    #expect(!miscounted.isSound)
+    #expect(miscounted.text.contains("THE COUNTS DO NOT ADD UP"))
+  }
+
+  @Test(arguments: [
+    (3.14159, 2, "3.14"), (-0.5, 1, "-0.5"), (2, 0, "2"), (0.05, 3, "0.050"),
+    (1e12, 1, "1000000000000.0"), (Double.nan, 3, "0"), (Double.infinity, 3, "0"),
+  ])
+  func decimalsHaveNoExponent(value: Double, digits: Int, text: String) {
+    #expect(decimal(value, digits) == text)
+  }
+
+  @Test func theLoadHasTheProportionsOfTheOriginal() {
+    for callback in Callback.allCases {
+      for housekeepers in [1, 3] {
+        let perPeriod =
+          Callback.period / callback.interval(housekeepers: housekeepers)
+          * Double(callback.burst * housekeepers)
+        #expect(abs(perPeriod - Double(callback.sendsPerPeriod)) < 0.01)
+      }
+    }
+  }
+}
