@@ -20,7 +20,7 @@ extension ModelEngine {
     if flush(running) { noteProgress() }
     schedulingPoint()
     if UInt32(truncatingIfNeeded: RawMemory.read(address, 4)) != expected { return true }
-    if deliverInterrupt() { return true }
+    if deliverInterrupt(isBlocking: true) { return true }
     fiber.futex = address
     fiber.hasDeadline = hasDeadline
     fiber.hasTimedOut = false
@@ -39,16 +39,22 @@ extension ModelEngine {
   public func interrupt(threadID: Int32, _ handler: @escaping () -> Void) {
     let fiber = fibers[Int(threadID) - 1]
     guard fiber.state != .done else { return }
-    fiber.interrupts.append(handler)
+    // What the sender has done is done when the handler runs: the system sees to that.
+    let view = memory == .weak ? views.now(running) : []
+    if memory == .totalStoreOrder, flush(running) { noteProgress() }
+    fiber.interrupts.append { [self] in
+      if memory == .weak { views.acquire(fiber.number, view) }
+      handler()
+    }
     if fiber.state == .waiting || fiber.state == .sleeping { fiber.state = .ready }
   }
 
   /// Runs a pending interrupt of the running body, now or later as the schedule decides.
   @discardableResult
-  func deliverInterrupt() -> Bool {
+  func deliverInterrupt(isBlocking: Bool = false) -> Bool {
     let fiber = fibers[running]
     if fiber.interrupts.isEmpty || fiber.isInterrupted { return false }
-    if fiber.state == .ready, choices.choose(2) == 1 { return false }
+    if !isBlocking, choices.choose(2) == 1 { return false }
     let handler = fiber.interrupts.removeFirst()
     fiber.isInterrupted = true
     handler()

@@ -173,7 +173,7 @@ public final class ModelEngine {
   func yieldUntilProgress() {
     steps += 1
     if steps > bounds.steps { fail("a body did not end within \(bounds.steps) steps") }
-    if deliverInterrupt() { return }
+    if deliverInterrupt(isBlocking: true) { return }
     let fiber = fibers[running]
     if fiber.seenProgress != progress {
       fiber.seenProgress = progress
@@ -183,7 +183,7 @@ public final class ModelEngine {
     }
     fiber.seenProgress = progress
     if memory == .weak { views.catchUp(fiber.number) }
-    deliverInterrupt()
+    deliverInterrupt(isBlocking: true)
   }
 
   /// Something became visible: loops that wait look again.

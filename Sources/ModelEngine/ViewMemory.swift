@@ -151,6 +151,12 @@ struct ViewMemory {
     threads[thread].lastWasConsistentModify = false
   }
 
+  /// All that a thread has seen and done.
+  func now(_ thread: Int) -> [Int32] { threads[thread].now }
+
+  /// Adds that to what another has seen.
+  mutating func acquire(_ thread: Int, _ view: [Int32]) { Self.join(&threads[thread].now, view) }
+
   /// What a thread that keeps looking sees at last: the newest values, unordered.
   mutating func catchUp(_ thread: Int) {
     for index in histories.indices where !histories[index].isEmpty {

@@ -13,7 +13,8 @@
       /// Runs two bodies over two words under every schedule, and collects what they return.
       private func outcomes(
         _ memory: ModelEngine.Memory,
-        _ first: @escaping (borrowing Words) -> UInt64, _ second: @escaping (borrowing Words) -> UInt64
+        _ first: @escaping (borrowing Words) -> UInt64,
+        _ second: @escaping (borrowing Words) -> UInt64
       ) -> Set<String> {
         let words = WordsBox()
         var seen: Set<String> = []
@@ -30,7 +31,8 @@
           },
           check: { _ in
             seen.insert(
-              "\(results.words.x.load(ordering: .relaxed))\(results.words.y.load(ordering: .relaxed))")
+              "\(results.words.x.load(ordering: .relaxed))\(results.words.y.load(ordering: .relaxed))"
+            )
           })
         #expect(outcome.failure == nil)
         #expect(outcome.isExhausted)
@@ -41,13 +43,21 @@
       func storeBuffering(_ memory: ModelEngine.Memory) {
         let relaxed = outcomes(
           memory,
-          { $0.x.store(1, ordering: .relaxed); return $0.y.load(ordering: .relaxed) },
-          { $0.y.store(1, ordering: .relaxed); return $0.x.load(ordering: .relaxed) })
+          {
+            $0.x.store(1, ordering: .relaxed); return $0.y.load(ordering: .relaxed)
+          },
+          {
+            $0.y.store(1, ordering: .relaxed); return $0.x.load(ordering: .relaxed)
+          })
         #expect(relaxed == ["00", "01", "10", "11"])
         let releaseAcquire = outcomes(
           memory,
-          { $0.x.store(1, ordering: .releasing); return $0.y.load(ordering: .acquiring) },
-          { $0.y.store(1, ordering: .releasing); return $0.x.load(ordering: .acquiring) })
+          {
+            $0.x.store(1, ordering: .releasing); return $0.y.load(ordering: .acquiring)
+          },
+          {
+            $0.y.store(1, ordering: .releasing); return $0.x.load(ordering: .acquiring)
+          })
         #expect(releaseAcquire == ["00", "01", "10", "11"])
         let consistent = outcomes(
           memory,
@@ -62,8 +72,12 @@
         #expect(consistent == ["01", "10", "11"])
         let fenced = outcomes(
           memory,
-          { $0.x.store(1, ordering: .relaxed); fullFence(); return $0.y.load(ordering: .relaxed) },
-          { $0.y.store(1, ordering: .relaxed); fullFence(); return $0.x.load(ordering: .relaxed) })
+          {
+            $0.x.store(1, ordering: .relaxed); fullFence(); return $0.y.load(ordering: .relaxed)
+          },
+          {
+            $0.y.store(1, ordering: .relaxed); fullFence(); return $0.x.load(ordering: .relaxed)
+          })
         #expect(fenced == ["01", "10", "11"])
         let modified = outcomes(
           memory,

@@ -1,4 +1,151 @@
 // SPDX-License-Identifier: Apache-2.0
-#ifndef CBenchmarkPeers_H
-#define CBenchmarkPeers_H
+//
+// What the library is measured against: the same protocols written by hand in C, and the system's
+// own ways to reach another thread. Also the counters of allocations and reference counts, which
+// have to replace C symbols.
+//
+// The peers promise less than the library: they keep no statistics, diagnose no mistake, and know
+// nothing of cross calls, helpers, or types that come and go.
+
+#ifndef CBENCHMARKPEERS_H
+#define CBENCHMARKPEERS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+// MARK: Time and processors
+
+/// The cycle counter, after everything before it has executed and before anything behind it starts.
+/// Without the fences a processor may read it as early as its window reaches, and a short batch
+/// measures too short.
+static inline uint64_t peer_ordered_cycles(void) {
+#if defined(__x86_64__)
+  __builtin_ia32_lfence();
+  uint64_t value = __builtin_ia32_rdtsc();
+  __builtin_ia32_lfence();
+  return value;
+#elif defined(__aarch64__)
+  uint64_t value;
+  __asm__ volatile("isb\n\tmrs %0, cntvct_el0\n\tisb" : "=r"(value)::"memory");
+  return value;
+#else
+#error "the benchmark knows no cycle counter for this architecture"
+#endif
+}
+
+/// Writes the processors that this thread may run on, at most `capacity` of them; returns how many.
+int32_t peer_allowed_processors(int32_t *_Nonnull processors, int32_t capacity);
+/// Binds this thread to one processor. Returns 0 or an errno value.
+int peer_pin(int32_t processor);
+
+/// Runs `run(context)` on a thread of its own and waits for its end. Returns 0 or an errno value.
+int peer_run_on_thread(
+    void (*_Nonnull run)(void *_Nullable), void *_Nullable context);
+
+// MARK: The protocol in C
+
+/// One CPU: W and K on one line, the owner's words on another, as the library lays them out. It
+/// begins in user.
+struct peer_cpu;
+
+/// The shape of the library's work handle, so that both sides walk equal arrays.
+struct peer_work {
+  uint64_t type;
+  uint64_t registration;
+  uint64_t flags;
+};
+
+/// A CPU whose types all have the same handler. Ends the process if there is no memory.
+struct peer_cpu *_Nonnull peer_cpu_make(
+    void (*_Nonnull function)(void *_Nullable context, intptr_t cpu), void *_Nullable context);
+void peer_cpu_free(struct peer_cpu *_Nonnull cpu);
+
+/// A handler that adds one to the word of its CPU: the first on the line number `cpu` behind
+/// `context`.
+void peer_count_run(void *_Nullable context, intptr_t cpu);
+
+/// Entry and exit, `count` times: one exchange with a counter in a register, one look at K, one
+/// release store.
+void peer_round_trips_exchange(struct peer_cpu *_Nonnull cpu, uint64_t count);
+/// The same with the counter kept in the word: one exchanging addition.
+void peer_round_trips_add(struct peer_cpu *_Nonnull cpu, uint64_t count);
+/// Only the exchange and the store: what any such protocol costs before it protects anything.
+void peer_round_trips_plain(struct peer_cpu *_Nonnull cpu, uint64_t count);
+
+/// Entry and exit as functions, for callers that cannot inline them.
+void peer_enter(void *_Nonnull cpu);
+void peer_leave(void *_Nonnull cpu);
+/// Calls a pair of them, `count` times.
+void peer_call_round_trips(
+    void (*_Nonnull enter)(void *_Nonnull), void (*_Nonnull leave)(void *_Nonnull),
+    void *_Nonnull cpu, uint64_t count);
+
+/// One work type sent `count` times: `lock or`, and a look at W. Returns how often the look said
+/// user.
+uint64_t peer_sends(struct peer_cpu *_Nonnull cpu, uint64_t type, uint64_t count);
+/// The same behind the store of a datum.
+uint64_t peer_sends_datum(
+    struct peer_cpu *_Nonnull cpu, uint64_t type, uint64_t *_Nonnull datum, uint64_t count);
+/// The same asking whether the bit was set before: `lock bts` on x86-64. Returns how often it was.
+uint64_t peer_sends_testing(struct peer_cpu *_Nonnull cpu, uint64_t type, uint64_t count);
+
+/// Each of the works sent once.
+uint64_t peer_send_each(
+    struct peer_cpu *_Nonnull cpu, const struct peer_work *_Nonnull works, uint64_t count);
+uint64_t peer_send_each_datum(
+    struct peer_cpu *_Nonnull cpu, const struct peer_work *_Nonnull works,
+    uint64_t *_Nonnull datum, uint64_t count);
+uint64_t peer_send_each_testing(
+    struct peer_cpu *_Nonnull cpu, const struct peer_work *_Nonnull works, uint64_t count);
+
+/// One work type sent to every CPU of a mask, `count` times. CPU n is `cpus[n]`.
+uint64_t peer_sends_masked(
+    struct peer_cpu *_Nonnull const *_Nonnull cpus, uint64_t mask, uint64_t type, uint64_t count);
+/// A generation drawn, then the send: two locked instructions.
+uint64_t peer_sends_ticketed(struct peer_cpu *_Nonnull cpu, uint64_t type, uint64_t count);
+/// The send, then two counters that other threads count in too: three locked instructions.
+uint64_t peer_sends_counted(struct peer_cpu *_Nonnull cpu, uint64_t type, uint64_t count);
+
+/// A send of a CPU in user to itself, entry with the drain of it, and exit, `count` times. Returns
+/// how often the send saw user.
+uint64_t peer_drains(struct peer_cpu *_Nonnull cpu, uint64_t type, uint64_t count);
+
+/// One look at K for the bit that asks for attention, `count` times. Returns how often it was set.
+uint64_t peer_polls(struct peer_cpu *_Nonnull cpu, uint64_t count);
+/// A declared quiescent state: one addition to W, one look at K.
+void peer_quiescent_states(struct peer_cpu *_Nonnull cpu, uint64_t count);
+/// A grace period over CPUs in user: a fence, a look at W and at the pin of each, a fence. Returns
+/// how many passed.
+uint64_t peer_grace_periods(
+    struct peer_cpu *_Nonnull const *_Nonnull cpus, uint64_t cpu_count, uint64_t count);
+
+// MARK: The system's ways to reach a thread
+
+/// A thread on `processor` that computes without end, and counts the signals it gets. Returns 0 or
+/// an errno value.
+int peer_busy_thread_start(int32_t processor);
+/// The mean time that `tgkill` to that thread takes, in cycles, over `count` signals. Each is
+/// handled before the next.
+double peer_busy_thread_signal(uint64_t count);
+void peer_busy_thread_stop(void);
+
+/// A thread on `processor` that sleeps on a futex. Returns 0 or an errno value.
+int peer_parked_thread_start(int32_t processor);
+/// The mean time that a wake takes that found it asleep, in cycles, over `count` wakes.
+double peer_parked_thread_wake(uint64_t count);
+void peer_parked_thread_stop(void);
+
+// MARK: Counters
+
+/// Whether a sanitizer is built in: it has an allocator of its own, which keeps what was freed.
+bool peer_is_sanitized(void);
+/// Whether this build counts at all: sanitizers bring their own allocator, and other C libraries
+/// have no second name for theirs.
+bool peer_counters_are_available(void);
+/// Calls of malloc and its siblings by this thread so far.
+uint64_t peer_allocations(void);
+/// Retains and releases of Swift objects by this thread so far.
+uint64_t peer_reference_counts(void);
+
 #endif

@@ -145,12 +145,14 @@ struct ContextTracker {
   /// kernel.
   func declareQuiescent() {
     // Sequentially consistent — quiescent:W. What came before is visible to a waiter that sees the
-    // counter move (release), and what we load next is loaded after (acquire and fence). Pairs with
-    // gracePeriod:S.
+    // counter move. Pairs with gracePeriod:S.
     let new = unsafe slot.state.pointee.word.wrappingAdd(
       2 * ContextWord.counterUnit, ordering: .sequentiallyConsistent
     ).newValue
     unsafe slot.owner.pointee.word.store(new, ordering: .relaxed)
+    // Sequentially consistent — quiescent:K. What we load next is loaded behind the addition: the
+    // barrier that entry:K is, for the same reason. Pairs with gracePeriod:F.
+    _ = unsafe slot.state.pointee.work.load(ordering: .sequentiallyConsistent)
     unsafe slot.owner.pointee.quiescentStates.countOne()
   }
 }

@@ -5,15 +5,12 @@ internal import Synchronization
 /// One immediate call to one CPU: a node of its queue. The memory is the caller's, or a sender's
 /// per target.
 ///
-/// | state | who moves it on | to |
-/// |---|---|---|
-/// | idle | the caller claims it | queued |
-/// | queued | the target, when it takes a call that somebody waits for | running, then done |
-/// | queued | the target, when it takes a call that nobody waits for, *before* the function runs | idle |
-/// | queued | a waiter whose deadline came | cancelled |
-/// | queued | whoever finds the target gone | gone, or idle if nobody waits |
-/// | done, gone | the waiter | idle |
-/// | cancelled | the target, when it finds it in its queue | idle |
+/// | state | who moves it on | to | |---|---|---| | idle | the caller claims it | queued | | queued
+/// | the target, when it takes a call that somebody waits for | running, then done | | queued | the
+/// target, when it takes a call that nobody waits for, *before* the function runs | idle | | queued
+/// | a waiter whose deadline came | cancelled | | queued | whoever finds the target gone | gone, or
+/// idle if nobody waits | | done, gone | the waiter | idle | | cancelled | the target, when it
+/// finds it in its queue | idle |
 @safe @usableFromInline
 struct CallRecord: ~Copyable {
   /// The node's link: it has to come first.

@@ -8,7 +8,8 @@
 public enum CallOutcome: Hashable, Sendable {
   /// The function has returned there.
   case executed
-  /// The call is in the CPU's queue, and nobody waits for it.
+  /// The call is in the CPU's queue, and nobody waits for it. If the CPU's thread leaves first, the
+  /// call may be given back without having run.
   case queued
   /// The caller is the CPU, and the function has run.
   case ranInline

@@ -57,7 +57,8 @@ extension Coordinator {
     guard
       unsafe call.record.pointee.claim(call.function, call.context, isWaitedFor: false, site: site)
     else { return .busy }
-    return unsafe enqueue(call.record, on: cpu, call.isInterruptSafe, site)
+    return unsafe CallQueue(core, path).enqueue(
+      call.record, on: cpu, isInterruptSafe: call.isInterruptSafe, from: site)
   }
 
   /// Puts a call into the queue of every CPU of a mask and does not wait; the records are this
@@ -79,7 +80,7 @@ extension Coordinator {
     _ function: DeferredWorkFunction
   ) -> CallReport {
     var report = CallReport()
-    let sender = path.sender
+    let queue = CallQueue(core, path)
     let site = CallSite(file, line)
     for cpu in mask {
       requireCPU(cpu)
@@ -91,63 +92,19 @@ extension Coordinator {
         report.skipped.insert(cpu)
         continue
       }
-      let record = unsafe sender.record(target: cpu)
+      let record = unsafe queue.path.sender.record(target: cpu)
       if unsafe !record.pointee.claim(function, context, isWaitedFor: false, site: site) {
         report.busy.insert(cpu)
         continue
       }
-      report.record(unsafe enqueue(record, on: cpu, isInterruptSafe, site), for: cpu)
+      let outcome = unsafe queue.enqueue(
+        record, on: cpu, isInterruptSafe: isInterruptSafe, from: site)
+      report.record(outcome, for: cpu)
     }
     return report
   }
 
   // MARK: -
-
-  /// Puts a claimed record into a CPU's queue, and kicks the CPU if the queue was empty.
-  ///
-  /// Whoever finds the queue empty rings: sets the bit in K and kicks. Whoever finds it filled
-  /// leaves that to the one who filled it.
-  private func enqueue(
-    _ record: UnsafeMutablePointer<CallRecord>, on cpu: Int, _ isInterruptSafe: Bool,
-    _ site: CallSite
-  ) -> CallOutcome {
-    let slot = core.slots[cpu]
-    let state = unsafe slot.state
-    // Acquire — call:I. Before the push. Pairs with attach:I.
-    let incarnation = unsafe state.pointee.incarnation.load(ordering: .acquiring)
-    let reach = Reach(rawValue: unsafe state.pointee.reach.load(ordering: .relaxed))
-    let isPatient = reach.interrupter == .signal && !isInterruptSafe
-    let type = isPatient ? BuiltInWork.patientCalls : BuiltInWork.calls
-    let path = self.path
-    let cell = unsafe path.sender.cell(target: cpu, type: type)
-    unsafe path.count(cell.pointee.sent)
-    unsafe cell.pointee.note(site)
-    let node = UnsafeMutableRawPointer(record)
-    let wasEmpty =
-      unsafe isPatient
-      ? slot.call.pointee.patientCalls.push(node) : slot.call.pointee.calls.push(node)
-    if wasEmpty {
-      // Sequentially consistent — send:O, as for a work type: behind the push, before the look at
-      // W.
-      _ = unsafe state.pointee.work.setBit(type)
-      if isPatient {
-        Kick.wakeIfIdle(slot)
-      } else if unsafe CurrentThread.cpu != slot.base, Kick.send(to: slot) {
-        unsafe path.count(cell.pointee.interrupted)
-      }
-    }
-    // Sequentially consistent — send:L. Behind the push and the OR. Pairs with leave:W: if the
-    // owner's final take came before our push, we see offline here and take the queue back; else it
-    // ran our call.
-    let word = unsafe state.pointee.word.load(ordering: .sequentiallyConsistent)
-    if ContextWord(rawValue: word).context == .offline {
-      Drain(core, slot).abandonCalls()
-      return .gone
-    }
-    // The slot changed hands since: our call ran on its way out, or was abandoned on the way in.
-    if unsafe state.pointee.incarnation.load(ordering: .acquiring) != incarnation { return .gone }
-    return .queued
-  }
 
   private func callAndWait(
     _ mask: CPUMask, _ until: Deadline, _ isInterruptSafe: Bool, _ site: CallSite,
@@ -166,6 +123,7 @@ extension Coordinator {
     guard let memory = takeCallMemory() else {
       misuse("cannot map the records of a cross call")
     }
+    let queue = CallQueue(core, path)
     var waiting = CPUMask()
     let own = ownSlot.map(OwnerTransitions.number)
     for cpu in mask where cpu != own {
@@ -176,7 +134,7 @@ extension Coordinator {
       }
       let record = unsafe memory.record(cpu)
       _ = unsafe record.pointee.claim(function, context, isWaitedFor: true, site: site)
-      _ = unsafe enqueue(record, on: cpu, isInterruptSafe, site)
+      _ = unsafe queue.enqueue(record, on: cpu, isInterruptSafe: isInterruptSafe, from: site)
       waiting.insert(cpu)
     }
     // As in the kernel, the caller's own turn comes while the others work.
@@ -192,7 +150,9 @@ extension Coordinator {
     while true {
       let isOver = until.hasPassed || isClosed
       for cpu in waiting {
-        guard let outcome = unsafe settle(memory.record(cpu), isOver: isOver) else { continue }
+        guard let outcome = unsafe CallQueue.settle(memory.record(cpu), isOver: isOver) else {
+          continue
+        }
         waiting.remove(cpu)
         report.record(outcome, for: cpu)
       }
@@ -202,27 +162,6 @@ extension Coordinator {
     }
     giveBack(memory)
     return report
-  }
-
-  /// The outcome of a waited-for call, or nil while there is none.
-  private func settle(_ record: UnsafeMutablePointer<CallRecord>, isOver: Bool) -> CallOutcome? {
-    // Acquire — call:W. What the function did is seen by the waiter. Pairs with callRecord:D.
-    switch unsafe record.pointee.state.load(ordering: .acquiring) {
-    case CallRecord.State.done:
-      unsafe record.pointee.state.store(CallRecord.State.idle, ordering: .relaxed)
-      return .executed
-    case CallRecord.State.gone:
-      unsafe record.pointee.state.store(CallRecord.State.idle, ordering: .relaxed)
-      return .gone
-    case CallRecord.State.queued where isOver:
-      // Acquire and release — call:X. Decides against callRecord:R: one of us moves the state.
-      let isCancelled = unsafe record.pointee.state.compareExchange(
-        expected: CallRecord.State.queued, desired: CallRecord.State.cancelled,
-        successOrdering: .acquiringAndReleasing, failureOrdering: .relaxed
-      ).exchanged
-      return isCancelled ? .timedOut : nil
-    default: return nil
-    }
   }
 
   /// A call of a CPU to itself. Nothing runs while the word says user.

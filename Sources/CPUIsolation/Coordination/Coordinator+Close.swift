@@ -51,7 +51,9 @@ extension Coordinator {
         unsafe core.record(UInt64(index)).pointee.registration.store(0, ordering: .relaxed)
       }
     }
-    for cpu in cpus { Kick.wakeIfIdle(core.slots[cpu]) }
+    // A token for each, asleep or about to be: who has looked at `isClosed` and goes to sleep now,
+    // does not.
+    for cpu in cpus { unsafe core.slots[cpu].call.pointee.parker.unpark() }
     var backoff = Backoff()
     while !attached.isEmpty, !until.hasPassed { backoff.wait() }
     var report = CloseReport()

@@ -6,6 +6,15 @@ internal import Synchronization
 /// recognised.
 private let lastRegistration = SharedWord(0)
 
+extension CoordinatorCore {
+  /// From here on drains drop the type's bits. What still runs is over after a grace period.
+  func stopRunning(_ type: UInt64) {
+    // Sequentially consistent — unregister:V. Pairs with drain:V: a drain that still saw the type
+    // live began before the grace period that follows.
+    unsafe line.pointee.live.bitwiseAnd(~(1 << type), ordering: .sequentiallyConsistent)
+  }
+}
+
 extension Coordinator {
   /// Registers a type of deferrable work, run by a closure.
   ///
@@ -159,9 +168,7 @@ extension Coordinator {
     // CPUs in kernel run the bit at a safe point; the wait for that is the wait for the grace
     // period below, whose end they reach only through one.
     try waitForGracePeriod(until, "unregister \(work)")
-    // Relaxed and a fence — unregister:V. From here on drains drop the bit. Pairs with drain:V: a
-    // drain that still saw the type live began before the grace period that follows.
-    unsafe core.line.pointee.live.bitwiseAnd(~(1 << work.type), ordering: .sequentiallyConsistent)
+    core.stopRunning(work.type)
     try waitForGracePeriod(until, "unregister \(work)")
     withdraw(work.type, &withdrawn) { _ in true }
     let box = cold.withLock { state in

@@ -62,7 +62,9 @@ struct CoordinatorCore: Hashable, @unchecked Sendable {
   init(base: UnsafeMutableRawPointer) { unsafe self.base = unsafe base }
 
   @inlinable
-  static func == (left: CoordinatorCore, right: CoordinatorCore) -> Bool { unsafe left.base == right.base }
+  static func == (left: CoordinatorCore, right: CoordinatorCore) -> Bool {
+    unsafe left.base == right.base
+  }
 
   @inlinable
   func hash(into hasher: inout Hasher) { unsafe hasher.combine(UInt(bitPattern: base)) }

@@ -202,9 +202,10 @@ extension LocalCPU {
   ///
   ///     cpu.idle(for: .seconds(1))
   ///
-  /// A housekeeping CPU is woken by everything that is sent to it; an isolated one by what is
-  /// immediate alone, and runs what was deferred when it returns. Returns in kernel, with
-  /// everything drained.
+  /// If something is pending already it runs that and returns at once, so that a loop which waits
+  /// for what a handler does may call it over and over. A housekeeping CPU is woken by everything
+  /// that is sent to it; an isolated one by what is immediate alone, and runs what was deferred
+  /// when it returns. Returns in kernel, with everything drained.
   ///
   /// - Progress: blocking
   /// - Context: owner, in kernel, outside handlers and nested sections

@@ -119,7 +119,12 @@ enum OwnerTransitions {
   /// Leaves to idle, sleeps unless something came, and enters.
   static func idle(_ slot: CPUSlot, until deadline: Deadline) {
     requirePlainKernel(slot, "become idle")
-    if unsafe slot.state.pointee.work.load(ordering: .relaxed) != 0 { Drain(slot).runPending() }
+    // Work that was there already runs, and ends the call: it may be what the caller's loop waits
+    // for.
+    if unsafe slot.state.pointee.work.load(ordering: .relaxed) != 0 {
+      Drain(slot).runPending()
+      return
+    }
     let tracker = ContextTracker(slot)
     let isHousekeeper =
       Reach(rawValue: unsafe slot.state.pointee.reach.load(ordering: .relaxed)).isHousekeeping

@@ -76,9 +76,9 @@ public struct Statistics: Sendable {
     public internal(set) var longestDrain: Duration? = nil
     /// Signals that found nothing to do, or a thread that was about to look by itself.
     public internal(set) var idleInterrupts: UInt64 = 0
-    /// Cross calls, those that declare themselves interrupt-safe and the others together. Here `gone`
-    /// counts calls that were taken back, by a deadline or because nobody was there, and `pending` is
-    /// 1 for a queue that is not empty, however long it is.
+    /// Cross calls, those that declare themselves interrupt-safe and the others together. Here
+    /// `gone` counts calls that were taken back, by a deadline or because nobody was there, and
+    /// `pending` is 1 for a queue that is not empty, however long it is.
     public internal(set) var calls = Work()
   }
 

@@ -20,8 +20,9 @@
     static let ticketScenarios: [ModelScenario] = [
       ModelScenario(
         "ticket",
-        rule: "executed means that the handler read the datum; covered, that the next entry will; it settles",
-        preemptions: 3,
+        rule:
+          "executed means that the handler read the datum; covered, that the next entry will; it settles",
+        preemptions: 2,
         bodies: { machine in
           let work = machine.registerType()
           machine.place(0, .kernel)

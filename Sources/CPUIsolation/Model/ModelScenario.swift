@@ -3,7 +3,8 @@
 #if ModelChecking
   public import ModelEngine
 
-  /// One rule of the protocols, as a few bodies and the assertions that must hold under every schedule.
+  /// One rule of the protocols, as a few bodies and the assertions that must hold under every
+  /// schedule.
   public struct ModelScenario: Sendable {
     public let name: String
     /// What is asserted.
@@ -29,7 +30,8 @@
 
     /// Explores the scenario, with the sources as they are or with some sites mutated.
     public func explore(
-      _ memory: ModelEngine.Memory, mutations: [Site: Mutation] = [:], replaying schedule: String? = nil,
+      _ memory: ModelEngine.Memory, mutations: [Site: Mutation] = [:],
+      replaying schedule: String? = nil,
       preemptions: Int? = nil, sites: ((Set<Site>) -> Void)? = nil
     ) -> ModelEngine.Outcome {
       let machine = ModelMachine()
@@ -52,14 +54,14 @@
       sendScenarios + ticketScenarios + helpScenarios + slotScenarios + callScenarios
   }
 
-  /// A small coordinator, in memory that is laid out anew for each execution, and the witnesses that the
-  /// scenarios assert on.
+  /// A small coordinator, in memory that is laid out anew for each execution, and the witnesses
+  /// that the scenarios assert on.
   final class ModelMachine {
     static let cpus = 2
     static let senders = 3
 
     private let memory: MappedMemory
-    private let senderMemory: [MappedMemory]
+    private let senderMemory: [SenderMemory]
     private(set) var core: CoordinatorCore
     private(set) var engine: ModelEngine! = nil
 
@@ -79,7 +81,7 @@
     init() {
       memory = try! MappedMemory(byteCount: CoordinatorCore.byteCount(cpus: Self.cpus))
       senderMemory = (0..<Self.senders).map { _ in
-        try! MappedMemory(byteCount: SenderSlot.byteCount(cpus: Self.cpus))
+        try! SenderMemory(cpus: Self.cpus, isShared: false)
       }
       core = unsafe CoordinatorCore(initializing: memory.address, cpus: Self.cpus)
     }
@@ -90,17 +92,20 @@
       core = unsafe CoordinatorCore(initializing: memory.address, cpus: Self.cpus)
       var ranges: [Range<UInt>] = []
       for memory in senderMemory {
-        let first = unsafe UInt(bitPattern: memory.address)
+        let cells = memory.slot
+        let first = unsafe UInt(bitPattern: cells.base)
         // Cells that the scenarios use: the first types of both CPUs, and the cross calls.
-        unsafe memory.address.initializeMemory(as: UInt8.self, repeating: 0, count: 128 * 8)
-        let cells = unsafe SenderSlot(base: memory.address, cpus: Self.cpus)
+        unsafe cells.base.initializeMemory(as: UInt8.self, repeating: 0, count: 128 * 3)
         for cpu in 0..<Self.cpus {
           for type in [0, 1, BuiltInWork.calls, BuiltInWork.patientCalls] {
             unsafe UnsafeMutableRawPointer(cells.cell(target: cpu, type: type))
               .initializeMemory(as: UInt8.self, repeating: 0, count: 128)
           }
         }
-        ranges.append(first..<first + UInt(memory.byteCount))
+        // The call records are shared with the targets; everything behind them is not.
+        let last = first + UInt(SenderSlot.byteCount(cpus: Self.cpus))
+        ranges.append(first..<first + 128)
+        ranges.append(first + UInt(128 + 128 * Self.cpus)..<last)
       }
       for cpu in 0..<Self.cpus {
         // The owner's line, and everything behind the table of applied generations: counters.
@@ -169,9 +174,7 @@
     }
 
     func path(_ sender: Int) -> SendPath {
-      SendPath(
-        core: core,
-        sender: unsafe SenderSlot(base: senderMemory[sender].address, cpus: Self.cpus))
+      SendPath(core: core, sender: senderMemory[sender].slot)
     }
 
     /// Publishes a datum, sends, and notes what the answer promises.
@@ -229,11 +232,13 @@
     func checkPromises(_ place: String) {
       for sender in 0..<Self.senders where seen[sender] < promised[sender] {
         engine.fail(
-          "\(place): sender \(sender) was promised \(promised[sender]), the handler read \(seen[sender])")
+          "\(place): sender \(sender) was promised \(promised[sender]), the handler read \(seen[sender])"
+        )
       }
     }
 
-    /// Behind an execution: what is still pending runs, then every accepted send has been seen, and the accounts agree.
+    /// Behind an execution: what is still pending runs, then every accepted send has been seen, and
+    /// the accounts agree.
     func checkAccounts() {
       for cpu in 0..<Self.cpus {
         let slot = core.slots[cpu]
@@ -260,13 +265,15 @@
           let pending = work >> UInt64(type) & 1
           expect(
             sent == executed + merged + pending + gone,
-            "accounts: sent \(sent), executed \(executed), merged \(merged), pending \(pending), gone \(gone)")
+            "accounts: sent \(sent), executed \(executed), merged \(merged), pending \(pending), gone \(gone)"
+          )
         }
       }
     }
   }
 
   /// A few words for data and flags.
+  @safe
   final class InlineWords {
     private let words: UnsafeMutablePointer<SharedWord>
     private static let count = 8

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import Synchronization
+
+/// The queues of cross calls, as a caller sees them.
+struct CallQueue {
+  let core: CoordinatorCore
+  let path: SendPath
+
+  init(_ core: CoordinatorCore, _ path: SendPath) {
+    self.core = core
+    self.path = path
+  }
+
+  /// Puts a claimed record into a CPU's queue, and kicks the CPU if the queue was empty.
+  ///
+  /// Whoever finds the queue empty rings: sets the bit in K and kicks. Whoever finds it filled
+  /// leaves that to the one who filled it.
+  func enqueue(
+    _ record: UnsafeMutablePointer<CallRecord>, on cpu: Int, isInterruptSafe: Bool,
+    from site: CallSite
+  ) -> CallOutcome {
+    let slot = core.slots[cpu]
+    let state = unsafe slot.state
+    // Acquire — call:I. Before the push. Pairs with attach:I.
+    let incarnation = unsafe state.pointee.incarnation.load(ordering: .acquiring)
+    let reach = Reach(rawValue: unsafe state.pointee.reach.load(ordering: .relaxed))
+    let isPatient = reach.interrupter == .signal && !isInterruptSafe
+    let type = isPatient ? BuiltInWork.patientCalls : BuiltInWork.calls
+    let cell = unsafe path.sender.cell(target: cpu, type: type)
+    unsafe path.count(cell.pointee.sent)
+    unsafe cell.pointee.note(site)
+    let node = UnsafeMutableRawPointer(record)
+    let wasEmpty =
+      unsafe isPatient
+      ? slot.call.pointee.patientCalls.push(node) : slot.call.pointee.calls.push(node)
+    if wasEmpty {
+      // Sequentially consistent — send:O, as for a work type: behind the push, before the look at
+      // W.
+      _ = unsafe state.pointee.work.setBit(type)
+      if isPatient {
+        Kick.wakeIfIdle(slot)
+      } else if unsafe CurrentThread.cpu != slot.base, Kick.send(to: slot) {
+        unsafe path.count(cell.pointee.interrupted)
+      }
+    }
+    // Sequentially consistent — send:L. Behind the push and the OR. Pairs with leave:W: if the
+    // owner's final take came before our push, we see offline here and take the queue back; else it
+    // ran our call.
+    let word = unsafe state.pointee.word.load(ordering: .sequentiallyConsistent)
+    if ContextWord(rawValue: word).context == .offline {
+      Drain(core, slot).abandonCalls()
+      return .gone
+    }
+    // The slot changed hands since: our call ran on its way out, or was abandoned on the way in.
+    if unsafe state.pointee.incarnation.load(ordering: .acquiring) != incarnation { return .gone }
+    return .queued
+  }
+
+  /// The outcome of a waited-for call, or nil while there is none.
+  static func settle(_ record: UnsafeMutablePointer<CallRecord>, isOver: Bool) -> CallOutcome? {
+    // Acquire — call:W. What the function did is seen by the waiter. Pairs with callRecord:D.
+    switch unsafe record.pointee.state.load(ordering: .acquiring) {
+    case CallRecord.State.done:
+      unsafe record.pointee.state.store(CallRecord.State.idle, ordering: .relaxed)
+      return .executed
+    case CallRecord.State.gone:
+      unsafe record.pointee.state.store(CallRecord.State.idle, ordering: .relaxed)
+      return .gone
+    case CallRecord.State.queued where isOver:
+      // Acquire and release — call:X. Decides against callRecord:R: one of us moves the state.
+      let isCancelled = unsafe record.pointee.state.compareExchange(
+        expected: CallRecord.State.queued, desired: CallRecord.State.cancelled,
+        successOrdering: .acquiringAndReleasing, failureOrdering: .relaxed
+      ).exchanged
+      return isCancelled ? .timedOut : nil
+    default: return nil
+    }
+  }
+}

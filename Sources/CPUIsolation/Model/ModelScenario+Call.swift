@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#if ModelChecking
+  extension ModelMachine {
+    /// Queues a call that nobody waits for; its function counts in `runs`.
+    func post(_ record: UnsafeMutablePointer<CallRecord>, to cpu: Int = 0, as sender: Int)
+      -> CallOutcome
+    {
+      let context = unsafe Unmanaged.passUnretained(self).toOpaque()
+      let claimed = unsafe record.pointee.claim(
+        { context, _ in
+          let machine = unsafe Unmanaged<ModelMachine>.fromOpaque(context!).takeUnretainedValue()
+          machine.runs += 1
+          for sender in 0..<ModelMachine.senders {
+            machine.seen[sender] = max(
+              machine.seen[sender], machine.data[sender].load(ordering: .relaxed))
+          }
+        }, context, isWaitedFor: false, site: CallSite("model", 0))
+      expect(claimed, "a record of one's own was busy")
+      return unsafe CallQueue(core, path(sender)).enqueue(
+        record, on: cpu, isInterruptSafe: true, from: CallSite("model", 0))
+    }
+  }
+
+  extension ModelScenario {
+    static let callScenarios: [ModelScenario] = [
+      ModelScenario(
+        "intrusive stack",
+        rule: "what two threads push is taken once each, in each one's order",
+        preemptions: 4,
+        bodies: { machine in
+          let stack = unsafe machine.core.slots[1].call
+          let nodes = unsafe machine.core.slots[1].base + 128 * 7
+          return [
+            {
+              var taken = 0
+              var backoff = Backoff()
+              while taken < 2 {
+                var node = unsafe stack.pointee.calls.takeAll()
+                if unsafe node == nil { backoff.wait() }
+                while let current = unsafe node {
+                  unsafe node = unsafe IntrusiveStack.next(after: current)
+                  taken += 1
+                }
+              }
+            },
+            { _ = unsafe stack.pointee.calls.push(nodes) },
+            { _ = unsafe stack.pointee.calls.push(nodes + 128) },
+          ]
+        }, check: { _ in }),
+      ModelScenario(
+        "cross calls",
+        rule: "every call that was queued runs once, and sees its data; who fills the queue rings",
+        preemptions: 2,
+        bodies: { machine in
+          machine.place(0, .user)
+          return [
+            {
+              let slot = machine.become(0)
+              var backoff = Backoff()
+              while machine.runs < 2 {
+                if ContextTracker(slot).isAttentionWanted { OwnerTransitions.pollSlow(slot) }
+                if machine.runs < 2 { backoff.wait() }
+              }
+              machine.expect(
+                machine.seen[0] == 1 && machine.seen[1] == 1, "a call without its data")
+            },
+            {
+              machine.data[0].store(1, ordering: .relaxed)
+              _ = unsafe machine.post(machine.path(0).sender.record(target: 0), as: 0)
+            },
+            {
+              machine.data[1].store(1, ordering: .relaxed)
+              _ = unsafe machine.post(machine.path(1).sender.record(target: 0), as: 1)
+            },
+          ]
+        }, check: { _ in }),
+      ModelScenario(
+        "cross call to a CPU that goes",
+        rule: "a call to a CPU that goes has run or is given back: the record is free again",
+        preemptions: 3,
+        bodies: { machine in
+          machine.place(0, .kernel)
+          return [
+            { OwnerTransitions.detach(machine.become(0)) },
+            {
+              let record = unsafe machine.path(0).sender.record(target: 0)
+              let outcome = unsafe machine.post(record, as: 0)
+              machine.flags[0].store(outcome == .gone ? 2 : 1, ordering: .relaxed)
+            },
+          ]
+        },
+        check: { machine in
+          let record = unsafe machine.path(0).sender.record(target: 0)
+          let state = unsafe record.pointee.state.load(ordering: .relaxed)
+          machine.expect(state == CallRecord.State.idle, "the record was left in flight")
+          if machine.flags[0].load(ordering: .relaxed) == 1 {
+            machine.expect(machine.runs == 1, "queued, but it never ran")
+          }
+        }),
+      ModelScenario(
+        "a waiter that gives up",
+        rule: "a call that was taken back does not run, and one that runs is not taken back",
+        preemptions: 5,
+        bodies: { machine in
+          machine.place(0, .kernel)
+          let record = unsafe machine.path(0).sender.record(target: 0)
+          return [
+            {
+              _ = machine.become(0)
+              let context = unsafe Unmanaged.passUnretained(machine).toOpaque()
+              _ = unsafe record.pointee.claim(
+                { context, _ in
+                  let machine = unsafe Unmanaged<ModelMachine>.fromOpaque(context!)
+                    .takeUnretainedValue()
+                  machine.expect(
+                    machine.flags[0].load(ordering: .relaxed) == 0, "runs after it was taken back")
+                  machine.data[0].store(1, ordering: .relaxed)
+                }, context, isWaitedFor: true, site: CallSite("model", 0))
+              machine.flags[1].store(1, ordering: .releasing)
+              _ = unsafe record.pointee.run(on: 0)
+            },
+            {
+              var backoff = Backoff()
+              while machine.flags[1].load(ordering: .acquiring) == 0 { backoff.wait() }
+              while true {
+                switch unsafe CallQueue.settle(record, isOver: true) {
+                case .timedOut?:
+                  machine.flags[0].store(1, ordering: .relaxed)
+                  return
+                case .executed?:
+                  machine.expect(
+                    machine.data[0].load(ordering: .relaxed) == 1, "executed, but unseen")
+                  return
+                default: backoff.wait()
+                }
+              }
+            },
+          ]
+        }, check: { _ in }),
+    ]
+  }
+#endif

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#if ModelChecking
+  extension ModelScenario {
+    static let helpScenarios: [ModelScenario] = [
+      ModelScenario(
+        "on behalf",
+        rule: "helper and owner never run at once; what a helper ran, the owner's entry sees",
+        preemptions: 3,
+        bodies: { machine in
+          let work = machine.registerType(onBehalf: true)
+          machine.place(0, .user)
+          return [
+            {
+              let slot = machine.become(0)
+              machine.enter(slot)
+              machine.leave(slot)
+              machine.enter(slot)
+            },
+            { machine.send(work, as: 0, datum: 1, urgency: .onBehalf) },
+          ]
+        }),
+      ModelScenario(
+        "two helpers",
+        rule: "two helpers do not run one CPU's work at once",
+        preemptions: 2,
+        bodies: { machine in
+          let work = machine.registerType(onBehalf: true)
+          machine.place(0, .user)
+          return [
+            {
+              let slot = machine.become(0)
+              machine.enter(slot)
+              machine.leave(slot)
+            },
+            { machine.send(work, as: 0, datum: 1, urgency: .onBehalf) },
+            { machine.send(work, as: 1, datum: 1, urgency: .onBehalf) },
+          ]
+        }),
+      ModelScenario(
+        "grace period against a helper",
+        rule: "a handler that a helper runs holds a grace period up like the owner's own",
+        preemptions: 3,
+        bodies: { machine in
+          _ = machine.registerType(onBehalf: true)
+          machine.place(0, .user)
+          let slot = machine.core.slots[0]
+          unsafe machine.core.record(0).pointee.function = { context, _ in
+            let machine = unsafe Unmanaged<ModelMachine>.fromOpaque(context!)
+              .takeUnretainedValue()
+            if machine.flags[0].load(ordering: .relaxed) == 0 {
+              machine.expect(
+                machine.flags[1].load(ordering: .relaxed) == 0, "freed while a helper looks at it")
+            }
+          }
+          _ = unsafe slot.state.pointee.work.setBit(0)
+          return [
+            { _ = Drain(machine.core, slot).runOnBehalf(1, helper: 7) },
+            {
+              machine.flags[0].store(1, ordering: .relaxed)
+              var wait = GracePeriodWait(machine.core.slots, excluding: nil)
+              var backoff = Backoff()
+              while !wait.poll(machine.core.slots) { backoff.wait() }
+              machine.flags[1].store(1, ordering: .relaxed)
+            },
+          ]
+        }, check: { _ in }),
+      ModelScenario(
+        "poll",
+        rule: "a kick reaches a loop that polls, wherever it was when the kick came",
+        preemptions: 4,
+        bodies: { machine in
+          let work = machine.registerType()
+          machine.place(0, .kernel)
+          return [
+            {
+              let slot = machine.become(0)
+              machine.leave(slot)
+              var backoff = Backoff()
+              while machine.runs == 0 {
+                if ContextTracker(slot).isAttentionWanted { OwnerTransitions.pollSlow(slot) }
+                if machine.runs == 0 { backoff.wait() }
+              }
+            },
+            { machine.send(work, as: 0, datum: 1, urgency: .immediate) },
+          ]
+        }),
+      ModelScenario(
+        "signal",
+        rule: "a kick by signal is answered, also when it comes between the last look and the exit",
+        preemptions: 4,
+        bodies: { machine in
+          let work = machine.registerType(interruptSafe: true)
+          machine.place(0, .kernel, interrupter: .signal, threadID: 1)
+          return [
+            {
+              let slot = machine.become(0)
+              machine.leave(slot)
+              var backoff = Backoff()
+              // In user for good: nothing but the signal brings the work here.
+              while machine.runs == 0 { backoff.wait() }
+            },
+            { machine.send(work, as: 0, datum: 1, urgency: .immediate) },
+          ]
+        }),
+      ModelScenario(
+        "signal during transitions",
+        rule: "a handler that makes transitions of its own disturbs none of the thread's",
+        preemptions: 2,
+        bodies: { machine in
+          let work = machine.registerType(interruptSafe: true)
+          machine.place(0, .user, interrupter: .signal, threadID: 1)
+          return [
+            {
+              let slot = machine.become(0)
+              for _ in 0..<2 {
+                machine.enter(slot)
+                machine.leave(slot)
+              }
+              machine.enter(slot)
+            },
+            {
+              machine.send(work, as: 0, datum: 1, urgency: .immediate)
+              machine.send(work, as: 0, datum: 2)
+            },
+          ]
+        }),
+    ]
+  }
+#endif

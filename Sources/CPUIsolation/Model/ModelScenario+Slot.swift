@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#if ModelChecking
+  extension ModelScenario {
+    static let slotScenarios: [ModelScenario] = [
+      ModelScenario(
+        "detach",
+        rule:
+          "a send to a CPU that goes has run, or is gone; nothing is left and nothing is counted twice",
+        preemptions: 3,
+        bodies: { machine in
+          let work = machine.registerType()
+          machine.place(0, .kernel)
+          return [
+            { OwnerTransitions.detach(machine.become(0)) },
+            {
+              let outcome = machine.send(work, as: 0, datum: 1)
+              machine.flags[0].store(outcome == .gone ? 2 : 1, ordering: .relaxed)
+            },
+          ]
+        },
+        check: { machine in
+          if machine.flags[0].load(ordering: .relaxed) == 1 {
+            machine.expect(
+              machine.seen[0] == 1, "accepted, but nobody ran it before the CPU went")
+          }
+          let left = unsafe machine.core.slots[0].state.pointee.work.load(ordering: .relaxed)
+          machine.expect(left == 0, "something is left for the next owner")
+          machine.checkAccounts()
+        }),
+      ModelScenario(
+        "slot reuse",
+        rule: "accounts hold across owners; a new owner starts with nothing pending",
+        preemptions: 2,
+        bodies: { machine in
+          let work = machine.registerType()
+          machine.place(0, .kernel)
+          return [
+            {
+              OwnerTransitions.detach(machine.become(0))
+              let slot = machine.core.slots[0]
+              let reach = Reach(threadID: 1, interrupter: .poll, isHousekeeping: false, signal: 0)
+              if case .taken(let bits) = OwnerTransitions.attach(
+                slot, core: machine.core, reach: reach)
+              {
+                OwnerTransitions.runTaken(slot, machine.core, bits)
+              }
+              machine.leave(slot)
+              machine.enter(slot)
+            },
+            {
+              machine.send(work, as: 0, datum: 1)
+              machine.send(work, as: 0, datum: 2)
+            },
+          ]
+        }),
+      ModelScenario(
+        "unregistration",
+        rule: "when it is over, the handler does not run and never will again",
+        preemptions: 3,
+        bodies: { machine in
+          let work = machine.registerType()
+          machine.place(0, .user)
+          unsafe machine.core.record(0).pointee.function = { context, _ in
+            let machine = unsafe Unmanaged<ModelMachine>.fromOpaque(context!)
+              .takeUnretainedValue()
+            machine.expect(
+              machine.flags[1].load(ordering: .relaxed) == 0, "the handler runs after it was freed")
+          }
+          return [
+            {
+              let slot = machine.become(0)
+              machine.enter(slot)
+              machine.leave(slot)
+              machine.enter(slot)
+              machine.leave(slot)
+            },
+            {
+              machine.path(0).core.stopRunning(work.type)
+              var wait = GracePeriodWait(machine.core.slots, excluding: nil)
+              var backoff = Backoff()
+              while !wait.poll(machine.core.slots) { backoff.wait() }
+              machine.flags[1].store(1, ordering: .relaxed)
+            },
+            { _ = machine.path(1).deliver(work, to: 0, from: CallSite("model", 0)) },
+          ]
+        }),
+    ]
+  }
+#endif

@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
+
+extension Benchmark {
+  /// All rows, in the order in which they run and are printed.
+  static let catalog: [Benchmark] =
+    TransitionBenchmarks.all + SendBenchmarks.all + DrainBenchmarks.all + WakeBenchmarks.all
+    + CountBenchmarks.all
+}

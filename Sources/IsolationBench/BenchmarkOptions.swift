@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// What the command line asks for.
+struct BenchmarkOptions: Equatable {
+  var printsJSON = false
+  var checks = false
+  var printsHelp = false
+  /// The rows to run; nil is all of them.
+  var selection: [String]? = nil
+  /// How often the experiment `never-enters` sends; nil if it is not asked for.
+  var neverEntersSends: UInt64? = nil
+
+  /// The name under which `--only` knows the experiment that is no row.
+  static let neverEnters = "never-enters"
+  static let defaultSends: UInt64 = 100_000_000
+
+  /// Reads the arguments behind the program's name.
+  ///
+  /// - Parameter rowNames: the rows that there are. `--only` takes the name of a row, or the part
+  ///   before its colon.
+  init(arguments: some Sequence<String>, rowNames: [String]) throws(UsageError) {
+    var rest = Array(arguments)[...]
+    var sends: UInt64? = nil
+    while let argument = rest.popFirst() {
+      switch argument {
+      case "--json": printsJSON = true
+      case "--check": checks = true
+      case "--help", "-h": printsHelp = true
+      case "--only": selection = try Self.names(Self.value(of: argument, &rest), rowNames)
+      case "--sends":
+        let text = try Self.value(of: argument, &rest)
+        guard let count = UInt64(text), count > 0 else {
+          throw UsageError("--sends wants a positive number, not \"\(text)\"")
+        }
+        sends = count
+      default: throw UsageError("unknown option \"\(argument)\"")
+      }
+    }
+    if selection?.contains(Self.neverEnters) == true {
+      guard selection?.count == 1 else {
+        throw UsageError("\(Self.neverEnters) is an experiment of its own and cannot be combined")
+      }
+      neverEntersSends = sends ?? Self.defaultSends
+    } else if sends != nil {
+      throw UsageError("--sends goes with --only \(Self.neverEnters)")
+    }
+  }
+
+  /// Whether `--only` selects the row.
+  func selects(_ row: String) -> Bool {
+    guard let selection else { return true }
+    return selection.contains(row) || selection.contains(Self.family(of: row))
+  }
+
+  private static func family(of row: String) -> String { String(row.prefix { $0 != ":" }) }
+
+  private static func value(
+    of option: String, _ rest: inout ArraySlice<String>
+  ) throws(UsageError) -> String {
+    guard let value = rest.popFirst() else { throw UsageError("\(option) wants a value") }
+    return value
+  }
+
+  private static func names(_ list: String, _ rowNames: [String]) throws(UsageError) -> [String] {
+    let names = list.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
+    for name in names where name != neverEnters {
+      if !rowNames.contains(where: { $0 == name || family(of: $0) == name }) {
+        throw UsageError("there is no row \"\(name)\"; --help lists them")
+      }
+    }
+    return names
+  }
+}
+
+/// A command line that makes no sense: exit status 64, as `sysexits.h` has it.
+struct UsageError: Error, Equatable {
+  static let exitStatus: Int32 = 64
+  let message: String
+
+  init(_ message: String) { self.message = message }
+}
+
+extension BenchmarkOptions {
+  static func help(rowNames: [String]) -> String {
+    """
+    isolation-bench [--json] [--check] [--only NAME,…]
+    isolation-bench --only never-enters [--sends N] [--json]
+
+    Measures each operation beside the same operation in C, or beside the system's own
+    way to the same end, interleaved in one run. A ratio is ours over the peer's, by the
+    medians; a row is ok while it does not exceed its budget. The figures of the rows
+    allocations and retains are counts per thousand operations.
+
+      --json         prints one JSON object instead of the table
+      --check        exits 1 when a row is not ok
+      --only NAME,…  runs these rows: a whole name, or the part before the colon for a
+                     row and its variants
+      --sends N      how often never-enters sends (default \(defaultSends))
+      --help         prints this
+
+    never-enters sends to an isolated CPU that stays in user. It prints resident memory
+    before and after, the time of a send in the first and in the last tenth, and how
+    often the handler ran after one entry. It exits 1 if memory grew or the handler did
+    not run exactly once.
+
+    Rows:
+    \(rowNames.map { "  " + $0 }.joined(separator: "\n"))
+
+    """
+  }
+}
