@@ -16,7 +16,7 @@ final class Fiber {
 
   let number: Int
   /// Where it stands. In memory of its own: a switch writes it while other bodies run.
-  let position = unsafe UnsafeMutablePointer<UnsafeMutableRawPointer?>.allocate(capacity: 1)
+  let position = UnsafeMutablePointer<UnsafeMutableRawPointer?>.allocate(capacity: 1)
   var state = State.done
   var body: (() -> Void)? = nil
   var buffer: [BufferedStore] = []

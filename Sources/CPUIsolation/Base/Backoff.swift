@@ -11,8 +11,10 @@ internal import CPlatform
 ///
 /// Spinning alone would never let the awaited thread run where CPUs outnumber processors; sleeping
 /// at once would turn a wait of 100 ns into one of 60 µs.
-struct Backoff {
+package struct Backoff {
   private var step: UInt32 = 0
+
+  package init() {}
 
   /// The last step that spins; step n spins 2ⁿ times.
   private static let lastSpin: UInt32 = 7
@@ -22,7 +24,7 @@ struct Backoff {
   private static let longestSleep: UInt64 = 1_000_000
 
   /// Waits a little, longer than the time before.
-  mutating func wait() {
+  package mutating func wait() {
     #if ModelChecking
       if let engine = ModelEngine.current { return engine.wait() }
     #endif

@@ -40,17 +40,27 @@ struct CallQueue {
       _ = unsafe state.pointee.work.setBit(type)
       if isPatient {
         Kick.wakeIfIdle(slot)
-      } else if unsafe CurrentThread.cpu != slot.base, Kick.send(to: slot) {
+      } else if Kick.send(to: slot) {
         unsafe path.count(cell.pointee.interrupted)
       }
     }
     // Sequentially consistent — send:L. Behind the push and the OR. Pairs with leave:W: if the
     // owner's final take came before our push, we see offline here and take the queue back; else it
     // ran our call.
-    let word = unsafe state.pointee.word.load(ordering: .sequentiallyConsistent)
-    if ContextWord(rawValue: word).context == .offline {
-      Drain(core, slot).abandonCalls()
-      return .gone
+    var backoff = Backoff()
+    while ContextWord(
+      rawValue: unsafe state.pointee.word.load(ordering: .sequentiallyConsistent)
+    ).context == .offline {
+      // Acquire — attach:O. Whoever owns the slot may empty its queue: we do, for the moment, so
+      // that we cannot empty that of a thread which attaches.
+      if unsafe state.pointee.isOwned.exchange(1, ordering: .acquiring) == 0 {
+        Drain(core, slot).abandonCalls()
+        // Release — detach:R.
+        unsafe state.pointee.isOwned.store(0, ordering: .releasing)
+        return .gone
+      }
+      // A thread is on its way out or in, for a few instructions.
+      backoff.wait()
     }
     // The slot changed hands since: our call ran on its way out, or was abandoned on the way in.
     if unsafe state.pointee.incarnation.load(ordering: .acquiring) != incarnation { return .gone }

@@ -25,7 +25,6 @@ struct ColdState {
   /// Bits of types that were unregistered, oldest first: used again when there are no fresh ones.
   var retired: [Int] = []
   var freshTypes = 0
-  var threads: [CPUThread] = []
   var watchdog: WatchdogService? = nil
   var isClosed = false
 
@@ -38,7 +37,9 @@ struct Registration: Sendable {
   var options: DeferredWork.Options
   /// Keeps a closure's box alive for as long as the handler may run.
   var box: HandlerBox?
-  /// The statistics of the bit when this registration took it.
+  /// The number in the handles.
+  var number: UInt64
+  /// Whether it is being unregistered.
   var isRetiring = false
 }
 

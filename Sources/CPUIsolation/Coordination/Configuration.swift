@@ -60,6 +60,8 @@ extension Coordinator {
       public var stallThreshold = Duration.seconds(5)
       /// What is told. It runs on the watchdog's thread. Nil writes one line to standard error.
       public var report: (@Sendable (StallReport) -> Void)? = nil
+      /// Whether a test moves the clock, in place of a thread that reads it.
+      package var isManual = false
 
       public init() {}
     }

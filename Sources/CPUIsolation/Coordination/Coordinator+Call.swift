@@ -169,11 +169,9 @@ extension Coordinator {
     _ cpu: Int, _ context: UnsafeMutableRawPointer, _ function: DeferredWorkFunction
   ) {
     let slot = core.slots[cpu]
-    let isInUser = ContextTracker(slot).ownContext == UInt64(CPUContext.user.rawValue)
-    let handle = CPUHandle(slot: slot, core: core)
-    if isInUser { handle.enterKernel() }
+    let outside = OwnerTransitions.beginSection(slot)
     unsafe function(context, cpu)
-    if isInUser { handle.enterUser() }
+    OwnerTransitions.endSection(slot, outside)
   }
 
   private func takeCallMemory() -> CallMemory? {

@@ -115,7 +115,11 @@ extension Coordinator {
           "cannot \(action): CPUs \(gracePeriod.stragglers) did not leave kernel in time")
       }
       // Two CPUs that wait for each other pass by declaring that they hold nothing.
-      if own != nil, let slot = ownSlot { OwnerTransitions.quiescent(slot) }
+      if own != nil, let slot = ownSlot {
+        OwnerTransitions.quiescent(slot)
+      } else {
+        Self.serveOwnCPU()
+      }
       backoff.wait()
     }
   }

@@ -82,7 +82,8 @@ extension Coordinator {
           .tooManyWorkTypes,
           "\(name) would be work type \(DeferredWork.capacity + 1) of \(DeferredWork.capacity)")
       }
-      state.registrations[index] = Registration(name: name, options: options, box: box)
+      state.registrations[index] = Registration(
+        name: name, options: options, box: box, number: registration)
       let type = UInt64(index)
       let line = unsafe core.line
       let record = unsafe core.record(type)
@@ -155,7 +156,8 @@ extension Coordinator {
       let record = unsafe core.record(work.type)
       let isCurrent =
         unsafe record.pointee.registration.load(ordering: .relaxed) == work.registration
-      let isRetiring = state.registrations[index]?.isRetiring ?? false
+      let known = state.registrations[index]
+      let isRetiring = known?.number == work.registration && known?.isRetiring == true
       guard isCurrent || isRetiring else {
         throw CoordinatorError(.workTypeUnregistered, "\(work) is not registered here")
       }
@@ -171,14 +173,32 @@ extension Coordinator {
     core.stopRunning(work.type)
     try waitForGracePeriod(until, "unregister \(work)")
     withdraw(work.type, &withdrawn) { _ in true }
-    let box = cold.withLock { state in
-      let box = state.registrations[index]?.box
+    settleTickets(work.type)
+    let box = cold.withLock { state -> HandlerBox? in
+      // Another call may have ended it first.
+      guard let known = state.registrations[index], known.number == work.registration else {
+        return nil
+      }
       state.registrations[index] = nil
       state.retired.append(index)
-      return box
+      return known.box
     }
     withExtendedLifetime(box) {}
     return withdrawn
+  }
+
+  /// Settles, as gone, the tickets whose work was taken back. The grace period is over: nobody else
+  /// writes these words.
+  private func settleTickets(_ type: UInt64) {
+    let index = Int(type)
+    let generation = unsafe core.generation(type).pointee.load(ordering: .relaxed)
+    for cpu in cpus {
+      let slot = core.slots[cpu]
+      if unsafe slot.applied[index].load(ordering: .relaxed) >= generation { continue }
+      unsafe slot.attachGeneration[index].store(generation, ordering: .relaxed)
+      // Release — attach:A, as for a CPU that attaches. Pairs with ticket:A.
+      unsafe slot.applied[index].store(generation, ordering: .releasing)
+    }
   }
 
   /// Takes a bit back from the CPUs whose context qualifies.

@@ -60,7 +60,6 @@ extension Coordinator {
       thread.join()
       throw error
     }
-    cold.withLock { $0.threads.append(thread) }
     return thread
   }
 
@@ -163,27 +162,27 @@ extension Coordinator {
         .threadAlreadyAttached, "this thread is CPU \(other) already, and cannot be CPU \(cpu)")
     }
     let slot = core.slots[cpu]
-    // A CPU keeps its sender slot: one thread at a time counts there.
-    let known = unsafe slot.owner.pointee.sender.load(ordering: .relaxed)
-    let fresh = known == 0 ? try takeSenderSlot() : nil
     let interrupter = configuration.interrupter(of: cpu)
     let reach = Reach(
       threadID: CurrentThread.id, interrupter: interrupter.reach,
       isHousekeeping: !configuration.isolated.contains(cpu), signal: signal)
+    try own(slot, cpu)
+    // A CPU keeps its sender slot: one thread at a time counts there.
+    let known = unsafe slot.owner.pointee.sender.load(ordering: .relaxed)
+    var fresh: SenderSlot? = nil
     let entry: ContextTracker.Entry
     do {
+      if known == 0 { fresh = try takeSenderSlot() }
       entry = try cold.withLock { state throws(CoordinatorError) in
         if state.isClosed { throw CoordinatorError(.closed, "the coordinator is closed") }
-        // Acquire — attach:O. Everything the last thread did comes before. Pairs with detach:R.
-        if unsafe slot.state.pointee.isOwned.exchange(1, ordering: .acquiring) != 0 {
-          throw CoordinatorError(.cpuTaken, "CPU \(cpu) has a thread already")
-        }
         if let fresh {
           unsafe slot.owner.pointee.sender.store(UInt(bitPattern: fresh.base), ordering: .relaxed)
         }
         return OwnerTransitions.attach(slot, core: core, reach: reach)
       }
     } catch {
+      // Release — detach:R. Nothing was done with it.
+      unsafe slot.state.pointee.isOwned.store(0, ordering: .releasing)
       if let fresh { giveBack(fresh) }
       throw error
     }
@@ -194,6 +193,18 @@ extension Coordinator {
     }
     if interrupter == .signal { _ = cpi_unblock_signal(signal) }
     return path
+  }
+
+  /// Makes the calling thread the owner of a slot, once a thread that is on its way out has left.
+  private func own(_ slot: CPUSlot, _ cpu: Int) throws(CoordinatorError) {
+    var backoff = Backoff()
+    // Acquire — attach:O. Everything the last owner did comes before. Pairs with detach:R.
+    while unsafe slot.state.pointee.isOwned.exchange(1, ordering: .acquiring) != 0 {
+      if context(of: cpu) != .offline {
+        throw CoordinatorError(.cpuTaken, "CPU \(cpu) has a thread already")
+      }
+      backoff.wait()
+    }
   }
 
   /// The end of a `LocalCPU`.

@@ -65,7 +65,7 @@ public final class Coordinator: Sendable {
     if let watchdog = configuration.watchdog {
       let service = WatchdogService(
         core: core, sender: watchdogMemory.slot, settings: watchdog, coordinator: self)
-      try service.start()
+      if !watchdog.isManual { try service.start() }
       cold.withLock { $0.watchdog = service }
     }
   }
@@ -161,6 +161,19 @@ public final class Coordinator: Sendable {
     Sender(path: SendPath(core: core, sender: try takeSenderSlot()), coordinator: self)
   }
 
+  // MARK: For scripted tests
+
+  /// Moves the manual clock of a watchdog that has one, and lets it look.
+  package func advanceClock(by duration: Duration) {
+    let watchdog = cold.withLock { $0.watchdog }
+    watchdog?.advance(by: UInt64(max(0, duration / .nanoseconds(1))))
+  }
+
+  /// Ends the sleep of a CPU, as a kick would, without giving it anything to do.
+  package func wake(_ cpu: Int) {
+    unsafe core.slots[cpu].call.pointee.parker.unpark()
+  }
+
   // MARK: The calling thread
 
   /// The slot of the calling thread, if it belongs to this coordinator.
@@ -218,10 +231,14 @@ public final class Coordinator: Sendable {
   static func serveOwnCPU() {
     guard let base = unsafe CurrentThread.cpu else { return }
     let slot = unsafe CPUSlot(base: base)
-    switch ContextWord(rawValue: ContextTracker(slot).ownContext).context {
-    case .kernel: OwnerTransitions.safePoint(slot)
-    case .user, .guest:
-      if ContextTracker(slot).isAttentionWanted { OwnerTransitions.pollSlow(slot) }
+    let context = ContextWord(rawValue: ContextTracker(slot).ownContext).context
+    switch context {
+    case .kernel?: OwnerTransitions.safePoint(slot)
+    case .user?, .guest?:
+      // Everything, not only what is urgent: two CPUs may wait for each other's deferred work.
+      if unsafe slot.state.pointee.work.load(ordering: .relaxed) != 0 {
+        OwnerTransitions.serveOutside(slot, in: context!)
+      }
     default: break
     }
   }

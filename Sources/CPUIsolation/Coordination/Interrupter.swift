@@ -49,9 +49,10 @@ enum Kick {
       unsafe CurrentThread.interrupt(
         reach.threadID, signal: reach.signal, cpu: slot.base
       ) { unsafe InterruptHandler.run($0) }
-    } else {
-      wakeIfIdle(slot)
     }
+    // The signal alone would not end a sleep: its handler runs a part of the work, and the futex
+    // goes on.
+    wakeIfIdle(slot)
     return true
   }
 

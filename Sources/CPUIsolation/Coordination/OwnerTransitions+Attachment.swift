@@ -31,6 +31,7 @@ extension OwnerTransitions {
     // has not met two owners.
     unsafe state.pointee.incarnation.wrappingAdd(1, ordering: .acquiringAndReleasing)
     let word = unsafe state.pointee.word.load(ordering: .relaxed)
+    unsafe slot.owner.pointee.quiescentStates.store(0, ordering: .relaxed)
     unsafe slot.owner.pointee.counterAtAttach.store(
       ContextWord(rawValue: word).counter(), ordering: .relaxed)
     unsafe CurrentThread.bind(to: slot.base) { base in

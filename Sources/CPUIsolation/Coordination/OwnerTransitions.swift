@@ -147,9 +147,9 @@ enum OwnerTransitions {
       let special = unsafe slot.owner.pointee.special.load(ordering: .relaxed)
       unsafe slot.owner.pointee.special.store(special &+ OwnerFlags.depth, ordering: .relaxed)
       return .kernel
-    case .guest?:
-      enter(slot, Drain(slot).core, from: .guest)
-      return .guest
+    case .user?, .guest?:
+      enter(slot, Drain(slot).core, from: context!)
+      return context!
     default:
       misuse("CPU \(number(slot)) began a kernel section while it was not running")
     }

@@ -131,8 +131,14 @@ struct SendPath {
     if !wasPending { unsafe cell.pointee.note(site) }
     if wasPending { unsafe count(cell.pointee.merged) }
     let context = ContextWord(rawValue: word).context ?? .kernel
+    if context == .offline {
+      // The bit stays: taking it back could take another's, sent to a thread that has attached
+      // meanwhile. Whoever attaches next drops it, and until then it counts as gone.
+      if wasPending { unsafe count(cell.pointee.gone) }
+      return .gone
+    }
+    if wasPending { unsafe count(cell.pointee.merged) } else { unsafe cell.pointee.note(site) }
 
-    if context == .offline { return unsafe withdraw(work, slot, cell) }
     if unsafe CurrentThread.cpu == slot.base {
       return unsafe settleOwn(slot, cell, wasPending: wasPending, context: context)
     }
@@ -188,20 +194,6 @@ struct SendPath {
     if !wasPending { unsafe count(cell.pointee.ranInline) }
     Drain(core, slot).runPending()
     return .ranInline
-  }
-
-  /// A send that found nobody: takes the bit back, so that nothing is left for the next owner of
-  /// the slot.
-  private func withdraw(
-    _ work: DeferredWork, _ slot: CPUSlot, _ cell: UnsafeMutablePointer<SenderCell>
-  ) -> SendOutcome {
-    // Acquire and release — withdraw:T. A take like any other: whoever clears the bit accounts for
-    // it.
-    let bit: UInt64 = 1 << work.type
-    let old = unsafe slot.state.pointee.work.bitwiseAnd(~bit, ordering: .acquiringAndReleasing)
-      .oldValue
-    if old & bit != 0 { unsafe count(cell.pointee.gone) }
-    return .gone
   }
 
   /// A helper that is an isolated CPU in user would let its own signal handler wait for a pin while

@@ -70,7 +70,7 @@ public struct Statistics: Sendable {
   public struct CPU: Hashable, Sendable {
     /// Transitions since the thread attached: entries and exits, one each.
     public internal(set) var transitions: UInt64 = 0
-    /// Quiescent states that the CPU declared.
+    /// Quiescent states that the CPU has declared since the thread attached.
     public internal(set) var quiescentStates: UInt64 = 0
     /// The longest drain; nil unless `Configuration.timesDrains`.
     public internal(set) var longestDrain: Duration? = nil
@@ -126,6 +126,11 @@ public struct Statistics: Sendable {
     counts.executed = unsafe slot.executed[type].load(ordering: .relaxed)
     counts.gone = unsafe slot.dropped[type].load(ordering: .relaxed)
     counts.pending = unsafe slot.state.pointee.work.load(ordering: .relaxed) >> UInt64(type) & 1
+    if unsafe slot.state.pointee.isOwned.load(ordering: .relaxed) == 0 {
+      // Left by a send that found nobody: the next thread to attach drops it.
+      counts.gone += type < BuiltInWork.calls ? counts.pending : 0
+      counts.pending = 0
+    }
     for bucket in 0..<CPUSlot.ageBuckets {
       counts.ages.counts[bucket] = unsafe slot.ages(ofType: type)[bucket].load(ordering: .relaxed)
     }

@@ -26,6 +26,7 @@ final class WatchdogService: Sendable {
     self.sender = sender
     self.settings = settings
     self.coordinator = UnownedCoordinator(coordinator)
+    seen = Mutex(Memory(cpus: core.slots.count))
   }
 
   func start() throws(CoordinatorError) {
@@ -76,20 +77,39 @@ final class WatchdogService: Sendable {
     var reports = 0
   }
 
+  private struct Memory {
+    var sights: [Sight]
+    var running: [Sight]
+    var pins: [Sight]
+
+    init(cpus: Int) {
+      sights = Array(repeating: Sight(), count: cpus * workTypeCapacity)
+      running = Array(repeating: Sight(), count: cpus)
+      pins = Array(repeating: Sight(), count: cpus)
+    }
+  }
+  private let seen: Mutex<Memory>
+
   private func run() {
-    let cpus = core.slots.count
-    var sights = [Sight](repeating: Sight(), count: cpus * workTypeCapacity)
-    var running = [Sight](repeating: Sight(), count: cpus)
-    var pins = [Sight](repeating: Sight(), count: cpus)
     while !state.withLock({ $0.isStopping }) {
-      let now = cpi_monotonic_nanoseconds()
-      unsafe core.clock.pointee.store(now, ordering: .relaxed)
-      for cpu in 0..<cpus {
-        look(at: cpu, now, &sights)
-        lookAtHandler(of: cpu, now, &running[cpu])
-        lookAtPin(of: cpu, now, &pins[cpu])
-      }
+      look(at: cpi_monotonic_nanoseconds())
       wake.parker.park(until: Deadline(after: settings.interval))
+    }
+  }
+
+  /// Moves a clock that only the test moves, and looks.
+  func advance(by nanoseconds: UInt64) {
+    look(at: unsafe core.clock.pointee.load(ordering: .relaxed) + nanoseconds)
+  }
+
+  private func look(at now: UInt64) {
+    unsafe core.clock.pointee.store(now, ordering: .relaxed)
+    seen.withLock { seen in
+      for cpu in 0..<core.slots.count {
+        look(at: cpu, now, &seen.sights)
+        lookAtHandler(of: cpu, now, &seen.running[cpu])
+        lookAtPin(of: cpu, now, &seen.pins[cpu])
+      }
     }
   }
 

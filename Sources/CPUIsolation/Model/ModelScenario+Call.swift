@@ -76,6 +76,20 @@
           ]
         }, check: { _ in }),
       ModelScenario(
+        "a call wakes a housekeeper that sleeps",
+        rule: "a call to a CPU that is about to sleep keeps it awake or wakes it",
+        preemptions: 4,
+        bodies: { machine in
+          machine.place(0, .kernel, interrupter: .park, isHousekeeping: true)
+          return [
+            {
+              let slot = machine.become(0)
+              while machine.runs < 1 { OwnerTransitions.idle(slot, until: Deadline(after: nil)) }
+            },
+            { _ = unsafe machine.post(machine.path(0).sender.record(target: 0), as: 0) },
+          ]
+        }, check: { _ in }),
+      ModelScenario(
         "cross call to a CPU that goes",
         rule: "a call to a CPU that goes has run or is given back: the record is free again",
         preemptions: 3,
@@ -98,6 +112,34 @@
             machine.expect(machine.runs == 1, "queued, but it never ran")
           }
         }),
+      ModelScenario(
+        "a record that comes back",
+        rule: "whoever claims a record sees all that its last target did before it gave it back",
+        preemptions: 4,
+        bodies: { machine in
+          let record = unsafe machine.path(0).sender.record(target: 0)
+          _ = unsafe record.pointee.claim(
+            { _, _ in }, nil, isWaitedFor: false, site: CallSite("model", 0))
+          let isAbandoned = machine.engine.choose(2) == 1
+          return [
+            {
+              machine.data[0].store(1, ordering: .relaxed)
+              if isAbandoned {
+                unsafe record.pointee.abandon()
+              } else {
+                _ = unsafe record.pointee.run(on: 0)
+              }
+            },
+            {
+              var backoff = Backoff()
+              while unsafe !record.pointee.claim(
+                { _, _ in }, nil, isWaitedFor: false, site: CallSite("model", 0))
+              { backoff.wait() }
+              machine.expect(
+                machine.data[0].load(ordering: .relaxed) == 1, "claimed before it was given back")
+            },
+          ]
+        }, check: { _ in }),
       ModelScenario(
         "a waiter that gives up",
         rule: "a call that was taken back does not run, and one that runs is not taken back",

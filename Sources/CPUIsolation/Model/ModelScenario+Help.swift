@@ -1,6 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 
 #if ModelChecking
+  extension ModelMachine {
+    /// Has type 0 run this instead of reading all data.
+    func replaceHandler(_ handler: @escaping (ModelMachine) -> Void) {
+      replacement = handler
+      unsafe core.record(0).pointee.function = { context, _ in
+        let machine = unsafe Unmanaged<ModelMachine>.fromOpaque(context!).takeUnretainedValue()
+        machine.replacement?(machine)
+        machine.runs += 1
+      }
+    }
+  }
+
   extension ModelScenario {
     static let helpScenarios: [ModelScenario] = [
       ModelScenario(
@@ -20,6 +32,26 @@
             { machine.send(work, as: 0, datum: 1, urgency: .onBehalf) },
           ]
         }),
+      ModelScenario(
+        "what a helper did",
+        rule: "the owner's entry sees what a helper's handler wrote",
+        preemptions: 4,
+        bodies: { machine in
+          _ = machine.registerType(onBehalf: true)
+          machine.place(0, .user)
+          machine.replaceHandler { $0.flags[0].store(1, ordering: .relaxed) }
+          let slot = machine.core.slots[0]
+          _ = unsafe slot.state.pointee.work.setBit(0)
+          return [
+            {
+              machine.enter(machine.become(0))
+              machine.expect(
+                machine.flags[0].load(ordering: .relaxed) == 1,
+                "the work has run, but the owner does not see what it wrote")
+            },
+            { _ = Drain(machine.core, slot).runOnBehalf(1, helper: 7) },
+          ]
+        }, check: { _ in }),
       ModelScenario(
         "two helpers",
         rule: "two helpers do not run one CPU's work at once",
@@ -65,6 +97,49 @@
             },
           ]
         }, check: { _ in }),
+      ModelScenario(
+        "a grace period shows what a helper did",
+        rule: "what a helper's handler wrote is visible to whoever may free what it wrote to",
+        preemptions: 4,
+        bodies: { machine in
+          _ = machine.registerType(onBehalf: true)
+          machine.place(0, .user)
+          machine.replaceHandler { machine in
+            if machine.flags[0].load(ordering: .relaxed) == 0 {
+              machine.flags[2].store(1, ordering: .relaxed)
+              machine.seen[0] = 1
+            }
+          }
+          let slot = machine.core.slots[0]
+          _ = unsafe slot.state.pointee.work.setBit(0)
+          return [
+            { _ = Drain(machine.core, slot).runOnBehalf(1, helper: 7) },
+            {
+              machine.flags[0].store(1, ordering: .relaxed)
+              var wait = GracePeriodWait(machine.core.slots, excluding: nil)
+              var backoff = Backoff()
+              while !wait.poll(machine.core.slots) { backoff.wait() }
+              machine.expect(
+                machine.seen[0] == 0 || machine.flags[2].load(ordering: .relaxed) == 1,
+                "freed before a helper's write to it")
+            },
+          ]
+        }, check: { _ in }),
+      ModelScenario(
+        "a kick wakes an isolated CPU that sleeps",
+        rule: "a kick to a CPU that is about to sleep keeps it awake or wakes it",
+        preemptions: 4,
+        bodies: { machine in
+          let work = machine.registerType()
+          machine.place(0, .kernel)
+          return [
+            {
+              let slot = machine.become(0)
+              while machine.runs < 1 { OwnerTransitions.idle(slot, until: Deadline(after: nil)) }
+            },
+            { machine.send(work, as: 0, datum: 1, urgency: .immediate) },
+          ]
+        }),
       ModelScenario(
         "poll",
         rule: "a kick reaches a loop that polls, wherever it was when the kick came",

@@ -49,6 +49,58 @@
           ]
         }),
       ModelScenario(
+        "a ticket carries what the handler did",
+        rule: "executed means that the handler's writes are visible to whoever asked",
+        preemptions: 3,
+        bodies: { machine in
+          let work = machine.registerType()
+          machine.place(0, .user)
+          machine.replaceHandler { $0.flags[0].store(1, ordering: .relaxed) }
+          return [
+            {
+              let slot = machine.become(0)
+              machine.enter(slot)
+              machine.leave(slot)
+            },
+            {
+              let generation = machine.drawTicket(work)
+              _ = machine.path(0).deliver(work, to: 0, from: CallSite("model", 0))
+              if machine.await(generation, work, on: 0) == .executed {
+                machine.expect(
+                  machine.flags[0].load(ordering: .relaxed) == 1,
+                  "executed, but what the handler wrote is not there")
+              }
+            },
+          ]
+        }, check: { _ in }),
+      ModelScenario(
+        "a grace period shows what sections did",
+        rule: "what a section wrote to something unlinked is visible to whoever may free it",
+        preemptions: 4,
+        bodies: { machine in
+          machine.place(0, .user)
+          return [
+            {
+              let slot = machine.become(0)
+              machine.enter(slot)
+              if machine.flags[0].load(ordering: .relaxed) == 0 {
+                machine.flags[2].store(1, ordering: .relaxed)
+                machine.seen[0] = 1
+              }
+              machine.leave(slot)
+            },
+            {
+              machine.flags[0].store(1, ordering: .relaxed)
+              var wait = GracePeriodWait(machine.core.slots, excluding: nil)
+              var backoff = Backoff()
+              while !wait.poll(machine.core.slots) { backoff.wait() }
+              machine.expect(
+                machine.seen[0] == 0 || machine.flags[2].load(ordering: .relaxed) == 1,
+                "freed before a section's write to it")
+            },
+          ]
+        }, check: { _ in }),
+      ModelScenario(
         "grace period",
         rule: "what was unlinked is not looked at any more when the grace period is over",
         preemptions: 4,

@@ -32,13 +32,14 @@
     public func explore(
       _ memory: ModelEngine.Memory, mutations: [Site: Mutation] = [:],
       replaying schedule: String? = nil,
-      preemptions: Int? = nil, sites: ((Set<Site>) -> Void)? = nil
+      preemptions: Int? = nil, executions: Int? = nil, sites: ((Set<Site>) -> Void)? = nil
     ) -> ModelEngine.Outcome {
       let machine = ModelMachine()
       var last: ModelEngine? = nil
+      var bounds = ModelEngine.Bounds(preemptions: preemptions ?? self.preemptions)
+      if let executions { bounds.executions = executions }
       let outcome = ModelEngine.explore(
-        memory, .init(preemptions: preemptions ?? self.preemptions), replaying: schedule,
-        mutations: mutations,
+        memory, bounds, replaying: schedule, mutations: mutations,
         prepare: { engine in
           engine.recordsSites = sites != nil
           last = engine
@@ -77,6 +78,8 @@
     var runs = 0
     var isRunning = [Bool](repeating: false, count: cpus)
     var outcomes: [SendOutcome] = []
+    /// What type 0 runs, in scenarios that have a handler of their own.
+    var replacement: ((ModelMachine) -> Void)? = nil
 
     init() {
       memory = try! MappedMemory(byteCount: CoordinatorCore.byteCount(cpus: Self.cpus))
