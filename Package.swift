@@ -22,8 +22,10 @@ let package = Package(
   name: "CPUIsolation",
   products: [
     .library(name: "CPUIsolation", targets: ["CPUIsolation"]),
+    .library(name: "CPUIsolationTesting", targets: ["CPUIsolationTesting"]),
     .executable(name: "isolation-demo", targets: ["IsolationDemo"]),
     .executable(name: "isolation-bench", targets: ["IsolationBench"]),
+    .executable(name: "isolation-mutants", targets: ["IsolationMutants"]),
   ],
   traits: [
     .trait(
@@ -37,6 +39,9 @@ let package = Package(
       dependencies: [
         "CPlatform", .target(name: "ModelEngine", condition: .when(traits: ["ModelChecking"])),
       ], swiftSettings: settings),
+    .target(
+      name: "CPUIsolationTesting", dependencies: ["CPUIsolation", "CPlatform"],
+      swiftSettings: settings),
     .target(name: "CFiber"),
     .target(name: "ModelEngine", dependencies: ["CFiber"], swiftSettings: settings),
     .executableTarget(
@@ -50,16 +55,27 @@ let package = Package(
       name: "IsolationBench", dependencies: ["CPUIsolation", "CBenchmarkPeers"],
       swiftSettings: settings),
 
+    .executableTarget(
+      name: "IsolationMutants",
+      dependencies: [
+        "CPUIsolation", .target(name: "ModelEngine", condition: .when(traits: ["ModelChecking"])),
+      ], swiftSettings: settings),
+
     .target(name: "CCounters", path: "Tests/Support/CCounters"),
     .testTarget(name: "CPUIsolationTests", dependencies: ["CPUIsolation"], swiftSettings: settings),
-    .testTarget(name: "MisuseTests", dependencies: ["CPUIsolation"], swiftSettings: settings),
+    .testTarget(
+      name: "TestingTests", dependencies: ["CPUIsolationTesting"], swiftSettings: settings),
+    .testTarget(
+      name: "MisuseTests", dependencies: ["CPUIsolation"], exclude: ["Fixtures"],
+      swiftSettings: settings),
     .testTarget(name: "StressTests", dependencies: ["CPUIsolation"], swiftSettings: settings),
     .testTarget(
       name: "HotPathTests", dependencies: ["CPUIsolation", "CCounters"], swiftSettings: settings),
     .testTarget(
       name: "ModelTests",
       dependencies: [
-        "CPUIsolation", .target(name: "ModelEngine", condition: .when(traits: ["ModelChecking"])),
+        "CPUIsolation", "IsolationMutants",
+        .target(name: "ModelEngine", condition: .when(traits: ["ModelChecking"])),
       ], swiftSettings: settings),
     .testTarget(name: "ArchitectureTests", swiftSettings: settings),
     .testTarget(

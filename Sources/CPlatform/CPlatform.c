@@ -195,6 +195,8 @@ int cpi_start_thread(
 
 int cpi_join_thread(uint64_t handle) { return pthread_join((pthread_t)handle, NULL); }
 
+int cpi_detach_thread(uint64_t handle) { return pthread_detach((pthread_t)handle); }
+
 // MARK: Futex
 
 int cpi_futex_wait(const uint32_t *word, uint32_t expected, uint64_t timeout_ns) {

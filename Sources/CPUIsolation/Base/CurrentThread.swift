@@ -36,6 +36,12 @@ enum CurrentThread {
     unsafe cpi_set_current_cpu(cpu, onExit)
   }
 
+  /// Whether this thread runs a handler on behalf of another CPU.
+  static var isHelping: Bool {
+    get { cpi_is_helping() }
+    set { cpi_set_helping(newValue) }
+  }
+
   /// The kernel's number of this thread.
   static var id: Int32 {
     #if ModelChecking

@@ -36,6 +36,8 @@ struct StateLine: ~Copyable {
   /// 1 from the beginning of an attachment to the end of the detachment: wider than W's "not
   /// offline", since a thread still has things to do after it has published offline.
   @usableFromInline let isOwned = SharedWord(0)
+  /// 1 for a number that the coordinator has no CPU of.
+  @usableFromInline let isGap = SharedWord(0)
   /// How many threads have attached to the slot so far; 0 is nobody ever.
   @usableFromInline let incarnation = SharedWord(0)
   /// The thread to signal, the way to reach it and its role: constant while a thread is attached.

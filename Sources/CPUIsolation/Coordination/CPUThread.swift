@@ -30,6 +30,11 @@ public final class CPUThread: Sendable {
 
   init(cpu: Int) { self.cpu = cpu }
 
+  deinit {
+    let unjoined = state.withLock { $0.isJoining ? nil : $0.handle }
+    if let unjoined { _ = cpi_detach_thread(unjoined) }
+  }
+
   /// How a thread is started.
   ///
   ///     var options = CPUThread.Options()

@@ -31,6 +31,26 @@ struct ColdState {
   init(senders: [SenderMemory]) { self.senders = senders }
 }
 
+/// A coordinator's memory and its lock, together: a watchdog whose report lets the coordinator go keeps
+/// them until it is through.
+final class ColdMemory: Sendable {
+  let core: CoordinatorCore
+  private let memory: MappedMemory
+  private let state: Mutex<ColdState>
+
+  init(cpus: Int, senders: [SenderMemory]) throws(CoordinatorError) {
+    memory = try MappedMemory(byteCount: CoordinatorCore.byteCount(cpus: cpus))
+    core = unsafe CoordinatorCore(initializing: memory.address, cpus: cpus)
+    state = Mutex(ColdState(senders: senders))
+  }
+
+  func withLock<Result, Failure: Error>(
+    _ body: (inout ColdState) throws(Failure) -> Result
+  ) throws(Failure) -> Result {
+    try state.withLock { state throws(Failure) in try body(&state) }
+  }
+}
+
 /// What the coordinator remembers of a work type.
 struct Registration: Sendable {
   var name: String

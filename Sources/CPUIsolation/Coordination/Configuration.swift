@@ -72,6 +72,8 @@ extension Coordinator {
       isolated.contains(cpu) ? isolatedInterrupter : housekeepingInterrupter
     }
 
+    func contains(_ cpu: Int) -> Bool { housekeeping.contains(cpu) || isolated.contains(cpu) }
+
     /// The processor that the thread of a CPU is to be bound to.
     func processor(of cpu: Int) -> Int32? {
       switch pinning {

@@ -94,7 +94,7 @@ extension Coordinator {
   /// work meanwhile, and counts as quiescent. Inside a kernel section the caller would wait for
   /// itself: that ends the process with a sentence.
   ///
-  /// - Throws: `timedOut`, naming the CPUs that did not pass; `forked`.
+  /// - Throws: `timedOut`, naming the CPUs that did not pass; `closed`; `forked`.
   /// - Progress: blocking
   /// - Context: any thread, outside handlers and kernel sections
   /// - Allocates: one word per CPU that is in kernel
@@ -109,6 +109,7 @@ extension Coordinator {
     var gracePeriod = GracePeriod(self, excluding: own)
     var backoff = Backoff()
     while !gracePeriod.poll() {
+      if isClosed { throw CoordinatorError(.closed, "cannot \(action): the coordinator is closed") }
       if until.hasPassed {
         throw CoordinatorError(
           .timedOut, errno: 110,

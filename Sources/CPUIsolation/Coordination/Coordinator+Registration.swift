@@ -214,7 +214,8 @@ extension Coordinator {
       .oldValue
       if old >> type & 1 == 0 { continue }
       unsafe slot.dropped[Int(type)].wrappingAdd(1, ordering: .relaxed)
-      withdrawn.insert(cpu)
+      // What a send left where nobody was is nobody's to hear of.
+      if unsafe slot.state.pointee.isOwned.load(ordering: .relaxed) != 0 { withdrawn.insert(cpu) }
     }
   }
 }

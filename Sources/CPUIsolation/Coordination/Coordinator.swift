@@ -27,10 +27,9 @@ internal import Synchronization
 /// - Allocates: at creation
 public final class Coordinator: Sendable {
   @usableFromInline let core: CoordinatorCore
-  private let memory: MappedMemory
   let configuration: Configuration
   let signal: Int32
-  let cold: Mutex<ColdState>
+  let cold: ColdMemory
   /// The slot of threads that have none of their own: it counts atomically.
   let sharedSender: SenderSlot
   private let forks: UInt32
@@ -45,15 +44,17 @@ public final class Coordinator: Sendable {
   public init(_ configuration: Configuration) throws(CoordinatorError) {
     try configuration.validate()
     let cpus = configuration.cpuCount
-    memory = try MappedMemory(byteCount: CoordinatorCore.byteCount(cpus: cpus))
-    core = unsafe CoordinatorCore(initializing: memory.address, cpus: cpus)
     self.configuration = configuration
     signal = configuration.interruptSignal ?? cpi_default_interrupt_signal()
     forks = cpi_fork_generation()
     let sharedMemory = try SenderMemory(cpus: cpus, isShared: true)
     sharedSender = sharedMemory.slot
     let watchdogMemory = try SenderMemory(cpus: cpus, isShared: false)
-    cold = Mutex(ColdState(senders: [sharedMemory, watchdogMemory]))
+    cold = try ColdMemory(cpus: cpus, senders: [sharedMemory, watchdogMemory])
+    core = cold.core
+    for cpu in 0..<cpus where !configuration.contains(cpu) {
+      unsafe core.slots[cpu].state.pointee.isGap.store(1, ordering: .relaxed)
+    }
     unsafe core.clock.pointee.store(cpi_monotonic_nanoseconds(), ordering: .relaxed)
     unsafe core.line.pointee.timesDrains.store(
       configuration.timesDrains ? 1 : 0, ordering: .relaxed)
@@ -64,14 +65,18 @@ public final class Coordinator: Sendable {
     }
     if let watchdog = configuration.watchdog {
       let service = WatchdogService(
-        core: core, sender: watchdogMemory.slot, settings: watchdog, coordinator: self)
+        cold, sender: watchdogMemory.slot, settings: watchdog,
+        avoiding: configuration.isolated.compactMap(configuration.processor(of:)))
       if !watchdog.isManual { try service.start() }
       cold.withLock { $0.watchdog = service }
     }
   }
 
   deinit {
-    let watchdog = cold.withLock { $0.watchdog }
+    let watchdog = cold.withLock { state in
+      defer { state.watchdog = nil }
+      return state.watchdog
+    }
     watchdog?.stop()
   }
 
@@ -219,6 +224,9 @@ public final class Coordinator: Sendable {
 
   /// Traps if the calling thread is inside a handler or a cross call, where it must not wait.
   func requireMayWait(_ action: String) {
+    if CurrentThread.isHelping {
+      misuse("a thread that works on behalf of a CPU must not \(action) inside a handler")
+    }
     guard let base = unsafe CurrentThread.cpu else { return }
     let slot = unsafe CPUSlot(base: base)
     if unsafe slot.owner.pointee.special.load(ordering: .relaxed) & OwnerFlags.inHandler != 0 {

@@ -116,6 +116,14 @@ struct CoordinatorCore: Hashable, @unchecked Sendable {
     }
   }
 
+  /// The CPUs that there are.
+  var cpus: CPUMask {
+    CPUMask(
+      (0..<slots.count).filter {
+        unsafe slots[$0].state.pointee.isGap.load(ordering: .relaxed) == 0
+      })
+  }
+
   @inlinable @inline(__always)
   var slots: CPUSlots { unsafe CPUSlots(base: base + Self.slotsOffset, count: line.pointee.count) }
 }

@@ -248,7 +248,9 @@ extension Drain {
     guard taken != 0 else { return .busy }
     // Acquire — drain:V, as for the owner.
     let live = unsafe core.line.pointee.live.load(ordering: .acquiring)
+    CurrentThread.isHelping = true
     runTypes(taken, live: live, nil)
+    CurrentThread.isHelping = false
     return .ran
   }
 }

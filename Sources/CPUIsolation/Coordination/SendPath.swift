@@ -73,7 +73,7 @@ struct SendPath {
     -> SendOutcome
   {
     guard cpu >= 0, cpu < core.slots.count else {
-      misuse("there is no CPU \(cpu): this coordinator has CPUs 0-\(core.slots.count - 1)")
+      misuse("there is no CPU \(cpu): this coordinator has CPUs \(core.cpus)")
     }
     guard
       work.type < BuiltInWork.calls,
@@ -128,10 +128,11 @@ struct SendPath {
     let slot = core.slots[cpu]
     let cell = unsafe sender.cell(target: cpu, type: work.type)
     unsafe count(cell.pointee.sent)
-    if !wasPending { unsafe cell.pointee.note(site) }
-    if wasPending { unsafe count(cell.pointee.merged) }
     let context = ContextWord(rawValue: word).context ?? .kernel
     if context == .offline {
+      if unsafe slot.state.pointee.isGap.load(ordering: .relaxed) != 0 {
+        misuse("there is no CPU \(cpu): this coordinator has CPUs \(core.cpus)")
+      }
       // The bit stays: taking it back could take another's, sent to a thread that has attached
       // meanwhile. Whoever attaches next drops it, and until then it counts as gone.
       if wasPending { unsafe count(cell.pointee.gone) }

@@ -93,7 +93,7 @@ extension SendPath {
     var report = SendReport()
     for cpu in mask {
       guard cpu < core.slots.count else {
-        misuse("there is no CPU \(cpu): this coordinator has CPUs 0-\(core.slots.count - 1)")
+        misuse("there is no CPU \(cpu): this coordinator has CPUs \(core.cpus)")
       }
       guard predicate(cpu) else {
         unsafe count(sender.cell(target: cpu, type: work.type).pointee.skipped)

@@ -13,19 +13,26 @@ final class WatchdogService: Sendable {
   private let core: CoordinatorCore
   private let sender: SenderSlot
   private let settings: Coordinator.Configuration.Watchdog
-  /// The coordinator stops this thread and joins it before it ends.
-  private let coordinator: UnownedCoordinator
-  private let state = Mutex<(handle: UInt64?, isStopping: Bool)>((nil, false))
+  /// The processors of isolated CPUs.
+  private let avoided: [Int32]
+  private let cold: ColdMemory
+  private struct State {
+    var handle: UInt64? = nil
+    var threadID: Int32 = 0
+    var isStopping = false
+  }
+  private let state = Mutex(State())
   private let wake = WatchdogAlarm()
 
   init(
-    core: CoordinatorCore, sender: SenderSlot, settings: Coordinator.Configuration.Watchdog,
-    coordinator: Coordinator
+    _ cold: ColdMemory, sender: SenderSlot, settings: Coordinator.Configuration.Watchdog,
+    avoiding avoided: [Int32]
   ) {
-    self.core = core
+    self.cold = cold
+    core = cold.core
     self.sender = sender
     self.settings = settings
-    self.coordinator = UnownedCoordinator(coordinator)
+    self.avoided = avoided
     seen = Mutex(Memory(cpus: core.slots.count))
   }
 
@@ -38,6 +45,7 @@ final class WatchdogService: Sendable {
         _ = unsafe cpi_set_thread_name("cpu/watchdog")
         let service = unsafe Unmanaged<WatchdogService>.fromOpaque(context.unsafelyUnwrapped)
           .takeRetainedValue()
+        service.state.withLock { $0.threadID = CurrentThread.id }
         service.avoidIsolatedProcessors()
         service.run()
       }, context.toOpaque(), &handle)
@@ -50,20 +58,20 @@ final class WatchdogService: Sendable {
 
   /// Keeps this thread off the processors of isolated CPUs, where the system has others.
   private func avoidIsolatedProcessors() {
-    let configuration = coordinator.object.configuration
-    let processors = configuration.isolated.compactMap(configuration.processor(of:))
-    unsafe processors.withUnsafeBufferPointer {
+    unsafe avoided.withUnsafeBufferPointer {
       _ = unsafe cpi_avoid_processors($0.baseAddress, Int32($0.count))
     }
   }
 
   func stop() {
-    let handle = state.withLock { state in
+    let (handle, threadID) = state.withLock { state in
       state.isStopping = true
-      return state.handle
+      return (state.handle, state.threadID)
     }
     wake.parker.unpark()
-    if let handle { _ = cpi_join_thread(handle) }
+    guard let handle else { return }
+    // A report may have let go of the last reference to the coordinator: then this is the thread.
+    _ = threadID == CurrentThread.id ? cpi_detach_thread(handle) : cpi_join_thread(handle)
   }
 
   // MARK: -
@@ -247,7 +255,7 @@ final class WatchdogService: Sendable {
   // MARK: Names
 
   private func registration(_ type: Int) -> Registration? {
-    coordinator.object.cold.withLock { $0.registrations[type] }
+    cold.withLock { $0.registrations[type] }
   }
 
   private func name(_ type: Int) -> String {
@@ -256,7 +264,7 @@ final class WatchdogService: Sendable {
 
   /// Where each sender that ever set the bit last did so: one of these is the one.
   private func callSite(_ cpu: Int, _ type: Int) -> String? {
-    let senders = coordinator.object.cold.withLock { $0.senders.map(\.slot) }
+    let senders = cold.withLock { $0.senders.map(\.slot) }
     let sites = senders.compactMap { sender -> String? in
       let cell = unsafe sender.cell(target: cpu, type: UInt64(type))
       let file = unsafe cell.pointee.file.load(ordering: .relaxed)
@@ -265,17 +273,6 @@ final class WatchdogService: Sendable {
     }
     return sites.isEmpty ? nil : sites.joined(separator: " or ")
   }
-}
-
-/// A reference that does not keep its object: the object outlives whoever holds this.
-// Sendable: the object is.
-@safe
-private struct UnownedCoordinator: @unchecked Sendable {
-  private let reference: Unmanaged<Coordinator>
-
-  init(_ object: Coordinator) { unsafe reference = unsafe Unmanaged.passUnretained(object) }
-
-  var object: Coordinator { unsafe reference.takeUnretainedValue() }
 }
 
 /// A parker in memory that does not move.

@@ -90,6 +90,28 @@
           ]
         }, check: { _ in }),
       ModelScenario(
+        "a call beside a send",
+        rule: "a call and a send, at once, do not lose each other's bit",
+        preemptions: 2,
+        bodies: { machine in
+          let work = machine.registerType()
+          machine.place(0, .user)
+          return [
+            {
+              let slot = machine.become(0)
+              machine.enter(slot)
+              machine.leave(slot)
+            },
+            { machine.send(work, as: 0, datum: 1) },
+            { _ = unsafe machine.post(machine.path(1).sender.record(target: 0), as: 1) },
+          ]
+        },
+        check: { machine in
+          // Calls count in `runs` as the type's handler does: one each.
+          machine.checkAccounts()
+          machine.expect(machine.runs == 2, "the call or the handler did not run once")
+        }),
+      ModelScenario(
         "cross call to a CPU that goes",
         rule: "a call to a CPU that goes has run or is given back: the record is free again",
         preemptions: 3,
@@ -118,13 +140,17 @@
         preemptions: 4,
         bodies: { machine in
           let record = unsafe machine.path(0).sender.record(target: 0)
+          // It has run, was abandoned, or had been given up by its waiter.
+          let way = machine.engine.choose(3)
           _ = unsafe record.pointee.claim(
-            { _, _ in }, nil, isWaitedFor: false, site: CallSite("model", 0))
-          let isAbandoned = machine.engine.choose(2) == 1
+            { _, _ in }, nil, isWaitedFor: way == 2, site: CallSite("model", 0))
+          if way == 2 {
+            unsafe record.pointee.state.store(CallRecord.State.cancelled, ordering: .relaxed)
+          }
           return [
             {
               machine.data[0].store(1, ordering: .relaxed)
-              if isAbandoned {
+              if way == 1 {
                 unsafe record.pointee.abandon()
               } else {
                 _ = unsafe record.pointee.run(on: 0)

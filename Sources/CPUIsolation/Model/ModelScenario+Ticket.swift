@@ -49,6 +49,31 @@
           ]
         }),
       ModelScenario(
+        "two tickets",
+        rule: "one ticket is not settled by a run that was for the other",
+        preemptions: 2,
+        bodies: { machine in
+          let work = machine.registerType()
+          machine.place(0, .user)
+          let ask = { (sender: Int) in
+            machine.data[sender].store(1, ordering: .relaxed)
+            let generation = machine.drawTicket(work)
+            _ = machine.path(sender).deliver(work, to: 0, from: CallSite("model", 0))
+            if machine.await(generation, work, on: 0) == .executed {
+              machine.expect(machine.seen[sender] == 1, "executed, but the datum was not read")
+            }
+          }
+          return [
+            {
+              let slot = machine.become(0)
+              machine.enter(slot)
+              machine.leave(slot)
+            },
+            { ask(0) },
+            { ask(1) },
+          ]
+        }, check: { _ in }),
+      ModelScenario(
         "a ticket carries what the handler did",
         rule: "executed means that the handler's writes are visible to whoever asked",
         preemptions: 3,

@@ -19,12 +19,16 @@
 /// Swift has no thread-local storage that is safe there.
 struct cpi_thread {
   void *_Nullable cpu;  // the CPU slot that this thread is attached to
+  bool is_helping;      // it runs a handler on behalf of another CPU
 };
 
 extern _Thread_local struct cpi_thread cpi_this_thread
     __attribute__((tls_model("initial-exec")));
 
 static inline void *_Nullable cpi_current_cpu(void) { return cpi_this_thread.cpu; }
+
+static inline bool cpi_is_helping(void) { return cpi_this_thread.is_helping; }
+static inline void cpi_set_helping(bool is_helping) { cpi_this_thread.is_helping = is_helping; }
 
 /// Binds the CPU slot to this thread. Where `on_exit` is given it runs on this thread if the thread
 /// ends while still bound: a pthread key destructor, which Swift could create but not safely share
@@ -111,6 +115,8 @@ int cpi_start_thread(
     size_t stack_bytes, void (*_Nonnull run)(void *_Nullable), void *_Nullable context,
     uint64_t *_Nonnull handle);
 int cpi_join_thread(uint64_t handle);
+/// Lets a thread that nobody will join give its memory back by itself.
+int cpi_detach_thread(uint64_t handle);
 
 /// Sleeps; a signal ends it early.
 void cpi_sleep_nanoseconds(uint64_t nanoseconds);

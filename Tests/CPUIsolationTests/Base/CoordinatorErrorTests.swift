@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Testing
+
+@testable import CPUIsolation
+
+@Suite("CoordinatorError")
+struct CoordinatorErrorTests {
+  @Test("a system's number is part of the sentence, its absence is not")
+  func description() {
+    #expect(CoordinatorError(.cpuTaken, "CPU 3 is taken").description == "CPU 3 is taken")
+    #expect(
+      CoordinatorError(.pinningRefused, errno: 22, "no processor").description
+        == "no processor (errno 22)")
+  }
+
+  @Test("codes are told apart, and name themselves")
+  func codes() {
+    let codes: [CoordinatorError.Code] = [
+      .invalidConfiguration, .outOfMemory, .cpuTaken, .threadAlreadyAttached,
+      .threadCreationFailed, .pinningRefused, .schedulingRefused, .memoryLockRefused, .signalTaken,
+      .signalRefused, .tooManyWorkTypes, .unreachableMaximumAge, .watchdogRequired,
+      .workTypeUnregistered, .tooManySenders, .timedOut, .closed, .forked,
+    ]
+    #expect(Set(codes).count == codes.count)
+    #expect(Set(codes.map(\.description)).count == codes.count)
+    #expect(CoordinatorError.Code.timedOut.description == "timedOut")
+  }
+
+  @Test("errors are caught by their code")
+  func pattern() {
+    func refuse() throws(CoordinatorError) { throw CoordinatorError(.closed, "closed") }
+    do {
+      try refuse()
+      Issue.record("nothing was thrown")
+    } catch let error where error.code == .closed {
+      #expect(error.errno == 0)
+    } catch {
+      Issue.record("\(error)")
+    }
+  }
+}

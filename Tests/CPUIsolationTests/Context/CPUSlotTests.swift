@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Synchronization
+import Testing
+
+@testable import CPUIsolation
+
+@Suite("CPUSlot")
+struct CPUSlotTests {
+  @Test("the lines that keep writers apart are lines")
+  func lines() {
+    #expect(MemoryLayout<StateLine>.size <= 128)
+    #expect(MemoryLayout<CallLine>.size <= 128)
+    #expect(MemoryLayout<OwnerLine>.size <= 128)
+    #expect(MemoryLayout<SenderCell>.size <= 128)
+    #expect(MemoryLayout<CallRecord>.size <= 128)
+    #expect(MemoryLayout<WorkRecord>.size <= 128)
+    #expect(MemoryLayout<CoreLine>.size <= 2 * 128)
+    #expect(cacheLineStride == 128)
+  }
+
+  @Test("senders, callers and the owner have lines of their own, the tables come behind")
+  func offsets() throws {
+    let memory = try SlotMemory(cpus: 1)
+    let slot = memory.slots[0]
+    func offset(_ pointer: UnsafeMutableRawPointer) -> Int { unsafe pointer - slot.base }
+    #expect(unsafe offset(UnsafeMutableRawPointer(slot.state)) == 0)
+    #expect(unsafe offset(UnsafeMutableRawPointer(slot.call)) == 128)
+    #expect(unsafe offset(UnsafeMutableRawPointer(slot.owner)) == 256)
+    let tables = unsafe [
+      slot.applied, slot.executed, slot.dropped, slot.attachGeneration, slot.pendingSince,
+    ].map { unsafe offset(UnsafeMutableRawPointer($0)) }
+    #expect(tables == [384, 896, 1_408, 1_920, 2_432])
+    #expect(unsafe offset(UnsafeMutableRawPointer(slot.ages(ofType: 0))) == 2_944)
+    let end = unsafe offset(UnsafeMutableRawPointer(slot.ages(ofType: 63) + CPUSlot.ageBuckets))
+    #expect(end == CPUSlot.stride)
+  }
+
+  @Test("the distance of two CPUs is an odd number of lines, so that they do not share cache sets")
+  func stride() throws {
+    let memory = try SlotMemory(cpus: 3)
+    #expect(CPUSlot.stride % 128 == 0)
+    #expect(CPUSlot.stride / 128 % 2 == 1)
+    for cpu in 0..<3 {
+      let distance = unsafe memory.slots[cpu].base - memory.slots.base
+      #expect(distance == cpu * CPUSlot.stride)
+      #expect(unsafe UInt(bitPattern: memory.slots[cpu].base) % 128 == 0)
+    }
+  }
+
+  @Test("a coordinator's own words do not share lines with its CPUs")
+  func core() throws {
+    let memory = try MappedMemory(byteCount: CoordinatorCore.byteCount(cpus: 2))
+    let core = unsafe CoordinatorCore(initializing: memory.address, cpus: 2)
+    func offset(_ pointer: UnsafeMutableRawPointer) -> Int { unsafe pointer - core.base }
+    #expect(unsafe offset(UnsafeMutableRawPointer(core.clock)) == 256)
+    #expect(unsafe offset(UnsafeMutableRawPointer(core.record(0))) == 384)
+    #expect(unsafe offset(UnsafeMutableRawPointer(core.record(63))) == 384 + 63 * 128)
+    #expect(unsafe offset(UnsafeMutableRawPointer(core.generation(0))) == 384 + 64 * 128)
+    #expect(unsafe offset(core.slots.base) == 384 + 2 * 64 * 128)
+    let end = unsafe offset(core.slots[1].base) + CPUSlot.stride
+    #expect(end == CoordinatorCore.byteCount(cpus: 2))
+    #expect(core.slots.count == 2)
+  }
+
+  @Test("a new slot is offline and empty")
+  func fresh() throws {
+    let memory = try SlotMemory(cpus: 1)
+    let slot = memory.slots[0]
+    #expect(memory.word(0) == .offline)
+    let word = unsafe slot.owner.pointee.word.load(ordering: .relaxed)
+    let work = unsafe slot.state.pointee.work.load(ordering: .relaxed)
+    let incarnation = unsafe slot.state.pointee.incarnation.load(ordering: .relaxed)
+    let hasNoCalls =
+      unsafe slot.call.pointee.calls.isEmpty && slot.call.pointee.patientCalls.isEmpty
+    #expect(word == ContextWord.offline.rawValue)
+    #expect(work == 0)
+    #expect(incarnation == 0)
+    #expect(hasNoCalls)
+  }
+
+  @Test("three bits are the library's, the rest are for work types")
+  func builtIn() {
+    let bits = [BuiltInWork.calls, BuiltInWork.patientCalls, BuiltInWork.attention]
+    #expect(bits.reduce(0 as UInt64) { $0 | 1 << $1 } == BuiltInWork.mask)
+    #expect(BuiltInWork.attentionMask == 1 << BuiltInWork.attention)
+    #expect(bits.count == BuiltInWork.count)
+    #expect(DeferredWork.capacity == 61)
+    #expect(BuiltInWork.calls == UInt64(DeferredWork.capacity))
+  }
+
+  @Test("the owner's flags, the depth and the running type do not overlap")
+  func flags() {
+    let flags = [
+      OwnerFlags.draining, OwnerFlags.sanitized, OwnerFlags.interrupted, OwnerFlags.calling,
+    ]
+    #expect(Set(flags).count == flags.count)
+    #expect(flags.allSatisfy { $0.nonzeroBitCount == 1 && $0 & OwnerFlags.depthMask == 0 })
+    #expect(OwnerFlags.runningType(0) == nil)
+    #expect(OwnerFlags.runningType(OwnerFlags.depth | OwnerFlags.draining) == nil)
+    for type in 0...BuiltInWork.attention {
+      let running = OwnerFlags.running(type)
+      #expect(running & (OwnerFlags.depthMask | flags.reduce(0, |)) == 0)
+      #expect(OwnerFlags.runningType(running | OwnerFlags.depthMask | flags[0]) == Int(type))
+    }
+  }
+
+  @Test("a way to reach a CPU survives its packing", arguments: [1, 0x7fff_ffff] as [Int32])
+  func reach(thread: Int32) {
+    for interrupter in [Reach.Interruption.park, .poll, .signal] {
+      for isHousekeeping in [false, true] {
+        let reach = Reach(
+          rawValue: Reach(
+            threadID: thread, interrupter: interrupter, isHousekeeping: isHousekeeping, signal: 36
+          ).rawValue)
+        #expect(reach.threadID == thread)
+        #expect(reach.interrupter == interrupter)
+        #expect(reach.isHousekeeping == isHousekeeping)
+        #expect(reach.signal == 36)
+      }
+    }
+  }
+}

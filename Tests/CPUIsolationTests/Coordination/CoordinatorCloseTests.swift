@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Synchronization
+import Testing
+
+@testable import CPUIsolation
+
+@Suite("Coordinator+Close")
+struct CoordinatorCloseTests {
+  let coordinator: Coordinator
+  let cpu: ScriptedThread
+  let runs = Counter()
+  let work: DeferredWork
+
+  init() throws {
+    coordinator = try Coordinator(.scripted(isolated: 2))
+    cpu = try ScriptedThread(coordinator, on: 1)
+    work = try coordinator.register("flush", counting: runs)
+  }
+
+  @Test("nothing can be sent, called, attached, registered or launched any more")
+  func rejected() throws {
+    #expect(!coordinator.isClosed)
+    try cpu.end()
+    #expect(coordinator.close() == CloseReport())
+    #expect(coordinator.isClosed)
+    #expect(coordinator.send(work, to: 1) == .rejected(.closed))
+    #expect(coordinator.send(work, to: 1, urgency: .immediate) == .rejected(.closed))
+    #expect(coordinator.send(work, to: [1, 2]).rejection == .closed)
+    #expect(coordinator.send(work, to: [1]).description == "rejected (closed)")
+    #expect(coordinator.sendWithTicket(work, to: [1]).report.rejection == .closed)
+    #expect(coordinator.call(on: [1]) { _ in }.isClosed)
+    #expect(coordinator.call(on: [1]) { _ in }.description == "closed")
+    let note = Note("never", Journal<String>())
+    let call = note.makeCall()
+    let outcome = coordinator.post(call, on: 1)
+    #expect(outcome == .closed)
+    let codes = [
+      coordinatorError { try coordinator.launch(on: 1) { _ in } },
+      coordinatorError { try coordinator.attach(to: 1).detach() },
+      coordinatorError { _ = try coordinator.attachHandle(to: 1) },
+      coordinatorError { _ = try coordinator.register("late") { _ in } },
+    ].map { $0?.code }
+    #expect(codes == [.closed, .closed, .closed, .closed])
+    coordinator.expectBalance(of: work, sent: 0)
+  }
+
+  @Test("threads are waited for, and run what is pending on their way out")
+  func drains() throws {
+    try cpu.enterUser()
+    #expect(coordinator.send(work, to: 1) == .deferred)
+    let close = PlainThread.start { [coordinator] in coordinator.close(deadline: .seconds(30)) }
+    #expect(eventually { coordinator.isClosed })
+    #expect(!close.isOver)
+    try cpu.end()
+    #expect(try close.value() == CloseReport())
+    #expect(runs.value == 1)
+    coordinator.expectBalance(of: work, sent: 1)
+  }
+
+  @Test("a thread that does not leave is named, with what is pending; closing again reports again")
+  func stuck() throws {
+    try cpu.enterUser()
+    coordinator.send(work, to: 1)
+    let start = ContinuousClock.now
+    let report = coordinator.close(deadline: .milliseconds(30))
+    #expect(ContinuousClock.now - start >= .milliseconds(30))
+    #expect(report.stillAttached == [1])
+    #expect(report.pending == ["flush": [1]])
+    try cpu.end()
+    #expect(coordinator.close() == CloseReport())
+    #expect(runs.value == 1)
+  }
+
+  @Test("a sleeping CPU is woken, so that its loop can end", arguments: [0, 1])
+  func wakes(number: Int) throws {
+    let stop = Flag()
+    if number == 1 { try cpu.end() }
+    let sleeper = try ScriptedThread(coordinator, on: number)
+    let loop = sleeper.start { cpu in
+      while !stop.isRaised { cpu.idle(for: .seconds(60)) }
+    }
+    #expect(eventually { coordinator.context(of: number) == .idle })
+    stop.raise()
+    coordinator.close(deadline: .milliseconds(1))
+    try loop.value()
+    try sleeper.end()
+    if number == 0 { try cpu.end() }
+  }
+
+  @Test(
+    "a CPU that was about to sleep when the coordinator was closed does not sleep",
+    arguments: [0, 1])
+  func wakesLater(number: Int) throws {
+    let sleeper = number == 1 ? cpu : try ScriptedThread(coordinator, on: number)
+    // The loop has looked whether it should end, and not yet gone to sleep.
+    coordinator.close(deadline: .milliseconds(1))
+    let start = ContinuousClock.now
+    try sleeper.run { $0.idle(for: .seconds(5)) }
+    #expect(ContinuousClock.now - start < .seconds(4), "nobody can wake it any more")
+    try sleeper.end()
+    if number == 0 { try cpu.end() }
+  }
+
+  @Test("those who wait for tickets, calls and grace periods are let go")
+  func waiters() throws {
+    let ticket = coordinator.sendWithTicket(work, to: [1])
+    let ticketWait = PlainThread.start { ticket.wait(until: .executed, deadline: .seconds(10)) }
+    let call = PlainThread.start { [coordinator] in
+      coordinator.call(on: [1], deadline: .seconds(10)) { _ in }
+    }
+    let synchronize = PlainThread.start { [coordinator] in
+      Result { try coordinator.synchronize(deadline: .seconds(10)) }
+    }
+    #expect(eventually { ContextTracker(coordinator.core.slots[1]).isAttentionWanted })
+    let start = ContinuousClock.now
+    coordinator.close(deadline: .milliseconds(1))
+    #expect(try ticketWait.value() == .timedOut([1]))
+    let report = try call.value()
+    #expect(report.timedOut == [1] || report.isClosed)
+    #expect(throws: CoordinatorError.self) { try synchronize.value().get() }
+    #expect(ContinuousClock.now - start < .seconds(8))
+    try cpu.end()
+  }
+
+  @Test("a task that waits is let go")
+  func asynchronous() async throws {
+    let ticket = coordinator.sendWithTicket(work, to: [1])
+    async let outcome = ticket.wait(until: .executed)
+    coordinator.close(deadline: .milliseconds(1))
+    #expect(try await outcome == .timedOut([1]))
+    try cpu.end()
+  }
+
+  @Test("sends that race with the end are accepted and accounted for, or rejected")
+  func race() throws {
+    let (accepted, begun) = (Counter(), Counter())
+    let senders = (0..<2).map { _ in
+      PlainThread.start { [coordinator, work] in
+        while coordinator.send(work, to: 1) != .rejected(.closed) {
+          accepted.increment()
+          begun.increment()
+        }
+      }
+    }
+    #expect(eventually { begun.value > 100 })
+    let close = PlainThread.start { [coordinator] in coordinator.close(deadline: .seconds(30)) }
+    for sender in senders { try sender.value() }
+    try cpu.end()
+    #expect(try close.value().stillAttached.isEmpty)
+    coordinator.expectBalance(of: work, sent: UInt64(accepted.value))
+    #expect(coordinator.statistics()[work].executed == UInt64(runs.value))
+  }
+
+  @Test("a coordinator ends when nobody refers to it, closed or not", arguments: [false, true])
+  func deinitialises(isClosed: Bool) throws {
+    func used() throws -> () -> Coordinator? {
+      var configuration = Coordinator.Configuration.scripted()
+      configuration.watchdog = .init()
+      let coordinator = try Coordinator(configuration)
+      let cpu = try ScriptedThread(coordinator, on: 1)
+      let work = try coordinator.register("work") { _ in }
+      coordinator.send(work, to: 1)
+      let sender = try coordinator.makeSender()
+      sender.send(work, to: 1)
+      try cpu.end()
+      if isClosed { coordinator.close() }
+      return { [weak coordinator] in coordinator }
+    }
+    let coordinator = try used()
+    #expect(eventually { coordinator() == nil })
+  }
+}

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Synchronization
+
+@testable import CPUIsolation
+
+/// Slots without a coordinator: the transitions of several CPUs, made by the test's own thread, in
+/// any order it likes.
+// Sendable: as CPUSlots.
+final class SlotMemory: Sendable {
+  private let memory: MappedMemory
+  let slots: CPUSlots
+
+  init(cpus: Int) throws {
+    memory = try MappedMemory(byteCount: cpus * CPUSlot.stride)
+    slots = unsafe CPUSlots(base: memory.address, count: cpus)
+    for cpu in 0..<cpus { slots[cpu].initialize() }
+  }
+
+  func tracker(_ cpu: Int) -> ContextTracker { ContextTracker(slots[cpu]) }
+
+  /// W as anybody sees it.
+  func word(_ cpu: Int) -> ContextWord {
+    ContextWord(
+      rawValue: unsafe slots[cpu].state.pointee.word.load(ordering: .sequentiallyConsistent))
+  }
+}

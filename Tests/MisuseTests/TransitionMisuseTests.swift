@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import CPUIsolation
+import Testing
+
+@Suite("Misuse of transitions")
+struct TransitionMisuseTests {
+  @Test("correct use ends well: what the others prove, they do not prove by accident")
+  func control() async {
+    await #expect(processExitsWith: .success) {
+      let coordinator = try Coordinator.make()
+      let work = try coordinator.register("work") { _ in }
+      let cpu = try coordinator.attach(to: 1)
+      cpu.enterUser()
+      coordinator.send(work, to: 1)
+      cpu.enterKernel()
+      cpu.user { cpu.kernel {} }
+      cpu.idle(for: .zero)
+      cpu.quiescent()
+      cpu.detach()
+      try coordinator.unregister(work)
+      coordinator.close()
+    }
+  }
+
+  @Test("leaving kernel twice")
+  func enterUserTwice() async {
+    let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+      let cpu = try Coordinator.make().attach(to: 1)
+      cpu.enterUser()
+      cpu.enterUser()
+    }
+    result.expect("CPU 1 cannot leave kernel: it is in user")
+  }
+
+  @Test("entering kernel twice")
+  func enterKernelTwice() async {
+    let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+      let cpu = try Coordinator.make().attach(to: 1)
+      cpu.enterUser()
+      cpu.enterKernel()
+      cpu.enterKernel()
+    }
+    result.expect("CPU 1 entered kernel from user, but it was in kernel")
+  }
+
+  @Test("entering kernel without ever having left it")
+  func enterKernelFirst() async {
+    let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+      let cpu = try Coordinator.make().attach(to: 1)
+      cpu.enterKernel()
+    }
+    result.expect("CPU 1 entered kernel from user, but it was in kernel")
+  }
+
+  @Test("user inside user")
+  func userInUser() async {
+    let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+      let cpu = try Coordinator.make().attach(to: 1)
+      cpu.user { cpu.user {} }
+    }
+    result.expect("CPU 1 cannot leave kernel: it is in user")
+  }
+
+  @Test("guest inside user")
+  func guestInUser() async {
+    let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+      let cpu = try Coordinator.make().attach(to: 1)
+      cpu.user { cpu.guest {} }
+    }
+    result.expect("CPU 1 cannot leave kernel: it is in user")
+  }
+
+  @Test("leaving kernel inside a handler")
+  func enterUserInHandler() async {
+    let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+      let coordinator = try Coordinator.make()
+      let cpu = try coordinator.attach(to: 1)
+      let handle = cpu.handle
+      let work = try coordinator.register("leaver") { _ in handle.enterUser() }
+      coordinator.send(work, to: 1)
+      cpu.safePoint()
+    }
+    result.expect("CPU 1 cannot leave kernel inside a handler")
+  }
+
+  @Test("leaving kernel inside a handler that an entry runs")
+  func enterUserInEntry() async {
+    let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+      let coordinator = try Coordinator.make()
+      let cpu = try coordinator.attach(to: 1)
+      let handle = cpu.handle
+      let work = try coordinator.register("leaver") { _ in handle.enterUser() }
+      cpu.user { _ = coordinator.send(work, to: 1) }
+    }
+    result.expect("CPU 1 cannot leave kernel inside a handler")
+  }
+
+  @Test("entering kernel inside a handler")
+  func enterKernelInHandler() async {
+    let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+      let coordinator = try Coordinator.make()
+      let cpu = try coordinator.attach(to: 1)
+      let handle = cpu.handle
+      let work = try coordinator.register("enterer") { _ in handle.enterKernel() }
+      coordinator.send(work, to: 1)
+    }
+    result.expect("CPU 1 entered kernel from user, but it was in kernel")
+  }
+
+  @Test("leaving kernel inside a cross call")
+  func enterUserInCall() async {
+    let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+      let coordinator = try Coordinator.make()
+      let cpu = try coordinator.attach(to: 1)
+      _ = unsafe coordinator.post(on: [1], context: nil) { _, _ in
+        unsafe Leaver.handle!.enterUser()
+      }
+      unsafe Leaver.handle = cpu.handle
+      cpu.safePoint()
+    }
+    result.expect("CPU 1 cannot leave kernel inside a handler")
+  }
+
+  /// What a C function cannot be handed otherwise.
+  private enum Leaver {
+    nonisolated(unsafe) static var handle: CPUHandle? = nil
+  }
+
+  @Test("leaving kernel inside a nested section")
+  func enterUserInSection() async {
+    let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+      let cpu = try Coordinator.make().attach(to: 1)
+      cpu.kernel { cpu.enterUser() }
+    }
+    result.expect("CPU 1 cannot leave kernel inside a nested kernel section")
+  }
+
+  @Test("a safe point in user")
+  func safePointInUser() async {
+    let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+      let coordinator = try Coordinator.make()
+      let work = try coordinator.register("work") { _ in }
+      let cpu = try coordinator.attach(to: 1)
+      cpu.enterUser()
+      coordinator.send(work, to: 1)
+      cpu.safePoint()
+    }
+    result.expect("CPU 1 declared a safe point outside kernel")
+  }
+
+  @Test("a quiescent state in user")
+  func quiescentInUser() async {
+    let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+      let cpu = try Coordinator.make().attach(to: 1)
+      cpu.user { cpu.quiescent() }
+    }
+    result.expect("CPU 1 cannot declare a quiescent state: it is in user")
+  }
+
+  @Test("a quiescent state inside a nested section, which may hold something")
+  func quiescentInSection() async {
+    let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+      let cpu = try Coordinator.make().attach(to: 1)
+      cpu.kernel { cpu.quiescent() }
+    }
+    result.expect("CPU 1 cannot declare a quiescent state inside a nested kernel section")
+  }
+
+  @Test("sleeping in user")
+  func idleInUser() async {
+    let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+      let cpu = try Coordinator.make().attach(to: 1)
+      cpu.user { cpu.idle(for: .zero) }
+    }
+    result.expect("CPU 1 cannot become idle: it is in user")
+  }
+
+  @Test("sleeping inside a handler")
+  func idleInHandler() async {
+    let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+      let coordinator = try Coordinator.make()
+      let cpu = try coordinator.attach(to: 1)
+      let handle = cpu.handle
+      let work = try coordinator.register("sleeper") { _ in handle.idle(for: .zero) }
+      coordinator.send(work, to: 1)
+    }
+    result.expect("CPU 1 cannot become idle inside a handler")
+  }
+}

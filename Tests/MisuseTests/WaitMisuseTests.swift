@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import CPUIsolation
+import Testing
+
+/// The ways to wait, each with a deadline so that one that is not refused ends all the same.
+enum Wait: String, CaseIterable, Codable {
+  case ticket, call, synchronize, unregister, startGracePeriod
+
+  /// What the sentence says that the CPU must not do.
+  var action: String {
+    switch self {
+    case .ticket: "wait for a ticket"
+    case .call: "make a waiting call"
+    case .synchronize: "synchronize"
+    case .unregister: "unregister a work type"
+    case .startGracePeriod: "begin a grace period"
+    }
+  }
+
+  func perform(_ coordinator: Coordinator, _ work: DeferredWork) {
+    switch self {
+    case .ticket:
+      let ticket = coordinator.sendWithTicket(work, to: [1])
+      _ = ticket.wait(until: .executed, deadline: .milliseconds(10))
+    case .call: coordinator.call(on: [3], deadline: .milliseconds(10)) { _ in }
+    case .synchronize: try? coordinator.synchronize(deadline: .milliseconds(10))
+    case .unregister: _ = try? coordinator.unregister(work, deadline: .milliseconds(10))
+    case .startGracePeriod: _ = coordinator.startGracePeriod()
+    }
+  }
+}
+
+@Suite("Waiting where one must not")
+struct WaitMisuseTests {
+  @Test("inside a handler", arguments: Wait.allCases)
+  func inHandler(wait: Wait) async {
+    let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+      [wait] in
+      let coordinator = try Coordinator.make()
+      let other = try coordinator.register("other") { _ in }
+      let work = try coordinator.register("waiter") { _ in wait.perform(coordinator, other) }
+      let cpu = try coordinator.attach(to: 1)
+      coordinator.send(work, to: 1)
+      cpu.safePoint()
+      cpu.detach()
+    }
+    result.expect("CPU 1 must not \(wait.action) inside a handler")
+  }
+
+  @Test("inside a cross call", arguments: Wait.allCases)
+  func inCall(wait: Wait) async {
+    let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+      [wait] in
+      let coordinator = try Coordinator.make()
+      let other = try coordinator.register("other") { _ in }
+      let thread = try coordinator.launch(on: 1) { cpu in
+        while !coordinator.isClosed {
+          cpu.user { for _ in 0..<100 { cpu.poll() } }
+        }
+      }
+      coordinator.call(on: [1], deadline: .seconds(10)) { _ in wait.perform(coordinator, other) }
+      coordinator.close()
+      thread.join()
+    }
+    result.expect("CPU 1 must not \(wait.action) inside a handler")
+  }
+
+  @Test(
+    "inside a handler that runs on behalf of a CPU, which waits for it", arguments: Wait.allCases)
+  func onBehalf(wait: Wait) async {
+    let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+      [wait] in
+      let coordinator = try Coordinator.make()
+      let other = try coordinator.register("other") { _ in }
+      var options = DeferredWork.Options()
+      options.mayRunOnBehalf = true
+      let work = try coordinator.register("waiter", options: options) { _ in
+        wait.perform(coordinator, other)
+      }
+      let cpu = try coordinator.attach(to: 1)
+      cpu.enterUser()
+      onOtherThread { _ = coordinator.send(work, to: 1, urgency: .onBehalf) }
+      cpu.enterKernel()
+      cpu.detach()
+    }
+    let text = result.map { String(decoding: $0.standardErrorContent, as: UTF8.self) }
+    #expect(text?.contains("must not \(wait.action) inside a handler") == true)
+  }
+
+  @Test(
+    "for a grace period inside a kernel section: an isolated CPU in kernel is in one",
+    arguments: [Wait.synchronize, .unregister, .startGracePeriod])
+  func inIsolatedKernel(wait: Wait) async {
+    let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+      [wait] in
+      let coordinator = try Coordinator.make()
+      let work = try coordinator.register("work") { _ in }
+      let cpu = try coordinator.attach(to: 1)
+      wait.perform(coordinator, work)
+      cpu.detach()
+    }
+    let text = result.map { String(decoding: $0.standardErrorContent, as: UTF8.self) } ?? ""
+    #expect(text.contains("CPUIsolation: CPU 1 cannot "), "\(text)")
+    #expect(text.contains(" inside a kernel section: it would wait for itself"))
+  }
+
+  @Test(
+    "for a grace period inside a housekeeper's section",
+    arguments: [Wait.synchronize, .startGracePeriod])
+  func inHousekeepersSection(wait: Wait) async {
+    let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+      [wait] in
+      let coordinator = try Coordinator.make()
+      let work = try coordinator.register("work") { _ in }
+      let cpu = try coordinator.attach(to: 0)
+      cpu.kernel { wait.perform(coordinator, work) }
+      cpu.detach()
+    }
+    result.expect(
+      "CPU 0 cannot \(wait.action) inside a kernel section: it would wait for itself")
+  }
+
+  @Test("a housekeeper outside its sections may wait for what it likes", arguments: Wait.allCases)
+  func control(wait: Wait) async {
+    await #expect(processExitsWith: .success) { [wait] in
+      let coordinator = try Coordinator.make()
+      let work = try coordinator.register("work") { _ in }
+      let cpu = try coordinator.attach(to: 0)
+      wait.perform(coordinator, work)
+      cpu.detach()
+    }
+  }
+}
