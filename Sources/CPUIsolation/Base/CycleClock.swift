@@ -22,11 +22,19 @@ public enum CycleClock {
   public static var frequency: UInt64 { cpi_cycles_per_second() }
 
   /// How long so many ticks take.
+  ///
+  /// - Progress: wait-free
+  /// - Context: any thread
+  /// - Allocates: never
   public static func duration(ofCycles cycles: UInt64) -> Duration {
     .nanoseconds(Int64(clamping: UInt128(cycles) * 1_000_000_000 / UInt128(frequency)))
   }
 
   /// How many ticks a duration takes.
+  ///
+  /// - Progress: wait-free
+  /// - Context: any thread
+  /// - Allocates: never
   public static func cycles(of duration: Duration) -> UInt64 {
     let (seconds, attoseconds) = duration.components
     guard seconds >= 0, attoseconds >= 0 else { return 0 }

@@ -40,7 +40,7 @@ struct Parker: ~Copyable {
         failureOrdering: .relaxed
       ).exchanged
     else {
-      // Only a token can have come in between.
+      // Only a token can have come in between. Acquire — Parker:P. Pairs with Parker:U.
       _ = state.exchange(Self.empty, ordering: .acquiring)
       return
     }

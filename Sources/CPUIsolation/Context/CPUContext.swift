@@ -13,6 +13,10 @@
 /// | `offline` | there is no thread | gone |
 ///
 /// The names are those of Linux's context tracking (`include/linux/context_tracking_state.h`).
+///
+/// - Progress: wait-free
+/// - Context: any thread
+/// - Allocates: never
 public enum CPUContext: UInt8, Sendable, CaseIterable, CustomStringConvertible {
   case kernel = 0
   case user = 1

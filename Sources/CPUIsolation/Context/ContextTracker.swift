@@ -69,7 +69,8 @@ struct ContextTracker {
     // Acquire — drain:T, here and not in the slow path: two locked instructions in a row cost half
     // of two with stores between them. Pairs with send:O.
     let taken = unsafe slot.state.pointee.work.exchange(0, ordering: .acquiring)
-    // Off x86-64 the handlers' loads have to be held behind the take.
+    // Sequentially consistent fence — drain:T. Off x86-64 it holds the handlers' loads behind the
+    // take.
     fullFenceAfterExchange()
     unsafe slot.owner.pointee.word.store(word, ordering: .relaxed)
     return .taken(taken)

@@ -52,14 +52,24 @@ public final class CPUThread: Sendable {
     /// How late the kernel may fire this thread's timers; nil keeps the default of 50 µs.
     public var timerSlack: Duration? = nil
 
+    /// The defaults: a thread like any other.
+    ///
+    /// - Progress: wait-free
+    /// - Context: any thread
+    /// - Allocates: never
     public init() {}
 
     /// A scheduling class of `sched(7)`.
     public enum Scheduling: Hashable, Sendable {
+      /// The default time-sharing class.
       case other
+      /// Real time, first in first out, 1 to 99.
       case fifo(priority: Int)
+      /// Real time in turns, 1 to 99.
       case roundRobin(priority: Int)
+      /// Time-sharing for what computes and does not wait.
       case batch
+      /// Only when nothing else runs.
       case idle
 
       var parts: (Int32, Int32) {

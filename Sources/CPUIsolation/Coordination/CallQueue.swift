@@ -63,6 +63,7 @@ struct CallQueue {
       backoff.wait()
     }
     // The slot changed hands since: our call ran on its way out, or was abandoned on the way in.
+    // Acquire — call:I. Pairs with attach:I.
     if unsafe state.pointee.incarnation.load(ordering: .acquiring) != incarnation { return .gone }
     return .queued
   }

@@ -90,6 +90,7 @@ struct CallRecord: ~Copyable {
 
   /// Takes the call back from a queue whose CPU has gone.
   func abandon() {
+    // Acquire and release — callRecord:A. Decides against call:X, as callRecord:R does.
     if isWaitedFor,
       state.compareExchange(
         expected: State.queued, desired: State.gone, successOrdering: .acquiringAndReleasing,

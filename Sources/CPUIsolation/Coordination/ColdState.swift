@@ -31,8 +31,8 @@ struct ColdState {
   init(senders: [SenderMemory]) { self.senders = senders }
 }
 
-/// A coordinator's memory and its lock, together: a watchdog whose report lets the coordinator go keeps
-/// them until it is through.
+/// A coordinator's memory and its lock, together: a watchdog whose report lets the coordinator go
+/// keeps them until it is through.
 final class ColdMemory: Sendable {
   let core: CoordinatorCore
   private let memory: MappedMemory

@@ -34,6 +34,10 @@ extension Coordinator {
     public var timesDrains = false
 
     /// A coordinator of these CPUs; everything else has a default.
+    ///
+    /// - Progress: wait-free
+    /// - Context: any thread
+    /// - Allocates: never
     public init(housekeeping: CPUMask, isolated: CPUMask) {
       self.housekeeping = housekeeping
       self.isolated = isolated
@@ -63,6 +67,11 @@ extension Coordinator {
       /// Whether a test moves the clock, in place of a thread that reads it.
       package var isManual = false
 
+      /// The defaults.
+      ///
+      /// - Progress: wait-free
+      /// - Context: any thread
+      /// - Allocates: never
       public init() {}
     }
 

@@ -46,7 +46,8 @@ extension Coordinator {
     let until = Deadline(after: deadline)
     cold.withLock { state in
       state.isClosed = true
-      unsafe core.line.pointee.closed.store(1, ordering: .sequentiallyConsistent)
+      // Relaxed: whoever looks too early is let go by the next look.
+      unsafe core.line.pointee.closed.store(1, ordering: .relaxed)
       for index in state.registrations.indices {
         unsafe core.record(UInt64(index)).pointee.registration.store(0, ordering: .relaxed)
       }
@@ -62,7 +63,7 @@ extension Coordinator {
       for (index, registration) in state.registrations.enumerated() {
         guard let registration else { continue }
         let waiting = CPUMask(
-          cpus.filter {
+          attached.filter {
             unsafe core.slots[$0].state.pointee.work.load(ordering: .relaxed) >> UInt64(index) & 1
               != 0
           })

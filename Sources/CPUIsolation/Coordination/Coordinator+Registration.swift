@@ -103,9 +103,11 @@ extension Coordinator {
   }
 
   private static func assign(_ set: borrowing SharedWord, _ type: UInt64, _ isMember: Bool) {
+    // Acquire and release — register:S. Before the live bit, under the lock. Pairs with drain:I.
     if isMember {
       set.bitwiseOr(1 << type, ordering: .acquiringAndReleasing)
     } else {
+      // Acquire and release — register:S, as above.
       set.bitwiseAnd(~(1 << type), ordering: .acquiringAndReleasing)
     }
   }

@@ -27,6 +27,9 @@ public struct CrossCall: ~Copyable {
   ///
   /// - Parameter isInterruptSafe: the function may run in a signal handler; see
   ///   `DeferredWork.Options.isInterruptSafe`.
+  /// - Progress: wait-free
+  /// - Context: any thread
+  /// - Allocates: the record
   public init(
     context: UnsafeMutableRawPointer?, isInterruptSafe: Bool = false,
     _ function: DeferredWorkFunction

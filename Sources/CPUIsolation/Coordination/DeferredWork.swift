@@ -49,6 +49,7 @@ extension DeferredWork {
     /// Before the others: what the others rely on, such as instruction synchronisation or a TLB
     /// flush.
     case early
+    /// In between.
     case normal
     /// After the others.
     case late
@@ -77,6 +78,11 @@ extension DeferredWork {
     /// send costs, and no less.
     public var expectsManySenders = false
 
+    /// The defaults: in normal order, on its own thread alone, for as long as it takes.
+    ///
+    /// - Progress: wait-free
+    /// - Context: any thread
+    /// - Allocates: never
     public init() {}
   }
 }

@@ -88,7 +88,8 @@ struct Drain {
     // Acquire — drain:T. Pairs with send:O: a send whose bit we take has published its datum. It
     // comes before the handlers: a bit set after it stays for the next round.
     let taken = unsafe slot.state.pointee.work.exchange(0, ordering: .acquiring)
-    // Off x86-64 the handlers' loads have to be held behind the take.
+    // Sequentially consistent fence — drain:T. Off x86-64 it holds the handlers' loads behind the
+    // take.
     fullFenceAfterExchange()
     return taken
   }

@@ -41,6 +41,10 @@ public struct NoiseMeter: Sendable {
   }
 
   /// A meter that counts gaps longer than `threshold`, and begins now.
+  ///
+  /// - Progress: wait-free
+  /// - Context: any thread
+  /// - Allocates: never
   public init(threshold: Duration = .microseconds(1)) {
     self.threshold = CycleClock.cycles(of: threshold)
     begun = CycleClock.now
@@ -48,6 +52,10 @@ public struct NoiseMeter: Sendable {
   }
 
   /// Looks at the cycle counter.
+  ///
+  /// - Progress: wait-free
+  /// - Context: one thread
+  /// - Allocates: never
   @inline(__always)
   public mutating func sample(after source: Source = .unknown) {
     let now = CycleClock.now
@@ -64,6 +72,10 @@ public struct NoiseMeter: Sendable {
   }
 
   /// Begins again from now.
+  ///
+  /// - Progress: wait-free
+  /// - Context: any thread
+  /// - Allocates: never
   public mutating func reset() {
     self = NoiseMeter(threshold: CycleClock.duration(ofCycles: threshold))
   }
@@ -92,10 +104,13 @@ public struct NoiseReport: Hashable, Sendable {
   public let maximumSingle: Duration
   /// How often the loop looked.
   public let samples: UInt64
-  /// Gaps by source.
+  /// Gaps in which the loop served a kick.
   public let kicks: UInt64
+  /// Gaps in which it drained.
   public let drains: UInt64
+  /// Gaps in which a signal handler ran.
   public let signals: UInt64
+  /// Gaps that nobody explains: the system's.
   public let unknown: UInt64
 
   /// The share of the time that was the loop's own, in percent.

@@ -88,14 +88,26 @@ public struct Statistics: Sendable {
 
   /// The counts of a work type, over all CPUs. They belong to the bit: a type that took over the
   /// bit of an unregistered one continues its counts.
+  ///
+  /// - Progress: wait-free
+  /// - Context: any thread
+  /// - Allocates: never
   public subscript(type: DeferredWork) -> Work {
     (0..<perCPU.count).reduce(into: Work()) { $0 += self[type, on: $1] }
   }
 
   /// The counts of a work type on one CPU.
+  ///
+  /// - Progress: wait-free
+  /// - Context: any thread
+  /// - Allocates: never
   public subscript(type: DeferredWork, on cpu: Int) -> Work { work[cpu * types + type.bit] }
 
   /// The counts of one CPU.
+  ///
+  /// - Progress: wait-free
+  /// - Context: any thread
+  /// - Allocates: never
   public subscript(cpu cpu: Int) -> CPU { perCPU[cpu] }
 
   init(_ core: CoordinatorCore, senders: [SenderSlot], hasWatchdog: Bool) {

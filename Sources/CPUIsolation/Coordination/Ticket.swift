@@ -93,7 +93,7 @@ public struct Ticket: Sendable {
     switch ContextWord(rawValue: word).context {
     case .kernel?, nil: return .pending
     case .offline?:
-      // It may have run the work on its way out.
+      // Acquire — ticket:A. It may have run the work on its way out. Pairs with drain:A.
       let applied = unsafe slot.applied[index].load(ordering: .acquiring)
       return applied >= generation ? .executed : .gone
     default: return .covered

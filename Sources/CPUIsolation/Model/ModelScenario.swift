@@ -258,10 +258,10 @@
           let sum = { (field: (UnsafeMutablePointer<SenderCell>) -> UInt64) in
             senders.reduce(0) { unsafe $0 + field($1.cell(target: cpu, type: UInt64(type))) }
           }
-          let sent = unsafe sum { $0.pointee.sent.load(ordering: .relaxed) }
-          let merged = unsafe sum { $0.pointee.merged.load(ordering: .relaxed) }
+          let sent = unsafe sum { unsafe $0.pointee.sent.load(ordering: .relaxed) }
+          let merged = unsafe sum { unsafe $0.pointee.merged.load(ordering: .relaxed) }
           let gone =
-            unsafe sum { $0.pointee.gone.load(ordering: .relaxed) }
+            unsafe sum { unsafe $0.pointee.gone.load(ordering: .relaxed) }
             + core.slots[cpu].dropped[type].load(ordering: .relaxed)
           let executed = unsafe core.slots[cpu].executed[type].load(ordering: .relaxed)
           let work = unsafe core.slots[cpu].state.pointee.work.load(ordering: .relaxed)
