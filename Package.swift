@@ -30,7 +30,7 @@ let package = Package(
   traits: [
     .trait(
       name: "ModelChecking",
-      description: "The library's atomics are simulated, for model tests; not for programs that run.")
+      description: "Simulates the library's atomics, for model tests; not for programs that run.")
   ],
   targets: [
     .target(name: "CPlatform"),

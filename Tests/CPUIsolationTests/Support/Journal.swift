@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-
 /// What happened, in order, from any thread.
 final class Journal<Entry: Sendable>: Sendable {
   private let list = Guarded<[Entry]>([])
