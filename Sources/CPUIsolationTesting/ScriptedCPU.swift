@@ -22,7 +22,7 @@ public final class ScriptedCPU: Sendable {
     var isAttached = false
     var failure: CoordinatorError? = nil
   }
-  private let script = Mutex(Script())
+  private let script = Lock(Script())
   private let coordinator: Coordinator
 
   init(_ number: Int, of coordinator: Coordinator) throws(CoordinatorError) {
@@ -80,7 +80,7 @@ public final class ScriptedCPU: Sendable {
   /// Runs a step on the CPU's thread and returns its result.
   @discardableResult
   public func run<Result: Sendable>(_ step: @escaping @Sendable (CPUHandle) -> Result) -> Result {
-    let result = Mutex<Result?>(nil)
+    let result = Lock<Result?>(nil)
     begin { handle in
       let value = step(handle)
       result.withLock { $0 = value }

@@ -26,7 +26,7 @@ public final class CPUThread: Sendable {
     var isJoining = false
     var isOver = false
   }
-  private let state = Mutex(State())
+  private let state = Lock(State())
 
   init(cpu: Int) { self.cpu = cpu }
 

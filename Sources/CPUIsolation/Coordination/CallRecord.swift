@@ -39,22 +39,23 @@ struct CallRecord: ~Copyable {
   }
 
   /// Claims the record for one call. False: it is in flight.
-  mutating func claim(
-    _ function: DeferredWorkFunction, _ context: UnsafeMutableRawPointer?, isWaitedFor: Bool,
+  static func claim(
+    _ record: UnsafeMutablePointer<CallRecord>, _ function: DeferredWorkFunction,
+    _ context: UnsafeMutableRawPointer?, isWaitedFor: Bool,
     site: CallSite
   ) -> Bool {
     // Acquire — callRecord:C. The last run's reads of the record come before we overwrite it. Pairs
     // with callRecord:G.
     guard
-      state.compareExchange(
+      unsafe record.pointee.state.compareExchange(
         expected: State.idle, desired: State.queued, successOrdering: .acquiring,
         failureOrdering: .relaxed
       ).exchanged
     else { return false }
-    unsafe self.function = unsafe function
-    unsafe self.context = unsafe context
-    self.site = site
-    flags.store(isWaitedFor ? Self.waitedFor : 0, ordering: .relaxed)
+    unsafe record.pointee.function = unsafe function
+    unsafe record.pointee.context = unsafe context
+    unsafe record.pointee.site = site
+    unsafe record.pointee.flags.store(isWaitedFor ? Self.waitedFor : 0, ordering: .relaxed)
     return true
   }
 

@@ -36,12 +36,12 @@ struct ColdState {
 final class ColdMemory: Sendable {
   let core: CoordinatorCore
   private let memory: MappedMemory
-  private let state: Mutex<ColdState>
+  private let state: Lock<ColdState>
 
   init(cpus: Int, senders: [SenderMemory]) throws(CoordinatorError) {
     memory = try MappedMemory(byteCount: CoordinatorCore.byteCount(cpus: cpus))
     core = unsafe CoordinatorCore(initializing: memory.address, cpus: cpus)
-    state = Mutex(ColdState(senders: senders))
+    state = Lock(ColdState(senders: senders))
   }
 
   func withLock<Result, Failure: Error>(

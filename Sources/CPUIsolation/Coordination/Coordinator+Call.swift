@@ -55,7 +55,8 @@ extension Coordinator {
     if isClosed { return .closed }
     let site = CallSite(file, line)
     guard
-      unsafe call.record.pointee.claim(call.function, call.context, isWaitedFor: false, site: site)
+      unsafe CallRecord.claim(
+        call.record, call.function, call.context, isWaitedFor: false, site: site)
     else { return .busy }
     return unsafe CallQueue(core, path).enqueue(
       call.record, on: cpu, isInterruptSafe: call.isInterruptSafe, from: site)
@@ -93,7 +94,7 @@ extension Coordinator {
         continue
       }
       let record = unsafe queue.path.sender.record(target: cpu)
-      if unsafe !record.pointee.claim(function, context, isWaitedFor: false, site: site) {
+      if unsafe !CallRecord.claim(record, function, context, isWaitedFor: false, site: site) {
         report.busy.insert(cpu)
         continue
       }
@@ -133,7 +134,7 @@ extension Coordinator {
         continue
       }
       let record = unsafe memory.record(cpu)
-      _ = unsafe record.pointee.claim(function, context, isWaitedFor: true, site: site)
+      _ = unsafe CallRecord.claim(record, function, context, isWaitedFor: true, site: site)
       _ = unsafe queue.enqueue(record, on: cpu, isInterruptSafe: isInterruptSafe, from: site)
       waiting.insert(cpu)
     }

@@ -132,8 +132,8 @@ enum OwnerTransitions {
     // Sequentially consistent — leave:K. Dekker with send:O and kick:W: a bit that this look misses
     // was set by a sender that sees idle, and unparks.
     let pending = unsafe slot.state.pointee.work.load(ordering: .sequentiallyConsistent)
-    // What may wait does not end an isolated CPU's sleep; a cross call does, also one that no signal
-    // announces.
+    // What may wait does not end an isolated CPU's sleep; a cross call does, also one that no
+    // signal announces.
     let wakes = isHousekeeper ? pending : pending & BuiltInWork.mask
     if wakes == 0 { unsafe slot.call.pointee.parker.park(until: deadline) }
     enter(slot, Drain(slot).core, from: .idle)

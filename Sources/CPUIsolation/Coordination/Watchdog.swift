@@ -21,7 +21,7 @@ final class WatchdogService: Sendable {
     var threadID: Int32 = 0
     var isStopping = false
   }
-  private let state = Mutex(State())
+  private let state = Lock(State())
   private let wake = WatchdogAlarm()
 
   init(
@@ -33,7 +33,7 @@ final class WatchdogService: Sendable {
     self.sender = sender
     self.settings = settings
     self.avoided = avoided
-    seen = Mutex(Memory(cpus: core.slots.count))
+    seen = Lock(Memory(cpus: core.slots.count))
   }
 
   func start() throws(CoordinatorError) {
@@ -96,7 +96,7 @@ final class WatchdogService: Sendable {
       pins = Array(repeating: Sight(), count: cpus)
     }
   }
-  private let seen: Mutex<Memory>
+  private let seen: Lock<Memory>
 
   private func run() {
     while !state.withLock({ $0.isStopping }) {

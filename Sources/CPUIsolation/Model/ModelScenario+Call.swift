@@ -7,7 +7,8 @@
       -> CallOutcome
     {
       let context = unsafe Unmanaged.passUnretained(self).toOpaque()
-      let claimed = unsafe record.pointee.claim(
+      let claimed = unsafe CallRecord.claim(
+        record,
         { context, _ in
           let machine = unsafe Unmanaged<ModelMachine>.fromOpaque(context!).takeUnretainedValue()
           machine.runs += 1
@@ -142,8 +143,8 @@
           let record = unsafe machine.path(0).sender.record(target: 0)
           // It has run, was abandoned, or had been given up by its waiter.
           let way = machine.engine.choose(3)
-          _ = unsafe record.pointee.claim(
-            { _, _ in }, nil, isWaitedFor: way == 2, site: CallSite("model", 0))
+          _ = unsafe CallRecord.claim(
+            record, { _, _ in }, nil, isWaitedFor: way == 2, site: CallSite("model", 0))
           if way == 2 {
             unsafe record.pointee.state.store(CallRecord.State.cancelled, ordering: .relaxed)
           }
@@ -158,8 +159,8 @@
             },
             {
               var backoff = Backoff()
-              while unsafe !record.pointee.claim(
-                { _, _ in }, nil, isWaitedFor: false, site: CallSite("model", 0))
+              while unsafe !CallRecord.claim(
+                record, { _, _ in }, nil, isWaitedFor: false, site: CallSite("model", 0))
               { backoff.wait() }
               machine.expect(
                 machine.data[0].load(ordering: .relaxed) == 1, "claimed before it was given back")
@@ -177,7 +178,8 @@
             {
               _ = machine.become(0)
               let context = unsafe Unmanaged.passUnretained(machine).toOpaque()
-              _ = unsafe record.pointee.claim(
+              _ = unsafe CallRecord.claim(
+                record,
                 { context, _ in
                   let machine = unsafe Unmanaged<ModelMachine>.fromOpaque(context!)
                     .takeUnretainedValue()

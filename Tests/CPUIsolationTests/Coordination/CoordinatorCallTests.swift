@@ -43,7 +43,7 @@ struct CoordinatorCallTests {
       }
       #expect(report.executed == [1])
     }
-    #expect(coordinator.context(of: 1) == .user)
+    #expect(eventually { coordinator.context(of: 1) == .user })
     stop.raise()
     try loop.value()
     #expect(contexts.entries == Array(repeating: .kernel, count: 100))

@@ -35,7 +35,7 @@ struct MaximumAgeTests {
     #expect(coordinator.send(work, to: 1) == .deferred)
     #expect(eventually { runs.value == 1 })
     #expect(ContinuousClock.now - start >= .milliseconds(5))
-    #expect(coordinator.context(of: 1) == .user)
+    #expect(eventually { coordinator.context(of: 1) == .user })
     stop.raise()
     try loop.value()
     let counts = coordinator.statistics()[work]

@@ -101,7 +101,7 @@ struct UrgencyTests {
     #expect(coordinator.send(look, to: 1, urgency: .immediate) == .interrupted)
     #expect(eventually { !contexts.entries.isEmpty })
     #expect(contexts.entries == [.kernel])
-    #expect(coordinator.context(of: 1) == .guest)
+    #expect(eventually { coordinator.context(of: 1) == .guest })
     stop.raise()
     try step.value()
     try cpu.end()
