@@ -33,8 +33,9 @@ import Testing
     let pages =
       ["README.md"]
       + (try FileManager.default.subpathsOfDirectory(
-        atPath: root.appending(path: "Documentation").path)
-        .filter { $0.hasSuffix(".md") }.map { "Documentation/\($0)" })
+        atPath: root.appending(path: "Documentation").path
+      )
+      .filter { $0.hasSuffix(".md") }.map { "Documentation/\($0)" })
     for page in pages {
       let url = root.appending(path: page)
       let text = try String(contentsOf: url, encoding: .utf8)

@@ -53,7 +53,9 @@ struct CallQueue {
     ).context == .offline {
       // Acquire — attach:O. Whoever owns the slot may empty its queue: we do, for the moment, so
       // that we cannot empty that of a thread which attaches.
-      if unsafe state.pointee.isOwned.exchange(1, ordering: .acquiring) == 0 {
+      if unsafe state.pointee.isOwned.load(ordering: .relaxed) == 0,
+        unsafe state.pointee.isOwned.exchange(1, ordering: .acquiring) == 0
+      {
         Drain(core, slot).abandonCalls()
         // Release — detach:R.
         unsafe state.pointee.isOwned.store(0, ordering: .releasing)

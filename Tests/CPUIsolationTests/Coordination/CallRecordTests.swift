@@ -16,8 +16,11 @@ struct CallRecordTests {
     func set(_ state: UInt32) { record.state.store(state, ordering: .relaxed) }
 
     func claim(isWaitedFor: Bool) -> Bool {
-      unsafe record.claim(
-        Counter.function, runs.context, isWaitedFor: isWaitedFor, site: CallSite("", 0))
+      let context = unsafe runs.context
+      return unsafe withUnsafeMutablePointer(to: &record) {
+        unsafe CallRecord.claim(
+          $0, Counter.function, context, isWaitedFor: isWaitedFor, site: CallSite("", 0))
+      }
     }
     func run() -> Bool { record.run(on: 0) }
     func abandon() { record.abandon() }

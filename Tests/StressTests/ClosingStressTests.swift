@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import CPUIsolation
+import Glibc
+import Testing
+
+extension StressTests {
+  /// Closing while everybody is at work.
+  @Suite struct Closing {
+    @Test(arguments: [91, 92, 93] as [UInt64])
+    func racesWithSends(seed: UInt64) throws {
+      var random = SeededGenerator(seed: seed)
+      let until = Until(StressDuration.ofCase(0.6))
+      let violations = Violations()
+      var round = 0
+      while !until.isOver || round < 3 {
+        round += 1
+        try Self.closeOnce(seed: seed, round: round, delay: random.below(3000), violations)
+      }
+      violations.expectNone("seed \(seed), \(round) rounds")
+    }
+
+    private static func closeOnce(
+      seed: UInt64, round: Int, delay: Int, _ violations: Violations
+    ) throws {
+      let coordinator = try Coordinator(.init(housekeeping: [0], isolated: [1]))
+      let senders = 2
+      let ledger = DeferralLedger(cpus: 2, types: 1, writers: senders)
+      let isClosed = SharedFlag()
+      let probe = HandlerProbe(ledger, type: 0, coordinator) { cpu in
+        violations.check(!isClosed.isSet, "a handler ran on CPU \(cpu) after close had returned")
+      }
+      let work = try probe.register("work", .init())
+      let stop = SharedFlag()
+      let housekeeper = try coordinator.launch(on: 0) { local in
+        // No time-out: closing has to wake it.
+        while !stop.isSet { local.idle() }
+      }
+      let isolated = try coordinator.launch(on: 1) { local in
+        while !stop.isSet { local.user { local.poll() } }
+      }
+      let others = (0..<senders + 1).map { index in
+        TestThread {
+          var random = SeededGenerator(seed: seed, stream: round * 10 + index)
+          if index == senders {
+            call(coordinator, violations, &random)
+          } else {
+            send(coordinator, work, ledger, violations, index, &random)
+          }
+        }
+      }
+      for _ in 0..<delay where stop.isSet { return }
+      if delay % 2 == 0 { sched_yield() }
+      stop.set()
+      let report = coordinator.close(deadline: .seconds(10))
+      isClosed.set()
+      violations.check(report.stillAttached.isEmpty, "CPUs \(report.stillAttached) were not let go")
+      violations.check(
+        report.pending.isEmpty,
+        "round \(round): pending where nobody is attached: \(report.pending)")
+      for thread in others { thread.join() }
+      // Whoever was not woken by closing is woken now, so that the test ends.
+      if report.stillAttached.contains(0) {
+        while coordinator.attached.contains(0) {
+          coordinator.close(deadline: .zero)
+          sched_yield()
+        }
+      }
+      housekeeper.join()
+      isolated.join()
+      for cpu in 0..<2 {
+        ledger.check(ledger.promises(to: cpu), of: cpu, after: "close", violations)
+        let counts = coordinator.statistics()[work, on: cpu]
+        violations.check(
+          counts.sent == counts.executed + counts.merged + counts.pending + counts.gone,
+          "out of balance: \(counts)")
+      }
+      checkClosed(coordinator, work, violations)
+      withExtendedLifetime(probe) {}
+    }
+
+    private static func send(
+      _ coordinator: Coordinator, _ work: DeferredWork, _ ledger: DeferralLedger,
+      _ violations: Violations, _ writer: Int, _ random: inout SeededGenerator
+    ) {
+      while true {
+        let cpu = random.below(2)
+        let number = ledger.issue(by: writer, type: 0, cpu: cpu)
+        switch coordinator.send(work, to: cpu) {
+        case .gone: break
+        case .rejected(let reason):
+          return violations.check(reason == .closed, "a closed coordinator says \(reason)")
+        default: ledger.promise(number, by: writer, type: 0, cpu: cpu)
+        }
+      }
+    }
+
+    /// Waits with no deadline at all: closing has to end the wait.
+    private static func call(
+      _ coordinator: Coordinator, _ violations: Violations, _ random: inout SeededGenerator
+    ) {
+      while true {
+        let report = coordinator.call(on: [0, 1]) { _ in }
+        if report.isClosed { return }
+        let all = report.executed.union(report.timedOut).union(report.gone)
+        violations.check(all == [0, 1], "a call was reported as \(report)")
+      }
+    }
+
+    private static func checkClosed(
+      _ coordinator: Coordinator, _ work: DeferredWork, _ violations: Violations
+    ) {
+      violations.check(coordinator.send(work, to: 1) == .rejected(.closed), "send after close")
+      violations.check(coordinator.send(work, to: [0, 1]).rejection == .closed, "send after close")
+      violations.check(coordinator.call(on: [1]) { _ in }.isClosed, "call after close")
+      let ticket = coordinator.sendWithTicket(work, to: [1])
+      violations.check(ticket.wait(until: .executed) == .settled, "ticket after close")
+      func expect(_ code: CoordinatorError.Code, _ action: () throws -> Void) {
+        do {
+          try action()
+          violations.note("something was possible after close that should be \(code)")
+        } catch let error as CoordinatorError {
+          violations.check(error.code == code, "after close: \(error)")
+        } catch {
+          violations.note("\(error)")
+        }
+      }
+      expect(.closed) { _ = try coordinator.attach(to: 1) }
+      expect(.closed) { try coordinator.launch(on: 1) { _ in } }
+      expect(.closed) { _ = try coordinator.makeSender() }
+      expect(.closed) { _ = try coordinator.register("late") { _ in } }
+    }
+
+    /// A housekeeper that has just looked whether it should end, and goes to sleep, is let go too.
+    @Test func letsGoWhoeverGoesToSleep() throws {
+      var random = SeededGenerator(seed: 94)
+      let violations = Violations()
+      let until = Until(StressDuration.ofCase(0.6))
+      while !until.isOver {
+        var configuration = Coordinator.Configuration(housekeeping: [0, 1], isolated: [])
+        configuration.pinning = .none
+        configuration.watchdog = nil
+        let coordinator = try Coordinator(configuration)
+        let work = try coordinator.register("wake") { _ in }
+        let stop = SharedFlag()
+        let threads = try (0..<2).map { cpu in
+          try coordinator.launch(on: cpu) { local in
+            while !stop.isSet { local.idle() }
+          }
+        }
+        for _ in 0..<random.below(4) {
+          // They wake up, look, and are on their way to sleep again when the coordinator closes.
+          coordinator.send(work, to: [0, 1])
+          for _ in 0..<random.below(2000) where stop.isSet { break }
+        }
+        stop.set()
+        let report = coordinator.close(deadline: .seconds(5))
+        violations.check(report.stillAttached.isEmpty, "\(report.stillAttached) sleep on")
+        while !coordinator.attached.isEmpty { coordinator.close(deadline: .milliseconds(1)) }
+        for thread in threads { thread.join() }
+        if !report.stillAttached.isEmpty { break }
+      }
+      violations.expectNone("seed 94")
+    }
+
+    /// The watchdog may hold the last reference for a moment: the coordinator must not end on its thread.
+    @Test func theLastReferenceRacesWithTheWatchdog() throws {
+      let until = Until(StressDuration.ofCase(0.5))
+      while !until.isOver {
+        var configuration = Coordinator.Configuration(housekeeping: [], isolated: [0])
+        configuration.watchdog?.interval = .microseconds(20)
+        configuration.watchdog?.stallThreshold = .microseconds(1)
+        configuration.watchdog?.report = { _ in }
+        let coordinator = try Coordinator(configuration)
+        var options = DeferredWork.Options()
+        options.maximumAge = .microseconds(1)
+        let work = try coordinator.register("aged", options: options) { _ in }
+        let local = try coordinator.attach(to: 0)
+        for _ in 0..<20 {
+          coordinator.send(work, to: 0, urgency: .deferrable)
+          local.user {
+            coordinator.send(work, to: 0)
+            usleep(50)
+          }
+        }
+        local.detach()
+      }
+    }
+  }
+}

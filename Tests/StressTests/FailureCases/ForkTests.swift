@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import CPUIsolation
+import Glibc
+import Testing
+
+extension StressTests.FailureCases {
+  /// The child of a fork has one thread. What would wait for the others says so; what does not wait, works.
+  @Test func processForks() throws {
+    let coordinator = try Coordinator.quiet(housekeeping: [0], isolated: [1, 2])
+    let work = try coordinator.register("work") { _ in }
+    let spare = try coordinator.register("spare") { _ in }
+    let stop = SharedFlag()
+    let isThere = SharedFlag()
+    let thread = try coordinator.launch(on: 1) { local in
+      local.user {
+        isThere.set()
+        while !stop.isSet {
+          local.poll()
+          sched_yield()
+        }
+      }
+    }
+    defer {
+      stop.set()
+      thread.join()
+    }
+    #expect(eventually { isThere.isSet })
+
+    let child = fork()
+    if child == 0 { _exit(Self.failuresInChild(coordinator, work, spare)) }
+    try #require(child > 0)
+    var status: Int32 = 0
+    let hasEnded = eventually { unsafe waitpid(child, &status, WNOHANG) == child }
+    if !hasEnded {
+      kill(child, SIGKILL)
+      unsafe waitpid(child, &status, 0)
+    }
+    #expect(hasEnded, "the child waits for threads that it does not have")
+    #expect(status & 0x7f == 0, "the child died of signal \(status & 0x7f)")
+    #expect(status >> 8 & 0xff == 0, "step \(status >> 8 & 0xff) failed in the child")
+
+    // The parent has noticed nothing.
+    #expect(coordinator.call(on: [1], deadline: StressDuration.generous) { _ in }.executed == [1])
+    try coordinator.synchronize(deadline: StressDuration.generous)
+  }
+
+  /// The number of the first step that went wrong; 0 if none did. It must not allocate much, lock what others held,
+  /// or return to the test.
+  private static func failuresInChild(
+    _ coordinator: Coordinator, _ work: DeferredWork, _ spare: DeferredWork
+  ) -> Int32 {
+    func isRefused(_ action: () throws -> Void) -> Bool {
+      do {
+        try action()
+        return false
+      } catch let error as CoordinatorError {
+        return error.code == .forked
+      } catch {
+        return false
+      }
+    }
+    if !isRefused({ try coordinator.launch(on: 2) { _ in } }) { return 1 }
+    if !isRefused({ _ = try coordinator.attach(to: 2) }) { return 2 }
+    if !isRefused({ _ = try coordinator.attachHandle(to: 2) }) { return 3 }
+    if !isRefused({ try coordinator.synchronize() }) { return 4 }
+    if !isRefused({ try coordinator.unregister(spare) }) { return 5 }
+    // Nobody answers, nobody is waited for.
+    if !coordinator.call(on: [1, 2], deadline: nil, { _ in }).executed.isEmpty { return 6 }
+    let ticket = coordinator.sendWithTicket(work, to: [1])
+    if ticket.wait(until: .executed) != .timedOut([1]), !ticket.report.gone.contains(1) { return 7 }
+    switch coordinator.send(work, to: 1) {
+    case .deferred, .merged, .queued, .gone: break
+    default: return 8
+    }
+    _ = coordinator.close(deadline: .milliseconds(50))
+    if coordinator.send(work, to: 1) != .rejected(.closed) { return 9 }
+    _ = coordinator.statistics()
+    return 0
+  }
+}

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import CPUIsolation
+import Glibc
+import Testing
+
+extension StressTests.FailureCases {
+  /// An isolated thread spins in user for ever.
+  private func withSpinner(
+    _ adjust: (inout Coordinator.Configuration) -> Void = { _ in },
+    polls: Bool = false, _ body: (Coordinator) throws -> Void
+  ) throws {
+    let coordinator = try Coordinator.quiet(isolated: [0], adjust)
+    let isThere = SharedFlag()
+    let stop = SharedFlag()
+    let thread = try coordinator.launch(on: 0) { local in
+      local.user {
+        isThere.set()
+        while !stop.isSet {
+          if polls { local.poll() }
+          usleep(10)
+        }
+      }
+    }
+    #expect(eventually { isThere.isSet })
+    defer {
+      stop.set()
+      thread.join()
+    }
+    try body(coordinator)
+  }
+
+  /// It promised to look at nothing: nobody waits for it, but who wants it to have run is told that it has not.
+  @Test func targetNeverEnters() throws {
+    try withSpinner { coordinator in
+      let runs = SharedCounter()
+      let work = try coordinator.register("work") { _ in runs.add() }
+      let ticket = coordinator.sendWithTicket(work, to: [0])
+      #expect(ticket.report.deferred == [0])
+      #expect(ticket.wait(until: .covered, deadline: .seconds(5)) == .settled)
+      #expect(ticket.wait(until: .executed, deadline: .milliseconds(5)) == .timedOut([0]))
+      #expect(coordinator.call(on: [0], deadline: .milliseconds(5)) { _ in }.timedOut == [0])
+      try coordinator.synchronize(deadline: .seconds(5))
+      #expect(try coordinator.unregister(work, deadline: .seconds(5)) == [0])
+      #expect(runs.value == 0)
+    }
+  }
+
+  /// The age of a deferral is bounded where its type asks for it.
+  @Test(arguments: [true, false])
+  func deferralGrowsOld(onBehalf: Bool) throws {
+    try withSpinner({ $0.watchdog?.interval = .milliseconds(1) }, polls: !onBehalf) { coordinator in
+      let runs = SharedCounter()
+      var options = DeferredWork.Options()
+      options.maximumAge = .milliseconds(10)
+      options.mayRunOnBehalf = onBehalf
+      let work = try coordinator.register("aged", options: options) { _ in runs.add() }
+      for round in 1...5 {
+        #expect(coordinator.send(work, to: 0) == .deferred)
+        #expect(eventually { runs.value == round })
+      }
+      #expect(eventually { coordinator.statistics()[work].executed == 5 })
+      let counts = coordinator.statistics()[work]
+      #expect(counts.escalated == 5)
+      #expect(counts.sent == 5 && counts.merged == 0 && counts.pending == 0)
+    }
+  }
+}

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import CPUIsolation
+import Glibc
+import Testing
+
+extension StressTests.FailureCases {
+  /// Two threads unregister one type at once: one of them does, and its bit is free once.
+  @Test func unregisteredTwiceAtOnce() throws {
+    let violations = Violations()
+    for round in 0..<StressDuration.rounds(30) {
+      let coordinator = try Coordinator.quiet(isolated: [0, 1]) { $0.watchdog = nil }
+      let all = try (0..<DeferredWork.capacity).map { try coordinator.register("\($0)") { _ in } }
+      let inKernel = SharedFlag()
+      let mayLeave = SharedFlag()
+      // A CPU in kernel makes both of them wait.
+      let thread = try coordinator.launch(on: 0) { local in
+        inKernel.set()
+        while !mayLeave.isSet { sched_yield() }
+      }
+      let started = SharedCounter()
+      let succeeded = SharedCounter()
+      let rivals = (0..<2).map { index in
+        TestThread {
+          started.add()
+          do throws(CoordinatorError) {
+            try coordinator.unregister(all[3], deadline: StressDuration.generous)
+            succeeded.add()
+          } catch {
+            violations.check(error.code == .workTypeUnregistered, "\(error)")
+          }
+        }
+      }
+      _ = eventually { started.value == 2 && inKernel.isSet }
+      usleep(200)
+      mayLeave.set()
+      for rival in rivals { rival.join() }
+      thread.join()
+      violations.check(succeeded.value >= 1, "round \(round): nobody could unregister")
+      // One bit is free now, and one only.
+      let heirs = (0..<2).map { index in try? coordinator.register("heir \(index)") { _ in } }
+      let bits = heirs.compactMap { $0?.bit }
+      violations.check(bits == [3], "round \(round): the heirs of bit 3 have bits \(bits)")
+    }
+    violations.expectNone("two threads")
+  }
+
+  /// Everybody registers at once: no bit is given twice.
+  @Test func registeredAtOnce() throws {
+    let coordinator = try Coordinator.quiet(isolated: [0])
+    let works = Guarded<[DeferredWork]>([])
+    let refused = SharedCounter()
+    TestThread.run(8) { _ in
+      for _ in 0..<10 {
+        do throws(CoordinatorError) {
+          let work = try coordinator.register("work") { _ in }
+          works.withLock { $0.append(work) }
+        } catch {
+          if error.code == .tooManyWorkTypes { refused.add() }
+        }
+      }
+    }
+    let bits = works.withLock { $0.map(\.bit) }
+    #expect(Set(bits).count == bits.count)
+    #expect(bits.count == DeferredWork.capacity)
+    #expect(refused.value == 80 - DeferredWork.capacity)
+  }
+
+  /// A type is unregistered while its bit waits: the bit is withdrawn, whoever waits for its ticket is not left alone.
+  @Test func unregisteredWhilePending() throws {
+    let coordinator = try Coordinator.quiet(isolated: [0])
+    let runs = SharedCounter()
+    let work = try coordinator.register("work") { _ in runs.add() }
+    let local = try coordinator.attach(to: 0)
+    local.user {
+      let ticket = coordinator.sendWithTicket(work, to: [0])
+      #expect(ticket.report.deferred == [0])
+      let withdrawn = try? coordinator.unregister(work, deadline: .seconds(5))
+      #expect(withdrawn == [0])
+      #expect(
+        ticket.wait(until: .executed, deadline: .milliseconds(100)) == .settled,
+        "it will never be executed now: a waiter without deadline would wait for ever")
+    }
+    #expect(runs.value == 0)
+    local.detach()
+    let counts = coordinator.statistics()[work]
+    #expect(counts.sent == 1 && counts.gone == 1 && counts.pending == 0, "\(counts)")
+  }
+
+  /// A type is unregistered while its handler runs: the call returns when the handler has.
+  @Test func unregisteredWhileDraining() throws {
+    let coordinator = try Coordinator.quiet(isolated: [0])
+    let isRunning = SharedFlag()
+    let mayReturn = SharedFlag()
+    let hasReturned = SharedFlag()
+    let work = try coordinator.register("work") { _ in
+      isRunning.set()
+      while !mayReturn.isSet { sched_yield() }
+      hasReturned.set()
+    }
+    let stop = SharedFlag()
+    let thread = try coordinator.launch(on: 0) { local in
+      while !stop.isSet { local.user { _ = sched_yield() } }
+    }
+    coordinator.send(work, to: 0)
+    #expect(eventually { isRunning.isSet })
+    do {
+      try coordinator.unregister(work, deadline: .milliseconds(20))
+      Issue.record("unregistered under a running handler")
+    } catch {
+      #expect(error.code == .timedOut)
+    }
+    #expect(coordinator.send(work, to: 0) == .rejected(.unregistered))
+    mayReturn.set()
+    try coordinator.unregister(work, deadline: StressDuration.generous)
+    #expect(hasReturned.isSet)
+    stop.set()
+    thread.join()
+  }
+
+  /// Two threads, and a hundred, want the same CPU.
+  @Test func attachedAtOnce() throws {
+    let coordinator = try Coordinator.quiet(isolated: [0])
+    let inside = SharedCounter()
+    let violations = Violations()
+    TestThread.run(8) { _ in
+      for _ in 0..<200 {
+        guard let local = try? coordinator.attach(to: 0) else {
+          sched_yield()
+          continue
+        }
+        violations.check(inside.add() == 1, "two threads are CPU 0")
+        local.user {}
+        inside.add(-1)
+        local.detach()
+      }
+    }
+    violations.expectNone("8 threads")
+  }
+}

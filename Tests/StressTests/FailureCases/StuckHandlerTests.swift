@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import CPUIsolation
+import Glibc
+import Testing
+
+extension StressTests.FailureCases {
+  /// A handler does not come back: the watchdog says which, where and for how long, and nobody else notices.
+  @Test func handlerNeverReturns() throws {
+    let reports = Guarded<[StallReport]>([])
+    let coordinator = try Coordinator.quiet(isolated: [0, 1]) {
+      $0.watchdog?.interval = .milliseconds(2)
+      $0.watchdog?.stallThreshold = .milliseconds(40)
+      $0.watchdog?.report = { report in reports.withLock { $0.append(report) } }
+    }
+    let isStuck = SharedFlag()
+    let mayReturn = SharedFlag()
+    let stop = SharedFlag()
+    let ran = SharedCounter()
+    let stuck = try coordinator.register("stuck") { _ in
+      isStuck.set()
+      while !mayReturn.isSet { sched_yield() }
+    }
+    let quick = try coordinator.register("quick") { _ in ran.add() }
+    let threads = try (0..<2).map { cpu in
+      try coordinator.launch(on: cpu) { local in
+        while !stop.isSet {
+          local.user {
+            sched_yield()
+            local.poll()
+          }
+        }
+      }
+    }
+    coordinator.send(stuck, to: 0)
+    #expect(eventually { isStuck.isSet })
+
+    let ticket = coordinator.sendWithTicket(quick, to: [0, 1])
+    #expect(ticket.wait(until: .executed, deadline: .milliseconds(50)) == .timedOut([0]))
+    #expect(eventually { ticket.unsettled(.executed) == [0] })
+    #expect(coordinator.call(on: [1], deadline: StressDuration.generous) { _ in }.executed == [1])
+    #expect(coordinator.call(on: [0], deadline: .milliseconds(5)) { _ in }.timedOut == [0])
+    #expect(throws: CoordinatorError.self) {
+      try coordinator.synchronize(deadline: .milliseconds(5))
+    }
+
+    func first(_ kind: StallReport.Kind, _ work: String) -> StallReport? {
+      reports.withLock { $0.first { $0.kind == kind && $0.work == work } }
+    }
+    #expect(eventually { first(.handlerRunning, "stuck") != nil })
+    let report = try #require(first(.handlerRunning, "stuck"))
+    #expect(report.cpu == 0)
+    #expect(report.context == .kernel)
+    #expect(report.age >= .milliseconds(40))
+    #expect(report.sender?.contains("StuckHandlerTests") == true, "\(report)")
+    // It backs off: the second report comes after twice the time.
+    #expect(
+      eventually {
+        reports.withLock { $0.contains { $0.kind == .handlerRunning && $0.occurrence == 2 } }
+      })
+    #expect(reports.withLock { $0.allSatisfy { $0.cpu == 0 } }, "CPU 1 has done nothing wrong")
+
+    mayReturn.set()
+    #expect(ticket.wait(until: .executed, deadline: StressDuration.generous) == .settled)
+    #expect(eventually { first(.recovered, "stuck") != nil })
+    stop.set()
+    for thread in threads { thread.join() }
+    #expect(ran.value == 2)
+  }
+}
