@@ -57,25 +57,35 @@ uint64_t cpi_monotonic_nanoseconds(void) {
 static uint64_t cycles_per_second;
 static pthread_once_t cycles_once = PTHREAD_ONCE_INIT;
 
+#if !defined(__aarch64__)
+// Both clocks at one moment: the tightest of several looks. A preemption between the clocks makes a
+// look wide, and the next one is taken instead.
+struct moment {
+  uint64_t cycles, nanoseconds;
+};
+
+static struct moment look_at_clocks(void) {
+  struct moment best = {0, 0};
+  uint64_t width = UINT64_MAX;
+  for (int look = 0; look < 32; look++) {
+    uint64_t before = cpi_cycles(), now = cpi_monotonic_nanoseconds(), after = cpi_cycles();
+    if (after - before >= width) continue;
+    width = after - before;
+    best = (struct moment){before + width / 2, now};
+  }
+  return best;
+}
+#endif
+
 static void measure_cycles(void) {
 #if defined(__aarch64__)
   __asm__ volatile("mrs %0, cntfrq_el0" : "=r"(cycles_per_second));
 #else
-  // The best of three: a preemption between the two clocks spoils one measurement, hardly three.
-  uint64_t least_uncertainty = UINT64_MAX;
-  for (int round = 0; round < 3; round++) {
-    uint64_t c0 = cpi_cycles(), t0 = cpi_monotonic_nanoseconds(), c1 = cpi_cycles(), t1, c2, c3;
-    do {
-      c2 = cpi_cycles();
-      t1 = cpi_monotonic_nanoseconds();
-      c3 = cpi_cycles();
-    } while (t1 - t0 < 4000000u);
-    uint64_t uncertainty = (c1 - c0) + (c3 - c2);
-    if (uncertainty >= least_uncertainty) continue;
-    least_uncertainty = uncertainty;
-    double middle = (double)(c2 - c0) + ((double)(c3 - c2) - (double)(c1 - c0)) / 2;
-    cycles_per_second = (uint64_t)(middle * 1e9 / (double)(t1 - t0));
-  }
+  struct moment first = look_at_clocks(), last;
+  do last = look_at_clocks();
+  while (last.nanoseconds - first.nanoseconds < 10000000u);
+  cycles_per_second = (uint64_t)((double)(last.cycles - first.cycles) * 1e9 /
+                                 (double)(last.nanoseconds - first.nanoseconds));
 #endif
 }
 

@@ -144,8 +144,13 @@ extension StressTests {
         let work = try coordinator.register("wake") { _ in }
         let stop = SharedFlag()
         let threads = try (0..<2).map { cpu in
-          try coordinator.launch(on: cpu) { local in
-            while !stop.isSet { local.idle() }
+          let pause = random.below(3000)
+          return try coordinator.launch(on: cpu) { local in
+            while !stop.isSet {
+              // It has looked, and is not asleep yet.
+              for _ in 0..<pause where local.context == .offline { return }
+              local.idle()
+            }
           }
         }
         for _ in 0..<random.below(4) {

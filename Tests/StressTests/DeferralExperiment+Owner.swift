@@ -10,6 +10,7 @@ extension DeferralExperiment {
     while !stop.isSet {
       let promises = live(local, cpu, &random)
       ledger.check(promises.numbers, of: cpu, after: promises.action, violations)
+      if random.oneIn(4) { ledger.checkDeferred(to: cpu, violations) }
       if random.oneIn(20) { sendToOthers(local, cpu, &random) }
     }
     let promises = ledger.promises(to: cpu)
@@ -47,6 +48,7 @@ extension DeferralExperiment {
           local.kernel {
             ledger.check(promises, of: cpu, after: "kernel { }", violations)
             local.kernel { spin(length / 8, yields) }
+            ledger.checkDeferred(to: cpu, violations)
           }
         }
         promises = ledger.promises(to: cpu)

@@ -95,7 +95,8 @@ extension DeferralExperiment {
       "a send to \(mask) without \(skipped) skipped \(report.skipped)")
     violations.check(report.gone.isEmpty, "a send to attached CPUs was \(report)")
     for (cpu, number) in numbers where report.covered.contains(cpu) {
-      ledger.promise(number, by: writer, type: type, cpu: cpu)
+      ledger.promise(
+        number, by: writer, type: type, cpu: cpu, isDeferred: report.deferred.contains(cpu))
     }
   }
 
@@ -111,6 +112,7 @@ extension DeferralExperiment {
       violations.check(seen >= number, "send \(number) ran on behalf, and saw \(seen)")
     default: return violations.note("a send \(urgency) to CPU \(cpu), attached, was \(outcome)")
     }
-    ledger.promise(number, by: writer, type: type, cpu: cpu)
+    ledger.promise(
+      number, by: writer, type: type, cpu: cpu, isDeferred: outcome == .deferred)
   }
 }

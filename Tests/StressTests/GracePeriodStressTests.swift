@@ -109,6 +109,15 @@ private final class GracePeriodExperiment: Sendable {
     if !isSound { poisoned.add() }
   }
 
+  private func readInHandler() {
+    let yields = reads.add() % 8 == 0
+    let isSound = node.isSound {
+      if yields { sched_yield() }
+      for _ in 0..<100 where stop.isSet { return }
+    }
+    if !isSound { poisoned.add() }
+  }
+
   func run() throws {
     var options = DeferredWork.Options()
     options.isInterruptSafe = true
@@ -118,9 +127,7 @@ private final class GracePeriodExperiment: Sendable {
     let work = try unsafe coordinator.register("reader", options: options, context: handler) {
       me, _ in
       unsafe Unmanaged<GracePeriodExperiment>.fromOpaque(me.unsafelyUnwrapped)
-        ._withUnsafeGuaranteedRef { me in
-          for _ in 0..<20 where !me.node.isSound() { me.poisoned.add() }
-        }
+        ._withUnsafeGuaranteedRef { $0.readInHandler() }
     }
     let until = Until(StressDuration.ofCase(0.6))
     let (isolated, housekeepers) = (test.isolated, test.housekeepers)

@@ -132,6 +132,49 @@ extension StressTests {
       }
     }
 
+    /// What comes while a thread is on its way out runs, or is gone.
+    @Test(arguments: [25, 26] as [UInt64])
+    func acceptedSendsRunOnTheWayOut(seed: UInt64) throws {
+      let coordinator = try Coordinator(.init(housekeeping: [], isolated: [0]))
+      let ledger = DeferralLedger(cpus: 1, types: 1, writers: 1)
+      let probe = HandlerProbe(ledger, type: 0, coordinator)
+      let work = try probe.register("work", .init())
+      let violations = Violations()
+      let attached = SharedCounter()
+      let answered = SharedCounter()
+      let stop = SharedFlag()
+      let sender = TestThread {
+        var random = SeededGenerator(seed: seed, stream: 1)
+        while true {
+          let round = answered.value + 1
+          while attached.value < round {
+            if stop.isSet { return }
+          }
+          for _ in 0..<random.below(100) where stop.isSet { break }
+          // One send for each time that the thread is there.
+          let number = ledger.issue(by: 0, type: 0, cpu: 0)
+          if coordinator.send(work, to: 0) != .gone {
+            ledger.promise(number, by: 0, type: 0, cpu: 0)
+          }
+          answered.add()
+        }
+      }
+      var random = SeededGenerator(seed: seed)
+      let until = Until(StressDuration.ofCase(0.4))
+      while !until.isOver {
+        let local = try coordinator.attach(to: 0)
+        let round = attached.add()
+        for _ in 0..<random.below(100) where stop.isSet { break }
+        local.detach()
+        while answered.value < round { sched_yield() }
+        ledger.check(ledger.promises(to: 0), of: 0, after: "detach()", violations)
+      }
+      stop.set()
+      sender.join()
+      violations.expectNone("seed \(seed), \(attached.value) rounds")
+      withExtendedLifetime(probe) {}
+    }
+
     /// A call that was queued for a thread that is there runs, and one that nobody took is given back.
     @Test(arguments: [31, 32] as [UInt64])
     func queuedCallsRun(seed: UInt64) throws {

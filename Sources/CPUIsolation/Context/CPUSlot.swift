@@ -65,9 +65,6 @@ struct OwnerLine: ~Copyable {
   /// Non-zero when a transition has to take the slow path: the flags of `OwnerFlags`, and above
   /// them the depth of nested kernel sections.
   @usableFromInline let special = SharedWord(0)
-  /// Runs of bits that nobody set for this incarnation, and of bits whose type had been
-  /// unregistered.
-  let spuriousRuns = SharedWord(0)
   /// Signals that found nothing to do, or a thread that would look by itself.
   let idleInterrupts = SharedWord(0)
   /// The longest measured drain, in cycles.

@@ -21,6 +21,9 @@ private final class Start: Sendable {
   }
 }
 
+/// The size of the stack on which launched threads are interrupted.
+private let alternateStackBytes = 64 * 1024
+
 extension Coordinator {
   /// Starts a thread that is this CPU: named, bound to its processor as configured, attached, in
   /// kernel.
@@ -69,6 +72,12 @@ extension Coordinator {
     defer { thread.ended() }
     do {
       let isPinned = try coordinator.prepareThread(thread.cpu, start.options)
+      let stack = unsafe coordinator.installAlternateStack(thread.cpu)
+      defer {
+        if let stack = unsafe stack {
+          unsafe cpi_remove_alternate_stack(stack, alternateStackBytes)
+        }
+      }
       let local = try coordinator.attach(to: thread.cpu)
       thread.attached(.success(()), isPinned: isPinned)
       start.body(local)
@@ -76,6 +85,14 @@ extension Coordinator {
     } catch {
       thread.attached(.failure(error), isPinned: false)
     }
+  }
+
+  /// Gives a thread that is to be interrupted a stack for it: an interrupt must not overflow a small
+  /// or nearly full one. Without it, which takes a lack of memory, the handler runs on the thread's own.
+  private func installAlternateStack(_ cpu: Int) -> UnsafeMutableRawPointer? {
+    guard configuration.interrupter(of: cpu) == .signal else { return nil }
+    var error: Int32 = 0
+    return unsafe cpi_install_alternate_stack(alternateStackBytes, &error)
   }
 
   /// Names, binds and schedules the calling thread; tells whether it is bound.

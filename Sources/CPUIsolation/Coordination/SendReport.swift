@@ -114,8 +114,9 @@ public struct SendReport: Hashable, Sendable, CustomStringConvertible {
 public enum Urgency: Hashable, Sendable {
   /// When the target enters kernel: the reason for this library.
   case deferrable
-  /// At once: the target is kicked whatever its context. That is a kernel without deferral, kept to
-  /// compare with.
+  /// At once: the target is kicked whatever its context; the sender itself runs its own work inline
+  /// in kernel, and at its next entry elsewhere. That is a kernel without deferral, kept to compare
+  /// with.
   case immediate
   /// At once and without disturbing the target: if it is outside kernel, the caller runs the work
   /// for it, where the type allows that. Else as `deferrable`.

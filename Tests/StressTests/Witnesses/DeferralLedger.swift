@@ -13,6 +13,8 @@ final class DeferralLedger: Sendable {
   let writers: Int
   private let issued: WordTable
   private let promised: WordTable
+  /// The promises that hold at once: the CPU was outside kernel, and sees nothing older from its next entry on.
+  private let deferred: WordTable
   private let seen: WordTable
   private let runs: WordTable
   private let inside: WordTable
@@ -29,6 +31,7 @@ final class DeferralLedger: Sendable {
     self.writers = writers
     issued = WordTable(cpus * types * writers)
     promised = WordTable(cpus * types * writers)
+    deferred = WordTable(cpus * types * writers)
     seen = WordTable(cpus * types * writers)
     runs = WordTable(cpus * types)
     inside = WordTable(cpus)
@@ -48,8 +51,12 @@ final class DeferralLedger: Sendable {
   }
 
   /// The send of this number was accepted.
-  func promise(_ number: UInt64, by writer: Int, type: Int, cpu: Int) {
-    promised.storeReleasing(row(cpu, type) + writer, number)
+  func promise(
+    _ number: UInt64, by writer: Int, type: Int, cpu: Int, isDeferred: Bool = false
+  ) {
+    let index = row(cpu, type) + writer
+    promised.storeReleasing(index, number)
+    if isDeferred { deferred.storeReleasing(index, number) }
   }
 
   /// The number that the handler has seen.
@@ -112,6 +119,19 @@ final class DeferralLedger: Sendable {
         promised <= seen,
         "lost: CPU \(cpu) after \(action): writer \(offset % writers) had been promised that send "
           + "\(promised) of type \(offset / writers) is seen, but only \(seen) was")
+    }
+  }
+
+  /// Notes each send that was deferred, and has not been seen by a CPU that is in kernel: only its owner may ask, there.
+  func checkDeferred(to cpu: Int, beginning: Promises? = nil, _ violations: Violations) {
+    let base = row(cpu, 0)
+    for offset in 0..<types * writers {
+      let promised = deferred.loadAcquiring(base + offset)
+      let seen = max(seen.load(base + offset), beginning?.numbers[offset] ?? 0)
+      violations.check(
+        promised <= seen,
+        "stale: CPU \(cpu) is in kernel, and writer \(offset % writers)'s send \(promised) of type "
+          + "\(offset / writers) was deferred, but only \(seen) was seen")
     }
   }
 
