@@ -18,6 +18,18 @@ import Testing
     #expect(readme.contains("```swift\n\(example)```"))
   }
 
+  /// The scripted test is one that runs.
+  @Test func scriptedTestIsOneThatRuns() throws {
+    let readme = try String(contentsOf: root.appending(path: "README.md"), encoding: .utf8)
+    let tests = try String(
+      contentsOf: root.appending(path: "Tests/TestingTests/ScriptedMachineTests.swift"),
+      encoding: .utf8)
+    let body = try #require(tests.split(separator: "@Test func deferral() throws {\n").last)
+    let lines = body.split(separator: "\n").prefix { $0 != "  }" }.map { $0.dropFirst(4) }
+    #expect(lines.count == 8)
+    #expect(readme.contains("```swift\n\(lines.joined(separator: "\n"))\n```"))
+  }
+
   /// What the page promises as the first two commands is what the manifest and the CI know.
   @Test func commandsExist() throws {
     let readme = try String(contentsOf: root.appending(path: "README.md"), encoding: .utf8)

@@ -147,8 +147,11 @@ extension StressTests {
         var random = SeededGenerator(seed: seed, stream: 1)
         while true {
           let round = answered.value + 1
+          var looks = 0
           while attached.value < round {
             if stop.isSet { return }
+            looks += 1
+            if looks % 1000 == 0 { sched_yield() }
           }
           for _ in 0..<random.below(100) where stop.isSet { break }
           // One send for each time that the thread is there.
