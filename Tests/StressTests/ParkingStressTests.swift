@@ -22,12 +22,22 @@ extension StressTests {
     @Test(arguments: [
       Case(seed: 81, senders: 1, sleepers: 1, interrupter: .park),
       Case(seed: 82, senders: 3, sleepers: 2, interrupter: .park),
-      Case(seed: 83, senders: 2, sleepers: 1, interrupter: .signal),
       Case(seed: 84, senders: 8, sleepers: 6, interrupter: .park),
       Case(seed: 85, senders: 2, sleepers: 1, interrupter: .poll, isolated: true),
-      Case(seed: 86, senders: 3, sleepers: 1, interrupter: .signal, isolated: true),
     ])
-    func noWakeUpIsLost(_ test: Case) throws {
+    func noWakeUpIsLost(_ test: Case) throws { try Self.run(test) }
+
+    @Test(
+      .disabled(
+        if: StressDuration.isThreadSanitized,
+        "ThreadSanitizer holds signals back from a thread that sleeps in a system call of its own"),
+      arguments: [
+        Case(seed: 83, senders: 2, sleepers: 1, interrupter: .signal),
+        Case(seed: 86, senders: 3, sleepers: 1, interrupter: .signal, isolated: true),
+      ])
+    func noWakeUpBySignalIsLost(_ test: Case) throws { try Self.run(test) }
+
+    private static func run(_ test: Case) throws {
       let all = CPUMask(0..<test.sleepers)
       var configuration = Coordinator.Configuration(
         housekeeping: test.isolated ? [] : all, isolated: test.isolated ? all : [])
