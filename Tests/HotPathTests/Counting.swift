@@ -62,9 +62,9 @@ struct Counting: CustomStringConvertible {
       planted.allocations >= rounds
         && (maySpend.allocations || planted.allocations == counts.allocations + rounds),
       "the seed was not counted: \(planted)", sourceLocation: sourceLocation)
+    // At least one more a round: beside the seed the optimiser may keep what the operation captures.
     #expect(
-      planted.retains >= rounds && planted.releases >= rounds
-        && (maySpend.counts || planted.retains == counts.retains + rounds),
+      planted.releases >= rounds && planted.retains >= counts.retains + rounds,
       "the seed was not counted: \(planted), without it \(counts)", sourceLocation: sourceLocation)
   }
 }
