@@ -93,9 +93,11 @@ public struct Ticket: Sendable {
     switch ContextWord(rawValue: word).context {
     case .kernel?, nil: return .pending
     case .offline?:
-      // Acquire — ticket:A. It may have run the work on its way out. Pairs with drain:A.
+      // Acquire — ticket:A. It may have run the work on its way out; or another thread has attached
+      // since, which counts as having seen everything. Pairs with drain:A and attach:A.
       let applied = unsafe slot.applied[index].load(ordering: .acquiring)
-      return applied >= generation ? .executed : .gone
+      let atAttach = unsafe slot.attachGeneration[index].load(ordering: .relaxed)
+      return applied >= generation && atAttach < generation ? .executed : .gone
     default: return .covered
     }
   }
