@@ -26,6 +26,7 @@ final class Fiber {
   var hasTimedOut = false
   /// What the thread-local word of a thread is.
   var threadLocal: UnsafeMutableRawPointer? = nil
+  var isHelping = false
   var interrupts: [() -> Void] = []
   var isInterrupted = false
   private var stack: UnsafeMutableRawPointer? = nil
@@ -53,6 +54,7 @@ final class Fiber {
     hasDeadline = false
     hasTimedOut = false
     unsafe threadLocal = nil
+    isHelping = false
     interrupts.removeAll()
     isInterrupted = false
     unsafe position.pointee = cfiber_prepare(

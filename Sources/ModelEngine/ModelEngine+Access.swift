@@ -53,7 +53,9 @@ extension ModelEngine {
     if isPrivate(address) { return RawMemory.read(address, width) }
     noteSite(site)
     schedulingPoint()
-    return visibleLoad(address, width, strength.mutated(mutations[site]))
+    let value = visibleLoad(address, width, strength.mutated(mutations[site]))
+    noteAccess(address, site) { "reads \($0): \(hex(value))" }
+    return value
   }
 
   public func store(
@@ -62,7 +64,12 @@ extension ModelEngine {
     if isPrivate(address) { return RawMemory.write(address, value, width) }
     noteSite(site)
     schedulingPoint()
+    noteAccess(address, site) { "\($0) = \(hex(value))\(isBuffered(strength) ? ", buffered" : "")" }
     visibleStore(address, value, width, strength.mutated(mutations[site]))
+  }
+
+  private func isBuffered(_ strength: Strength) -> Bool {
+    memory == .totalStoreOrder && !strength.isSequentiallyConsistent
   }
 
   /// A read-modify-write; nil from `change` leaves the word alone, and makes it a load.
@@ -79,18 +86,25 @@ extension ModelEngine {
     let mutation = mutations[site]
     if case .split = mutation {
       let old = visibleLoad(address, width, strength)
+      noteAccess(address, site) { "reads \($0): \(hex(old))" }
       guard let new = change(old) else { return old }
       schedulingPoint()
+      noteAccess(address, site) { "\($0) = \(hex(new))" }
       visibleStore(address, new, width, strength)
       return old
     }
-    return visibleModify(address, width, strength.mutated(mutation), change)
+    let old = visibleModify(address, width, strength.mutated(mutation), change)
+    noteAccess(address, site) { name in
+      change(old).map { "\(name): \(hex(old)) → \(hex($0))" } ?? "\(name) stays \(hex(old))"
+    }
+    return old
   }
 
   public func fence(_ strength: Strength, _ site: Site) {
     noteSite(site)
     schedulingPoint()
     if mutations[site] != nil { return }
+    trace?.add(running, "fence", site)
     switch memory {
     case .sequentiallyConsistent: break
     case .totalStoreOrder:
@@ -142,7 +156,7 @@ extension ModelEngine {
     switch memory {
     case .sequentiallyConsistent: break
     case .totalStoreOrder:
-      _ = flush(running)
+      if flush(running) { noteProgress() }
       letOthersFlush(address)
     case .weak:
       let old = RawMemory.read(address, width)
@@ -156,8 +170,10 @@ extension ModelEngine {
       return old
     }
     let old = RawMemory.read(address, width)
-    if let new = change(old) { RawMemory.write(address, new, width) }
-    noteProgress()
+    if let new = change(old) {
+      RawMemory.write(address, new, width)
+      noteProgress()
+    }
     return old
   }
 
@@ -177,6 +193,7 @@ extension ModelEngine {
       let fiber = candidates[choice]
       while let first = fiber.buffer.first {
         fiber.buffer.removeFirst()
+        noteFlush(first, of: fiber.number)
         RawMemory.write(first.address, first.value, first.width)
         if first.address == address { break }
       }
@@ -188,7 +205,10 @@ extension ModelEngine {
   func flush(_ number: Int) -> Bool {
     let fiber = fibers[number]
     if fiber.buffer.isEmpty { return false }
-    for store in fiber.buffer { RawMemory.write(store.address, store.value, store.width) }
+    for store in fiber.buffer {
+      noteFlush(store, of: number)
+      RawMemory.write(store.address, store.value, store.width)
+    }
     fiber.buffer.removeAll(keepingCapacity: true)
     return true
   }

@@ -8,6 +8,12 @@ extension ModelEngine {
     set { unsafe fibers[running].threadLocal = newValue }
   }
 
+  /// Whether the running body runs a handler on behalf of another CPU.
+  public var isHelping: Bool {
+    get { fibers[running].isHelping }
+    set { fibers[running].isHelping = newValue }
+  }
+
   /// The number of the running body, as its thread id: 1 and up.
   public var threadID: Int32 { Int32(running + 1) }
 
@@ -21,6 +27,7 @@ extension ModelEngine {
     schedulingPoint()
     if UInt32(truncatingIfNeeded: RawMemory.read(address, 4)) != expected { return true }
     if deliverInterrupt(isBlocking: true) { return true }
+    trace?.add(running, "sleeps", nil)
     fiber.futex = address
     fiber.hasDeadline = hasDeadline
     fiber.hasTimedOut = false
@@ -31,6 +38,7 @@ extension ModelEngine {
   public func futexWake(_ address: UInt) {
     for fiber in fibers where fiber.state == .sleeping && fiber.futex == address {
       fiber.state = .ready
+      trace?.add(running, "wakes body \(fiber.number)", nil)
       return
     }
   }
@@ -57,6 +65,7 @@ extension ModelEngine {
     if !isBlocking, choices.choose(2) == 1 { return false }
     let handler = fiber.interrupts.removeFirst()
     fiber.isInterrupted = true
+    trace?.add(fiber.number, "is interrupted", nil)
     handler()
     fibers[fiber.number].isInterrupted = false
     return true

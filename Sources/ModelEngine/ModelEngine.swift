@@ -37,10 +37,39 @@ public final class ModelEngine {
     public init(preemptions: Int) { self.preemptions = preemptions }
   }
 
+  /// In which order schedules are tried.
+  public enum Search: Sendable {
+    /// All of them, up to the bound on preemptions.
+    case exhaustive
+    /// So many of them, each decision drawn by lot, preemptions without bound.
+    case random(seed: UInt64, executions: Int)
+    /// So many of them by priorities that are drawn by lot and change at so many steps: a sample
+    /// that favours the few switches at the right places which most faults need.
+    case priorities(seed: UInt64, changes: Int, executions: Int)
+
+    fileprivate var strategy: Choices.Strategy {
+      switch self {
+      case .exhaustive: .depthFirst
+      case .random(let seed, _): .random(seed: seed)
+      case .priorities(let seed, let changes, _): .priorities(seed: seed, changes: changes)
+      }
+    }
+
+    fileprivate var executions: Int {
+      switch self {
+      case .exhaustive: .max
+      case .random(_, let executions), .priorities(_, _, let executions): executions
+      }
+    }
+  }
+
   /// What an exploration found.
   public struct Outcome: Sendable {
     public var failure: String? = nil
+    /// The decisions that led to the failure, for `replaying`.
     public var schedule: String? = nil
+    /// The failing execution, an access a line: the body, what it did, and where that stands.
+    public var trace: [String] = []
     public var executions = 0
     public var steps = 0
     public var isExhausted = false
@@ -60,6 +89,7 @@ public final class ModelEngine {
   var fibers: [Fiber] = []
   var running = -1
   private let main = Fiber(number: -1)
+  private var ready: [Int] = []
   private var preemptions = 0
   private(set) var steps = 0
   private(set) var totalSteps = 0
@@ -73,6 +103,9 @@ public final class ModelEngine {
   /// The sites that were executed, for whoever wants to mutate them.
   public private(set) var sites: Set<Site> = []
   public var recordsSites = false
+  /// What words are called in traces; others are numbered as they are met.
+  public var names: [UInt: String] = [:]
+  var trace: Trace? = nil
 
   private init(_ memory: Memory, _ bounds: Bounds, _ choices: Choices) {
     self.memory = memory
@@ -83,15 +116,23 @@ public final class ModelEngine {
   /// Explores. `prepare` runs before each execution, outside the model, and returns the bodies; the
   /// bodies, and `check` at the end, call `fail` on what must not be.
   public static func explore(
-    _ memory: Memory, _ bounds: Bounds, seed: UInt64? = nil, replaying schedule: String? = nil,
-    mutations: [Site: Mutation] = [:], prepare: (ModelEngine) -> [() -> Void],
-    check: (ModelEngine) -> Void = { _ in }
+    _ memory: Memory, _ bounds: Bounds, search: Search = .exhaustive,
+    replaying schedule: String? = nil, mutations: [Site: Mutation] = [:],
+    prepare: (ModelEngine) -> [() -> Void], check: (ModelEngine) -> Void = { _ in }
   ) -> Outcome {
-    let choices =
-      schedule.flatMap(Choices.init(replaying:))
-      ?? Choices(seed.map { .random(seed: $0) } ?? .depthFirst)
+    let choices: Choices
+    if let schedule {
+      guard let replay = Choices(replaying: schedule) else {
+        return Outcome(failure: "not a schedule: \(schedule)")
+      }
+      choices = replay
+    } else {
+      choices = Choices(search.strategy)
+    }
     let engine = ModelEngine(memory, bounds, choices)
     engine.mutations = mutations
+    if schedule != nil { engine.trace = Trace() }
+    let limit = min(bounds.executions, search.executions)
     var outcome = Outcome()
     repeat {
       engine.reset()
@@ -104,17 +145,28 @@ public final class ModelEngine {
         outcome.schedule = engine.choices.schedule
         break
       }
-      if outcome.executions >= bounds.executions { break }
-      outcome.isExhausted = !engine.choices.advance()
+      if outcome.executions >= limit { break }
+      outcome.isExhausted = !engine.choices.advance(after: engine.steps)
     } while !outcome.isExhausted
     outcome.steps = engine.totalSteps
-    if seed != nil { outcome.isExhausted = false }
+    if let trace = engine.trace {
+      outcome.trace = trace.lines
+      outcome.isExhausted = false
+    } else if let schedule = outcome.schedule {
+      outcome.trace =
+        explore(
+          memory, bounds, replaying: schedule, mutations: mutations, prepare: prepare, check: check
+        ).trace
+    }
     return outcome
   }
 
   /// Says that this execution must not have been; does not return to the body that says it.
   public func fail(_ sentence: String) {
-    if failure == nil { failure = sentence }
+    if failure == nil {
+      failure = sentence
+      trace?.add(running, "fails: \(sentence)", nil)
+    }
     if running >= 0 { leave() }
   }
 
@@ -129,6 +181,8 @@ public final class ModelEngine {
     failure = nil
     progress = 0
     views.reset()
+    names.removeAll(keepingCapacity: true)
+    if trace != nil { trace = Trace() }
   }
 
   private func execute(_ bodies: [() -> Void]) {
@@ -137,7 +191,7 @@ public final class ModelEngine {
     for fiber in fibers[bodies.count...] { fiber.state = .done }
     if memory == .weak { views.begin(threads: bodies.count) }
     ModelEngine.current = self
-    let first = choices.choose(bodies.count)
+    let first = choices.chooseBody(0..<bodies.count, step: 0)
     running = first
     unsafe cfiber_switch(main.position, fibers[first].position.pointee)
     running = -1
@@ -159,14 +213,22 @@ public final class ModelEngine {
     steps += 1
     if steps > bounds.steps { fail("a body did not end within \(bounds.steps) steps") }
     deliverInterrupt()
-    guard preemptions < bounds.preemptions else { return }
-    let ready = fibers.count { $0.number != running && $0.state == .ready }
-    if ready == 0 { return }
-    let choice = choices.choose(ready + 1)
-    if choice == 0 { return }
+    guard preemptions < bounds.preemptions || !choices.boundsPreemptions else { return }
+    let next = chooseNext(after: running)
+    if next == running { return }
     preemptions += 1
-    switchTo(nthReady(choice - 1))
+    switchTo(next)
     deliverInterrupt()
+  }
+
+  /// One of the bodies that can go on; `current`, if it is one of them, is the first alternative.
+  private func chooseNext(after current: Int?) -> Int {
+    ready.removeAll(keepingCapacity: true)
+    if let current { ready.append(current) }
+    for fiber in fibers where fiber.number != running && fiber.state == .ready {
+      ready.append(fiber.number)
+    }
+    return ready[choices.chooseBody(ready, step: steps)]
   }
 
   /// A waiting loop goes round: nothing changes until somebody else writes.
@@ -209,23 +271,14 @@ public final class ModelEngine {
       if let sleeper = fibers.first(where: { $0.state == .sleeping && $0.hasDeadline }) {
         sleeper.state = .ready
         sleeper.hasTimedOut = true
+        trace?.add(sleeper.number, "its deadline comes", nil)
         if sleeper === fiber { return }
         continue
       }
       let stuck = fibers.filter { $0.state != .done }.map { "\($0.number)" }
       fail("nobody can go on: bodies \(stuck.joined(separator: ", ")) wait for ever")
     }
-    let ready = fibers.count { $0.number != running && $0.state == .ready }
-    switchTo(nthReady(choices.choose(ready)))
-  }
-
-  private func nthReady(_ index: Int) -> Int {
-    var left = index
-    for fiber in fibers where fiber.number != running && fiber.state == .ready {
-      if left == 0 { return fiber.number }
-      left -= 1
-    }
-    fatalError("a choice beyond the bodies that are ready")
+    switchTo(chooseNext(after: nil))
   }
 
   private func switchTo(_ next: Int) {
@@ -234,9 +287,8 @@ public final class ModelEngine {
     unsafe cfiber_switch(fiber.position, fibers[next].position.pointee)
   }
 
-  /// The end of a body.
+  /// The end of a body. What it has stored stays in its buffer until somebody looks for it.
   func bodyEnded() -> Never {
-    _ = flush(running)
     noteProgress()
     switchAway(as: .done)
     fatalError("a body went on after its end")

@@ -2,7 +2,6 @@
 
 #if ModelChecking
   import ModelEngine
-  import Synchronization
   import Testing
 
   @testable import CPUIsolation
@@ -10,174 +9,64 @@
   extension ModelTests {
     /// What the checker itself finds and does not find: small programs whose outcomes are known.
     @Suite struct LitmusTests {
-      /// Runs two bodies over two words under every schedule, and collects what they return.
-      private func outcomes(
-        _ memory: ModelEngine.Memory,
-        _ first: @escaping (borrowing Words) -> UInt64,
-        _ second: @escaping (borrowing Words) -> UInt64
-      ) -> Set<String> {
-        let words = WordsBox()
-        var seen: Set<String> = []
-        let results = WordsBox()
+      @Test(arguments: Litmus.table.flatMap { litmus in litmus.memories.map { (litmus, $0) } })
+      func outcomesAreThose(_ litmus: Litmus, _ memory: ModelEngine.Memory) {
+        let seen = litmus.outcomes(memory)
+        #expect(seen == litmus.allowed)
+        #expect(seen.isDisjoint(with: litmus.forbidden))
+        #expect(seen.isDisjoint(with: litmus.unseen))
+      }
+
+      /// A sample finds what a search finds, in a program this small.
+      @Test(arguments: [
+        ModelEngine.Search.random(seed: 7, executions: 2_000),
+        .priorities(seed: 7, changes: 2, executions: 2_000),
+      ])
+      func samplesFindStoreBuffering(_ search: ModelEngine.Search) throws {
+        let words = LitmusMemory()
+        var bothZero = 0
+        func explore(replaying schedule: String? = nil) -> ModelEngine.Outcome {
+          ModelEngine.explore(
+            .totalStoreOrder, .init(preemptions: 4), search: search, replaying: schedule,
+            prepare: { _ in
+              words.reset(0)
+              bothZero = 0
+              return [
+                {
+                  words.words.x.store(1, ordering: .relaxed)
+                  if words.words.y.load(ordering: .relaxed) == 0 { bothZero += 1 }
+                },
+                {
+                  words.words.y.store(1, ordering: .relaxed)
+                  if words.words.x.load(ordering: .relaxed) == 0 { bothZero += 1 }
+                },
+              ]
+            }, check: { if bothZero == 2 { $0.fail("both read 0") } })
+        }
+        let found = explore()
+        #expect(found.failure == "both read 0")
+        #expect(!found.isExhausted)
+        let schedule = try #require(found.schedule)
+        let replayed = explore(replaying: schedule)
+        #expect(replayed.failure == found.failure)
+        #expect(replayed.schedule == schedule)
+        #expect(replayed.executions == 1)
+        #expect(replayed.trace == found.trace)
+        #expect(found.trace.count >= 5)
+      }
+
+      /// What is no schedule is told, and nothing is run.
+      @Test(arguments: ["", "0", "0/2.", "2/2", "a/2", "~"])
+      func badSchedulesAreTold(_ schedule: String) {
         let outcome = ModelEngine.explore(
-          memory, .init(preemptions: 4),
+          .weak, .init(preemptions: 1), replaying: schedule,
           prepare: { _ in
-            words.reset()
-            results.reset()
-            return [
-              { results.words.x.store(first(words.words), ordering: .relaxed) },
-              { results.words.y.store(second(words.words), ordering: .relaxed) },
-            ]
-          },
-          check: { _ in
-            seen.insert(
-              "\(results.words.x.load(ordering: .relaxed))\(results.words.y.load(ordering: .relaxed))"
-            )
+            Issue.record("a bad schedule ran")
+            return []
           })
-        #expect(outcome.failure == nil)
-        #expect(outcome.isExhausted)
-        return seen
+        #expect(outcome.failure == "not a schedule: \(schedule)")
+        #expect(outcome.executions == 0)
       }
-
-      @Test(arguments: [ModelEngine.Memory.totalStoreOrder, .weak])
-      func storeBuffering(_ memory: ModelEngine.Memory) {
-        let relaxed = outcomes(
-          memory,
-          {
-            $0.x.store(1, ordering: .relaxed); return $0.y.load(ordering: .relaxed)
-          },
-          {
-            $0.y.store(1, ordering: .relaxed); return $0.x.load(ordering: .relaxed)
-          })
-        #expect(relaxed == ["00", "01", "10", "11"])
-        let releaseAcquire = outcomes(
-          memory,
-          {
-            $0.x.store(1, ordering: .releasing); return $0.y.load(ordering: .acquiring)
-          },
-          {
-            $0.y.store(1, ordering: .releasing); return $0.x.load(ordering: .acquiring)
-          })
-        #expect(releaseAcquire == ["00", "01", "10", "11"])
-        let consistent = outcomes(
-          memory,
-          {
-            $0.x.store(1, ordering: .sequentiallyConsistent)
-            return $0.y.load(ordering: .sequentiallyConsistent)
-          },
-          {
-            $0.y.store(1, ordering: .sequentiallyConsistent)
-            return $0.x.load(ordering: .sequentiallyConsistent)
-          })
-        #expect(consistent == ["01", "10", "11"])
-        let fenced = outcomes(
-          memory,
-          {
-            $0.x.store(1, ordering: .relaxed); fullFence(); return $0.y.load(ordering: .relaxed)
-          },
-          {
-            $0.y.store(1, ordering: .relaxed); fullFence(); return $0.x.load(ordering: .relaxed)
-          })
-        #expect(fenced == ["01", "10", "11"])
-        let modified = outcomes(
-          memory,
-          {
-            $0.x.exchange(1, ordering: .sequentiallyConsistent)
-            return $0.y.load(ordering: .sequentiallyConsistent)
-          },
-          {
-            $0.y.exchange(1, ordering: .sequentiallyConsistent)
-            return $0.x.load(ordering: .sequentiallyConsistent)
-          })
-        #expect(modified == ["01", "10", "11"])
-      }
-
-      @Test func messagePassing() {
-        let bodies: (AtomicUpdateOrdering) -> (borrowing Words) -> UInt64 = { _ in { _ in 0 } }
-        _ = bodies
-        let relaxed = outcomes(
-          .weak,
-          {
-            $0.x.store(1, ordering: .relaxed)
-            $0.y.store(1, ordering: .relaxed)
-            return 0
-          },
-          { 2 * $0.y.load(ordering: .relaxed) + $0.x.load(ordering: .relaxed) })
-        #expect(relaxed.contains("02"))
-        let ordered = outcomes(
-          .weak,
-          {
-            $0.x.store(1, ordering: .relaxed)
-            $0.y.store(1, ordering: .releasing)
-            return 0
-          },
-          { 2 * $0.y.load(ordering: .acquiring) + $0.x.load(ordering: .relaxed) })
-        #expect(ordered == ["00", "01", "03"])
-        let onTotalStoreOrder = outcomes(
-          .totalStoreOrder,
-          {
-            $0.x.store(1, ordering: .relaxed)
-            $0.y.store(1, ordering: .relaxed)
-            return 0
-          },
-          { 2 * $0.y.load(ordering: .relaxed) + $0.x.load(ordering: .relaxed) })
-        #expect(onTotalStoreOrder == ["00", "01", "03"])
-      }
-
-      /// Listed as unseen: a load that reads from a store which its own thread's later store caused.
-      @Test(arguments: [ModelEngine.Memory.totalStoreOrder, .weak])
-      func loadBufferingIsNotModelled(_ memory: ModelEngine.Memory) {
-        let seen = outcomes(
-          memory,
-          {
-            let r = $0.x.load(ordering: .relaxed)
-            $0.y.store(1, ordering: .relaxed)
-            return r
-          },
-          {
-            let r = $0.y.load(ordering: .relaxed)
-            $0.x.store(1, ordering: .relaxed)
-            return r
-          })
-        #expect(!seen.contains("11"))
-      }
-
-      /// A read-modify-write reads the latest value, and two of them do not lose each other.
-      @Test(arguments: [ModelEngine.Memory.totalStoreOrder, .weak, .sequentiallyConsistent])
-      func additionsAreNotLost(_ memory: ModelEngine.Memory) {
-        let seen = outcomes(
-          memory,
-          { $0.x.wrappingAdd(1, ordering: .relaxed).newValue },
-          { $0.x.wrappingAdd(1, ordering: .relaxed).newValue })
-        #expect(seen == ["12", "21"])
-      }
-
-      /// A read-modify-write in between continues the release sequence.
-      @Test func releaseSequence() {
-        let seen = outcomes(
-          .weak,
-          {
-            $0.x.store(1, ordering: .relaxed)
-            $0.y.store(1, ordering: .releasing)
-            $0.y.wrappingAdd(1, ordering: .relaxed)
-            return 0
-          },
-          { $0.y.load(ordering: .acquiring) == 2 ? 4 + $0.x.load(ordering: .relaxed) : 0 })
-        #expect(seen == ["00", "05"])
-      }
-    }
-  }
-
-  struct Words: ~Copyable {
-    let x = SharedWord(0)
-    let y = SharedWord(0)
-  }
-
-  final class WordsBox {
-    let words = Words()
-    func reset() {
-      words.x.store(0, ordering: .relaxed)
-      words.y.store(0, ordering: .relaxed)
     }
   }
 #endif

@@ -19,6 +19,35 @@
           outcome.failure == nil, "\(outcome.failure ?? ""): replay \(outcome.schedule ?? "")")
         #expect(outcome.isExhausted)
       }
+
+      /// The scenarios that are too big to exhaust, under schedules drawn by lot: the numbers say
+      /// how many, and that this is no proof.
+      @Test(arguments: ModelScenario.sampled.map(\.name), [Sample.random, .priorities])
+      func holdsInASample(_ name: String, _ sample: Sample) throws {
+        let scenario = try #require(ModelScenario.sampled.first { $0.name == name })
+        for memory in scenario.memories {
+          let outcome = scenario.explore(memory, search: sample.search(executions: 10_000))
+          print(
+            "\(name) [\(memory), \(sample)]: \(outcome.executions) executions, \(outcome.steps) steps,",
+            "a sample")
+          #expect(
+            outcome.failure == nil, "\(outcome.failure ?? ""): replay \(outcome.schedule ?? "")")
+          #expect(outcome.executions == 10_000 && !outcome.isExhausted)
+        }
+      }
+
+      enum Sample: CustomTestStringConvertible {
+        case random, priorities
+
+        func search(executions: Int) -> ModelEngine.Search {
+          switch self {
+          case .random: .random(seed: 1, executions: executions)
+          case .priorities: .priorities(seed: 1, changes: 4, executions: executions)
+          }
+        }
+
+        var testDescription: String { "\(self)" }
+      }
     }
   }
 #endif

@@ -132,6 +132,62 @@ extension StressTests {
       }
     }
 
+    /// A ticket that says `executed` was run by somebody who saw its datum: a thread that has attached
+    /// since, and counts as having seen everything, is not a run.
+    @Test(arguments: [41, 42] as [UInt64])
+    func ticketsTellRunsFromAttachments(seed: UInt64) throws {
+      let coordinator = try Coordinator(.init(housekeeping: [], isolated: [0]))
+      let ledger = DeferralLedger(cpus: 1, types: 1, writers: 1)
+      let probe = HandlerProbe(ledger, type: 0, coordinator)
+      let work = try probe.register("work", .init())
+      let flood = try coordinator.register("flood") { _ in }
+      let violations = Violations()
+      let executed = SharedCounter()
+      let gone = SharedCounter()
+      let until = Until(StressDuration.ofCase(0.5))
+      TestThread.run(4) { index in
+        var random = SeededGenerator(seed: seed, stream: index)
+        switch index {
+        case 0:
+          // A flood that drives detaching threads out of their rounds, so that bits are dropped: of
+          // another type, whose runs do not read the datum.
+          guard let sender = try? coordinator.makeSender() else {
+            return violations.note("no sender")
+          }
+          while !until.isOver {
+            for _ in 0..<64 { _ = sender.send(flood, to: 0) }
+          }
+        case 1:
+          while !until.isOver {
+            let number = ledger.issue(by: 0, type: 0, cpu: 0)
+            let ticket = coordinator.sendWithTicket(work, to: [0])
+            for _ in 0..<random.below(200) {
+              let state = ticket.state(of: 0)
+              if state == .gone { gone.add() }
+              if state == .executed {
+                executed.add()
+                let seen = ledger.seen(of: 0, type: 0, cpu: 0)
+                violations.check(seen >= number, "executed send \(number), and saw \(seen)")
+              }
+              if state == .gone || state == .executed { break }
+            }
+          }
+        default:
+          while !until.isOver {
+            guard let local = try? coordinator.attach(to: 0) else {
+              sched_yield()
+              continue
+            }
+            for _ in 0..<random.below(3) { local.user { local.poll() } }
+            local.detach()
+          }
+        }
+      }
+      violations.check(executed.value > 0 && gone.value > 0, "not both ways to end were met")
+      violations.expectNone("seed \(seed), \(executed.value) executed, \(gone.value) gone")
+      withExtendedLifetime(probe) {}
+    }
+
     /// What comes while a thread is on its way out runs, or is gone.
     @Test(arguments: [25, 26] as [UInt64])
     func acceptedSendsRunOnTheWayOut(seed: UInt64) throws {

@@ -38,8 +38,21 @@ enum CurrentThread {
 
   /// Whether this thread runs a handler on behalf of another CPU.
   static var isHelping: Bool {
-    get { cpi_is_helping() }
-    set { cpi_set_helping(newValue) }
+    get {
+      #if ModelChecking
+        if let engine = ModelEngine.current { return engine.isHelping }
+      #endif
+      return cpi_is_helping()
+    }
+    set {
+      #if ModelChecking
+        if let engine = ModelEngine.current {
+          engine.isHelping = newValue
+          return
+        }
+      #endif
+      cpi_set_helping(newValue)
+    }
   }
 
   /// The kernel's number of this thread.

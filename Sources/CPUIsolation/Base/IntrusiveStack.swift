@@ -25,11 +25,12 @@ struct IntrusiveStack: ~Copyable {
     var expected = head.load(ordering: .relaxed)
     while true {
       unsafe next.pointee.store(expected, ordering: .relaxed)
-      // Release — IntrusiveStack:P. The node's content and its `next` are written before the head
-      // points to it. Pairs with IntrusiveStack:T.
+      // Sequentially consistent — IntrusiveStack:P. The node's content and its `next` are written
+      // before the head points to it (release; pairs with IntrusiveStack:T), and whoever pushes and
+      // then looks at a word has pushed before that look. Dekker with detach:Q.
       let (exchanged, original) = head.weakCompareExchange(
-        expected: expected, desired: UInt(bitPattern: node), successOrdering: .releasing,
-        failureOrdering: .relaxed)
+        expected: expected, desired: UInt(bitPattern: node),
+        successOrdering: .sequentiallyConsistent, failureOrdering: .relaxed)
       if exchanged { return expected == 0 }
       expected = original
     }
@@ -67,6 +68,9 @@ struct IntrusiveStack: ~Copyable {
       .store(UInt(bitPattern: next), ordering: .relaxed)
   }
 
-  /// Whether nothing was in the list at some moment during the call.
-  var isEmpty: Bool { head.load(ordering: .relaxed) == 0 }
+  /// Whether the list is empty, behind everything this thread did before.
+  var isEmpty: Bool {
+    // Sequentially consistent — detach:Q. Behind leave:W. Dekker with IntrusiveStack:P and send:L.
+    head.load(ordering: .sequentiallyConsistent) == 0
+  }
 }

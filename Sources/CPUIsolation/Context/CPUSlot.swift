@@ -5,6 +5,14 @@ public import Synchronization
 /// How many work types there are, the built-in ones included: one bit each in a CPU's work word.
 @usableFromInline let workTypeCapacity = 64
 
+#if ModelChecking
+  // Only the type whose tickets the scenarios draw: every word more is a place to switch.
+  let ticketedTypes = 1
+#else
+  /// How many types may have tickets.
+  let ticketedTypes = workTypeCapacity
+#endif
+
 /// The bits of a work word that are the library's own.
 @usableFromInline
 enum BuiltInWork {

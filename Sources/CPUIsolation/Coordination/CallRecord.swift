@@ -5,12 +5,15 @@ internal import Synchronization
 /// One immediate call to one CPU: a node of its queue. The memory is the caller's, or a sender's
 /// per target.
 ///
-/// | state | who moves it on | to | |---|---|---| | idle | the caller claims it | queued | | queued
-/// | the target, when it takes a call that somebody waits for | running, then done | | queued | the
-/// target, when it takes a call that nobody waits for, *before* the function runs | idle | | queued
-/// | a waiter whose deadline came | cancelled | | queued | whoever finds the target gone | gone, or
-/// idle if nobody waits | | done, gone | the waiter | idle | | cancelled | the target, when it
-/// finds it in its queue | idle |
+/// | state | who moves it on | to |
+/// |---|---|---|
+/// | idle | the caller claims it | queued |
+/// | queued | the target, for a call that somebody waits for | running, then done |
+/// | queued | the target, for a call that nobody waits for, *before* it runs | idle |
+/// | queued | a waiter whose deadline came | cancelled |
+/// | queued | whoever finds the target gone | gone, or idle if nobody waits |
+/// | done, gone | the waiter | idle |
+/// | cancelled | the target, when it finds it in its queue | idle |
 @safe @usableFromInline
 struct CallRecord: ~Copyable {
   /// The node's link: it has to come first.
@@ -110,9 +113,25 @@ extension Drain {
   /// arrival.
   ///
   /// Calls run after the drain of the work types, since they may touch what the types maintain.
-  func runCalls(interruptSafeOnly: Bool) {
+  func runCalls(interruptSafeOnly: Bool, _ special: UInt64) {
+    let owner = unsafe slot.owner
+    unsafe owner.pointee.special.store(
+      special | OwnerFlags.calling | OwnerFlags.running(BuiltInWork.calls), ordering: .relaxed)
     unsafe runCalls(from: slot.call.pointee.calls.takeAll())
     if !interruptSafeOnly { unsafe runCalls(from: slot.call.pointee.patientCalls.takeAll()) }
+    unsafe owner.pointee.special.store(special, ordering: .relaxed)
+  }
+
+  /// Whether calls are queued, rung for or not.
+  var hasCalls: Bool {
+    unsafe !slot.call.pointee.calls.isEmpty || !slot.call.pointee.patientCalls.isEmpty
+  }
+
+  /// Runs the calls that are queued, also those that nobody has rung for yet.
+  func runPendingCalls() {
+    if !hasCalls { return }
+    runCalls(
+      interruptSafeOnly: false, unsafe slot.owner.pointee.special.load(ordering: .relaxed))
   }
 
   private func runCalls(from first: UnsafeMutableRawPointer?) {

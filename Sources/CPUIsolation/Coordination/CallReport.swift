@@ -8,8 +8,8 @@
 public enum CallOutcome: Hashable, Sendable {
   /// The function has returned there.
   case executed
-  /// The call is in the CPU's queue, and nobody waits for it. If the CPU's thread leaves first, the
-  /// call may be given back without having run.
+  /// The call is in the CPU's queue, and nobody waits for it. A thread that leaves runs what is
+  /// queued; only what a flood of calls adds after eight rounds of that is given back unrun.
   case queued
   /// The caller is the CPU, and the function has run.
   case ranInline

@@ -77,11 +77,7 @@ struct Drain {
       }
       taken = take()
     }
-    if all >> BuiltInWork.calls & 3 == 0 { return }
-    unsafe owner.pointee.special.store(
-      special | OwnerFlags.calling | OwnerFlags.running(BuiltInWork.calls), ordering: .relaxed)
-    runCalls(interruptSafeOnly: false)
-    unsafe owner.pointee.special.store(special, ordering: .relaxed)
+    if all >> BuiltInWork.calls & 3 != 0 { runCalls(interruptSafeOnly: false, special) }
   }
 
   private func take() -> UInt64 {
@@ -110,11 +106,7 @@ struct Drain {
         unsafe slot.state.pointee.work.bitwiseAnd(~safe, ordering: .acquiring).oldValue & safe
       fullFenceAfterExchange()
       run(taken & ~BuiltInWork.mask, special)
-      if taken >> BuiltInWork.calls & 1 == 0 { continue }
-      unsafe owner.pointee.special.store(
-        special | OwnerFlags.calling | OwnerFlags.running(BuiltInWork.calls), ordering: .relaxed)
-      runCalls(interruptSafeOnly: true)
-      unsafe owner.pointee.special.store(special, ordering: .relaxed)
+      if taken >> BuiltInWork.calls & 1 != 0 { runCalls(interruptSafeOnly: true, special) }
     }
   }
 

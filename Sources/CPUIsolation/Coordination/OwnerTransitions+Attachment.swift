@@ -15,7 +15,7 @@ extension OwnerTransitions {
   {
     let state = unsafe slot.state
     abandonPending(slot, core)
-    for type in 0..<workTypeCapacity {
+    for type in 0..<ticketedTypes {
       // Acquire — attach:G. Before kernel is published, and before the thread can cache anything.
       // Pairs with ticket:G.
       let generation = unsafe core.generation(UInt64(type)).pointee.load(ordering: .acquiring)
@@ -47,9 +47,9 @@ extension OwnerTransitions {
   ///
   /// - If a sender's OR comes before our look at K behind the publication (`detach:K`), we go back
   ///   in and run the work. Nothing runs while the word says offline: grace periods pass such a
-  ///   CPU.
-  /// - Else our addition to W came before its look at W: it sees offline, takes its bit back and
-  ///   answers `gone`.
+  ///   CPU. The same for a call that was pushed before our look at the queues (`detach:Q`), also if
+  ///   the one who rings for it has not got round to that.
+  /// - Else our addition to W came before its look at W: it sees offline and answers `gone`.
   static func detach(_ slot: CPUSlot) {
     requirePlainKernel(slot, "detach")
     let drain = Drain(slot)
@@ -59,8 +59,13 @@ extension OwnerTransitions {
       // Sequentially consistent — leave:W, as for idle.
       tracker.leaveKernelFenced(to: .offline)
       // Sequentially consistent — detach:K. Dekker with send:O/send:L.
-      if unsafe slot.state.pointee.work.load(ordering: .sequentiallyConsistent) == 0 { break }
+      if unsafe slot.state.pointee.work.load(ordering: .sequentiallyConsistent) == 0,
+        !drain.hasCalls
+      {
+        break
+      }
       enter(slot, drain.core, from: .offline)
+      drain.runPendingCalls()
     }
     if tracker.ownContext == UInt64(CPUContext.kernel.rawValue) {
       tracker.leaveKernelFenced(to: .offline)
@@ -73,9 +78,14 @@ extension OwnerTransitions {
     unsafe slot.state.pointee.isOwned.store(0, ordering: .releasing)
   }
 
-  /// How often a thread that detaches goes back in for work that came meanwhile. What a flood of
-  /// sends adds after that is dropped, and counted as gone.
-  private static let detachRounds = 8
+  #if ModelChecking
+    // Unchecked: explorations run one at a time, and set it before their bodies run.
+    nonisolated(unsafe) static var detachRounds = 8
+  #else
+    /// How often a thread that detaches goes back in for work that came meanwhile. What a flood of
+    /// sends adds after that is dropped, and counted as gone.
+    private static let detachRounds = 8
+  #endif
 
   private static func threadExits(_ slot: CPUSlot) {
     let tracker = ContextTracker(slot)

@@ -136,6 +136,67 @@
           }
         }),
       ModelScenario(
+        "two calls to a CPU that goes",
+        rule: "a call that was queued behind another's runs, though nobody has rung yet",
+        preemptions: 2,
+        bodies: { machine in
+          machine.place(0, .kernel)
+          let post = { (sender: Int) in
+            let record = unsafe machine.path(sender).sender.record(target: 0)
+            if unsafe machine.post(record, as: sender) == .queued {
+              machine.flags[sender].store(1, ordering: .relaxed)
+            }
+          }
+          return [
+            { OwnerTransitions.detach(machine.become(0)) },
+            { post(0) },
+            { post(1) },
+          ]
+        },
+        check: { machine in
+          let queued = (0..<2).count { machine.flags[$0].load(ordering: .relaxed) == 1 }
+          machine.expect(
+            machine.runs >= queued, "\(queued) calls were queued, \(machine.runs) ran")
+          for sender in 0..<2 {
+            let record = unsafe machine.path(sender).sender.record(target: 0)
+            machine.expect(
+              unsafe record.pointee.state.load(ordering: .relaxed) == CallRecord.State.idle,
+              "a record was left in flight")
+          }
+        }),
+      ModelScenario(
+        "calls across owners",
+        rule: "a call that was queued runs for the thread that it met, or is gone",
+        preemptions: 3,
+        bodies: { machine in
+          machine.place(0, .kernel)
+          return [
+            {
+              OwnerTransitions.detach(machine.become(0))
+              let slot = machine.attach(0)
+              machine.leave(slot)
+              machine.enter(slot)
+            },
+            {
+              let record = unsafe machine.path(0).sender.record(target: 0)
+              if unsafe machine.post(record, as: 0) == .queued {
+                machine.flags[0].store(1, ordering: .relaxed)
+              }
+            },
+          ]
+        },
+        check: { machine in
+          let isQueued = machine.flags[0].load(ordering: .relaxed) == 1
+          if unsafe machine.core.slots[0].state.pointee.work.load(ordering: .relaxed) != 0 {
+            Drain(machine.core, machine.core.slots[0]).runPending()
+          }
+          let record = unsafe machine.path(0).sender.record(target: 0)
+          machine.expect(
+            unsafe record.pointee.state.load(ordering: .relaxed) == CallRecord.State.idle,
+            "the record was left in flight")
+          machine.expect(!isQueued || machine.runs == 1, "queued, but it never ran")
+        }),
+      ModelScenario(
         "a record that comes back",
         rule: "whoever claims a record sees all that its last target did before it gave it back",
         preemptions: 4,

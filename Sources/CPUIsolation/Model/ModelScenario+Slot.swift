@@ -36,13 +36,7 @@
           return [
             {
               OwnerTransitions.detach(machine.become(0))
-              let slot = machine.core.slots[0]
-              let reach = Reach(threadID: 1, interrupter: .poll, isHousekeeping: false, signal: 0)
-              if case .taken(let bits) = OwnerTransitions.attach(
-                slot, core: machine.core, reach: reach)
-              {
-                OwnerTransitions.runTaken(slot, machine.core, bits)
-              }
+              let slot = machine.attach(0)
               machine.leave(slot)
               machine.enter(slot)
             },
@@ -52,6 +46,60 @@
             },
           ]
         }),
+      ModelScenario(
+        "a ticket across owners",
+        rule: "executed means that a handler ran: whoever attached since is not a run",
+        memories: [.totalStoreOrder], preemptions: 3,
+        bodies: { machine in
+          let work = machine.registerType()
+          // What keeps a thread that detaches busy until it gives up.
+          let other = machine.registerType(1)
+          unsafe machine.core.record(1).pointee.function = { _, _ in }
+          unsafe OwnerTransitions.detachRounds = 1
+          machine.place(0, .kernel)
+          return [
+            {
+              OwnerTransitions.detach(machine.become(0))
+              machine.attach(0)
+              OwnerTransitions.detach(machine.core.slots[0])
+            },
+            {
+              machine.data[0].store(1, ordering: .relaxed)
+              let generation = machine.drawTicket(work)
+              let outcome = machine.path(0).deliver(work, to: 0, from: CallSite("model", 0))
+              if outcome == .gone { return }
+              if machine.await(generation, work, on: 0) == .executed {
+                machine.expect(machine.seen[0] == 1, "executed, but the datum was not read")
+              }
+            },
+            { _ = machine.path(1).deliver(other, to: 0, from: CallSite("model", 0)) },
+          ]
+        }, check: { _ in }),
+      ModelScenario(
+        "an attachment settles tickets",
+        rule: "a ticket that an attachment settles is gone, and its datum is seen by who attached",
+        preemptions: 4,
+        bodies: { machine in
+          let work = machine.registerType()
+          return [
+            {
+              let slot = machine.attach(0)
+              if unsafe slot.attachGeneration[0].load(ordering: .relaxed) == 1 {
+                machine.expect(
+                  machine.data[0].load(ordering: .relaxed) == 1,
+                  "the attachment counts as having seen the datum, and does not")
+              }
+              OwnerTransitions.detach(slot)
+            },
+            {
+              machine.data[0].store(1, ordering: .relaxed)
+              // Its bit was set and dropped before: nobody will ever run for it.
+              let generation = machine.drawTicket(work)
+              machine.expect(
+                machine.await(generation, work, on: 0) != .executed, "executed, but nobody ran")
+            },
+          ]
+        }, check: { _ in }),
       ModelScenario(
         "unregistration",
         rule: "when it is over, the handler does not run and never will again",

@@ -31,7 +31,7 @@
     /// Explores the scenario, with the sources as they are or with some sites mutated.
     public func explore(
       _ memory: ModelEngine.Memory, mutations: [Site: Mutation] = [:],
-      replaying schedule: String? = nil,
+      search: ModelEngine.Search = .exhaustive, replaying schedule: String? = nil,
       preemptions: Int? = nil, executions: Int? = nil, sites: ((Set<Site>) -> Void)? = nil
     ) -> ModelEngine.Outcome {
       let machine = ModelMachine()
@@ -39,7 +39,7 @@
       var bounds = ModelEngine.Bounds(preemptions: preemptions ?? self.preemptions)
       if let executions { bounds.executions = executions }
       let outcome = ModelEngine.explore(
-        memory, bounds, replaying: schedule, mutations: mutations,
+        memory, bounds, search: search, replaying: schedule, mutations: mutations,
         prepare: { engine in
           engine.recordsSites = sites != nil
           last = engine
@@ -111,12 +111,18 @@
         ranges.append(first + UInt(128 + 128 * Self.cpus)..<last)
       }
       for cpu in 0..<Self.cpus {
-        // The owner's line, and everything behind the table of applied generations: counters.
-        let base = unsafe UInt(bitPattern: core.slots[cpu].base)
+        // The owner's line, and the tables of counters round the generations at attach.
+        let slot = core.slots[cpu]
+        let base = unsafe UInt(bitPattern: slot.base)
         ranges.append(base + 256..<base + 384)
-        ranges.append(base + 896..<base + UInt(CPUSlot.stride))
+        ranges.append(
+          unsafe UInt(bitPattern: slot.executed)..<UInt(bitPattern: slot.attachGeneration))
+        ranges.append(
+          unsafe UInt(bitPattern: slot.pendingSince)..<base + UInt(CPUSlot.stride))
       }
       engine.privateRanges = ranges
+      if engine.isTracing { nameWords() }
+      unsafe OwnerTransitions.detachRounds = 8
       data.reset()
       flags.reset()
       for index in 0..<Self.senders {
@@ -128,9 +134,35 @@
       outcomes.removeAll(keepingCapacity: true)
     }
 
+    /// What the words are called in a trace.
+    private func nameWords() {
+      for cpu in 0..<Self.cpus {
+        let slot = core.slots[cpu]
+        let state = unsafe UInt(bitPattern: slot.state)
+        for (offset, name) in ["W", "K", "pin", "isOwned", "isGap", "incarnation"].enumerated() {
+          engine.names[state + UInt(8 * offset)] = "\(name)\(cpu)"
+        }
+        for type in 0..<2 {
+          let name = type == 0 ? "" : "of type \(type)"
+          unsafe engine.names[UInt(bitPattern: slot.applied + type)] = "applied\(cpu)\(name)"
+          unsafe engine.names[UInt(bitPattern: slot.attachGeneration + type)] =
+            "attachGeneration\(cpu)\(name)"
+        }
+      }
+      for type in 0..<2 {
+        unsafe engine.names[UInt(bitPattern: core.generation(UInt64(type)))] = "generation\(type)"
+      }
+      unsafe engine.names[UInt(bitPattern: core.line) + 8] = "live"
+      for index in 0..<Self.senders {
+        engine.names[data.address(index)] = "datum\(index)"
+        engine.names[flags.address(index)] = "flag\(index)"
+      }
+    }
+
     // MARK: Set-up, outside the model
 
     /// Makes type 0 live: its handler reads all data.
+    @discardableResult
     func registerType(
       _ type: UInt64 = 0, interruptSafe: Bool = false, onBehalf: Bool = false,
       mergesWithoutWriting: Bool = false
@@ -174,6 +206,17 @@
     func become(_ cpu: Int) -> CPUSlot {
       unsafe engine.threadLocal = core.slots[cpu].base
       return core.slots[cpu]
+    }
+
+    /// Attaches the running body to a CPU that is offline.
+    @discardableResult
+    func attach(_ cpu: Int) -> CPUSlot {
+      let slot = core.slots[cpu]
+      let reach = Reach(threadID: 1, interrupter: .poll, isHousekeeping: false, signal: 0)
+      if case .taken(let bits) = OwnerTransitions.attach(slot, core: core, reach: reach) {
+        OwnerTransitions.runTaken(slot, core, bits)
+      }
+      return slot
     }
 
     func path(_ sender: Int) -> SendPath {
@@ -291,6 +334,8 @@
     subscript(_ index: Int) -> SharedWord {
       _read { yield unsafe words[index] }
     }
+
+    func address(_ index: Int) -> UInt { unsafe UInt(bitPattern: words + index) }
 
     func reset() {
       for index in 0..<Self.count { unsafe words[index].store(0, ordering: .relaxed) }
