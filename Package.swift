@@ -23,9 +23,11 @@ let package = Package(
   products: [
     .library(name: "CPUIsolation", targets: ["CPUIsolation"]),
     .library(name: "CPUIsolationTesting", targets: ["CPUIsolationTesting"]),
+    .library(name: "CPUIsolationTrace", targets: ["CPUIsolationTrace"]),
     .executable(name: "isolation-demo", targets: ["IsolationDemo"]),
     .executable(name: "isolation-bench", targets: ["IsolationBench"]),
     .executable(name: "isolation-mutants", targets: ["IsolationMutants"]),
+    .executable(name: "isolation-trace", targets: ["IsolationTrace"]),
   ],
   traits: [
     .trait(
@@ -40,8 +42,14 @@ let package = Package(
         "CPlatform", .target(name: "ModelEngine", condition: .when(traits: ["ModelChecking"])),
       ], swiftSettings: settings),
     .target(
-      name: "CPUIsolationTesting", dependencies: ["CPUIsolation", "CPlatform"],
-      swiftSettings: settings),
+      name: "CPUIsolationTesting",
+      dependencies: [
+        "CPUIsolation", "CPlatform", "CHandlerWitness",
+        .target(name: "ModelEngine", condition: .when(traits: ["ModelChecking"])),
+      ], swiftSettings: settings),
+    .target(name: "CHandlerWitness"),
+    .target(
+      name: "CPUIsolationTrace", dependencies: ["CPUIsolation"], swiftSettings: settings),
     .target(name: "CFiber"),
     .target(name: "ModelEngine", dependencies: ["CFiber"], swiftSettings: settings),
     .executableTarget(
@@ -61,8 +69,14 @@ let package = Package(
         "CPUIsolation", .target(name: "ModelEngine", condition: .when(traits: ["ModelChecking"])),
       ], swiftSettings: settings),
 
+    .executableTarget(
+      name: "IsolationTrace", dependencies: ["CPUIsolation", "CPUIsolationTrace"],
+      swiftSettings: settings),
+
     .target(name: "CCounters", path: "Tests/Support/CCounters"),
-    .testTarget(name: "CPUIsolationTests", dependencies: ["CPUIsolation"], swiftSettings: settings),
+    .testTarget(
+      name: "CPUIsolationTests", dependencies: ["CPUIsolation"],
+      exclude: ["Tracing/KernelVerdicts.txt"], swiftSettings: settings),
     .testTarget(
       name: "TestingTests", dependencies: ["CPUIsolationTesting"], swiftSettings: settings),
     .testTarget(
@@ -76,10 +90,14 @@ let package = Package(
       dependencies: [
         "CPUIsolation", "IsolationMutants",
         .target(name: "ModelEngine", condition: .when(traits: ["ModelChecking"])),
-      ], swiftSettings: settings),
+      ], exclude: ["Patches"], swiftSettings: settings),
+    .testTarget(
+      name: "TraceTests", dependencies: ["CPUIsolation", "CPUIsolationTrace", "IsolationTrace"],
+      exclude: ["Fixtures"], swiftSettings: settings),
     .testTarget(name: "ArchitectureTests", swiftSettings: settings),
     .testTarget(
-      name: "ToolTests", dependencies: ["IsolationDemo", "IsolationBench"], swiftSettings: settings),
+      name: "ToolTests", dependencies: ["IsolationDemo", "IsolationBench", "IsolationTrace"],
+      swiftSettings: settings),
   ],
   swiftLanguageModes: [.v6],
   cLanguageStandard: .c11

@@ -8,6 +8,7 @@
 #include "CPlatform.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <linux/futex.h>
 #include <linux/membarrier.h>
@@ -15,6 +16,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -117,6 +119,17 @@ int cpi_lock_memory(void) { return mlockall(MCL_CURRENT | MCL_FUTURE) == 0 ? 0 :
 // MARK: Threads
 
 int32_t cpi_thread_id(void) { return (int32_t)syscall(SYS_gettid); }
+
+int cpi_thread_name(int32_t id, uint8_t *out, int capacity) {
+  char path[48];
+  snprintf(path, sizeof path, "/proc/self/task/%d/comm", id);
+  int file = open(path, O_RDONLY | O_CLOEXEC);
+  if (file < 0) return 0;
+  ssize_t count = read(file, out, (size_t)capacity);
+  close(file);
+  while (count > 0 && out[count - 1] == '\n') count--;
+  return count > 0 ? (int)count : 0;
+}
 
 int cpi_set_thread_name(const char *name) {
   char cut[16];
@@ -331,7 +344,9 @@ static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
 
 static void child_after_fork(void) {
   atomic_fetch_add_explicit(&fork_generation, 1, memory_order_relaxed);
-  // The child's only thread keeps its words if it had a CPU: it is the one live slot.
+  // The child's only thread keeps its words if it had a CPU: it is the one live slot. But it is
+  // another thread to the kernel.
+  cpi_this_thread.id = 0;
 }
 
 static void watch_forks(void) { pthread_atfork(NULL, NULL, child_after_fork); }

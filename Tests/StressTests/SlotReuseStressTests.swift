@@ -178,7 +178,11 @@ extension StressTests {
               sched_yield()
               continue
             }
-            for _ in 0..<random.below(3) { local.user { local.poll() } }
+            // Now and then long enough for a ticket to be asked while its thread is still there.
+            for _ in 0..<random.below(8) {
+              local.user { local.poll() }
+              for _ in 0..<random.below(300) where until.isOver { break }
+            }
             local.detach()
           }
         }

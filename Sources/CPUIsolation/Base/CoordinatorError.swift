@@ -21,6 +21,7 @@ public struct CoordinatorError: Error, Hashable, Sendable, CustomStringConvertib
       case invalidConfiguration, outOfMemory, cpuTaken, threadAlreadyAttached
       case threadCreationFailed, pinningRefused, schedulingRefused, memoryLockRefused
       case signalTaken, signalRefused, tooManyWorkTypes, unreachableMaximumAge, watchdogRequired
+      case tooManyTraceEvents
       case workTypeUnregistered, tooManySenders, timedOut, closed, forked
     }
     private let kind: Kind
@@ -49,6 +50,8 @@ public struct CoordinatorError: Error, Hashable, Sendable, CustomStringConvertib
     public static let signalRefused = Code(.signalRefused)
     /// All work types are in use.
     public static let tooManyWorkTypes = Code(.tooManyWorkTypes)
+    /// All trace events are in use.
+    public static let tooManyTraceEvents = Code(.tooManyTraceEvents)
     /// A work type asked for a maximum age, but nothing could make it run in time.
     public static let unreachableMaximumAge = Code(.unreachableMaximumAge)
     /// The request needs the watchdog, and the configuration has none.

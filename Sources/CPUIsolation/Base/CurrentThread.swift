@@ -63,6 +63,14 @@ enum CurrentThread {
     return cpi_thread_id()
   }
 
+  /// The same, remembered for the thread: no system call but the first time.
+  static var knownID: Int32 {
+    #if ModelChecking
+      if let engine = ModelEngine.current { return engine.threadID }
+    #endif
+    return cpi_known_thread_id()
+  }
+
   /// Interrupts another thread by a signal. `handler` is what the signal's handler runs there: the
   /// model calls it itself.
   static func interrupt(

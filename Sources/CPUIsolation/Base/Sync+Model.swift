@@ -1,26 +1,46 @@
 // SPDX-License-Identifier: Apache-2.0
 
 #if ModelChecking
-  public import ModelEngine
+  internal import ModelEngine
   public import Synchronization
 
   /// The standard library's `Atomic` with the same methods, each of them a scheduling point of the
-  /// model.
+  /// model: for the library's own words, and for those of a package that explores a protocol of its
+  /// own.
   ///
-  /// Outside an exploration it is a plain word.
-  @usableFromInline
-  struct ModelAtomic<Value: FixedWidthInteger & UnsignedInteger>: ~Copyable {
+  ///     #if ModelChecking
+  ///       typealias Word = ModelAtomic<UInt64>
+  ///     #else
+  ///       typealias Word = Atomic<UInt64>
+  ///     #endif
+  ///
+  /// Outside an exploration it is a plain word, and no atomic one.
+  ///
+  /// - Progress: wait-free
+  /// - Context: any body of an exploration
+  /// - Allocates: never
+  public struct ModelAtomic<Value: FixedWidthInteger & UnsignedInteger>: ~Copyable {
     // The library places these in memory by the size of an `Atomic`, which an `Atomic` here keeps.
     private let storage: Atomic<UInt64>
     private var width: Int { MemoryLayout<Value>.size }
 
-    @usableFromInline init(_ value: Value) { storage = Atomic(UInt64(value)) }
+    /// A word with this value.
+    ///
+    /// - Progress: wait-free
+    /// - Context: any body of an exploration
+    /// - Allocates: yes
+    public init(_ value: Value) { storage = Atomic(UInt64(value)) }
 
     private var address: UInt {
       unsafe withUnsafePointer(to: storage) { UInt(bitPattern: $0) }
     }
 
-    @usableFromInline func load(
+    /// See `Atomic.load`.
+    ///
+    /// - Progress: wait-free
+    /// - Context: any body of an exploration
+    /// - Allocates: yes
+    public func load(
       ordering: AtomicLoadOrdering, file: String = #fileID, line: UInt = #line
     ) -> Value {
       guard let engine = ModelEngine.current else {
@@ -31,7 +51,12 @@
           address, width: width, Strength(ordering), Site(file: file, line: line)))
     }
 
-    @usableFromInline func store(
+    /// See `Atomic.store`.
+    ///
+    /// - Progress: wait-free
+    /// - Context: any body of an exploration
+    /// - Allocates: yes
+    public func store(
       _ value: Value, ordering: AtomicStoreOrdering, file: String = #fileID, line: UInt = #line
     ) {
       guard let engine = ModelEngine.current else {
@@ -58,13 +83,24 @@
           address, width: width, Strength(ordering), site, widened))
     }
 
-    @discardableResult @usableFromInline func exchange(
+    /// See `Atomic.exchange`.
+    ///
+    /// - Progress: wait-free
+    /// - Context: any body of an exploration
+    /// - Allocates: yes
+    @discardableResult
+    public func exchange(
       _ value: Value, ordering: AtomicUpdateOrdering, file: String = #fileID, line: UInt = #line
     ) -> Value {
       modify(ordering, Site(file: file, line: line)) { _ in value }
     }
 
-    @usableFromInline func compareExchange(
+    /// See `Atomic.compareExchange`.
+    ///
+    /// - Progress: wait-free
+    /// - Context: any body of an exploration
+    /// - Allocates: yes
+    public func compareExchange(
       expected: Value, desired: Value, successOrdering: AtomicUpdateOrdering,
       failureOrdering: AtomicLoadOrdering, file: String = #fileID, line: UInt = #line
     ) -> (exchanged: Bool, original: Value) {
@@ -74,7 +110,12 @@
       return (original == expected, original)
     }
 
-    @usableFromInline func weakCompareExchange(
+    /// See `Atomic.weakCompareExchange`; here it fails only where it must.
+    ///
+    /// - Progress: wait-free
+    /// - Context: any body of an exploration
+    /// - Allocates: yes
+    public func weakCompareExchange(
       expected: Value, desired: Value, successOrdering: AtomicUpdateOrdering,
       failureOrdering: AtomicLoadOrdering, file: String = #fileID, line: UInt = #line
     ) -> (exchanged: Bool, original: Value) {
@@ -83,21 +124,39 @@
         failureOrdering: failureOrdering, file: file, line: line)
     }
 
-    @discardableResult @usableFromInline func wrappingAdd(
+    /// See `Atomic.wrappingAdd`.
+    ///
+    /// - Progress: wait-free
+    /// - Context: any body of an exploration
+    /// - Allocates: yes
+    @discardableResult
+    public func wrappingAdd(
       _ operand: Value, ordering: AtomicUpdateOrdering, file: String = #fileID, line: UInt = #line
     ) -> (oldValue: Value, newValue: Value) {
       let old = modify(ordering, Site(file: file, line: line)) { $0 &+ operand }
       return (old, old &+ operand)
     }
 
-    @discardableResult @usableFromInline func bitwiseOr(
+    /// See `Atomic.bitwiseOr`.
+    ///
+    /// - Progress: wait-free
+    /// - Context: any body of an exploration
+    /// - Allocates: yes
+    @discardableResult
+    public func bitwiseOr(
       _ operand: Value, ordering: AtomicUpdateOrdering, file: String = #fileID, line: UInt = #line
     ) -> (oldValue: Value, newValue: Value) {
       let old = modify(ordering, Site(file: file, line: line)) { $0 | operand }
       return (old, old | operand)
     }
 
-    @discardableResult @usableFromInline func bitwiseAnd(
+    /// See `Atomic.bitwiseAnd`.
+    ///
+    /// - Progress: wait-free
+    /// - Context: any body of an exploration
+    /// - Allocates: yes
+    @discardableResult
+    public func bitwiseAnd(
       _ operand: Value, ordering: AtomicUpdateOrdering, file: String = #fileID, line: UInt = #line
     ) -> (oldValue: Value, newValue: Value) {
       let old = modify(ordering, Site(file: file, line: line)) { $0 & operand }
@@ -109,7 +168,11 @@
   extension ModelAtomic: @unchecked Sendable where Value: Sendable {}
 
   /// The standard library's fence, as a scheduling point of the model.
-  func modelFence(
+  ///
+  /// - Progress: wait-free
+  /// - Context: any body of an exploration
+  /// - Allocates: yes
+  public func modelFence(
     ordering: AtomicUpdateOrdering, file: String = #fileID, line: UInt = #line
   ) {
     ModelEngine.current?.fence(Strength(ordering), Site(file: file, line: line))

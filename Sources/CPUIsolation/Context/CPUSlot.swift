@@ -75,6 +75,9 @@ struct OwnerLine: ~Copyable {
   @usableFromInline let special = SharedWord(0)
   /// Signals that found nothing to do, or a thread that would look by itself.
   let idleInterrupts = SharedWord(0)
+  /// The transitions that are recorded, for the slow paths to look at. The one word here that
+  /// others write: it changes when somebody begins or ends a trace.
+  @usableFromInline let traced = SharedWord(0)
   /// The longest measured drain, in cycles.
   let longestDrain = SharedWord(0)
   /// Declared quiescent states: two steps of W's counter each.

@@ -56,6 +56,7 @@ struct ContextTracker {
     let pin = unsafe slot.state.pointee.pin.load(ordering: .acquiring)
     let special =
       unsafe pin | slot.owner.pointee.special.load(ordering: .relaxed)
+      | slot.owner.pointee.traced.load(ordering: .relaxed)
       | (old & ContextWord.contextMask ^ UInt64(context.rawValue))
     let word = old &+ ContextWord.entry(from: context)
     if pending | special == 0 {
@@ -95,7 +96,9 @@ struct ContextTracker {
   @inlinable @inline(__always)
   func leaveKernel(to context: CPUContext) -> Bool {
     let word = unsafe slot.owner.pointee.word.load(ordering: .relaxed)
-    let special = unsafe slot.owner.pointee.special.load(ordering: .relaxed)
+    let special =
+      unsafe slot.owner.pointee.special.load(ordering: .relaxed)
+      | slot.owner.pointee.traced.load(ordering: .relaxed)
     // Relaxed — exit:K, a hint.
     let pending = unsafe slot.state.pointee.work.load(ordering: .relaxed)
     guard pending | special | (word & ContextWord.contextMask) == 0 else { return false }

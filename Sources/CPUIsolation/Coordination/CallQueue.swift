@@ -30,6 +30,8 @@ struct CallQueue {
     let cell = unsafe path.sender.cell(target: cpu, type: type)
     unsafe path.count(cell.pointee.sent)
     unsafe cell.pointee.note(site)
+    // Before the push: the record may have run, and be in use again, behind it.
+    unsafe core.traceCall(.csdQueueCPU, record, from: site, cpu: cpu)
     let node = UnsafeMutableRawPointer(record)
     let wasEmpty =
       unsafe isPatient
@@ -38,10 +40,12 @@ struct CallQueue {
       // Sequentially consistent — send:O, as for a work type: behind the push, before the look at
       // W.
       _ = unsafe state.pointee.work.setBit(type)
+      let before = core.traceTime(of: .ipiSendCPU)
       if isPatient {
         Kick.wakeIfIdle(slot)
       } else if Kick.send(to: slot) {
         unsafe path.count(cell.pointee.interrupted)
+        core.traceIPI(to: cpu, from: site, CoordinatorCore.traceAddress(of: site), at: before)
       }
     }
     // Sequentially consistent — send:L. Behind the push and the OR. Pairs with leave:W: if the
@@ -64,9 +68,14 @@ struct CallQueue {
       // A thread is on its way out or in, for a few instructions.
       backoff.wait()
     }
-    // The slot changed hands since: our call ran on its way out, or was abandoned on the way in.
+    // The slot changed hands since: our call ran on its way out, or was abandoned on the way in, or
+    // is still there, in the new owner's queue.
     // Acquire — call:I. Pairs with attach:I.
-    if unsafe state.pointee.incarnation.load(ordering: .acquiring) != incarnation { return .gone }
+    if unsafe state.pointee.incarnation.load(ordering: .acquiring) != incarnation,
+      unsafe record.pointee.state.load(ordering: .relaxed) != CallRecord.State.queued
+    {
+      return .gone
+    }
     return .queued
   }
 

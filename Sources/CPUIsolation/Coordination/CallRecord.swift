@@ -156,7 +156,12 @@ extension Drain {
     var node = unsafe first
     while let current = unsafe node {
       unsafe node = unsafe IntrusiveStack.next(after: current)
-      if unsafe current.assumingMemoryBound(to: CallRecord.self).pointee.run(on: cpu) {
+      let record = unsafe current.assumingMemoryBound(to: CallRecord.self)
+      // Nobody waits for most records: they are not ours any more once they run.
+      let site = unsafe record.pointee.site
+      unsafe core.traceCall(.csdFunctionEntry, record, from: site)
+      defer { unsafe core.traceCall(.csdFunctionExit, record, from: site) }
+      if unsafe record.pointee.run(on: cpu) {
         unsafe slot.executed[Int(BuiltInWork.calls)].countOne()
       } else {
         unsafe slot.dropped[Int(BuiltInWork.calls)].wrappingAdd(1, ordering: .relaxed)

@@ -26,6 +26,7 @@ struct ColdState {
   var retired: [Int] = []
   var freshTypes = 0
   var watchdog: WatchdogService? = nil
+  var trace = TraceState()
   var isClosed = false
 
   init(senders: [SenderMemory]) { self.senders = senders }
@@ -60,7 +61,8 @@ struct Registration: Sendable {
   /// The number in the handles.
   var number: UInt64
   /// Whether it is being unregistered.
-  var isRetiring = false
+  /// A call is about to end it.
+  var isUnregistering = false
 }
 
 /// A closure that serves as a handler.
@@ -79,7 +81,10 @@ extension Coordinator {
     }
     if let free { return free }
     let memory = try SenderMemory(cpus: core.slots.count, isShared: false)
-    cold.withLock { $0.senders.append(memory) }
+    cold.withLock { state in
+      state.senders.append(memory)
+      state.trace.mark(memory.slot)
+    }
     return memory.slot
   }
 

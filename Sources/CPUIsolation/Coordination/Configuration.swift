@@ -33,6 +33,10 @@ extension Coordinator {
     /// drain, about 20 ns.
     public var timesDrains = false
 
+    /// How many of its last events each ring of the trace keeps; rounded up to a power of two, at
+    /// least 2. An event takes 64 bytes of memory, which is not touched before the first.
+    public var traceEvents = 4096
+
     /// A coordinator of these CPUs; everything else has a default.
     ///
     /// - Progress: wait-free

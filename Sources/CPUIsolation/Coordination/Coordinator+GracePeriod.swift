@@ -22,10 +22,20 @@ internal import Synchronization
 public struct GracePeriod: Sendable {
   private let coordinator: Coordinator
   private var pending: GracePeriodWait
+  /// Its number in the trace; 0 if its end is not to be recorded.
+  private var sequence: UInt64 = 0
+  /// The CPUs that had to be waited for when it began, for the trace.
+  private var waitedFor = CPUMask()
 
   init(_ coordinator: Coordinator, excluding own: Int?) {
     self.coordinator = coordinator
     pending = GracePeriodWait(coordinator.core.slots, excluding: own)
+    let core = coordinator.core
+    guard core.isTraced(.gracePeriod) else { return }
+    sequence = coordinator.traceMemory.nextGracePeriod()
+    waitedFor = stragglers
+    core.traceGracePeriod(sequence, stage: "start", waitedFor)
+    _ = poll()
   }
 
   /// Whether it is over.
@@ -33,7 +43,14 @@ public struct GracePeriod: Sendable {
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: never
-  public mutating func poll() -> Bool { pending.poll(coordinator.core.slots) }
+  public mutating func poll() -> Bool {
+    guard pending.poll(coordinator.core.slots) else { return false }
+    if sequence != 0 {
+      coordinator.core.traceGracePeriod(sequence, stage: "end", waitedFor)
+      sequence = 0
+    }
+    return true
+  }
 
   /// The CPUs that had not passed at the last look.
   public var stragglers: CPUMask { pending.cpus }

@@ -82,6 +82,7 @@ extension Coordinator {
           .tooManyWorkTypes,
           "\(name) would be work type \(DeferredWork.capacity + 1) of \(DeferredWork.capacity)")
       }
+      state.trace.name(registration, name)
       state.registrations[index] = Registration(
         name: name, options: options, box: box, number: registration)
       let type = UInt64(index)
@@ -153,44 +154,91 @@ extension Coordinator {
   {
     requireMayWait("unregister a work type")
     try requireSameProcess()
-    let index = Int(work.type)
-    try cold.withLock { state throws(CoordinatorError) in
-      let record = unsafe core.record(work.type)
-      let isCurrent =
-        unsafe record.pointee.registration.load(ordering: .relaxed) == work.registration
-      let known = state.registrations[index]
-      let isRetiring = known?.number == work.registration && known?.isRetiring == true
-      guard isCurrent || isRetiring else {
-        throw CoordinatorError(.workTypeUnregistered, "\(work) is not registered here")
-      }
-      state.registrations[index]?.isRetiring = true
-      unsafe record.pointee.registration.store(0, ordering: .relaxed)
-    }
     let until = Deadline(after: deadline)
-    var withdrawn = CPUMask()
-    withdraw(work.type, &withdrawn) { $0.acceptsDeferral || $0 == .offline }
+    guard try claimUnregistration(of: work, until) else { return CPUMask() }
+    do {
+      return try unregisterClaimed(work, until)
+    } catch {
+      cold.withLock { $0.registrations[Int(work.type)]?.isUnregistering = false }
+      throw error
+    }
+  }
+
+  /// Ends the sends of a work type, for one caller at a time: two that took each other's steps
+  /// could meet the next registration of the bit. False: another call has ended it meanwhile.
+  private func claimUnregistration(of work: DeferredWork, _ until: Deadline)
+    throws(CoordinatorError) -> Bool
+  {
+    var backoff = Backoff()
+    var hasWaited = false
+    while true {
+      let isClaimed: Bool? = cold.withLock { state in
+        guard let known = state.registrations[Int(work.type)], known.number == work.registration
+        else { return nil }
+        if known.isUnregistering { return false }
+        state.registrations[Int(work.type)]?.isUnregistering = true
+        unsafe core.record(work.type).pointee.registration.store(0, ordering: .relaxed)
+        return true
+      }
+      switch isClaimed {
+      case true?: return true
+      case nil where hasWaited: return false
+      case nil: throw CoordinatorError(.workTypeUnregistered, "\(work) is not registered here")
+      case false?:
+        hasWaited = true
+        if until.hasPassed {
+          throw CoordinatorError(
+            .timedOut, errno: 110, "cannot unregister \(work): another thread has not come through")
+        }
+        Self.serveOwnCPU()
+        backoff.wait()
+      }
+    }
+  }
+
+  private func unregisterClaimed(_ work: DeferredWork, _ until: Deadline) throws(CoordinatorError)
+    -> CPUMask
+  {
+    let index = Int(work.type)
+    let before = cpus.map { (cpu: $0, dropped: dropped(index, on: $0)) }
+    withdraw(work.type) { $0.acceptsDeferral || $0 == .offline }
     // CPUs in kernel run the bit at a safe point; the wait for that is the wait for the grace
     // period below, whose end they reach only through one.
     try waitForGracePeriod(until, "unregister \(work)")
     core.stopRunning(work.type)
     try waitForGracePeriod(until, "unregister \(work)")
-    withdraw(work.type, &withdrawn) { _ in true }
-    settleTickets(work.type)
     let box = cold.withLock { state -> HandlerBox? in
-      // Another call may have ended it first.
-      guard let known = state.registrations[index], known.number == work.registration else {
-        return nil
+      withdraw(work.type) { _ in true }
+      settleTickets(work.type)
+      defer {
+        state.registrations[index] = nil
+        state.retired.append(index)
       }
-      state.registrations[index] = nil
-      state.retired.append(index)
-      return known.box
+      return state.registrations[index]?.box
     }
     withExtendedLifetime(box) {}
-    return withdrawn
+    // Also what a drain met that saw the type live no more.
+    return CPUMask(
+      before.compactMap {
+        let now = dropped(index, on: $0.cpu)
+        return now.owner == $0.dropped.owner && now.count > $0.dropped.count ? $0.cpu : nil
+      })
   }
 
-  /// Settles, as gone, the tickets whose work was taken back. The grace period is over: nobody else
-  /// writes these words.
+  /// How many bits of a type a CPU's thread has lost, and which thread that is; what a send left
+  /// where nobody was is nobody's to hear of.
+  private func dropped(_ type: Int, on cpu: Int) -> (count: UInt64, owner: UInt64) {
+    let slot = core.slots[cpu]
+    let state = unsafe slot.state
+    guard unsafe state.pointee.isOwned.load(ordering: .relaxed) != 0 else { return (.max, 0) }
+    return unsafe (
+      slot.dropped[type].load(ordering: .relaxed),
+      state.pointee.incarnation.load(ordering: .relaxed)
+    )
+  }
+
+  /// Settles, as gone, the tickets whose work was taken back. The grace period is over, and the
+  /// caller holds the lock under which threads attach: nobody else writes these words.
   private func settleTickets(_ type: UInt64) {
     let index = Int(type)
     let generation = unsafe core.generation(type).pointee.load(ordering: .relaxed)
@@ -204,9 +252,7 @@ extension Coordinator {
   }
 
   /// Takes a bit back from the CPUs whose context qualifies.
-  private func withdraw(
-    _ type: UInt64, _ withdrawn: inout CPUMask, where qualifies: (CPUContext) -> Bool
-  ) {
+  private func withdraw(_ type: UInt64, where qualifies: (CPUContext) -> Bool) {
     for cpu in cpus where qualifies(context(of: cpu)) {
       let slot = core.slots[cpu]
       // Acquire and release — withdraw:T. A take: whoever clears the bit accounts for it.
@@ -216,8 +262,6 @@ extension Coordinator {
       .oldValue
       if old >> type & 1 == 0 { continue }
       unsafe slot.dropped[Int(type)].wrappingAdd(1, ordering: .relaxed)
-      // What a send left where nobody was is nobody's to hear of.
-      if unsafe slot.state.pointee.isOwned.load(ordering: .relaxed) != 0 { withdrawn.insert(cpu) }
     }
   }
 }

@@ -32,6 +32,7 @@ public final class Coordinator: Sendable {
   let cold: ColdMemory
   /// The slot of threads that have none of their own: it counts atomically.
   let sharedSender: SenderSlot
+  let traceMemory: TraceMemory
   private let forks: UInt32
 
   /// Makes a coordinator, and starts its watchdog.
@@ -56,8 +57,11 @@ public final class Coordinator: Sendable {
       unsafe core.slots[cpu].state.pointee.isGap.store(1, ordering: .relaxed)
     }
     unsafe core.clock.pointee.store(cpi_monotonic_nanoseconds(), ordering: .relaxed)
-    unsafe core.line.pointee.timesDrains.store(
-      configuration.timesDrains ? 1 : 0, ordering: .relaxed)
+    unsafe core.line.pointee.drainFlags.store(
+      configuration.timesDrains ? DrainFlags.times : 0, ordering: .relaxed)
+    traceMemory = try TraceMemory(cpus: cpus, events: configuration.traceEvents)
+    unsafe core.line.pointee.trace.store(
+      UInt(bitPattern: traceMemory.buffers.base), ordering: .relaxed)
     if configuration.isolatedInterrupter == .signal
       || configuration.housekeepingInterrupter == .signal
     {

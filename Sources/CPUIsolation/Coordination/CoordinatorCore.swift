@@ -35,10 +35,20 @@ struct CoreLine: ~Copyable {
   let onBehalf = SharedWord(0)
   /// 1 when nothing can be sent any more.
   let closed = SharedWord(0)
-  /// 1 when drains are timed.
-  let timesDrains = SharedWord(0)
+  /// What drains do besides: the flags of `DrainFlags`.
+  let drainFlags = SharedWord(0)
+  /// The events that are recorded, a bit each.
+  let traced = SharedWord(0)
+  /// The address of the trace's memory.
+  let trace = SharedAddress(0)
 
   init(count: Int) { self.count = count }
+}
+
+/// What a drain does besides running handlers.
+enum DrainFlags {
+  static let times: UInt64 = 1
+  static let traces: UInt64 = 2
 }
 
 /// A coordinator's memory, as a trivially copyable handle round one address: no reference counts on

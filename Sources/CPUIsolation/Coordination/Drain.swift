@@ -50,7 +50,7 @@ struct Drain {
   func runSingle(_ taken: UInt64) -> Bool {
     let line = unsafe core.line
     guard taken & (taken &- 1) | taken & BuiltInWork.mask == 0,
-      unsafe line.pointee.timesDrains.load(ordering: .relaxed) == 0
+      unsafe line.pointee.drainFlags.load(ordering: .relaxed) == 0
     else { return false }
     // Acquire — drain:V, as in `run`.
     let live = unsafe line.pointee.live.load(ordering: .acquiring)
@@ -117,11 +117,13 @@ struct Drain {
     // Acquire — drain:V. After the take: a type that is still live here cannot have its handler
     // freed before this CPU has left kernel or passed a safe point. Pairs with unregister:V.
     let live = unsafe line.pointee.live.load(ordering: .acquiring)
-    let times = unsafe line.pointee.timesDrains.load(ordering: .relaxed) != 0
-    let start = times ? cpi_cycles() : 0
+    let flags = unsafe line.pointee.drainFlags.load(ordering: .relaxed)
+    let start = flags & DrainFlags.times != 0 ? cpi_cycles() : 0
     let draining = special | OwnerFlags.draining
     if types & (types &- 1) == 0 {
-      runType(UInt64(types.trailingZeroBitCount), live: live, draining)
+      runType(
+        UInt64(types.trailingZeroBitCount), live: live, draining,
+        traces: flags & DrainFlags.traces != 0)
     } else {
       let early = unsafe line.pointee.early.load(ordering: .relaxed)
       let late = unsafe line.pointee.late.load(ordering: .relaxed)
@@ -130,13 +132,18 @@ struct Drain {
       runTypes(types & late, live: live, draining)
     }
     unsafe slot.owner.pointee.special.store(special, ordering: .relaxed)
-    if times { unsafe slot.owner.pointee.longestDrain.raise(to: cpi_cycles() &- start) }
+    if flags & DrainFlags.times != 0 {
+      unsafe slot.owner.pointee.longestDrain.raise(to: cpi_cycles() &- start)
+    }
   }
 
   private func runTypes(_ bits: UInt64, live: UInt64, _ draining: UInt64?) {
+    let flags = unsafe core.line.pointee.drainFlags.load(ordering: .relaxed)
     var bits = bits
     while bits != 0 {
-      runType(UInt64(bits.trailingZeroBitCount), live: live, draining)
+      runType(
+        UInt64(bits.trailingZeroBitCount), live: live, draining,
+        traces: flags & DrainFlags.traces != 0)
       bits &= bits &- 1
     }
   }
@@ -144,7 +151,9 @@ struct Drain {
   /// Runs one type for this CPU, whoever the caller is: its thread or its signal handler, which say
   /// what to show in `special` meanwhile, or a helper with the pin, which must not write there.
   @inline(__always)
-  private func runType(_ type: UInt64, live: UInt64, _ draining: UInt64?) {
+  private func runType(
+    _ type: UInt64, live: UInt64, _ draining: UInt64?, traces: Bool = false
+  ) {
     let index = Int(truncatingIfNeeded: type)
     guard live >> type & 1 != 0 else {
       unsafe slot.dropped[index].wrappingAdd(1, ordering: .relaxed)
@@ -163,10 +172,20 @@ struct Drain {
       unsafe function(record.pointee.context, cpu)
     }
     unsafe slot.executed[index].countOne()
+    if traces { traceDrain(type) }
     noteAge(index)
     // Release — drain:A. After the run: whoever sees the generation sees what the handler did.
     // Pairs with ticket:A.
     unsafe slot.applied[index].store(generation, ordering: .releasing)
+  }
+
+  @inline(never)
+  private func traceDrain(_ type: UInt64) {
+    let since = unsafe slot.pendingSince[Int(type)].load(ordering: .relaxed)
+    let now = unsafe core.clock.pointee.load(ordering: .relaxed)
+    core.trace(
+      .deferredWorkDrain, UInt64(cpu), core.traceAddress(ofWork: type),
+      since == 0 || now < since ? 0 : now - since)
   }
 
   /// Counts how long the bit had been pending, as far as the watchdog's coarse look tells.

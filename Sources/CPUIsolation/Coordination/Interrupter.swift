@@ -97,12 +97,14 @@ enum InterruptHandler {
       _ = tracker.enterKernelTakingNothing(from: context)
       let saved = unsafe owner.pointee.special.load(ordering: .relaxed)
       unsafe owner.pointee.special.store(saved | OwnerFlags.interrupted, ordering: .relaxed)
+      if context == .user { OwnerTransitions.trace(.contextUserExit, slot) }
       Drain(slot).runInterruptSafe()
+      if context == .user { OwnerTransitions.trace(.contextUserEnter, slot) }
       unsafe owner.pointee.special.store(saved, ordering: .relaxed)
       tracker.publish(
         unsafe owner.pointee.word.load(ordering: .relaxed) &+ ContextWord.exit(to: context))
-      // The signal of a kick that came during this handler is blocked until we return, and then
-      // finds user; but the kick may have found its attention bit still set and sent none.
+      // A kick that came behind our last take has sent a signal, which is blocked until we return:
+      // going round spares it.
       if !tracker.isAttentionWanted { return }
     }
   }

@@ -59,7 +59,15 @@ enum OwnerTransitions {
     {
       cpi_realtime_exit()
     }
+    if context == .user { trace(.contextUserExit, slot) }
     Drain(slot).runPending()
+  }
+
+  /// Records a transition, in kernel.
+  static func trace(_ event: TraceEvent, _ slot: CPUSlot) {
+    guard unsafe slot.owner.pointee.traced.load(ordering: .relaxed) & event.bit != 0 else { return }
+    let word = unsafe ContextWord(rawValue: slot.owner.pointee.word.load(ordering: .relaxed))
+    Drain(slot).core.trace(event, word.counter())
   }
 
   /// An exit that found something before it left.
@@ -69,6 +77,7 @@ enum OwnerTransitions {
     let owner = unsafe slot.owner
     requirePlainKernel(slot, "leave kernel")
     Drain(slot).runPending()
+    if context == .user { trace(.contextUserEnter, slot) }
     let sanitized =
       unsafe owner.pointee.special.load(ordering: .relaxed) & OwnerFlags.sanitized != 0
     tracker.publish(
@@ -84,6 +93,7 @@ enum OwnerTransitions {
     let special = unsafe slot.owner.pointee.special.load(ordering: .relaxed)
     repeat {
       enter(slot, Drain(slot).core, from: context)
+      if context == .user { trace(.contextUserEnter, slot) }
       tracker.publish(
         unsafe slot.owner.pointee.word.load(ordering: .relaxed) &+ ContextWord.exit(to: context))
       if context == .user, special & OwnerFlags.sanitized != 0 { cpi_realtime_enter() }

@@ -47,8 +47,8 @@ struct SendPath {
     // Counted behind the OR: a store in front of a locked instruction has to drain first, and costs
     // 3 ns.
     guard
-      word & ContextWord.contextMask == UInt64(CPUContext.user.rawValue)
-        && !SendPath.isShared(sender)
+      unsafe word & ContextWord.contextMask == UInt64(CPUContext.user.rawValue)
+        && sender.flags.pointee.load(ordering: .relaxed) == 0
     else { return settle(work, cpu, word, wasPending: wasPending, urgency: .deferrable, site) }
     let cell = unsafe sender.cell(target: cpu, type: work.type)
     unsafe cell.pointee.sent.countOne()
@@ -59,12 +59,6 @@ struct SendPath {
     unsafe cell.pointee.deferred.countOne()
     unsafe cell.pointee.note(site)
     return .deferred
-  }
-
-  @inlinable @inline(__always)
-  static func isShared(_ sender: SenderSlot) -> Bool {
-    unsafe sender.base.assumingMemoryBound(to: SharedWord.self).pointee.load(ordering: .relaxed)
-      != 0
   }
 
   /// Everything but the plain send to a CPU in user.
@@ -88,6 +82,7 @@ struct SendPath {
       let cell = unsafe sender.cell(target: cpu, type: work.type)
       unsafe count(cell.pointee.sent)
       unsafe count(cell.pointee.merged)
+      traceSend(.deferredWorkMerge, work, cpu, site)
       return .merged
     }
     // Sequentially consistent — send:O and send:L, as in `deliver`.
@@ -139,13 +134,16 @@ struct SendPath {
       return .gone
     }
     if wasPending { unsafe count(cell.pointee.merged) } else { unsafe cell.pointee.note(site) }
+    traceSend(wasPending ? .deferredWorkMerge : .deferredWorkSet, work, cpu, site)
 
     if unsafe CurrentThread.cpu == slot.base {
       return unsafe settleOwn(slot, cell, wasPending: wasPending, context: context)
     }
     if urgency == .immediate {
+      let before = core.traceTime(of: .ipiSendCPU)
       if Kick.send(to: slot) {
         unsafe count(cell.pointee.interrupted)
+        core.traceIPI(to: cpu, from: site, core.traceAddress(ofWork: work.type), at: before)
         return .interrupted
       }
       if !wasPending { unsafe count(cell.pointee.queued) }
@@ -174,6 +172,17 @@ struct SendPath {
     if wasPending { return .merged }
     unsafe count(cell.pointee.queued)
     return .queued
+  }
+
+  /// Records a send, if sends are recorded.
+  private func traceSend(_ event: TraceEvent, _ work: DeferredWork, _ cpu: Int, _ site: CallSite) {
+    guard
+      unsafe sender.flags.pointee.load(ordering: .relaxed) & SenderFlags.traced != 0,
+      core.isTraced(event)
+    else { return }
+    core.trace(
+      event, UInt64(cpu), core.traceAddress(ofWork: work.type),
+      CoordinatorCore.traceAddress(of: site))
   }
 
   /// A send to the caller's own CPU.
@@ -208,7 +217,7 @@ struct SendPath {
   /// Adds one to a counter of this sender.
   @inline(__always)
   func count(_ counter: borrowing SharedWord) {
-    if SendPath.isShared(sender) {
+    if unsafe sender.flags.pointee.load(ordering: .relaxed) & SenderFlags.shared != 0 {
       counter.wrappingAdd(1, ordering: .relaxed)
     } else {
       counter.countOne()

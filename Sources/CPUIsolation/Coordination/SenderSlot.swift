@@ -45,7 +45,7 @@ struct CallSite {
 
 /// A sender's memory: one cell per target and work type, and one call record per target.
 ///
-///     offset 0    SenderLine   the flag `isShared`
+///     offset 0    SenderLine   the flags of `SenderFlags`
 ///            128  records      one CallRecord per target, a line each
 ///                 cells        target × type, a line each: address arithmetic is a shift
 // Sendable: an address of memory in which every word is atomic.
@@ -72,15 +72,22 @@ struct SenderSlot: @unchecked Sendable {
     unsafe (base + 128 + target * 128).assumingMemoryBound(to: CallRecord.self)
   }
 
-  /// Whether several threads count here, so that counting has to be atomic.
-  var isShared: Bool {
-    unsafe base.assumingMemoryBound(to: SharedWord.self).pointee.load(ordering: .relaxed) != 0
+  @inlinable @inline(__always)
+  var flags: UnsafeMutablePointer<SharedWord> {
+    unsafe base.assumingMemoryBound(to: SharedWord.self)
   }
 
   /// Marks the memory, which is zeroed: zero is the first state of every cell and record, and pages
   /// that are never used are never touched.
   func initialize(isShared: Bool) {
-    unsafe base.assumingMemoryBound(to: SharedWord.self).initialize(
-      to: SharedWord(isShared ? 1 : 0))
+    unsafe flags.initialize(to: SharedWord(isShared ? SenderFlags.shared : 0))
   }
+}
+
+/// What keeps a sender off the shortest path.
+enum SenderFlags {
+  /// Several threads count here, so that counting has to be atomic.
+  static let shared: UInt64 = 1
+  /// Sends are recorded.
+  static let traced: UInt64 = 2
 }

@@ -122,7 +122,9 @@ public struct Statistics: Sendable {
           Self.count(slots[cpu], cpu, type, senders, now: hasWatchdog ? now : nil))
       }
       var counts = Self.count(
-        slots[cpu], timesDrains: unsafe core.line.pointee.timesDrains.load(ordering: .relaxed) != 0)
+        slots[cpu],
+        timesDrains: unsafe core.line.pointee.drainFlags.load(ordering: .relaxed)
+          & DrainFlags.times != 0)
       counts.calls = work[cpu * types + Int(BuiltInWork.calls)]
       counts.calls += work[cpu * types + Int(BuiltInWork.patientCalls)]
       perCPU.append(counts)

@@ -40,7 +40,8 @@ public struct Ticket: Sendable {
     /// The handler has not run, and the CPU is outside kernel: it cannot observe anything older
     /// before it runs.
     case covered
-    /// The CPU's thread has gone.
+    /// The CPU's thread has gone. That may be said of a send which had run as well, once another
+    /// thread has attached.
     case gone
     /// None of these yet.
     case pending
@@ -93,6 +94,10 @@ public struct Ticket: Sendable {
     switch ContextWord(rawValue: word).context {
     case .kernel?, nil: return .pending
     case .offline?:
+      // Acquire — detach:R. A thread on its way out may go back in for our bit, and one on its way
+      // in has not said where it stands: the word decides once they are through. If they are, we
+      // see what they did. Pairs with detach:R.
+      if unsafe slot.state.pointee.isOwned.load(ordering: .acquiring) != 0 { return .pending }
       // Acquire — ticket:A. It may have run the work on its way out; or another thread has attached
       // since, which counts as having seen everything. Pairs with drain:A and attach:A.
       let applied = unsafe slot.applied[index].load(ordering: .acquiring)

@@ -53,6 +53,7 @@
     /// Every scenario that there is.
     public static let all: [ModelScenario] =
       sendScenarios + ticketScenarios + helpScenarios + slotScenarios + callScenarios
+      + traceScenarios
   }
 
   /// A small coordinator, in memory that is laid out anew for each execution, and the witnesses
@@ -63,6 +64,8 @@
 
     private let memory: MappedMemory
     private let senderMemory: [SenderMemory]
+    /// For the rings of a trace.
+    let traceMemory: MappedMemory
     private(set) var core: CoordinatorCore
     private(set) var engine: ModelEngine! = nil
 
@@ -83,6 +86,7 @@
 
     init() {
       memory = try! MappedMemory(byteCount: CoordinatorCore.byteCount(cpus: Self.cpus))
+      traceMemory = try! MappedMemory(byteCount: 4096)
       senderMemory = (0..<Self.senders).map { _ in
         try! SenderMemory(cpus: Self.cpus, isShared: false)
       }
@@ -213,6 +217,8 @@
     func attach(_ cpu: Int) -> CPUSlot {
       let slot = core.slots[cpu]
       let reach = Reach(threadID: 1, interrupter: .poll, isHousekeeping: false, signal: 0)
+      // Acquire — attach:O, as the coordinator does.
+      unsafe slot.state.pointee.isOwned.exchange(1, ordering: .acquiring)
       if case .taken(let bits) = OwnerTransitions.attach(slot, core: core, reach: reach) {
         OwnerTransitions.runTaken(slot, core, bits)
       }

@@ -19,6 +19,7 @@
 /// Swift has no thread-local storage that is safe there.
 struct cpi_thread {
   void *_Nullable cpu;  // the CPU slot that this thread is attached to
+  int32_t id;           // what the kernel calls it, once somebody has asked; else 0
   bool is_helping;      // it runs a handler on behalf of another CPU
 };
 
@@ -60,6 +61,18 @@ static inline uint64_t cpi_cycles(void) {
 #endif
 }
 
+/// Adds to a word that one thread and its signal handlers write, and returns what was there. On
+/// x86-64 one addition without the lock prefix, which no signal can divide: Swift's atomics have no
+/// such form.
+static inline uint64_t cpi_add_between_signals(void *_Nonnull word, uint64_t operand) {
+#if defined(__x86_64__)
+  __asm__ volatile("xaddq %0, %1" : "+r"(operand), "+m"(*(uint64_t *)word)::"memory", "cc");
+  return operand;
+#else
+  return __atomic_fetch_add((uint64_t *)word, operand, __ATOMIC_RELAXED);
+#endif
+}
+
 /// Ticks per second of `cpi_cycles`: read from the architecture where it says so, else measured once
 /// against the monotonic clock over about 10 ms. 0 if the clock does not move.
 uint64_t cpi_cycles_per_second(void);
@@ -84,8 +97,18 @@ int cpi_lock_memory(void);
 /// The kernel's id of this thread: `gettid` is GNU-only.
 int32_t cpi_thread_id(void);
 
+/// The same, asked for once: allowed in signal handlers.
+static inline int32_t cpi_known_thread_id(void) {
+  if (cpi_this_thread.id == 0) cpi_this_thread.id = cpi_thread_id();
+  return cpi_this_thread.id;
+}
+
 /// Names this thread. At most 15 bytes are used, a longer name is cut: the kernel refuses it whole.
 int cpi_set_thread_name(const char *_Nonnull name);
+
+/// Copies the name of a thread of this process, without its end; the number of bytes, 0 if there is
+/// no such thread. `/proc` is the only place that tells another thread's name by its id.
+int cpi_thread_name(int32_t id, uint8_t *_Nonnull out, int capacity);
 
 /// Binds this thread to one processor: `sched_setaffinity` and CPU_SET are GNU-only.
 int cpi_pin_to_processor(int32_t processor);

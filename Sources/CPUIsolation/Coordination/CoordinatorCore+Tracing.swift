@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import CPlatform
+internal import Synchronization
+
+/// Where the library records its own events: off the shortest paths, behind one load and a branch.
+extension CoordinatorCore {
+  /// Whether an event is recorded.
+  @inline(__always)
+  func isTraced(_ event: TraceEvent) -> Bool {
+    unsafe line.pointee.traced.load(ordering: .relaxed) & event.bit != 0
+  }
+
+  /// The time for an event that is recorded once it is known to have happened; 0 if it is not
+  /// recorded.
+  @inline(__always)
+  func traceTime(of event: TraceEvent) -> UInt64 { isTraced(event) ? cpi_cycles() : 0 }
+
+  /// Records an event of up to four words. The caller has looked whether it is recorded.
+  @inline(never)
+  func trace(
+    _ event: TraceEvent, _ first: UInt64, _ second: UInt64 = 0, _ third: UInt64 = 0,
+    _ fourth: UInt64 = 0, at time: UInt64 = 0
+  ) {
+    var payload: InlineArray<6, UInt64> = [0, first, second, third, fourth, 0]
+    let words = Self.wordCount(of: event)
+    unsafe withUnsafeMutableBytes(of: &payload) { bytes in
+      unsafe record(
+        event, bytes.baseAddress.unsafelyUnwrapped.assumingMemoryBound(to: UInt64.self),
+        words: words, at: time)
+    }
+  }
+
+  /// The words of a record of a built-in event without a mask: the common ones and its fields.
+  private static func wordCount(of event: TraceEvent) -> Int {
+    switch event {
+    case .csdQueueCPU: 5
+    case .contextUserEnter, .contextUserExit: 2
+    case .csdFunctionEntry, .csdFunctionExit: 3
+    default: 4
+    }
+  }
+
+  /// Records an event whose payload stands in memory, into the ring of the calling thread.
+  func record(
+    _ event: TraceEvent, _ payload: UnsafeMutablePointer<UInt64>, words: Int, at time: UInt64 = 0
+  ) {
+    guard
+      let base = unsafe UnsafeMutableRawPointer(
+        bitPattern: line.pointee.trace.load(ordering: .relaxed))
+    else { return }
+    let buffers = unsafe TraceBuffers(base: base)
+    var ring = buffers.sharedRing
+    var isProtected = false
+    if let cpu = unsafe CurrentThread.cpu {
+      let slot = unsafe CPUSlot(base: cpu)
+      if unsafe slot.owner.pointee.core.load(ordering: .relaxed) == UInt(bitPattern: self.base) {
+        ring = OwnerTransitions.number(slot)
+        isProtected = ContextTracker(slot).ownContext == UInt64(CPUContext.kernel.rawValue)
+      }
+    }
+    unsafe buffers.record(
+      event, ring: ring, isProtected: isProtected, at: time == 0 ? cpi_cycles() : time, payload,
+      words: words)
+  }
+
+  /// Records an interrupt that was sent.
+  func traceIPI(to cpu: Int, from site: CallSite, _ callback: UInt64, at time: UInt64) {
+    if time == 0 { return }
+    trace(.ipiSendCPU, UInt64(cpu), Self.traceAddress(of: site), callback, at: time)
+  }
+
+  /// Records what happens to a cross call, if that is recorded. What runs is named by where the call
+  /// was made.
+  func traceCall(
+    _ event: TraceEvent, _ record: UnsafeMutablePointer<CallRecord>, from site: CallSite,
+    cpu: Int = 0
+  ) {
+    if !isTraced(event) { return }
+    let place = Self.traceAddress(of: site)
+    let address = UInt64(UInt(bitPattern: record))
+    if event == .csdQueueCPU {
+      trace(event, UInt64(cpu), place, place, address)
+    } else {
+      trace(event, place, address)
+    }
+  }
+
+  /// Records the beginning or the end of a grace period.
+  func traceGracePeriod(_ sequence: UInt64, stage: StaticString, _ cpus: CPUMask) {
+    let words = unsafe max(1, (line.pointee.count + 63) / 64)
+    unsafe withUnsafeTemporaryAllocation(of: UInt64.self, capacity: 4 + words) { payload in
+      unsafe payload[0] = 0
+      unsafe payload[1] = sequence
+      unsafe payload[2] = 0
+      unsafe UnsafeMutableRawPointer(payload.baseAddress.unsafelyUnwrapped + 2).copyMemory(
+        from: stage.utf8Start, byteCount: min(stage.utf8CodeUnitCount, 7))
+      unsafe payload[3] = TraceBuffers.location(at: 32, byteCount: words * 8)
+      for word in 0..<words { unsafe payload[4 + word] = 0 }
+      for cpu in cpus { unsafe payload[4 + cpu >> 6] |= 1 << UInt64(cpu & 63) }
+      unsafe record(
+        .gracePeriod, payload.baseAddress.unsafelyUnwrapped, words: 4 + words)
+    }
+  }
+
+  // MARK: Addresses that stand for names
+
+  /// The address that stands for a work type in records: stable for the life of the registration.
+  func traceAddress(ofWork type: UInt64) -> UInt64 {
+    TraceAddress.work(unsafe record(type).pointee.registration.load(ordering: .relaxed))
+  }
+
+  /// The address that stands for a call site.
+  static func traceAddress(of site: CallSite) -> UInt64 {
+    TraceAddress.site(UInt(bitPattern: unsafe site.file.utf8Start), line: site.line)
+  }
+}

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import Synchronization
+
+/// What a coordinator keeps of its trace, under its lock.
+struct TraceState {
+  /// The events that users have declared, behind the built-in ones.
+  var declared: [TraceEventFormat] = []
+  /// The events that are recorded, a bit each.
+  var traced: UInt64 = 0
+  private var filters: [Int: TraceFilter] = [:]
+  /// Filters that somebody may still look at.
+  private var retired: [(filter: TraceFilter, wait: GracePeriodWait)] = []
+  /// Names of work types, by the number of the registration: those of the last ones, since events
+  /// outlive registrations.
+  private var workNames: [(registration: UInt64, name: String)] = []
+
+  private static let workNamesKept = 1024
+
+  mutating func name(_ registration: UInt64, _ name: String) {
+    if workNames.count == Self.workNamesKept { workNames.removeFirst() }
+    workNames.append((registration, name))
+  }
+
+  /// The names of work types as symbols.
+  var symbols: [SymbolTable.Symbol] {
+    workNames.map {
+      let address = TraceAddress.work($0.registration)
+      return SymbolTable.Symbol($0.name, address..<address + TraceAddress.workSize)
+    }
+  }
+
+  /// All events that there are, in the order of their indices.
+  var formats: [TraceEventFormat] { TraceEventFormat.builtIn + declared }
+
+  func event(of format: TraceEventFormat) -> TraceEvent? {
+    formats.firstIndex { $0.id == format.id && $0.name == format.name }
+      .map { TraceEvent(index: $0, number: UInt16(format.id)) }
+  }
+
+  /// Puts a filter in the place of the event's, and frees old ones that nobody can look at.
+  mutating func setFilter(
+    _ filter: TraceFilter?, of event: TraceEvent, in buffers: TraceBuffers, _ slots: CPUSlots
+  ) {
+    let old = filters[event.index]
+    buffers.setFilter(filter?.program, of: event.index)
+    filters[event.index] = filter
+    if let old { retired.append((old, GracePeriodWait(slots, excluding: nil))) }
+    freeRetired(buffers, slots)
+  }
+
+  mutating func freeRetired(_ buffers: TraceBuffers, _ slots: CPUSlots) {
+    guard !retired.isEmpty, buffers.isUnread else { return }
+    for index in retired.indices.reversed() where retired[index].wait.poll(slots) {
+      retired.remove(at: index)
+    }
+  }
+
+  /// How many filters wait to be freed.
+  var retiredFilters: Int { retired.count }
+
+  /// Tells a sender whether its sends are recorded.
+  func mark(_ sender: SenderSlot) {
+    let sends = TraceEvent.deferredWorkSet.bit | TraceEvent.deferredWorkMerge.bit
+    if traced & sends != 0 {
+      unsafe sender.flags.pointee.bitwiseOr(SenderFlags.traced, ordering: .relaxed)
+    } else {
+      unsafe sender.flags.pointee.bitwiseAnd(~SenderFlags.traced, ordering: .relaxed)
+    }
+  }
+}
+
+extension ColdState {
+  /// Has these events recorded from now on, and no others: sets the words that the paths look at.
+  mutating func trace(_ events: UInt64, in core: CoordinatorCore) {
+    trace.traced = events
+    let line = unsafe core.line
+    unsafe line.pointee.traced.store(events, ordering: .relaxed)
+    for sender in senders { trace.mark(sender.slot) }
+    if events & TraceEvent.deferredWorkDrain.bit != 0 {
+      unsafe line.pointee.drainFlags.bitwiseOr(DrainFlags.traces, ordering: .relaxed)
+    } else {
+      unsafe line.pointee.drainFlags.bitwiseAnd(~DrainFlags.traces, ordering: .relaxed)
+    }
+    // A CPU in its hot loop is not disturbed: it looks at its next transition.
+    let transitions =
+      events & (TraceEvent.contextUserEnter.bit | TraceEvent.contextUserExit.bit)
+    for cpu in 0..<core.slots.count {
+      unsafe core.slots[cpu].owner.pointee.traced.store(transitions, ordering: .relaxed)
+    }
+  }
+}

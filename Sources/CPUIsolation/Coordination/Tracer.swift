@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import CPlatform
+
+/// A coordinator's trace: which events are recorded, under which filters, and what was recorded.
+///
+///     let tracer = coordinator.tracer
+///     try tracer.start(.ipiSendCPU, filter: "cpu & CPUS{2-3}")
+///     try tracer.start(.contextUserExit)
+///     …
+///     let snapshot = tracer.snapshot()
+///
+/// Every CPU records into a ring of its own, all other threads into one more; a full ring overwrites
+/// its oldest. Recording never waits and never allocates, and may happen in a signal handler.
+/// Beginning and ending disturbs nobody: a CPU in its hot loop notices at its next transition.
+///
+/// An event that is off costs nothing where it stands behind a slow path, else one load and a
+/// branch.
+///
+/// - Progress: wait-free
+/// - Context: any thread
+/// - Allocates: never
+/// - Source: the trace events of Linux, and their filters.
+public struct Tracer: Sendable {
+  private let coordinator: Coordinator
+
+  init(_ coordinator: Coordinator) { self.coordinator = coordinator }
+
+  private var core: CoordinatorCore { coordinator.core }
+  private var buffers: TraceBuffers { coordinator.traceMemory.buffers }
+
+  /// Records an event from now on, if the filter agrees. Another call changes the filter.
+  ///
+  ///     try tracer.start(.csdQueueCPU, filter: "cpu == 3 && common_pid != 1")
+  ///
+  /// A filter that is refused changes nothing: what was recorded before is recorded still, under
+  /// the filter that it had. (Linux disables the filter then.) The old filter is freed when nobody
+  /// can be looking at it any more; nobody waits for that.
+  ///
+  /// An event of one's own has to be declared before.
+  ///
+  /// - Throws: what is wrong with the filter, and where.
+  /// - Progress: blocking
+  /// - Context: any thread, outside handlers
+  /// - Allocates: the filter
+  public func start(_ event: TraceEventFormat, filter text: String? = nil) throws(TraceFilterError)
+  {
+    var filter: TraceFilter? = nil
+    if let text {
+      filter = try TraceFilter(
+        text, for: event, cpuCount: core.slots.count, symbols: SymbolTable(symbols))
+      if filter!.isUnconditional { filter = nil }
+    }
+    coordinator.cold.withLock { state in
+      guard let known = state.trace.event(of: event) else {
+        misuse("the event \(event.name) was not declared to this coordinator")
+      }
+      state.trace.setFilter(filter, of: known, in: buffers, core.slots)
+      state.trace(state.trace.traced | known.bit, in: core)
+    }
+  }
+
+  /// Records an event no more. What was recorded stays.
+  ///
+  /// - Progress: blocking
+  /// - Context: any thread, outside handlers
+  /// - Allocates: never
+  public func stop(_ event: TraceEventFormat) {
+    coordinator.cold.withLock { state in
+      guard let known = state.trace.event(of: event) else { return }
+      state.trace(state.trace.traced & ~known.bit, in: core)
+      state.trace.setFilter(nil, of: known, in: buffers, core.slots)
+    }
+  }
+
+  /// The events that are recorded.
+  ///
+  /// - Progress: blocking
+  /// - Context: any thread, outside handlers
+  /// - Allocates: the list
+  public var events: [TraceEventFormat] {
+    coordinator.cold.withLock { state in
+      state.trace.formats.enumerated().filter { state.trace.traced >> UInt64($0.offset) & 1 != 0 }
+        .map(\.element)
+    }
+  }
+
+  /// Makes an event of one's own known, and gives the place to record it at.
+  ///
+  ///     let refreshed = try coordinator.tracer.declare(format)
+  ///     try coordinator.tracer.start(format, filter: "count > 100")
+  ///     refreshed.record((UInt32(routes.count), UInt32(version)))
+  ///
+  /// - Throws: `tooManyTraceEvents` for the 52nd one; `invalidConfiguration` if the number or the
+  ///   name is another event's, or a record would not fit into a slot.
+  /// - Progress: blocking
+  /// - Context: any thread, outside handlers
+  /// - Allocates: yes
+  public func declare(_ format: TraceEventFormat) throws(CoordinatorError) -> Tracepoint {
+    let words = buffers.payloadWords
+    return try coordinator.cold.withLock { state throws(CoordinatorError) in
+      let formats = state.trace.formats
+      if formats.contains(where: { $0.id == format.id || $0.name == format.name }) {
+        throw CoordinatorError(
+          .invalidConfiguration,
+          "there is an event with the name \(format.name) or the number \(format.id) already")
+      }
+      if format.fixedSize > words * 8 || format.fields.contains(where: \.isLocation) {
+        throw CoordinatorError(
+          .invalidConfiguration,
+          "a record of \(format.name) has to have a fixed size of at most \(words * 8) bytes")
+      }
+      if formats.count == TraceBuffers.eventCapacity {
+        throw CoordinatorError(
+          .tooManyTraceEvents,
+          "\(format.name) would be event \(formats.count + 1) of \(TraceBuffers.eventCapacity)")
+      }
+      state.trace.declared.append(format)
+      return Tracepoint(
+        coordinator, TraceEvent(index: formats.count, number: UInt16(format.id)),
+        byteCount: format.fixedSize)
+    }
+  }
+
+  /// What the rings hold now, while others go on recording.
+  ///
+  /// - Progress: blocking: reads the names of threads from the system
+  /// - Context: any thread, outside handlers
+  /// - Allocates: yes
+  public func snapshot() -> TraceSnapshot {
+    let memory = coordinator.traceMemory
+    let rings = buffers.rings.map { index in
+      buffers.ring(index).snapshot(
+        cpu: index == buffers.sharedRing ? nil : index, time: memory.time(at:))
+    }
+    let formats = coordinator.cold.withLock { $0.trace.formats }
+    var sites: Set<UInt64> = []
+    var threads: Set<Int32> = []
+    for ring in rings {
+      for event in ring.events {
+        unsafe event.payload.withUnsafeBytes { bytes in
+          threads.insert(unsafe bytes.loadUnaligned(fromByteOffset: 4, as: Int32.self))
+          for offset in TraceEvent.siteOffsets(of: unsafe bytes.loadUnaligned(as: UInt16.self)) {
+            sites.insert(unsafe bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self))
+          }
+        }
+      }
+    }
+    return TraceSnapshot(
+      rings: rings, cpuCount: core.slots.count, formats: formats,
+      symbols: symbols + sites.sorted().compactMap(Self.symbol(at:)),
+      threadNames: Dictionary(
+        uniqueKeysWithValues: threads.compactMap { id in
+          Self.name(ofThread: id).map { (id, $0) }
+        }))
+  }
+
+  /// The names of work types.
+  private var symbols: [SymbolTable.Symbol] {
+    coordinator.cold.withLock { $0.trace.symbols }
+  }
+
+  /// The call site that an address stands for, named by its file and line.
+  private static func symbol(at address: UInt64) -> SymbolTable.Symbol? {
+    guard let site = TraceAddress.site(at: address),
+      let file = unsafe UnsafePointer<CChar>(bitPattern: site.file)
+    else { return nil }
+    let path = unsafe String(cString: file)
+    let name = path.split(separator: "/").last.map(String.init) ?? path
+    return SymbolTable.Symbol("\(name):\(site.line)", address..<address + 1)
+  }
+
+  private static func name(ofThread id: Int32) -> String? {
+    var name = [UInt8](repeating: 0, count: 17)
+    let count = unsafe name.withUnsafeMutableBufferPointer {
+      unsafe cpi_thread_name(id, $0.baseAddress.unsafelyUnwrapped, 16)
+    }
+    return count > 0 ? String(decoding: name[..<Int(count)], as: UTF8.self) : nil
+  }
+}
+
+extension Coordinator {
+  /// The trace of this coordinator.
+  ///
+  /// - Progress: wait-free
+  /// - Context: any thread
+  /// - Allocates: never
+  public var tracer: Tracer { Tracer(self) }
+}
+
+extension TraceEvent {
+  /// Where call sites stand in the records of a built-in event.
+  fileprivate static func siteOffsets(of number: UInt16) -> [Int] {
+    switch number {
+    case ipiSendCPU.number, ipiSendCPUMask.number, csdQueueCPU.number: [16, 24]
+    case csdFunctionEntry.number, csdFunctionExit.number: [8]
+    case deferredWorkSet.number, deferredWorkMerge.number: [24]
+    default: []
+    }
+  }
+}

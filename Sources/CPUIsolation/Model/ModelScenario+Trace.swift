@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#if ModelChecking
+  extension ModelMachine {
+    /// A ring of two slots for events of two words.
+    func traceRing(isShared: Bool) -> TraceRing {
+      let base = unsafe traceMemory.address
+      unsafe base.initializeMemory(as: UInt8.self, repeating: 0, count: traceMemory.byteCount)
+      return unsafe TraceRing(base: base, mask: 1, payloadWords: 2, isShared: isShared)
+    }
+
+    func write(_ value: UInt64, to ring: TraceRing) {
+      let payload: [UInt64] = [value, value]
+      _ = unsafe payload.withUnsafeBufferPointer {
+        unsafe ring.write($0.baseAddress.unsafelyUnwrapped, words: 2, at: value)
+      }
+    }
+
+    /// Reads what is there: each event is whole, and none is older than one before it.
+    func checkRing(_ ring: TraceRing) -> Int {
+      let end = ring.end
+      var found = 0
+      let buffer = UnsafeMutablePointer<UInt64>.allocate(capacity: 2)
+      defer { unsafe buffer.deallocate() }
+      for position in ring.start(of: end)..<end {
+        guard case .event(let time, let words) = unsafe ring.read(position, into: buffer) else {
+          continue
+        }
+        found += 1
+        unsafe expect(
+          words == 2 && buffer[0] == buffer[1] && buffer[0] == time,
+          "an event of parts: time \(time), words \(buffer[0]) and \(buffer[1])")
+      }
+      return found
+    }
+  }
+
+  extension ModelScenario {
+    static let traceScenarios: [ModelScenario] = [
+      ModelScenario(
+        "a ring of many threads",
+        rule: "what a reader takes out of a ring is one event, whole, while writers go round",
+        preemptions: 3,
+        bodies: { machine in
+          let ring = machine.traceRing(isShared: true)
+          return [
+            {
+              machine.write(1, to: ring)
+              machine.write(2, to: ring)
+            },
+            {
+              machine.write(3, to: ring)
+              machine.write(4, to: ring)
+            },
+            { _ = machine.checkRing(ring) },
+          ]
+        },
+        check: { machine in
+          let ring = unsafe TraceRing(
+            base: machine.traceMemory.address, mask: 1, payloadWords: 2, isShared: true)
+          machine.expect(ring.end == 4, "a position was given twice")
+          _ = machine.checkRing(ring)
+        }),
+      ModelScenario(
+        "a CPU's ring and its signals",
+        rule: "a signal that records in between spoils no event",
+        preemptions: 2,
+        bodies: { machine in
+          let ring = machine.traceRing(isShared: false)
+          let engine = machine.engine!
+          return [
+            {
+              for value in 1...2 as ClosedRange<UInt64> { machine.write(value, to: ring) }
+            },
+            {
+              engine.interrupt(threadID: 1) {
+                machine.write(10, to: ring)
+                machine.write(11, to: ring)
+              }
+              _ = machine.checkRing(ring)
+            },
+          ]
+        },
+        check: { machine in
+          let ring = unsafe TraceRing(
+            base: machine.traceMemory.address, mask: 1, payloadWords: 2, isShared: false)
+          machine.expect(machine.checkRing(ring) >= 1, "nothing is left")
+        }),
+      ModelScenario(
+        "a filter that is changed",
+        rule: "a filter that was freed is not looked at, by threads or by CPUs",
+        preemptions: 4,
+        bodies: { machine in
+          machine.place(0, .user)
+          let base = unsafe machine.traceMemory.address
+          unsafe base.initializeMemory(
+            as: UInt8.self, repeating: 0, count: machine.traceMemory.byteCount)
+          let buffers = unsafe TraceBuffers(
+            initializing: base, cpus: 1, events: 2, payloadWords: 2)
+          // Never looked into: addresses alone.
+          let programs = unsafe (1...2).map {
+            unsafe FilterProgram(base: UnsafeRawPointer(bitPattern: $0 * 4096).unsafelyUnwrapped)
+          }
+          buffers.setFilter(programs[0], of: 0)
+          let look = { (isProtected: Bool) in
+            buffers.withFilter(of: 0, isProtected: isProtected) { program in
+              guard let program, unsafe program.base == programs[0].base else { return }
+              machine.expect(
+                machine.flags[0].load(ordering: .relaxed) == 0, "the filter was freed")
+            }
+          }
+          return [
+            {
+              let slot = machine.become(0)
+              machine.enter(slot)
+              look(true)
+              machine.leave(slot)
+            },
+            { look(false) },
+            {
+              buffers.setFilter(programs[1], of: 0)
+              var wait = GracePeriodWait(machine.core.slots, excluding: nil)
+              var backoff = Backoff()
+              while !buffers.isUnread { backoff.wait() }
+              while !wait.poll(machine.core.slots) { backoff.wait() }
+              machine.flags[0].store(1, ordering: .relaxed)
+            },
+          ]
+        }, check: { _ in }),
+    ]
+  }
+#endif

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// What is wrong with a filter, while the text it is wrong in is known anyway.
+struct FilterFault: Error {
+  var code: TraceFilterError.Code
+  var position: Int
+  var hint: String?
+  /// Where the kernel has its caret: behind what it had read.
+  var kernelPosition: Int
+
+  init(_ code: TraceFilterError.Code, at position: Int, _ hint: String? = nil) {
+    self.code = code
+    self.position = position
+    self.hint = hint
+    kernelPosition = position
+  }
+}

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+
+extension TraceFilterError {
+  /// What is wrong with a filter, by the kernel's names.
+  ///
+  /// `error.code == .fieldNotFound`
+  ///
+  /// - Source: `ERRORS` (kernel/trace/trace_events_filter.c, Linux 6.18).
+  /// - Progress: wait-free
+  /// - Context: any thread
+  /// - Allocates: never
+  public struct Code: Hashable, Sendable, CustomStringConvertible {
+    enum Name: String, CaseIterable, Sendable {
+      case none = "NONE"
+      case invalidOperator = "INVALID_OP"
+      case tooManyOpen = "TOO_MANY_OPEN"
+      case tooManyClose = "TOO_MANY_CLOSE"
+      case missingQuote = "MISSING_QUOTE"
+      case missingBraceOpen = "MISSING_BRACE_OPEN"
+      case missingBraceClose = "MISSING_BRACE_CLOSE"
+      case operandTooLong = "OPERAND_TOO_LONG"
+      case expectString = "EXPECT_STRING"
+      case expectDigit = "EXPECT_DIGIT"
+      case illegalFieldOperation = "ILLEGAL_FIELD_OP"
+      case fieldNotFound = "FIELD_NOT_FOUND"
+      case illegalInteger = "ILLEGAL_INTVAL"
+      case badSubsystemFilter = "BAD_SUBSYS_FILTER"
+      case tooManyPredicates = "TOO_MANY_PREDS"
+      case invalidFilter = "INVALID_FILTER"
+      case invalidCPUList = "INVALID_CPULIST"
+      case ipFieldOnly = "IP_FIELD_ONLY"
+      case invalidValue = "INVALID_VALUE"
+      case noFunction = "NO_FUNCTION"
+      case errno = "ERRNO"
+      case noFilter = "NO_FILTER"
+    }
+
+    let value: Name
+
+    /// All codes, in the kernel's order.
+    public static var all: [Code] { Name.allCases.map(Code.init) }
+
+    /// Nothing is wrong. No filter fails with it.
+    public static var none: Code { Code(value: .none) }
+    /// No operator stands behind the field.
+    public static var invalidOperator: Code { Code(value: .invalidOperator) }
+    /// A parenthesis is not closed.
+    public static var tooManyOpen: Code { Code(value: .tooManyOpen) }
+    /// A parenthesis is closed that is not open.
+    public static var tooManyClose: Code { Code(value: .tooManyClose) }
+    /// A quote is not closed.
+    public static var missingQuote: Code { Code(value: .missingQuote) }
+    /// `CPUS` is not followed by `{`.
+    public static var missingBraceOpen: Code { Code(value: .missingBraceOpen) }
+    /// `CPUS{` is not closed.
+    public static var missingBraceClose: Code { Code(value: .missingBraceClose) }
+    /// A number of more than 23 characters, or a text of more than 255 bytes.
+    public static var operandTooLong: Code { Code(value: .operandTooLong) }
+    /// A number is compared with a text.
+    public static var expectString: Code { Code(value: .expectString) }
+    /// A text is compared with a number.
+    public static var expectDigit: Code { Code(value: .expectDigit) }
+    /// The field, or what it is compared with, does not take this operator.
+    public static var illegalFieldOperation: Code { Code(value: .illegalFieldOperation) }
+    /// The event has no such field.
+    public static var fieldNotFound: Code { Code(value: .fieldNotFound) }
+    /// It begins like a number and is none, or is out of 64 bits.
+    public static var illegalInteger: Code { Code(value: .illegalInteger) }
+    /// No event of a subsystem takes the filter. The kernel's alone.
+    public static var badSubsystemFilter: Code { Code(value: .badSubsystemFilter) }
+    /// Behind a predicate stands something else than `&&`, `||` or `)`.
+    public static var tooManyPredicates: Code { Code(value: .tooManyPredicates) }
+    /// The kernel's alone.
+    public static var invalidFilter: Code { Code(value: .invalidFilter) }
+    /// What stands in `CPUS{…}` is no CPU list, or names CPUs that there are not.
+    public static var invalidCPUList: Code { Code(value: .invalidCPUList) }
+    /// Function events have filters of their own. The kernel's alone.
+    public static var ipFieldOnly: Code { Code(value: .ipFieldOnly) }
+    /// Behind the operator stands no number, quoted text or `CPUS{…}`.
+    public static var invalidValue: Code { Code(value: .invalidValue) }
+    /// No function has that name, or is at that address.
+    public static var noFunction: Code { Code(value: .noFunction) }
+    /// The kernel refuses without a reason; ``TraceFilterError/hint`` has ours.
+    public static var errno: Code { Code(value: .errno) }
+    /// There is no predicate in the text.
+    public static var noFilter: Code { Code(value: .noFilter) }
+
+    /// The kernel's name of the code, as `FIELD_NOT_FOUND`.
+    public var name: String { value.rawValue }
+
+    /// The kernel's text for the code, as `Field not found`.
+    ///
+    /// - Progress: wait-free
+    /// - Context: any thread
+    /// - Allocates: never
+    public var description: String {
+      switch value {
+      case .none: "No error"
+      case .invalidOperator: "Invalid operator"
+      case .tooManyOpen: "Too many '('"
+      case .tooManyClose: "Too few '('"
+      case .missingQuote: "Missing matching quote"
+      case .missingBraceOpen: "Missing '{'"
+      case .missingBraceClose: "Missing '}'"
+      case .operandTooLong: "Operand too long"
+      case .expectString: "Expecting string field"
+      case .expectDigit: "Expecting numeric field"
+      case .illegalFieldOperation: "Illegal operation for field type"
+      case .fieldNotFound: "Field not found"
+      case .illegalInteger: "Illegal integer value"
+      case .badSubsystemFilter: "Couldn't find or set field in one of a subsystem's events"
+      case .tooManyPredicates: "Too many terms in predicate expression"
+      case .invalidFilter: "Meaningless filter expression"
+      case .invalidCPUList: "Invalid cpulist"
+      case .ipFieldOnly: "Only 'ip' field is supported for function trace"
+      case .invalidValue: "Invalid value (did you forget quotes)?"
+      case .noFunction: "Function not found"
+      case .errno: "Error"
+      case .noFilter: "No filter found"
+      }
+    }
+  }
+}

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import CPlatform
+internal import Synchronization
+
+/// What is needed to record: a ring for every CPU and one for all other threads, and the filters.
+/// A trivially copyable handle round one address.
+///
+///     offset    0  TraceHeader  constants
+///             128  readers      threads that are no CPUs and look at a filter right now
+///             256  filters      per event the address of its filter's program, or 0
+///             768  rings        those of the CPUs, then the shared one
+// Sendable: an address of memory in which every word is atomic or constant.
+@safe
+struct TraceBuffers: @unchecked Sendable {
+  let base: UnsafeMutableRawPointer
+
+  private struct Header {
+    var rings: Int
+    var events: Int
+    var payloadWords: Int
+    var ringBytes: Int
+  }
+
+  /// How many events there may be: a bit each in the word that says which are recorded.
+  static let eventCapacity = 64
+
+  private static var ringsOffset: Int { 256 + eventCapacity * 8 }
+
+  /// The bytes of the payload's words for the widest built-in event: the common fields, three
+  /// words of fields, and a mask of so many CPUs.
+  static func payloadWords(cpus: Int) -> Int { max(6, 4 + (cpus + 63) / 64) }
+
+  static func byteCount(cpus: Int, events: Int, payloadWords: Int) -> Int {
+    ringsOffset + (cpus + 1) * TraceRing.byteCount(events: events, payloadWords: payloadWords)
+  }
+
+  /// Lays the buffers out in zeroed memory, which is the first state of a ring.
+  init(
+    initializing base: UnsafeMutableRawPointer, cpus: Int, events: Int, payloadWords: Int
+  ) {
+    unsafe self.base = unsafe base
+    unsafe base.initializeMemory(
+      as: Header.self,
+      to: Header(
+        rings: cpus + 1, events: events, payloadWords: payloadWords,
+        ringBytes: TraceRing.byteCount(events: events, payloadWords: payloadWords)))
+  }
+
+  init(base: UnsafeMutableRawPointer) { unsafe self.base = unsafe base }
+
+  private var header: Header { unsafe base.assumingMemoryBound(to: Header.self).pointee }
+
+  var payloadWords: Int { header.payloadWords }
+
+  /// The number of the ring that threads share which are no CPUs.
+  var sharedRing: Int { header.rings - 1 }
+
+  var rings: Range<Int> { 0..<header.rings }
+
+  @inline(__always)
+  func ring(_ index: Int) -> TraceRing {
+    let header = header
+    return unsafe TraceRing(
+      base: base + Self.ringsOffset + index &* header.ringBytes,
+      mask: UInt64(truncatingIfNeeded: header.events &- 1), payloadWords: header.payloadWords,
+      isShared: index == header.rings &- 1)
+  }
+
+  private var readers: UnsafeMutablePointer<SharedWord> {
+    unsafe (base + 128).assumingMemoryBound(to: SharedWord.self)
+  }
+
+  private func filter(_ event: Int) -> UnsafeMutablePointer<SharedAddress> {
+    unsafe (base + 256).assumingMemoryBound(to: SharedAddress.self) + event
+  }
+
+  /// Records an event, unless its filter says no. The payload's first word is written here: the
+  /// event's number and the thread.
+  ///
+  /// Wait-free. `isProtected` says that the caller is a CPU in kernel, so that a grace period waits
+  /// for it; any other thread counts itself among the readers of filters while it looks at one.
+  func record(
+    _ event: TraceEvent, ring index: Int, isProtected: Bool, at time: UInt64,
+    _ payload: UnsafeMutablePointer<UInt64>, words: Int
+  ) {
+    unsafe payload[0] =
+      UInt64(event.number)
+      | UInt64(UInt32(bitPattern: CurrentThread.knownID)) << 32
+    if unsafe filter(event.index).pointee.load(ordering: .relaxed) != 0 {
+      let passes = withFilter(of: event.index, isProtected: isProtected) { program in
+        guard let program else { return true }
+        return unsafe program.matches(
+          UnsafeRawBufferPointer(start: payload, count: words * 8), cpu: index,
+          taskName: UnsafeRawBufferPointer(start: nil, count: 0))
+      }
+      if !passes { return }
+    }
+    _ = unsafe ring(index).write(payload, words: words, at: time)
+  }
+
+  /// Lends the event's filter, which is not freed before the body has returned.
+  ///
+  /// The argument against whoever changes the filter and then asks `isUnread`, for a thread that is
+  /// no CPU: both sides write one word and then read the other's.
+  /// - If our addition comes before the look at the readers, that look finds us, and the old
+  ///   program stays until a later look does not.
+  /// - Else the change came before our look at the filter, and we see the new program.
+  /// A CPU in kernel counts nothing: the grace period that begins behind the change waits for it.
+  @inline(__always)
+  func withFilter<Result>(
+    of event: Int, isProtected: Bool, _ body: (FilterProgram?) -> Result
+  ) -> Result {
+    if !isProtected {
+      // Sequentially consistent — filter:R. We are counted before we look at the filter. Dekker
+      // with filter:W/filter:C.
+      unsafe readers.pointee.wrappingAdd(1, ordering: .sequentiallyConsistent)
+    }
+    // Sequentially consistent — filter:L. Behind filter:R, or behind the entry of the CPU; the
+    // program that it leads to was written before. Pairs with filter:W.
+    let address = unsafe filter(event).pointee.load(ordering: .sequentiallyConsistent)
+    let result = body(
+      unsafe UnsafeRawPointer(bitPattern: address).map { unsafe FilterProgram(base: $0) })
+    if !isProtected {
+      // Release — filter:D. Our last look at the program comes before. Pairs with filter:C.
+      unsafe readers.pointee.wrappingAdd(0 &- 1, ordering: .releasing)
+    }
+    return result
+  }
+
+  /// Puts another filter in the place of an event's. The old one may be in use until `isUnread`
+  /// has said so once, and a grace period that began later is over.
+  func setFilter(_ program: FilterProgram?, of event: Int) {
+    // Sequentially consistent — filter:W. Publishes the program (pairs with filter:L); comes before
+    // the look at the readers, and before a grace period's looks at W.
+    unsafe filter(event).pointee.store(
+      UInt(bitPattern: program?.base), ordering: .sequentiallyConsistent)
+  }
+
+  /// Whether no thread that is no CPU looks at a filter which was there before the last change.
+  var isUnread: Bool {
+    // Sequentially consistent — filter:C. Behind filter:W. A reader that is not counted here sees
+    // the new filter. Pairs with filter:R and filter:D.
+    unsafe readers.pointee.load(ordering: .sequentiallyConsistent) == 0
+  }
+}
+
+/// An event as recording knows it: its place among the events of a coordinator, and its number in
+/// records.
+struct TraceEvent: Hashable, Sendable {
+  let index: Int
+  let number: UInt16
+
+  var bit: UInt64 { 1 << UInt64(index) }
+
+  /// The built-in events, in the order of `TraceEventFormat.builtIn`.
+  static let firstNumber: UInt16 = 1001
+
+  init(index: Int, number: UInt16) {
+    self.index = index
+    self.number = number
+  }
+
+  private init(_ index: Int) {
+    self.init(index: index, number: Self.firstNumber + UInt16(index))
+  }
+
+  static var ipiSendCPU: TraceEvent { TraceEvent(0) }
+  static var ipiSendCPUMask: TraceEvent { TraceEvent(1) }
+  static var csdQueueCPU: TraceEvent { TraceEvent(2) }
+  static var csdFunctionEntry: TraceEvent { TraceEvent(3) }
+  static var csdFunctionExit: TraceEvent { TraceEvent(4) }
+  static var deferredWorkSet: TraceEvent { TraceEvent(5) }
+  static var deferredWorkMerge: TraceEvent { TraceEvent(6) }
+  static var deferredWorkDrain: TraceEvent { TraceEvent(7) }
+  static var contextUserEnter: TraceEvent { TraceEvent(8) }
+  static var contextUserExit: TraceEvent { TraceEvent(9) }
+  static var gracePeriod: TraceEvent { TraceEvent(10) }
+}

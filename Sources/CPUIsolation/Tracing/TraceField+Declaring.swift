@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// Fields for events of one's own. They stand nowhere yet: an event places them, in their order.
+extension TraceField {
+  /// Declares a field that holds a number.
+  ///
+  /// `TraceField.number("cpu", as: UInt32.self)`
+  ///
+  /// - Parameters:
+  ///   - name: the name by which a filter knows it; letters, digits and `_`.
+  ///   - type: a Swift integer of at most 64 bits; the field gets the C type of its size.
+  /// - Progress: wait-free
+  /// - Context: any thread
+  /// - Allocates: the texts
+  public static func number<Number: FixedWidthInteger>(
+    _ name: String, as type: Number.Type
+  ) -> TraceField {
+    let base: String
+    switch type.bitWidth {
+    case 8: base = "char"
+    case 16: base = "short"
+    case 32: base = "int"
+    case 64: base = "long"
+    default:
+      misuse("TraceField.number: \(name) has \(type.bitWidth) bits; 8, 16, 32 or 64 will do.")
+    }
+    // A plain `char` has the sign that the machine gives it.
+    let sign = type.isSigned ? (base == "char" ? "signed " : "") : "unsigned "
+    return TraceField(
+      name: name, type: sign + base, offset: 0, size: type.bitWidth / 8, isSigned: type.isSigned)
+  }
+
+  /// Declares a field that holds an address: of code, which a symbol table names, or of data.
+  ///
+  /// `TraceField.pointer("callsite")`
+  ///
+  /// - Progress: wait-free
+  /// - Context: any thread
+  /// - Allocates: the texts
+  public static func pointer(_ name: String) -> TraceField {
+    TraceField(name: name, type: "void *", offset: 0, size: 8, isSigned: false)
+  }
+
+  /// Declares a field that holds a text within the record.
+  ///
+  /// `TraceField.text("stage", bytes: 8)`
+  ///
+  /// A count below one stops the process.
+  ///
+  /// - Parameters:
+  ///   - name: the name by which a filter knows it; letters, digits and `_`.
+  ///   - bytes: how many bytes there are for it, with the zero at the end of a shorter text.
+  /// - Progress: wait-free
+  /// - Context: any thread
+  /// - Allocates: the texts
+  public static func text(_ name: String, bytes: Int) -> TraceField {
+    guard bytes > 0 else { misuse("TraceField.text: \(name) has \(bytes) bytes.") }
+    return TraceField(name: name, type: "char[\(bytes)]", offset: 0, size: bytes, isSigned: false)
+  }
+
+  /// Declares a field that leads to a text of any length behind the fixed part of the record.
+  ///
+  /// `TraceField.dynamicText("path")`
+  ///
+  /// - Progress: wait-free
+  /// - Context: any thread
+  /// - Allocates: the texts
+  public static func dynamicText(_ name: String) -> TraceField {
+    TraceField(name: name, type: "__data_loc char[]", offset: 0, size: 4, isSigned: false)
+  }
+
+  /// Declares a field that leads to a CPU mask behind the fixed part of the record.
+  ///
+  /// `TraceField.cpuMask("cpumask")`
+  ///
+  /// - Progress: wait-free
+  /// - Context: any thread
+  /// - Allocates: the texts
+  public static func cpuMask(_ name: String) -> TraceField {
+    TraceField(name: name, type: "__data_loc cpumask_t", offset: 0, size: 4, isSigned: false)
+  }
+
+  /// The boundary on which the field starts: its size for what a processor loads at once, one byte
+  /// for a text.
+  var alignment: Int { kind == .text ? 1 : max(1, min(8, size)) }
+}
