@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import CPUIsolation
+
+/// Reads trace.dat, version 6 and uncompressed version 7.
+struct TraceFileReader {
+  let source: TraceSource
+  var cursor: TraceCursor
+  var parts = TraceFileParts()
+  var layout = TracePageLayout()
+  var symbols = TraceSymbols()
+  var threadNames: [Int32: String] = [:]
+  var clock = "local"
+  var timeOffset: Int64 = 0
+
+  init(_ source: TraceSource) {
+    self.source = source
+    cursor = TraceCursor(source)
+  }
+
+  mutating func read() throws(TraceFileError) -> TraceRecording {
+    let magic: [UInt8] = [0x17, 0x08, 0x44] + "tracing".utf8
+    guard try source.read(at: 0, count: magic.count) == magic else {
+      throw TraceFileError(
+        .notATrace, file: source.name, offset: 0,
+        "this is no trace.dat: it does not begin with 17 08 44 \"tracing\"")
+    }
+    cursor.seek(to: UInt64(magic.count))
+    let versionOffset = cursor.offset
+    let version = try cursor.text("the version", limit: 16)
+    guard version == "6" || version == "7" else {
+      throw source.error(
+        .unsupported, at: versionOffset, "version \"\(version)\"; versions 6 and 7 can be read")
+    }
+    let orderOffset = cursor.offset
+    guard try cursor.number(UInt8.self, "the byte order") == 0 else {
+      throw source.error(
+        .unsupported, at: orderOffset, "the machine that recorded was big endian")
+    }
+    let longOffset = cursor.offset
+    let longSize = try cursor.number(UInt8.self, "the size of a long")
+    guard longSize == 8 || longSize == 4 else {
+      throw source.error(.damaged, at: longOffset, "a long of \(longSize) bytes")
+    }
+    layout.longSize = Int(longSize)
+    let pageOffset = cursor.offset
+    layout.pageSize = Int(try cursor.number(UInt32.self, "the page size"))
+    guard layout.isPlausible else {
+      throw source.error(.damaged, at: pageOffset, "a page size of \(layout.pageSize) bytes")
+    }
+    return version == "6" ? try readVersion6() : try readVersion7()
+  }
+
+  // MARK: What both versions have
+
+  mutating func readHeaderInfo() throws(TraceFileError) {
+    try cursor.expect("header_page\0", of: "the description of pages")
+    parts.headerPage = try sized(UInt64.self, "the description of pages")
+    try cursor.expect("header_event\0", of: "the description of events")
+    parts.headerEvent = try sized(UInt64.self, "the description of events")
+    if let size = TraceFileParts.longSize(headerPage: parts.headerPage) {
+      layout.longSize = size
+      guard layout.isPlausible else {
+        throw source.error(.damaged, at: cursor.offset, "a commit field of \(size) bytes")
+      }
+    }
+  }
+
+  mutating func readFtraceFormats() throws(TraceFileError) {
+    let count: UInt32 = try cursor.number("the number of ftrace formats")
+    for _ in 0..<count { parts.ftraceFormats.append(try sized(UInt64.self, "an ftrace format")) }
+  }
+
+  mutating func readEventFormats() throws(TraceFileError) {
+    let count: UInt32 = try cursor.number("the number of event systems")
+    for _ in 0..<count {
+      let name = try cursor.text("the name of an event system")
+      let formats: UInt32 = try cursor.number("the number of events of \(name)")
+      for _ in 0..<formats {
+        parts.add(try sized(UInt64.self, "an event format of \(name)"), system: name)
+      }
+    }
+  }
+
+  mutating func readSymbols() throws(TraceFileError) {
+    symbols = TraceSymbols(text: try sized(UInt32.self, "the symbols"))
+  }
+
+  mutating func readPrintk() throws(TraceFileError) {
+    parts.printk = try sized(UInt32.self, "the printk formats")
+  }
+
+  mutating func readThreadNames() throws(TraceFileError) {
+    let text = try sized(UInt64.self, "the names of threads")
+    for line in text.split(separator: UInt8(ascii: "\n")) {
+      let line = String(decoding: line, as: UTF8.self)
+      guard let blank = line.firstIndex(of: " "), let thread = Int32(line[..<blank]) else {
+        continue
+      }
+      threadNames[thread] = threadNames[thread] ?? String(line[line.index(after: blank)...])
+    }
+  }
+
+  /// Bytes behind their number.
+  private mutating func sized<Size: FixedWidthInteger & UnsignedInteger>(
+    _ size: Size.Type, _ what: String
+  ) throws(TraceFileError) -> [UInt8] {
+    let count: Size = try cursor.number("the size of \(what)")
+    return try cursor.bytes(UInt64(count), of: what)
+  }
+
+  /// The one that is chosen is in brackets: `[local] global counter …`.
+  static func clock(in option: [UInt8]) -> String? {
+    guard let open = option.firstIndex(of: UInt8(ascii: "[")),
+      let close = option[open...].firstIndex(of: UInt8(ascii: "]"))
+    else { return nil }
+    return String(decoding: option[(open + 1)..<close], as: UTF8.self)
+  }
+
+  /// The options that mean the same in both versions.
+  mutating func readOption(_ option: UInt16, _ body: [UInt8]) {
+    switch option {
+    case TraceFileOption.clock: clock = Self.clock(in: body) ?? clock
+    case TraceFileOption.date: timeOffset &+= Self.number(in: body) &* 1000
+    case TraceFileOption.offset: timeOffset &+= Self.number(in: body)
+    default: break
+    }
+  }
+
+  /// A decimal number, or a hexadecimal one behind `0x`; what is no number is 0.
+  private static func number(in option: [UInt8]) -> Int64 {
+    let text = String(decoding: option.prefix { $0 != 0 }, as: UTF8.self).trimmed
+    if text.hasPrefix("0x") { return Int64(text.dropFirst(2), radix: 16) ?? 0 }
+    return Int64(text) ?? 0
+  }
+
+  func plausibleCPUCount(_ count: UInt32, at offset: UInt64) throws(TraceFileError) -> Int {
+    guard (1...UInt32(CPUMask.maximumWidth)).contains(count) else {
+      throw source.error(
+        .damaged, at: offset, "\(count) CPUs, outside 1...\(CPUMask.maximumWidth)")
+    }
+    return Int(count)
+  }
+
+  func recording(cpuCount: Int, buffers: [TraceRecording.Buffer]) -> TraceRecording {
+    var recording = TraceRecording(cpuCount: cpuCount, buffers: buffers)
+    recording.parts = parts
+    recording.timeOffset = timeOffset
+    recording.symbols = symbols
+    recording.threadNames = threadNames
+    recording.printkTexts = Self.printkTexts(parts.printk)
+    for (system, formats) in [("ftrace", parts.ftraceFormats)] + parts.systems {
+      for text in formats {
+        // A format that cannot be read makes its events unknown, not the file unreadable.
+        guard
+          let format = try? TraceEventFormat(
+            parsing: String(decoding: text, as: UTF8.self), system: system)
+        else { continue }
+        if recording.formats[format.id] == nil { recording.formats[format.id] = format }
+      }
+    }
+    return recording
+  }
+
+  /// Lines of `0xffffffff82000000 : "text\n"`.
+  private static func printkTexts(_ text: [UInt8]) -> [UInt64: String] {
+    var result: [UInt64: String] = [:]
+    for line in text.split(separator: UInt8(ascii: "\n")) {
+      let line = String(decoding: line, as: UTF8.self)
+      guard let colon = line.firstIndex(of: ":") else { continue }
+      let address = line[..<colon].filter { !$0.isWhitespace }
+      let digits = address.hasPrefix("0x") ? address.dropFirst(2) : address[...]
+      guard let number = UInt64(digits, radix: 16) else { continue }
+      var quoted = line[line.index(after: colon)...].drop { $0.isWhitespace || $0 == "\"" }
+      while let last = quoted.last, last == "\"" || last.isWhitespace { quoted.removeLast() }
+      if quoted.hasSuffix("\\n") { quoted.removeLast(2) }
+      result[number] = String(quoted)
+    }
+    return result
+  }
+}
+
+extension TraceRecording {
+  /// Reads a trace.dat of version 6, or of version 7 without compression.
+  ///
+  /// `let recording = try TraceRecording(contentsOf: "trace.dat")`
+  ///
+  /// Only what stands before the pages is read now. What is wrong with a page is found when its
+  /// events are asked for.
+  ///
+  /// - Throws: `TraceFileError`, with the byte.
+  /// - Progress: blocking: reads the file
+  /// - Context: any thread
+  /// - Allocates: the descriptions in the file, its symbols above all
+  public init(contentsOf path: String) throws(TraceFileError) {
+    var reader = TraceFileReader(try TraceSource(path: path))
+    self = try reader.read()
+  }
+
+  /// Reads a trace.dat that is in memory.
+  ///
+  /// `let recording = try TraceRecording(bytes: bytes, name: "upload")`
+  ///
+  /// - Parameters:
+  ///   - bytes: the file's content.
+  ///   - name: what errors call it.
+  /// - Throws: `TraceFileError`, with the byte.
+  /// - Progress: wait-free
+  /// - Context: any thread
+  /// - Allocates: the descriptions in the file
+  public init(bytes: [UInt8], name: String = "trace.dat") throws(TraceFileError) {
+    var reader = TraceFileReader(TraceSource(bytes: bytes, name: name))
+    self = try reader.read()
+  }
+}

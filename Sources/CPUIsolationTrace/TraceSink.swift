@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import Glibc
+
+/// Where a writer's bytes go: into memory, or into a file that appears whole or not at all.
+struct TraceSink: ~Copyable {
+  let name: String
+  /// How many bytes were written.
+  private(set) var count: UInt64 = 0
+  private var buffer: [UInt8] = []
+  private var descriptor: Int32 = -1
+  /// What the file is called until it is complete; empty where it is written in place.
+  private var partialName = ""
+
+  private static let bufferSize = 1 << 16
+
+  /// Into memory.
+  init() { name = "memory" }
+
+  /// Into a file. What is there already is replaced at the end; `-`, a terminal or a pipe is
+  /// written as it goes.
+  init(path: String) throws(TraceFileError) {
+    name = path
+    if path == "-" {
+      descriptor = dup(STDOUT_FILENO)
+    } else {
+      var status = stat()
+      let exists = unsafe stat(path, &status) == 0
+      let isRegular = status.st_mode & S_IFMT == S_IFREG
+      if exists, !isRegular {
+        descriptor = unsafe open(path, O_WRONLY | O_CLOEXEC)
+      } else {
+        partialName = path + ".partial"
+        descriptor = unsafe open(partialName, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
+      }
+    }
+    guard descriptor >= 0 else { throw TraceFileError(path, errno, "written") }
+  }
+
+  deinit {
+    if descriptor >= 0 { close(descriptor) }
+    if !partialName.isEmpty { unsafe unlink(partialName) }
+  }
+
+  mutating func write(_ bytes: some Collection<UInt8>) throws(TraceFileError) {
+    buffer += bytes
+    count += UInt64(bytes.count)
+    if descriptor >= 0, buffer.count >= Self.bufferSize { try flush() }
+  }
+
+  private mutating func flush() throws(TraceFileError) {
+    var done = 0
+    var failure: Int32 = 0
+    unsafe buffer.withUnsafeBytes { bytes in
+      while done < bytes.count, failure == 0 {
+        let result = unsafe Glibc.write(
+          descriptor, bytes.baseAddress! + done, bytes.count - done)
+        if result >= 0 { done += result } else if errno != EINTR { failure = errno }
+      }
+    }
+    guard failure == 0 else { throw TraceFileError(name, failure, "written") }
+    buffer.removeAll(keepingCapacity: true)
+  }
+
+  /// The bytes, if they went into memory.
+  consuming func finish() throws(TraceFileError) -> [UInt8] {
+    guard descriptor >= 0 else { return buffer }
+    try flush()
+    let result = close(descriptor)
+    descriptor = -1
+    guard result == 0 else { throw TraceFileError(name, errno, "written") }
+    if !partialName.isEmpty {
+      guard unsafe rename(partialName, name) == 0 else {
+        throw TraceFileError(name, errno, "written")
+      }
+      partialName = ""
+    }
+    return []
+  }
+}

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// Names of addresses, as `/proc/kallsyms` lists them.
+///
+/// ```swift
+/// var symbols = TraceSymbols()
+/// symbols.add("flush_tlb", at: 0x1000)
+/// symbols.symbol(at: 0x1000)?.name  // flush_tlb
+/// ```
+///
+/// - Source: `trace-cmd report` (trace-cmd 3.1.6), which it looks addresses up like.
+/// - Progress: wait-free
+/// - Context: any thread
+/// - Allocates: when symbols are added
+public struct TraceSymbols: Sendable {
+  private struct Entry: Sendable {
+    var address: UInt64
+    var name: Range<Int>
+  }
+
+  /// Lines of address, type and name.
+  private(set) var text: [UInt8] = []
+  /// By address; of equal ones, the last listed first.
+  private var entries: [Entry] = []
+
+  /// Makes an empty list.
+  ///
+  /// - Progress: wait-free
+  /// - Context: any thread
+  /// - Allocates: never
+  public init() {}
+
+  /// How many addresses have a name.
+  public var count: Int { entries.count }
+
+  /// Every symbol, by address.
+  var all: [(name: String, address: UInt64)] {
+    entries.map { (String(decoding: text[$0.name], as: UTF8.self), $0.address) }
+  }
+
+  init(text: [UInt8]) {
+    self.text = text
+    var start = 0
+    while start < text.count {
+      var end = start
+      while end < text.count, text[end] != UInt8(ascii: "\n") { end += 1 }
+      if let entry = Self.entry(in: text, start..<end) { entries.append(entry) }
+      start = end + 1
+    }
+    entries.reverse()
+    var isSorted = true
+    for index in entries.indices.dropFirst()
+    where entries[index - 1].address > entries[index].address {
+      isSorted = false
+      break
+    }
+    if !isSorted {
+      let order = entries.indices.sorted {
+        let (a, b) = (entries[$0].address, entries[$1].address)
+        return a != b ? a < b : $0 < $1
+      }
+      entries = order.map { entries[$0] }
+    }
+  }
+
+  /// `ffffffff81000000 T _stext`, and a module behind a tab. Absolute symbols are no addresses of
+  /// code (per-CPU offsets on x86-64), and names with `$` are marks of the ARM assembler.
+  private static func entry(in text: [UInt8], _ line: Range<Int>) -> Entry? {
+    var address: UInt64 = 0
+    var index = line.lowerBound
+    while index < line.upperBound, let digit = hexadecimal(text[index]),
+      index - line.lowerBound < 16
+    {
+      address = address << 4 | UInt64(digit)
+      index += 1
+    }
+    let space = UInt8(ascii: " ")
+    guard index > line.lowerBound, index + 3 < line.upperBound, text[index] == space,
+      text[index + 2] == space
+    else { return nil }
+    let type = text[index + 1] | 0x20
+    let start = index + 3
+    var end = start
+    while end < line.upperBound, text[end] != space, text[end] != UInt8(ascii: "\t") { end += 1 }
+    guard end > start, type != UInt8(ascii: "a"), text[start] != UInt8(ascii: "$") else {
+      return nil
+    }
+    return Entry(address: address, name: start..<end)
+  }
+
+  private static func hexadecimal(_ byte: UInt8) -> UInt8? {
+    switch byte {
+    case UInt8(ascii: "0")...UInt8(ascii: "9"): byte - UInt8(ascii: "0")
+    case UInt8(ascii: "a")...UInt8(ascii: "f"): byte - UInt8(ascii: "a") + 10
+    case UInt8(ascii: "A")...UInt8(ascii: "F"): byte - UInt8(ascii: "A") + 10
+    default: nil
+    }
+  }
+
+  /// Gives an address a name. White space in it becomes `_`: a line of the list has no place for
+  /// it.
+  ///
+  /// `symbols.add("drain", at: 0x1000)`
+  ///
+  /// - Complexity: linear in the number of symbols, unless the address is the largest.
+  /// - Progress: wait-free
+  /// - Context: any thread
+  /// - Allocates: yes
+  public mutating func add(_ name: String, at address: UInt64) {
+    text += Array((String(hex: address, digits: 16) + " t ").utf8)
+    let start = text.count
+    for byte in name.utf8 { text.append(byte <= 0x20 ? UInt8(ascii: "_") : byte) }
+    let entry = Entry(address: address, name: start..<text.count)
+    text.append(UInt8(ascii: "\n"))
+    guard !entry.name.isEmpty else { return }
+    let index =
+      entries.last.map { $0.address < address } ?? true
+      ? entries.count : entries.firstIndex { $0.address >= address } ?? entries.count
+    entries.insert(entry, at: index)
+  }
+
+  /// The symbol that an address lies in, and how far behind its start. An address behind the last
+  /// symbol belongs to none: nobody knows where that one ends.
+  ///
+  /// `symbols.symbol(at: address)?.name`
+  ///
+  /// - Complexity: logarithmic in the number of symbols.
+  /// - Progress: wait-free
+  /// - Context: any thread
+  /// - Allocates: the name
+  public func symbol(at address: UInt64) -> (name: String, offset: UInt64)? {
+    var low = 0
+    var high = entries.count
+    while low < high {
+      let middle = (low + high) / 2
+      let entry = entries[middle]
+      let next = middle + 1 < entries.count ? entries[middle + 1].address : 0
+      if address < entry.address {
+        high = middle
+      } else if address == entry.address || address < next {
+        return (String(decoding: text[entry.name], as: UTF8.self), address - entry.address)
+      } else {
+        low = middle + 1
+      }
+    }
+    return nil
+  }
+}
+
+extension String {
+  init(hex value: UInt64, digits: Int) {
+    let text = String(value, radix: 16)
+    let zeros = String(repeating: "0", count: Swift.max(0, digits - text.utf8.count))
+    self = zeros + text
+  }
+}

@@ -1,0 +1,18 @@
+// swift-tools-version: 6.3
+// SPDX-License-Identifier: Apache-2.0
+
+import PackageDescription
+
+// A package of its own, because the fuzzer's runtime brings the main function. Run with
+// `swift run --sanitize fuzzer FilterFuzzer -max_total_time=60`.
+let package = Package(
+  name: "Fuzz",
+  dependencies: [.package(name: "CPUIsolation", path: "../..")],
+  targets: [
+    .executableTarget(
+      name: "FilterFuzzer",
+      dependencies: [.product(name: "CPUIsolation", package: "CPUIsolation")],
+      swiftSettings: [.unsafeFlags(["-parse-as-library"])])
+  ],
+  swiftLanguageModes: [.v6]
+)
