@@ -16,6 +16,9 @@ public import CPUIsolation
 /// each call here returns when the step is done. So a script is a sequence, not a race; for races
 /// there is the ModelChecking trait.
 ///
+/// The clock is the watchdog's: ages, maximum ages and stall reports follow it. Deadlines of waits
+/// and sleeps are real time.
+///
 /// - Progress: blocking
 /// - Context: one thread, which is no CPU
 /// - Allocates: yes
@@ -23,10 +26,19 @@ public final class ScriptedMachine {
   /// The coordinator that is scripted.
   public let coordinator: Coordinator
   private let scripted: [Int: ScriptedCPU]
+  private let log: StallLog
+  private let interval: Duration?
+  private var isAbandoned = false
+
+  /// How far the clock has been moved.
+  public private(set) var elapsed = Duration.zero
 
   /// Makes the machine; every CPU has attached and is in kernel.
   ///
   /// - Throws: as `Coordinator.init`.
+  /// - Progress: blocking
+  /// - Context: any thread
+  /// - Allocates: yes
   public init(
     housekeeping: CPUMask, isolated: CPUMask,
     configure: (inout Coordinator.Configuration) -> Void = { _ in }
@@ -35,16 +47,45 @@ public final class ScriptedMachine {
     configuration.pinning = .none
     configure(&configuration)
     configuration.watchdog?.isManual = true
+    let log = StallLog()
+    let told = configuration.watchdog?.report
+    configuration.watchdog?.report = { report in
+      log.reports.withLock { $0.append(report) }
+      told?(report)
+    }
     let coordinator = try Coordinator(configuration)
     var scripted: [Int: ScriptedCPU] = [:]
-    for cpu in coordinator.cpus { scripted[cpu] = try ScriptedCPU(cpu, of: coordinator) }
+    for cpu in coordinator.cpus {
+      do {
+        scripted[cpu] = try ScriptedCPU(cpu, of: coordinator)
+      } catch {
+        for started in scripted.values { started.end() }
+        throw error
+      }
+    }
     self.coordinator = coordinator
     self.scripted = scripted
+    self.log = log
+    interval = configuration.watchdog?.interval
   }
 
-  deinit { for cpu in scripted.values { cpu.end() } }
+  deinit {
+    if !isAbandoned { for cpu in scripted.values { cpu.end() } }
+  }
+
+  /// Gives up a machine of which a CPU is in a step that does not return. It stays in memory for
+  /// that CPU; the others end.
+  func abandon() {
+    isAbandoned = true
+    for cpu in scripted.values { if cpu.isStepping { cpu.abandon() } else { cpu.end() } }
+    unsafe _ = Unmanaged.passRetained(self)
+  }
 
   /// One of its CPUs.
+  ///
+  /// - Progress: wait-free
+  /// - Context: the test's thread
+  /// - Allocates: never
   public subscript(cpu: Int) -> ScriptedCPU {
     guard let found = scripted[cpu] else {
       fatalError("there is no CPU \(cpu): this machine has CPUs \(coordinator.cpus)")
@@ -52,17 +93,74 @@ public final class ScriptedMachine {
     return found
   }
 
-  /// Moves the clock, and lets the watchdog look: what is pending ages, what is too old is
-  /// escalated, what is stuck is reported.
-  public func advance(by duration: Duration) { coordinator.advanceClock(by: duration) }
+  // MARK: The clock
+
+  /// Moves the clock. The watchdog looks now, then once per interval on the way, as it does in real
+  /// time: what is pending ages, what is too old is escalated, what is stuck is reported. Past ten
+  /// thousand looks they are further apart.
+  ///
+  /// - Progress: blocking; runs handlers where the watchdog may run them on behalf of a CPU
+  /// - Context: the test's thread
+  /// - Allocates: yes
+  public func advance(by duration: Duration) {
+    guard let interval else {
+      fatalError("this machine was configured without a watchdog: it has no clock to move")
+    }
+    if duration < .zero { fatalError("the clock cannot go back by \(.zero - duration)") }
+    let step = max(interval, duration / Self.looks)
+    let end = elapsed + duration
+    coordinator.advanceClock(by: .zero)
+    while elapsed < end {
+      let next = min(step, end - elapsed)
+      coordinator.advanceClock(by: next)
+      elapsed += next
+    }
+  }
+
+  private static let looks = 10_000
+
+  // MARK: What there is to see
+
+  /// What the watchdog has reported so far, the oldest first. A report function of the
+  /// configuration is told as well.
+  public var stalls: [StallReport] { log.reports.withLock { $0 } }
+
+  /// What has been counted so far.
+  public var statistics: Statistics { coordinator.statistics() }
+
+  /// Where each CPU is.
+  public var contexts: [Int: CPUContext] { scripted.mapValues(\.context) }
 
   /// How often the handler has run on a CPU for a bit that was set.
+  ///
+  /// - Progress: blocking
+  /// - Context: any thread
+  /// - Allocates: yes
   public func executed(_ work: DeferredWork, on cpu: Int) -> Int {
-    Int(coordinator.statistics()[work, on: cpu].executed)
+    Int(statistics[work, on: cpu].executed)
   }
 
   /// Whether the work is pending on a CPU.
+  ///
+  /// - Progress: blocking
+  /// - Context: any thread
+  /// - Allocates: yes
   public func isPending(_ work: DeferredWork, on cpu: Int) -> Bool {
-    coordinator.statistics()[work, on: cpu].pending != 0
+    statistics[work, on: cpu].pending != 0
   }
+
+  /// The CPUs on which the work is pending.
+  ///
+  /// - Progress: blocking
+  /// - Context: any thread
+  /// - Allocates: yes
+  public func pending(_ work: DeferredWork) -> CPUMask {
+    let statistics = self.statistics
+    return CPUMask(coordinator.cpus.filter { statistics[work, on: $0].pending != 0 })
+  }
+}
+
+/// What the watchdog of a machine has reported.
+private final class StallLog: Sendable {
+  let reports = Lock<[StallReport]>([])
 }
