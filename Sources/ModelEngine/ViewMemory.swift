@@ -27,12 +27,18 @@ struct ViewMemory {
     var isFresh = false
   }
 
+  private static let wordsKept = 1024
   private var numbers: [UInt: Int] = [:]
   private var histories: [[Message]] = []
   private var threads: [Thread] = []
   private var consistent: View = []
 
   mutating func reset() {
+    if numbers.count > Self.wordsKept {
+      // Bodies whose memory moves from one execution to the next.
+      numbers.removeAll(keepingCapacity: true)
+      histories.removeAll(keepingCapacity: true)
+    }
     for index in histories.indices { histories[index].removeAll(keepingCapacity: true) }
     consistent.removeAll(keepingCapacity: true)
     threads.removeAll(keepingCapacity: true)

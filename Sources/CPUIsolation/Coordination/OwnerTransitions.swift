@@ -38,6 +38,8 @@ enum OwnerTransitions {
   /// Runs what an entry took.
   @usableFromInline @inline(never)
   static func runTaken(_ slot: CPUSlot, _ core: CoordinatorCore, _ bits: UInt64) {
+    // A helper, or an unregistration, may have been faster than the take behind our look.
+    if bits == 0 { return }
     let drain = Drain(core, slot)
     if !drain.runSingle(bits) { drain.run(taken: bits) }
   }

@@ -160,46 +160,6 @@
             { machine.send(work, as: 0, datum: 1, urgency: .immediate) },
           ]
         }),
-      ModelScenario(
-        "signal",
-        rule: "a kick by signal is answered, also when it comes between the last look and the exit",
-        preemptions: 4,
-        bodies: { machine in
-          let work = machine.registerType(interruptSafe: true)
-          machine.place(0, .kernel, interrupter: .signal, threadID: 1)
-          return [
-            {
-              let slot = machine.become(0)
-              machine.leave(slot)
-              var backoff = Backoff()
-              // In user for good: nothing but the signal brings the work here.
-              while machine.runs == 0 { backoff.wait() }
-            },
-            { machine.send(work, as: 0, datum: 1, urgency: .immediate) },
-          ]
-        }),
-      ModelScenario(
-        "signal during transitions",
-        rule: "a handler that makes transitions of its own disturbs none of the thread's",
-        preemptions: 2,
-        bodies: { machine in
-          let work = machine.registerType(interruptSafe: true)
-          machine.place(0, .user, interrupter: .signal, threadID: 1)
-          return [
-            {
-              let slot = machine.become(0)
-              for _ in 0..<2 {
-                machine.enter(slot)
-                machine.leave(slot)
-              }
-              machine.enter(slot)
-            },
-            {
-              machine.send(work, as: 0, datum: 1, urgency: .immediate)
-              machine.send(work, as: 0, datum: 2)
-            },
-          ]
-        }),
     ]
   }
 #endif

@@ -131,6 +131,26 @@
             { _ = machine.path(1).deliver(work, to: 0, from: CallSite("model", 0)) },
           ]
         }),
+      ModelScenario(
+        "merging at a CPU that goes",
+        rule: "a send that only looked is not taken for one that somebody will run",
+        preemptions: 3,
+        bodies: { machine in
+          let work = machine.registerType(mergesWithoutWriting: true)
+          machine.place(0, .kernel)
+          let ask = { (sender: Int) in
+            let outcome = machine.send(work, as: sender, datum: 1)
+            machine.flags[sender].store(outcome == .gone ? 2 : 1, ordering: .relaxed)
+          }
+          return [{ OwnerTransitions.detach(machine.become(0)) }, { ask(0) }, { ask(1) }]
+        },
+        check: { machine in
+          for sender in 0..<2 where machine.flags[sender].load(ordering: .relaxed) == 1 {
+            machine.expect(
+              machine.seen[sender] == 1, "accepted, but nobody ran it before the CPU went")
+          }
+          machine.checkAccounts()
+        }),
     ]
   }
 #endif

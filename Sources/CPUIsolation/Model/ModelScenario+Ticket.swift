@@ -180,6 +180,64 @@
             },
           ]
         }),
+      ModelScenario(
+        "a ticket of a CPU that stays in kernel",
+        rule: "the run that took a ticket's bit settles it, also if the CPU never leaves",
+        preemptions: 2,
+        bodies: { machine in
+          let work = machine.registerType()
+          machine.place(0, .kernel)
+          return [
+            {
+              let slot = machine.become(0)
+              var backoff = Backoff()
+              while machine.flags[0].load(ordering: .acquiring) == 0 {
+                OwnerTransitions.safePoint(slot)
+                backoff.wait()
+              }
+            },
+            {
+              machine.data[0].store(1, ordering: .relaxed)
+              let generation = machine.drawTicket(work)
+              _ = machine.path(0).deliver(work, to: 0, from: CallSite("model", 0))
+              machine.expect(
+                machine.await(generation, work, on: 0) == .executed && machine.seen[0] == 1,
+                "settled without a run")
+              machine.flags[0].store(1, ordering: .releasing)
+            },
+            { machine.send(work, as: 1, datum: 1) },
+          ]
+        }),
+      ModelScenario(
+        "a ticket that a helper settles",
+        rule: "the applied generation never goes back: what has run stays settled",
+        preemptions: 2,
+        bodies: { machine in
+          let work = machine.registerType(onBehalf: true)
+          machine.place(0, .user)
+          return [
+            {
+              let slot = machine.become(0)
+              machine.enter(slot)
+              machine.leave(slot)
+            },
+            {
+              _ = machine.drawTicket(work)
+              machine.send(work, as: 0, datum: 1, urgency: .onBehalf)
+            },
+            {
+              _ = machine.drawTicket(work)
+              machine.send(work, as: 1, datum: 1)
+            },
+          ]
+        },
+        check: { machine in
+          machine.checkAccounts()
+          for generation in 1...2 {
+            let state = Ticket.state(machine.core, 0, UInt64(generation), of: 0)
+            machine.expect(state == .executed, "the handler has run, and the ticket is \(state)")
+          }
+        }),
     ]
   }
 #endif

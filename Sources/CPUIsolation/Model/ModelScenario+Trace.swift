@@ -40,7 +40,7 @@
       ModelScenario(
         "a ring of many threads",
         rule: "what a reader takes out of a ring is one event, whole, while writers go round",
-        preemptions: 3,
+        preemptions: 2,
         bodies: { machine in
           let ring = machine.traceRing(isShared: true)
           return [

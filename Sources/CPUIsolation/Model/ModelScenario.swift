@@ -53,7 +53,7 @@
     /// Every scenario that there is.
     public static let all: [ModelScenario] =
       sendScenarios + ticketScenarios + helpScenarios + slotScenarios + callScenarios
-      + traceScenarios
+      + signalScenarios + traceScenarios
   }
 
   /// A small coordinator, in memory that is laid out anew for each execution, and the witnesses

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#if ModelChecking
+  extension ModelScenario {
+    static let signalScenarios: [ModelScenario] = [
+      ModelScenario(
+        "signal",
+        rule: "a kick by signal is answered, also when it comes between the last look and the exit",
+        preemptions: 4,
+        bodies: { machine in
+          let work = machine.registerType(interruptSafe: true)
+          machine.place(0, .kernel, interrupter: .signal, threadID: 1)
+          return [
+            {
+              let slot = machine.become(0)
+              machine.leave(slot)
+              var backoff = Backoff()
+              // In user for good: nothing but the signal brings the work here.
+              while machine.runs == 0 { backoff.wait() }
+            },
+            { machine.send(work, as: 0, datum: 1, urgency: .immediate) },
+          ]
+        }),
+      ModelScenario(
+        "signal during transitions",
+        rule: "a handler that makes transitions of its own disturbs none of the thread's",
+        preemptions: 2,
+        bodies: { machine in
+          let work = machine.registerType(interruptSafe: true)
+          machine.place(0, .user, interrupter: .signal, threadID: 1)
+          return [
+            {
+              let slot = machine.become(0)
+              for _ in 0..<2 {
+                machine.enter(slot)
+                machine.leave(slot)
+              }
+              machine.enter(slot)
+            },
+            {
+              machine.send(work, as: 0, datum: 1, urgency: .immediate)
+              machine.send(work, as: 0, datum: 2)
+            },
+          ]
+        }),
+      ModelScenario(
+        "two kicks by signal",
+        rule: "a kick by signal leaves nothing behind that would hide the next",
+        preemptions: 2,
+        bodies: { machine in
+          let work = machine.registerType(interruptSafe: true)
+          machine.place(0, .kernel, interrupter: .signal, threadID: 1)
+          return [
+            {
+              let slot = machine.become(0)
+              machine.leave(slot)
+              var backoff = Backoff()
+              while machine.seen[0] < 2 { backoff.wait() }
+            },
+            {
+              machine.send(work, as: 0, datum: 1, urgency: .immediate)
+              machine.send(work, as: 0, datum: 2, urgency: .immediate)
+            },
+          ]
+        }),
+      ModelScenario(
+        "grace period against a signal",
+        rule: "a handler that a signal runs holds a grace period up like any section",
+        preemptions: 3,
+        bodies: { machine in
+          let work = machine.registerType(interruptSafe: true)
+          machine.place(0, .user, interrupter: .signal, threadID: 1)
+          machine.replaceHandler { machine in
+            if machine.flags[0].load(ordering: .relaxed) == 0 {
+              machine.expect(
+                machine.flags[1].load(ordering: .relaxed) == 0, "freed while a handler looks at it")
+            }
+          }
+          return [
+            {
+              _ = machine.become(0)
+              var backoff = Backoff()
+              while machine.runs == 0 { backoff.wait() }
+            },
+            {
+              _ = machine.path(0).deliverSlow(
+                work, to: 0, urgency: .immediate, from: CallSite("model", 0))
+            },
+            {
+              machine.flags[0].store(1, ordering: .relaxed)
+              var wait = GracePeriodWait(machine.core.slots, excluding: nil)
+              var backoff = Backoff()
+              while !wait.poll(machine.core.slots) { backoff.wait() }
+              machine.flags[1].store(1, ordering: .relaxed)
+            },
+          ]
+        }, check: { _ in }),
+      ModelScenario(
+        "a call by signal",
+        rule: "a call runs while its CPU says kernel",
+        preemptions: 3,
+        bodies: { machine in
+          machine.place(0, .user, interrupter: .signal, threadID: 1)
+          let record = unsafe machine.path(0).sender.record(target: 0)
+          let context = unsafe Unmanaged.passUnretained(machine).toOpaque()
+          return [
+            {
+              _ = machine.become(0)
+              var backoff = Backoff()
+              while machine.runs == 0 { backoff.wait() }
+            },
+            {
+              _ = unsafe CallRecord.claim(
+                record,
+                { context, cpu in
+                  let machine = unsafe Unmanaged<ModelMachine>.fromOpaque(context!)
+                    .takeUnretainedValue()
+                  let word = unsafe machine.core.slots[cpu].state.pointee.word.load(
+                    ordering: .relaxed)
+                  machine.expect(
+                    ContextWord(rawValue: word).context == .kernel, "a call runs outside kernel")
+                  machine.runs += 1
+                }, context, isWaitedFor: false, site: CallSite("model", 0))
+              _ = unsafe CallQueue(machine.core, machine.path(0)).enqueue(
+                record, on: 0, isInterruptSafe: true, from: CallSite("model", 0))
+            },
+          ]
+        }, check: { _ in }),
+    ]
+  }
+#endif
