@@ -66,8 +66,8 @@
 
     /// How a trial ended.
     enum Verdict {
-      case killed(ModelEngine.Outcome)
-      case survived(ModelEngine.Outcome)
+      case killed(Trial)
+      case survived(Trial)
       /// The scenario, the comment or the access is not where the list says.
       case unresolved(String)
     }
@@ -104,8 +104,8 @@
     func run(_ labels: inout SourceLabels) -> Verdict {
       do throws(Unresolved) {
         let (scenario, mutations) = try resolve(&labels)
-        let outcome = scenario.explore(
-          memory, mutations: mutations, executions: Self.executions)
+        let outcome = Trial(
+          scenario.explore(memory, mutations: mutations, executions: Self.executions))
         return outcome.failure == nil ? .survived(outcome) : .killed(outcome)
       } catch {
         return .unresolved(error.sentence)
@@ -113,6 +113,6 @@
     }
 
     /// No mutant takes as many: one that does has survived.
-    private static let executions = 300_000
+    static let executions = 300_000
   }
 #endif

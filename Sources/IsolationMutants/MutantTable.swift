@@ -1,43 +1,88 @@
 // SPDX-License-Identifier: Apache-2.0
 
 #if ModelChecking
+  internal import Glibc
+  internal import ModelEngine
+
   /// The table that the command prints, a row at a time.
   struct MutantTable {
+    /// What a row says of a mutant, before it is tried.
+    struct Row {
+      var name: String
+      var change: String
+      var scenario: String
+      var memory: String
+
+      init(_ mutant: Mutant) {
+        name = mutant.name
+        change = mutant.access
+        scenario = mutant.scenario
+        memory = mutant.memory.name
+      }
+
+      init(_ mutant: PatchMutant) {
+        name = mutant.name
+        change = mutant.change
+        scenario = mutant.scenario
+        memory = mutant.memory.name
+      }
+
+      /// The beginning of the row in Markdown.
+      var cells: [String] { ["`\(name)`", change, scenario, memory] }
+    }
+
     let isMarkdown: Bool
     /// Schedules whole, and the failure that they lead to.
     let showsSchedules: Bool
+    private(set) var killed = 0
 
-    private static let widths = [34, 46, 42, 8, 10]
+    private static let widths = [34, 50, 42, 8, 10]
+
+    init(isMarkdown: Bool, showsSchedules: Bool) {
+      self.isMarkdown = isMarkdown
+      self.showsSchedules = showsSchedules
+    }
 
     var head: String {
-      let titles = ["mutant", "the access", "killed by", "memory", "executions", "schedule"]
+      let titles = ["mutant", "what is wrong", "killed by", "memory", "executions", "schedule"]
       if isMarkdown {
         return "| " + titles.joined(separator: " | ") + " |\n|---|---|---|---|---:|---|\n"
       }
       return Self.columns(titles) + "\n"
     }
 
-    func row(of mutant: Mutant, _ verdict: Mutant.Verdict) -> String {
-      let outcome: (executions: String, schedule: String, failure: String)
+    /// Prints a row; a mutant that was not killed is told apart too.
+    mutating func add(_ row: Row, _ verdict: Mutant.Verdict) {
+      print(text(of: row, verdict))
+      fflush(nil)
+      switch verdict {
+      case .killed: killed += 1
+      case .survived:
+        MutantCommand.report("\(row.name) survived the scenario '\(row.scenario)'")
+      case .unresolved(let sentence): MutantCommand.report("\(row.name): \(sentence)")
+      }
+    }
+
+    private func text(of row: Row, _ verdict: Mutant.Verdict) -> String {
+      let outcome: (executions: String, schedule: String, details: [String])
       switch verdict {
       case .killed(let found):
-        outcome = ("\(found.executions)", shortened(found.schedule ?? ""), found.failure ?? "")
+        outcome = (
+          "\(found.executions)", shortened(found.schedule ?? ""),
+          [found.failure ?? ""] + found.trace.map { "  " + $0 }
+        )
       case .survived(let found):
-        outcome = ("\(found.executions)", "survived", found.isExhausted ? "exhausted" : "capped")
-      case .unresolved(let sentence): outcome = ("-", "unresolved", sentence)
+        outcome = ("\(found.executions)", "survived", [found.isExhausted ? "exhausted" : "capped"])
+      case .unresolved(let sentence): outcome = ("-", "unresolved", [sentence])
       }
-      let memory = "\(mutant.memory)" == "weak" ? "weak" : "TSO"
       if isMarkdown {
-        let cells = [
-          "`\(mutant.name)`", mutant.access, mutant.scenario, memory, outcome.executions,
-          "`\(outcome.schedule)`",
-        ]
+        let cells = row.cells + [outcome.executions, "`\(outcome.schedule)`"]
         return "| " + cells.joined(separator: " | ") + " |"
       }
       let line = Self.columns([
-        mutant.name, mutant.access, mutant.scenario, memory, outcome.executions, outcome.schedule,
+        row.name, row.change, row.scenario, row.memory, outcome.executions, outcome.schedule,
       ])
-      return showsSchedules ? line + "\n  " + outcome.failure : line
+      return showsSchedules ? ([line] + outcome.details).joined(separator: "\n  ") : line
     }
 
     private func shortened(_ schedule: String) -> String {

@@ -83,9 +83,14 @@
       }.map { String($0) }
     }
 
-    private static func text(_ path: String) -> String {
+    /// What a file holds; nothing if it cannot be read.
+    static func text(_ path: String) -> String {
       guard let file = unsafe fopen(path, "r") else { return "" }
       defer { unsafe fclose(file) }
+      return unsafe text(file)
+    }
+
+    static func text(_ file: UnsafeMutablePointer<FILE>) -> String {
       var bytes: [UInt8] = []
       while true {
         let byte = unsafe fgetc(file)

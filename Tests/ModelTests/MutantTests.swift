@@ -21,8 +21,8 @@
       func isKilled(_ name: String) throws {
         var labels = SourceLabels()
         switch try mutant(name).run(&labels) {
-        case .killed(let outcome): #expect(outcome.schedule != nil)
-        case .survived(let outcome): Issue.record("survived \(outcome.executions) executions")
+        case .killed(let trial): #expect(trial.schedule != nil)
+        case .survived(let trial): Issue.record("survived \(trial.executions) executions")
         case .unresolved(let sentence): Issue.record("\(sentence)")
         }
       }
@@ -45,6 +45,34 @@
         let unmutated = scenario.explore(mutant.memory, replaying: schedule)
         #expect(unmutated.executions == 1)
         #expect(unmutated.failure == nil)
+      }
+
+      /// The page on verification lists the mutants that there are, and no others.
+      @Test func tableNamesEveryMutant() throws {
+        let page = SourceLabels.text(PatchMutant.root + "/Documentation/Verification.md")
+        let head = MutantTable(isMarkdown: true, showsSchedules: false).head
+        let start = try #require(page.firstRange(of: head)?.upperBound, "no table of mutants")
+        let rows = page[start...].split(separator: "\n", omittingEmptySubsequences: false)
+          .prefix { $0.hasPrefix("|") }
+        let listed = rows.map { row in
+          Array(row.split(separator: " | ").prefix(4)).joined(separator: " | ")
+        }
+        let mutants =
+          Mutant.catalog.map(MutantTable.Row.init)
+          + (try PatchMutant.all()).map(MutantTable.Row.init)
+        #expect(listed == mutants.map { "| " + $0.cells.joined(separator: " | ") })
+      }
+
+      /// Every patch names a scenario that there is, and has a name of its own.
+      @Test func patchesNameTheirScenarios() throws {
+        let patches = try PatchMutant.all()
+        #expect(patches.count >= 20)
+        for patch in patches {
+          #expect(ModelScenario.all.contains { $0.name == patch.scenario }, "\(patch.name)")
+          #expect(!patch.sentence.isEmpty, "\(patch.name)")
+        }
+        let names = Mutant.catalog.map { "\($0.name) \($0.memory.name)" } + patches.map(\.name)
+        #expect(Set(names).count == names.count)
       }
 
       /// A comment that has moved, or a label that nobody knows, is told and not passed over.
