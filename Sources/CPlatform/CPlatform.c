@@ -120,6 +120,11 @@ int cpi_lock_memory(void) { return mlockall(MCL_CURRENT | MCL_FUTURE) == 0 ? 0 :
 
 int32_t cpi_thread_id(void) { return (int32_t)syscall(SYS_gettid); }
 
+const char *cpi_known_thread_name(void) {
+  if (cpi_this_thread.name[0] == 0) prctl(PR_GET_NAME, cpi_this_thread.name);
+  return cpi_this_thread.name;
+}
+
 int cpi_thread_name(int32_t id, uint8_t *out, int capacity) {
   char path[48];
   snprintf(path, sizeof path, "/proc/self/task/%d/comm", id);
@@ -135,6 +140,7 @@ int cpi_set_thread_name(const char *name) {
   char cut[16];
   strncpy(cut, name, sizeof cut - 1);
   cut[sizeof cut - 1] = 0;
+  memcpy(cpi_this_thread.name, cut, sizeof cut);
   return pthread_setname_np(pthread_self(), cut);
 }
 

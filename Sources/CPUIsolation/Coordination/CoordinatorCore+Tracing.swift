@@ -42,6 +42,7 @@ extension CoordinatorCore {
   }
 
   /// Records an event whose payload stands in memory, into the ring of the calling thread.
+  @usableFromInline
   func record(
     _ event: TraceEvent, _ payload: UnsafeMutablePointer<UInt64>, words: Int, at time: UInt64 = 0
   ) {
@@ -60,14 +61,42 @@ extension CoordinatorCore {
       }
     }
     unsafe buffers.record(
-      event, ring: ring, isProtected: isProtected, at: time == 0 ? cpi_cycles() : time, payload,
-      words: words)
+      event, ring: ring, isProtected: isProtected, at: time, payload, words: words)
   }
 
   /// Records an interrupt that was sent.
   func traceIPI(to cpu: Int, from site: CallSite, _ callback: UInt64, at time: UInt64) {
     if time == 0 { return }
     trace(.ipiSendCPU, UInt64(cpu), Self.traceAddress(of: site), callback, at: time)
+  }
+
+  /// The time before interrupts to several CPUs, if these are recorded; else 0.
+  func traceTimeOfIPIs() -> UInt64 {
+    max(traceTime(of: .ipiSendCPU), traceTime(of: .ipiSendCPUMask))
+  }
+
+  /// Records the interrupts of one send: as the kernel does, in one event if there are several.
+  func traceIPIs(to cpus: CPUMask, from site: CallSite, _ callback: UInt64, at time: UInt64) {
+    if cpus.count == 1, isTraced(.ipiSendCPU) {
+      traceIPI(to: cpus.first!, from: site, callback, at: time)
+    }
+    guard cpus.count > 1, isTraced(.ipiSendCPUMask) else { return }
+    unsafe withMask(cpus) { payload, words in
+      unsafe payload[1] = TraceBuffers.location(at: 32, byteCount: (words - 4) * 8)
+      unsafe payload[2] = Self.traceAddress(of: site)
+      unsafe payload[3] = callback
+      unsafe record(.ipiSendCPUMask, payload, words: words, at: time)
+    }
+  }
+
+  /// Lends a payload whose words from the fifth on are a mask as wide as the coordinator.
+  private func withMask(_ cpus: CPUMask, _ body: (UnsafeMutablePointer<UInt64>, Int) -> Void) {
+    let words = unsafe 4 + max(1, (line.pointee.count + 63) / 64)
+    unsafe withUnsafeTemporaryAllocation(of: UInt64.self, capacity: words) { payload in
+      unsafe payload.update(repeating: 0)
+      for cpu in cpus { unsafe payload[4 + cpu >> 6] |= 1 << UInt64(cpu & 63) }
+      unsafe body(payload.baseAddress.unsafelyUnwrapped, words)
+    }
   }
 
   /// Records what happens to a cross call, if that is recorded. What runs is named by where the call
@@ -88,18 +117,12 @@ extension CoordinatorCore {
 
   /// Records the beginning or the end of a grace period.
   func traceGracePeriod(_ sequence: UInt64, stage: StaticString, _ cpus: CPUMask) {
-    let words = unsafe max(1, (line.pointee.count + 63) / 64)
-    unsafe withUnsafeTemporaryAllocation(of: UInt64.self, capacity: 4 + words) { payload in
-      unsafe payload[0] = 0
+    unsafe withMask(cpus) { payload, words in
       unsafe payload[1] = sequence
-      unsafe payload[2] = 0
-      unsafe UnsafeMutableRawPointer(payload.baseAddress.unsafelyUnwrapped + 2).copyMemory(
+      unsafe UnsafeMutableRawPointer(payload + 2).copyMemory(
         from: stage.utf8Start, byteCount: min(stage.utf8CodeUnitCount, 7))
-      unsafe payload[3] = TraceBuffers.location(at: 32, byteCount: words * 8)
-      for word in 0..<words { unsafe payload[4 + word] = 0 }
-      for cpu in cpus { unsafe payload[4 + cpu >> 6] |= 1 << UInt64(cpu & 63) }
-      unsafe record(
-        .gracePeriod, payload.baseAddress.unsafelyUnwrapped, words: 4 + words)
+      unsafe payload[3] = TraceBuffers.location(at: 32, byteCount: (words - 4) * 8)
+      unsafe record(.gracePeriod, payload, words: words)
     }
   }
 

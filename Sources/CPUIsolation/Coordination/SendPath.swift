@@ -63,9 +63,10 @@ struct SendPath {
 
   /// Everything but the plain send to a CPU in user.
   @usableFromInline @inline(never)
-  func deliverSlow(_ work: DeferredWork, to cpu: Int, urgency: Urgency, from site: CallSite)
-    -> SendOutcome
-  {
+  func deliverSlow(
+    _ work: DeferredWork, to cpu: Int, urgency: Urgency, from site: CallSite,
+    isOneOfMany: Bool = false
+  ) -> SendOutcome {
     guard cpu >= 0, cpu < core.slots.count else {
       misuse("there is no CPU \(cpu): this coordinator has CPUs \(core.cpus)")
     }
@@ -88,7 +89,8 @@ struct SendPath {
     // Sequentially consistent — send:O and send:L, as in `deliver`.
     let wasPending = unsafe slot.state.pointee.work.setBit(work.type)
     let word = unsafe slot.state.pointee.word.load(ordering: .sequentiallyConsistent)
-    return settle(work, cpu, word, wasPending: wasPending, urgency: urgency, site)
+    return settle(
+      work, cpu, word, wasPending: wasPending, urgency: urgency, site, isOneOfMany: isOneOfMany)
   }
 
   /// Whether the CPU is in user with the bit set, asked so that the answer is worth having.
@@ -118,7 +120,7 @@ struct SendPath {
   @usableFromInline @inline(never)
   func settle(
     _ work: DeferredWork, _ cpu: Int, _ word: UInt64, wasPending: Bool, urgency: Urgency,
-    _ site: CallSite
+    _ site: CallSite, isOneOfMany: Bool = false
   ) -> SendOutcome {
     let slot = core.slots[cpu]
     let cell = unsafe sender.cell(target: cpu, type: work.type)
@@ -143,7 +145,9 @@ struct SendPath {
       let before = core.traceTime(of: .ipiSendCPU)
       if Kick.send(to: slot) {
         unsafe count(cell.pointee.interrupted)
-        core.traceIPI(to: cpu, from: site, core.traceAddress(ofWork: work.type), at: before)
+        if !isOneOfMany {
+          core.traceIPI(to: cpu, from: site, core.traceAddress(ofWork: work.type), at: before)
+        }
         return .interrupted
       }
       if !wasPending { unsafe count(cell.pointee.queued) }

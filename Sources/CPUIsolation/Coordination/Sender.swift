@@ -91,6 +91,7 @@ extension SendPath {
     where predicate: (Int) -> Bool
   ) -> SendReport {
     var report = SendReport()
+    let before = urgency == .immediate ? core.traceTimeOfIPIs() : 0
     for cpu in mask {
       guard cpu < core.slots.count else {
         misuse("there is no CPU \(cpu): this coordinator has CPUs \(core.cpus)")
@@ -103,9 +104,13 @@ extension SendPath {
       let outcome =
         urgency == .deferrable
         ? deliver(work, to: cpu, from: site)
-        : deliverSlow(work, to: cpu, urgency: urgency, from: site)
+        : deliverSlow(work, to: cpu, urgency: urgency, from: site, isOneOfMany: true)
       report.record(outcome, for: cpu)
       if report.rejection != nil { break }
+    }
+    if before != 0 {
+      core.traceIPIs(
+        to: report.interrupted, from: site, core.traceAddress(ofWork: work.type), at: before)
     }
     return report
   }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-internal import Synchronization
+public import Synchronization
 
 /// A place in a program where an event of its own is recorded.
 ///
@@ -12,16 +12,24 @@ internal import Synchronization
 /// - Progress: wait-free
 /// - Context: any thread, also inside a handler or an interrupt
 /// - Allocates: never
-public struct Tracepoint: Sendable {
+// Sendable: an address of an atomic word, which lives as long as the coordinator does.
+@safe
+public struct Tracepoint: @unchecked Sendable {
+  /// Keeps the memory that the others lead to.
   private let coordinator: Coordinator
-  private let event: TraceEvent
-  /// The bytes of a record, the common fields included.
-  private let byteCount: Int
+  @usableFromInline let core: CoordinatorCore
+  /// The word of `core` that says which events are recorded.
+  @usableFromInline let traced: UnsafePointer<SharedWord>
+  @usableFromInline let event: TraceEvent
+  /// The bytes of the fields.
+  @usableFromInline let size: Int
 
   init(_ coordinator: Coordinator, _ event: TraceEvent, byteCount: Int) {
     self.coordinator = coordinator
+    core = coordinator.core
+    unsafe traced = unsafe withUnsafePointer(to: core.line.pointee.traced) { unsafe $0 }
     self.event = event
-    self.byteCount = byteCount
+    size = byteCount - TraceEventFormat.commonSize
   }
 
   /// Whether the event is recorded.
@@ -29,7 +37,8 @@ public struct Tracepoint: Sendable {
   /// - Progress: wait-free
   /// - Context: any thread, also inside a handler or an interrupt
   /// - Allocates: never
-  public var isOn: Bool { coordinator.core.isTraced(event) }
+  @inlinable @inline(__always)
+  public var isOn: Bool { unsafe traced.pointee.load(ordering: .relaxed) & event.bit != 0 }
 
   /// Records the event, if it is on and its filter agrees.
   ///
@@ -39,24 +48,32 @@ public struct Tracepoint: Sendable {
   /// - Progress: wait-free
   /// - Context: any thread, also inside a handler or an interrupt
   /// - Allocates: never
+  @inlinable @inline(__always)
   public func record<Fields: BitwiseCopyable>(_ fields: @autoclosure () -> Fields) {
-    if coordinator.core.isTraced(event) { recordOn(fields()) }
+    if _slowPath(isOn) { recordOn(fields()) }
   }
 
-  @inline(never)
-  private func recordOn<Fields: BitwiseCopyable>(_ fields: Fields) {
-    let core = coordinator.core
-    guard MemoryLayout<Fields>.size == byteCount - TraceEventFormat.commonSize else {
-      misuse(
-        "the fields of a trace event have \(byteCount - TraceEventFormat.commonSize) bytes, not the "
-          + "\(MemoryLayout<Fields>.size) of \(Fields.self)")
-    }
-    let words = (byteCount + 7) / 8
+  /// Specialised where it is called, so that the size of the record is a constant.
+  @inlinable @inline(__always)
+  func recordOn<Fields: BitwiseCopyable>(_ fields: Fields) {
+    guard MemoryLayout<Fields>.size == size else { refuse(Fields.self) }
+    // The common fields take the first word.
+    let words = 1 &+ (MemoryLayout<Fields>.size &+ 7) / 8
     unsafe withUnsafeTemporaryAllocation(of: UInt64.self, capacity: words) { payload in
       let start = unsafe payload.baseAddress.unsafelyUnwrapped
-      unsafe start[words - 1] = 0
+      unsafe start[words &- 1] = 0
       unsafe UnsafeMutableRawPointer(start + 1).storeBytes(of: fields, as: Fields.self)
-      unsafe core.record(event, start, words: words)
+      unsafe core.record(event, start, words: words, at: 0)
     }
+  }
+
+  @inlinable @inline(never)
+  func refuse<Fields>(_ type: Fields.Type) -> Never {
+    refuse("\(type)", of: MemoryLayout<Fields>.size)
+  }
+
+  @usableFromInline
+  func refuse(_ type: String, of bytes: Int) -> Never {
+    misuse("the fields of a trace event have \(size) bytes, not the \(bytes) of \(type)")
   }
 }

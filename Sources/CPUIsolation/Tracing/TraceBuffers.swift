@@ -54,7 +54,7 @@ struct TraceBuffers: @unchecked Sendable {
   var payloadWords: Int { header.payloadWords }
 
   /// The number of the ring that threads share which are no CPUs.
-  var sharedRing: Int { header.rings - 1 }
+  var sharedRing: Int { header.rings &- 1 }
 
   var rings: Range<Int> { 0..<header.rings }
 
@@ -76,10 +76,12 @@ struct TraceBuffers: @unchecked Sendable {
   }
 
   /// Records an event, unless its filter says no. The payload's first word is written here: the
-  /// event's number and the thread.
+  /// event's number and the thread. The time 0 stands for now: the clock is looked at behind the
+  /// filter, since it costs as much as four predicates.
   ///
   /// Wait-free. `isProtected` says that the caller is a CPU in kernel, so that a grace period waits
   /// for it; any other thread counts itself among the readers of filters while it looks at one.
+  @inline(__always)
   func record(
     _ event: TraceEvent, ring index: Int, isProtected: Bool, at time: UInt64,
     _ payload: UnsafeMutablePointer<UInt64>, words: Int
@@ -90,13 +92,14 @@ struct TraceBuffers: @unchecked Sendable {
     if unsafe filter(event.index).pointee.load(ordering: .relaxed) != 0 {
       let passes = withFilter(of: event.index, isProtected: isProtected) { program in
         guard let program else { return true }
+        let name = unsafe program.header.pointee.asksForTaskName ? cpi_known_thread_name() : nil
         return unsafe program.matches(
-          UnsafeRawBufferPointer(start: payload, count: words * 8), cpu: index,
-          taskName: UnsafeRawBufferPointer(start: nil, count: 0))
+          UnsafeRawBufferPointer(start: payload, count: words &* 8), cpu: index,
+          taskName: UnsafeRawBufferPointer(start: name, count: name == nil ? 0 : 16))
       }
       if !passes { return }
     }
-    _ = unsafe ring(index).write(payload, words: words, at: time)
+    _ = unsafe ring(index).write(payload, words: words, at: time == 0 ? cpi_cycles() : time)
   }
 
   /// Lends the event's filter, which is not freed before the body has returned.
@@ -147,11 +150,13 @@ struct TraceBuffers: @unchecked Sendable {
 
 /// An event as recording knows it: its place among the events of a coordinator, and its number in
 /// records.
+@frozen @usableFromInline
 struct TraceEvent: Hashable, Sendable {
-  let index: Int
-  let number: UInt16
+  @usableFromInline let index: Int
+  @usableFromInline let number: UInt16
 
-  var bit: UInt64 { 1 << UInt64(index) }
+  @inlinable @inline(__always)
+  var bit: UInt64 { 1 &<< UInt64(truncatingIfNeeded: index) }
 
   /// The built-in events, in the order of `TraceEventFormat.builtIn`.
   static let firstNumber: UInt16 = 1001

@@ -20,6 +20,7 @@
 struct cpi_thread {
   void *_Nullable cpu;  // the CPU slot that this thread is attached to
   int32_t id;           // what the kernel calls it, once somebody has asked; else 0
+  char name[16];        // its name when somebody asked first
   bool is_helping;      // it runs a handler on behalf of another CPU
 };
 
@@ -105,6 +106,10 @@ static inline int32_t cpi_known_thread_id(void) {
 
 /// Names this thread. At most 15 bytes are used, a longer name is cut: the kernel refuses it whole.
 int cpi_set_thread_name(const char *_Nonnull name);
+
+/// The calling thread's name, up to a zero or 16 bytes: asked for once, and allowed in signal
+/// handlers. `prctl` is variadic.
+const char *_Nonnull cpi_known_thread_name(void);
 
 /// Copies the name of a thread of this process, without its end; the number of bytes, 0 if there is
 /// no such thread. `/proc` is the only place that tells another thread's name by its id.

@@ -122,6 +122,60 @@ import Testing
     _ = try? step.value()
   }
 
+  /// One send that interrupts several CPUs is one event with a mask, as in the kernel.
+  @Test func recordsInterruptsOfOneSendTogether() throws {
+    let coordinator = try makeCoordinator { $0.isolatedInterrupter = .poll }
+    let work = try coordinator.register("flush") { _ in }
+    try coordinator.tracer.start(.ipiSendCPU)
+    try coordinator.tracer.start(.ipiSendCPUMask, filter: "cpumask & CPUS{2}")
+    let threads = try (1...2).map { cpu in
+      try coordinator.launch(on: cpu) { local in
+        let enough: UInt64 = cpu == 1 ? 2 : 1
+        local.user {
+          while coordinator.statistics()[work, on: cpu].executed < enough { local.poll() }
+        }
+      }
+    }
+    let line: UInt = #line + 1
+    let both = coordinator.send(work, to: [1, 2], urgency: .immediate)
+    #expect(both.interrupted == [1, 2])
+    while (1...2).contains(where: { coordinator.statistics()[work, on: $0].executed == 0 }) {
+      continue
+    }
+    let one = coordinator.send(work, to: [1], urgency: .immediate)
+    #expect(one.interrupted == [1])
+    for thread in threads { thread.join() }
+
+    let snapshot = coordinator.tracer.snapshot()
+    let events = snapshot.rings[3].events
+    #expect(names(snapshot.rings[3], snapshot) == ["ipi_send_cpumask", "ipi_send_cpu"])
+    #expect(number(events[0], 8) == 8 << 16 | 32)
+    #expect(number(events[0], 32) == 0b110)
+    #expect(number(events[1], 8) == 1)
+    for (event, line) in zip(events, [line, line + 5]) {
+      let site = snapshot.symbols.first { $0.addresses.contains(number(event, 16)) }
+      #expect(site?.name == "TracerTests.swift:\(line)")
+      let callback = snapshot.symbols.first { $0.addresses.contains(number(event, 24)) }
+      #expect(callback?.name == "flush")
+    }
+  }
+
+  @Test func filtersKnowTheThreadsName() throws {
+    let coordinator = try makeCoordinator()
+    let refreshed = try coordinator.tracer.declare(Self.refreshed)
+    try coordinator.tracer.start(Self.refreshed, filter: "comm == \"router\"")
+    refreshed.record((UInt32(1), UInt32(1)))
+    var options = CPUThread.Options()
+    options.name = "router"
+    let thread = try coordinator.launch(on: 1, options: options) { _ in
+      refreshed.record((UInt32(2), UInt32(2)))
+    }
+    thread.join()
+    let snapshot = coordinator.tracer.snapshot()
+    #expect(snapshot.rings[3].events.isEmpty)
+    #expect(snapshot.rings[1].events.map { number($0, 8) & 0xffff_ffff } == [2])
+  }
+
   @Test func recordsGracePeriods() throws {
     let coordinator = try makeCoordinator()
     try coordinator.tracer.start(.gracePeriod)

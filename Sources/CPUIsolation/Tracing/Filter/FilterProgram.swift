@@ -16,6 +16,8 @@ struct FilterProgram: @unchecked Sendable {  // constant memory
     var cpuCount: Int
     /// The distance from the first instruction to the masks and texts.
     var constants: Int
+    /// Whether it asks for the name of the thread.
+    var asksForTaskName: Bool
   }
 
   let base: UnsafeRawPointer
@@ -41,7 +43,8 @@ struct FilterProgram: @unchecked Sendable {  // constant memory
     let memory = UnsafeMutableRawPointer.allocate(
       byteCount: Self.headerSize + codeSize + constants.count, alignment: 16)
     let header = Header(
-      shortestRecord: shortestRecord, cpuCount: cpuCount, constants: codeSize)
+      shortestRecord: shortestRecord, cpuCount: cpuCount, constants: codeSize,
+      asksForTaskName: instructions.contains { $0.operation == .taskName })
     unsafe memory.bindMemory(to: Header.self, capacity: 1).initialize(to: header)
     let code = unsafe memory + Self.headerSize
     unsafe code.withMemoryRebound(to: FilterInstruction.self, capacity: instructions.count) {
