@@ -56,30 +56,28 @@ struct Churn {
   }
 
   private func send(_ row: inout Row, _ sender: borrowing Sender) {
-    let isolated = experiment.targets
     if row.callback.isBroadcast {
-      for cpu in isolated { send(row.callback, to: cpu, sender) }
+      send(row.callback, to: experiment.coordinator.isolated, sender)
     } else {
-      row.turn = (row.turn + 1) % isolated.count
-      send(row.callback, to: isolated[row.turn], sender)
+      row.turn = (row.turn + 1) % experiment.targets.count
+      send(row.callback, to: CPUMask(experiment.targets[row.turn]), sender)
     }
   }
 
-  private func send(_ callback: Callback, to cpu: Int, _ sender: borrowing Sender) {
-    let number = experiment.witness.write(sender: index, callback, to: cpu)
-    let isCovered: Bool
-    if callback == .plainCall {
-      isCovered = experiment.post(to: cpu) == .queued
-    } else {
-      isCovered =
-        switch sender.send(
-          experiment.work(callback), to: cpu, urgency: experiment.mode.urgency)
-        {
-        case .deferred, .merged, .queued, .interrupted, .ranInline, .ranOnBehalf: true
-        case .skipped, .gone, .rejected: false
-        }
+  private func send(_ callback: Callback, to mask: CPUMask, _ sender: borrowing Sender) {
+    let sends = mask.map { cpu in
+      (cpu: cpu, number: experiment.witness.write(sender: index, callback, to: cpu))
     }
-    if isCovered { experiment.witness.promise(number, sender: index, callback, to: cpu) }
+    let covered: CPUMask
+    if callback == .plainCall {
+      covered = experiment.post(to: mask)
+    } else {
+      covered =
+        sender.send(experiment.work(callback), to: mask, urgency: experiment.mode.urgency).covered
+    }
+    for (cpu, number) in sends where covered.contains(cpu) {
+      experiment.witness.promise(number, sender: index, callback, to: cpu)
+    }
   }
 
   /// The change that makes the sends necessary: some microseconds of work on memory of its own.

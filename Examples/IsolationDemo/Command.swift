@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import CPUIsolation
+import CPUIsolationTrace
 import Glibc
 
 /// The command `isolation-demo`, from its arguments to its exit status.
@@ -45,15 +46,38 @@ enum Command {
     do {
       let progress = Progress()
       var modes: [ModeReport] = []
+      var traces: [HalfTrace] = []
       for mode in options.modes {
-        modes.append(try Experiment(mode, options).run(for: options.duration, progress))
+        let half = try Experiment(mode, options).run(progress)
+        modes.append(half.report)
+        if options.traceFile != nil || options.reportFile != nil { traces.append(half.trace) }
       }
       let report = Report(modes: modes, badCase: try BadCase(options).run(progress))
       print(options.isJSON ? report.json + "\n" : report.text, terminator: "")
+      for sentence in modes.compactMap(\.disagreement) {
+        StandardError.write("isolation-demo: \(sentence)\n")
+      }
+      try write(traces, options)
       return report.isSound ? Status.success : Status.unsound
+    } catch let error as TraceFilterError {
+      // The addresses of functions were not known when the options were read.
+      StandardError.write("isolation-demo: --filter:\n\(error.report)")
+      return Status.usage
     } catch {
       StandardError.write("isolation-demo: \(error)\n")
       return Status.refused
+    }
+  }
+
+  private static func write(_ traces: [HalfTrace], _ options: Options) throws(TraceFileError) {
+    guard !traces.isEmpty else { return }
+    let recording = TraceRecording(halves: traces)
+    for (file, format) in [
+      (options.traceFile, TraceOutputFormat.traceDat), (options.reportFile, .html),
+    ] {
+      guard let file else { continue }
+      try recording.write(format, to: file)
+      if !options.isJSON { print("wrote \(file)") }
     }
   }
 

@@ -16,14 +16,17 @@ final class Experiment: Sendable {
   private let works: [DeferredWork]
   private let stopIsolated = StopFlag()
   private let failure = Mutex<CoordinatorError?>(nil)
+  private let options: Options
   private let postsGone = Atomic<UInt64>(0)
 
   /// How often the ages of pending work are looked at.
   static let samplingInterval = Duration.milliseconds(20)
   static let samplesPerProgress = 10
 
-  init(_ mode: Mode, _ options: Options) throws(CoordinatorError) {
+  /// Throws what the system refuses, or what is wrong with a filter.
+  init(_ mode: Mode, _ options: Options) throws {
     self.mode = mode
+    self.options = options
     targets = Array(options.isolated)
     housekeepers = options.housekeeping.count
     let last = options.housekeeping.union(options.isolated).last ?? 0
@@ -32,6 +35,7 @@ final class Experiment: Sendable {
     var configuration = Coordinator.Configuration(
       housekeeping: options.housekeeping, isolated: options.isolated)
     configuration.isolatedInterrupter = .signal
+    configuration.traceEvents = HalfTrace.eventsPerRing(options)
     coordinator = try Coordinator(configuration)
     var works: [DeferredWork] = []
     for callback in Callback.deferrable {
@@ -44,13 +48,19 @@ final class Experiment: Sendable {
         ) { unsafe WitnessRow.observe($0, on: $1) })
     }
     self.works = works
+    // Behind the registrations: a filter finds functions by their names.
+    for event in options.events {
+      try coordinator.tracer.start(event.format, filter: event.filter)
+    }
   }
 
-  /// Runs the load for so long, and reports.
-  func run(for duration: Duration, _ progress: Progress) throws(CoordinatorError) -> ModeReport {
+  /// Runs the load, and reports.
+  func run(_ progress: Progress) throws(CoordinatorError) -> (report: ModeReport, trace: HalfTrace)
+  {
     var senders: [CPUThread] = []
     var receivers: [Receiver] = []
     var oldest = Duration.zero
+    var threadNames: [Int32: String] = [:]
     var refusal: CoordinatorError?
     do {
       // Receivers first and senders first to go: no send finds nobody.
@@ -58,7 +68,9 @@ final class Experiment: Sendable {
       for (index, cpu) in coordinator.housekeeping.enumerated() {
         senders.append(try launchHousekeeper(cpu, index))
       }
-      oldest = watch(for: duration, progress)
+      oldest = watch(for: options.duration, progress)
+      // The system knows the names of threads while they run.
+      threadNames = coordinator.tracer.snapshot().threadNames
     } catch {
       refusal = error
     }
@@ -69,22 +81,20 @@ final class Experiment: Sendable {
     progress.clear()
     if let error = refusal ?? failure.withLock({ $0 }) { throw error }
     witness.checkAll()
-    let report = report(oldest, receivers)
+    let trace = HalfTrace(snapshot: coordinator.tracer.snapshot(), threadNames: threadNames)
+    let report = report(oldest, receivers, IPICounts(trace, options))
     coordinator.close()
-    return report
+    return (report, trace)
   }
 
-  /// Posts a plain call to a CPU: a function and a context, which no bit stands for.
-  func post(to cpu: Int) -> CallOutcome? {
+  /// Posts a plain call: a function and a context, which no bit stands for. Returns the CPUs that
+  /// have it in their queues.
+  func post(to mask: CPUMask) -> CPUMask {
     let report = unsafe coordinator.post(
-      on: [cpu], context: witness.context(of: .plainCall), isInterruptSafe: true
+      on: mask, context: witness.context(of: .plainCall), isInterruptSafe: true
     ) { unsafe WitnessRow.observe($0, on: $1) }
-    if !report.queued.isEmpty { return .queued }
-    if !report.gone.isEmpty {
-      postsGone.wrappingAdd(1, ordering: .relaxed)
-      return .gone
-    }
-    return nil
+    postsGone.wrappingAdd(UInt64(report.gone.count), ordering: .relaxed)
+    return report.queued
   }
 
   func work(_ callback: Callback) -> DeferredWork { works[callback.rawValue] }
@@ -139,7 +149,9 @@ final class Experiment: Sendable {
     }
   }
 
-  private func report(_ oldest: Duration, _ receivers: [Receiver]) -> ModeReport {
+  private func report(
+    _ oldest: Duration, _ receivers: [Receiver], _ traced: IPICounts
+  ) -> ModeReport {
     let statistics = coordinator.statistics()
     var callbacks = Callback.deferrable.map { callback in
       targets.reduce(into: CallbackCounts(callback)) { $0.add(statistics[work(callback), on: $1]) }
@@ -153,6 +165,6 @@ final class Experiment: Sendable {
       noise: receivers.compactMap { receiver in
         receiver.report.value.map { Noise(cpu: receiver.thread.cpu, $0) }
       },
-      transitions: targets.reduce(0) { $0 + statistics[cpu: $1].transitions })
+      transitions: targets.reduce(0) { $0 + statistics[cpu: $1].transitions }, traced: traced)
   }
 }

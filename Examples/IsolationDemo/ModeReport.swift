@@ -12,7 +12,17 @@ struct ModeReport: Equatable, Sendable {
   var noise: [Noise]
   /// Entries and exits of the isolated CPUs.
   var transitions: UInt64
+  /// The IPIs once more, counted from the trace.
+  var traced: IPICounts
 
   var ipis: UInt64 { callbacks.reduce(0) { $0 + $1.ipis } }
   var isBalanced: Bool { callbacks.allSatisfy(\.isBalanced) }
+  var agreement: IPICounts.Agreement { traced.agreement(with: callbacks) }
+
+  /// What the trace and the statistics disagree about; nil if they do not, or nobody can tell.
+  var disagreement: String? {
+    guard case .different(let counts) = agreement else { return nil }
+    return "\(mode.rawValue): the trace and the statistics count different IPIs ("
+      + counts.joined(separator: "; ") + ")"
+  }
 }

@@ -9,6 +9,11 @@ struct Options: Equatable, Sendable {
   var housekeeping: CPUMask
   var isolated: CPUMask
   var isJSON = false
+  /// What is recorded, and under which filters.
+  var events: [RecordedEvent]
+  /// Where the recorded events are written.
+  var traceFile: String?
+  var reportFile: String?
 
   /// What to do: run, or explain.
   enum Invocation: Equatable {
@@ -39,11 +44,22 @@ struct Options: Equatable, Sendable {
       --housekeeping LIST             the CPUs that send, such as 0 or 0-1,4
       --isolated LIST                 the CPUs that are sent to
       --json                          print one JSON object
+      --filter [EVENT:]EXPR           which events are recorded; may be repeated
+      --trace FILE                    write them as trace.dat, for trace-cmd and KernelShark
+      --report FILE                   write them as a page of HTML
       --help                          print this
 
     CPU n is a thread on processor n where there is one.
-    Exit status: 0, 1 if a send was lost or the counts do not add up, 64 for bad options, 71 if
-    the system refuses something.
+
+    The table of interrupts is counted from recorded events: ipi_send_cpu under the filter
+    'cpu & CPUS{isolated}' and ipi_send_cpumask under 'cpumask & CPUS{isolated}'. An EXPR that
+    names cpumask takes the place of the second, one that names cpu that of the first, any other
+    that of both. With EVENT it is for that one, which is recorded besides if it is another;
+    an empty EXPR asks nothing. In CPUS{}, isolated and housekeeping stand for the lists. A file
+    holds all halves that ran, one behind the other.
+
+    Exit status: 0, 1 if a send was lost, or counts do not add up or differ between trace and
+    statistics, 64 for bad options, 71 if the system refuses something.
 
     """
 
@@ -56,6 +72,9 @@ struct Options: Equatable, Sendable {
     var housekeeping: CPUMask?
     var isolated: CPUMask?
     var isJSON = false
+    var filters: [String] = []
+    var traceFile: String?
+    var reportFile: String?
     var rest = arguments[...]
     while let option = rest.popFirst() {
       switch option {
@@ -65,6 +84,9 @@ struct Options: Equatable, Sendable {
       case "--duration": duration = try Self.duration(value(of: option, &rest))
       case "--housekeeping": housekeeping = try mask(option, value(of: option, &rest))
       case "--isolated": isolated = try mask(option, value(of: option, &rest))
+      case "--filter": filters.append(try value(of: option, &rest))
+      case "--trace": traceFile = try file(option, value(of: option, &rest))
+      case "--report": reportFile = try file(option, value(of: option, &rest))
       default: throw UsageError("unknown option \(option)")
       }
     }
@@ -73,10 +95,16 @@ struct Options: Equatable, Sendable {
     guard both.isEmpty else {
       throw UsageError("--housekeeping and --isolated both name \(both)")
     }
+    if let traceFile, traceFile == reportFile {
+      throw UsageError("--trace and --report both name \(traceFile)")
+    }
     return .run(
       Options(
         modes: modes, duration: duration, housekeeping: cpus.housekeeping, isolated: cpus.isolated,
-        isJSON: isJSON))
+        isJSON: isJSON,
+        events: try RecordedEvent.parse(
+          filters, housekeeping: cpus.housekeeping, isolated: cpus.isolated),
+        traceFile: traceFile, reportFile: reportFile))
   }
 
   /// Fills in what was not said: one CPU that sends to at most three, on processors that exist
@@ -103,6 +131,12 @@ struct Options: Equatable, Sendable {
   ) throws(UsageError) -> String {
     guard let value = rest.popFirst() else { throw UsageError("\(option) needs a value") }
     return value
+  }
+
+  /// Standard output has the tables already.
+  private static func file(_ option: String, _ path: String) throws(UsageError) -> String {
+    guard !path.isEmpty, path != "-" else { throw UsageError("\(option) needs a file") }
+    return path
   }
 
   private static func modes(_ text: String) throws(UsageError) -> [Mode] {

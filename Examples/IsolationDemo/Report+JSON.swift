@@ -19,6 +19,24 @@ extension ModeReport {
       ("oldest_pending_us", decimal(oldestPending / .microseconds(1), 3)),
       ("noise", Noise(sumOf: noise).json),
       ("transitions", "\(transitions)"),
+      ("trace", traceJSON),
+    ])
+  }
+}
+
+extension ModeReport {
+  private var traceJSON: String {
+    let filters = traced.recorded.map { ($0.format.name, string($0.filter)) }
+    let ipis = traced.ipis.sorted { $0.key < $1.key }.map { ($0.key, "\($0.value)") }
+    let isEqual =
+      switch agreement {
+      case .equal: "true"
+      case .different: "false"
+      case .notMade: "null"
+      }
+    return object([
+      ("filters", object(filters)), ("events", "\(traced.events)"), ("lost", "\(traced.lost)"),
+      ("ipis", object(ipis)), ("equals_statistics", isEqual),
     ])
   }
 }
@@ -52,7 +70,20 @@ extension BadCaseReport {
   }
 }
 
-/// Names here are plain words, and need no escapes.
 private func object(_ members: [(name: String, value: String)]) -> String {
-  "{" + members.map { "\"\($0.name)\":\($0.value)" }.joined(separator: ",") + "}"
+  "{" + members.map { "\(string($0.name)):\($0.value)" }.joined(separator: ",") + "}"
+}
+
+private func string(_ text: String) -> String {
+  var json = "\""
+  for scalar in text.unicodeScalars {
+    switch scalar {
+    case "\"", "\\": json += "\\\(scalar)"
+    case _ where scalar.value < 0x20:
+      let digits = String(scalar.value, radix: 16)
+      json += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
+    default: json.unicodeScalars.append(scalar)
+    }
+  }
+  return json + "\""
 }

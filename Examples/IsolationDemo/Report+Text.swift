@@ -5,17 +5,13 @@ extension Report {
   var text: String {
     let halves = modes.map(\.text).joined(separator: "\n")
     return halves + "\n" + badCase.text
-      + (isSound ? "" : "\nNOT SOUND: a send was lost, or the counts do not add up.\n")
+      + (isSound ? "" : "\nNOT SOUND: a send was lost, or counts do not add up or differ.\n")
   }
 }
 
 extension ModeReport {
   fileprivate var text: String {
-    var text = "\(mode.rawValue): IPIs to isolated CPUs\n"
-    for row in callbacks.sorted(by: { $0.callback.name < $1.callback.name }) {
-      text += "\(right(row.ipis, 7)) callback=\(row.callback.name)\n"
-    }
-    text += "\(right(ipis, 7)) in all\n\n"
+    var text = ipiTable + "\n"
     text += table(
       [
         "callback", "sent", "ipis", "deferred", "queued", "coalesced", "executed", "pending",
@@ -34,6 +30,25 @@ extension ModeReport {
     text += "oldest pending: \(decimal(oldestPending / .milliseconds(1), 1)) ms\n"
     text += "transitions of isolated CPUs: \(transitions)\n\n"
     return text + noiseTable
+  }
+
+  /// As `sort | uniq -c` would print the callbacks of the trace.
+  private var ipiTable: String {
+    let title =
+      traced.hasDefaultFilters ? "IPIs to isolated CPUs" : "IPIs that the filter lets through"
+    var text = "\(mode.rawValue): \(title)\n"
+    let known = callbacks.map(\.callback.name)
+    for name in Set(known).union(traced.ipis.keys).sorted() {
+      text += "\(right(traced.ipis[name, default: 0], 7)) callback=\(name)\n"
+    }
+    text += "\(right(traced.total, 7)) in all\n"
+    switch agreement {
+    case .equal: return text + "counted from the trace; the statistics say the same\n"
+    case .notMade(let reason):
+      return text + "counted from the trace; not compared with the statistics: \(reason)\n"
+    case .different(let counts):
+      return text + "THE STATISTICS SAY OTHERWISE: \(counts.joined(separator: "; "))\n"
+    }
   }
 
   private var noiseTable: String {

@@ -2,7 +2,7 @@
 
 import Foundation
 
-/// A run of the built `isolation-demo`, which lies beside the test bundle.
+/// A run of the built `isolation-demo`, which lies beside the test bundle, or of another program.
 struct DemoProcess {
   let status: Int32
   let output: String
@@ -14,11 +14,14 @@ struct DemoProcess {
 
   static var executable: URL { directory.appendingPathComponent("isolation-demo") }
 
-  /// Runs it, behind `tool` if there is one, with standard error in a pipe or, if it is given, in a
-  /// terminal.
-  init(_ arguments: [String], behind tool: [String] = [], terminal: FileHandle? = nil) throws {
+  /// Runs it, or the program at a path, behind `tool` if there is one, with standard error in a pipe
+  /// or, if it is given, in a terminal.
+  init(
+    _ arguments: [String], of program: String? = nil, behind tool: [String] = [],
+    terminal: FileHandle? = nil
+  ) throws {
     let process = Process()
-    let line = tool + [Self.executable.path] + arguments
+    let line = tool + [program ?? Self.executable.path] + arguments
     process.executableURL = URL(fileURLWithPath: line[0])
     process.arguments = Array(line.dropFirst())
     // The leak checker needs ptrace, which a tracer has taken.

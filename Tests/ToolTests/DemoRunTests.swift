@@ -40,6 +40,7 @@ import Testing
       #expect(
         Set(mode.keys) == [
           "mode", "callbacks", "ipis_total", "lost", "oldest_pending_us", "noise", "transitions",
+          "trace",
         ])
       #expect(mode["lost"] as? Int == 0)
       #expect(try #require(mode["transitions"] as? Int) > 0)

@@ -72,7 +72,10 @@ import Testing
 
   @Test func helpComesFirst() throws {
     #expect(try Options.parse(["--json", "--help", "--nonsense"], processors: 2) == .help)
-    for option in ["--mode", "--duration", "--housekeeping", "--isolated", "--json", "--help"] {
+    for option in [
+      "--mode", "--duration", "--housekeeping", "--isolated", "--json", "--filter", "--trace",
+      "--report", "--help",
+    ] {
       #expect(Options.help.contains(option))
     }
   }
@@ -159,9 +162,16 @@ import Testing
     (counts.sent, counts.ipis, counts.merged, counts.executed) = (10, 4, 6, 4)
     var noise = Noise(sumOf: [])
     (noise.cpu, noise.runtime, noise.noise, noise.maximumSingle) = (1, 1000, 10, 2.5)
+    var traced = IPICounts(
+      recorded: [
+        RecordedEvent(.ipiSendCPU, "cpu & CPUS{1}"),
+        RecordedEvent(.ipiSendCPUMask, "cpumask & CPUS{1}"),
+        RecordedEvent(.contextUserExit, #"comm != "\""#),
+      ], isolated: [1])
+    (traced.events, traced.ipis) = (4, ["sync_core": 4])
     let mode = ModeReport(
       mode: .immediate, callbacks: [counts], lost: 0, oldestPending: .microseconds(1500),
-      noise: [noise, noise], transitions: 8)
+      noise: [noise, noise], transitions: 8, traced: traced)
     return Report(modes: [mode], badCase: BadCaseReport(idle: 2.25, storm: 180))
   }
 
@@ -175,13 +185,18 @@ import Testing
       report.json
         == #"{"modes":[{"mode":"immediate","callbacks":{"sync_core":"# + counts
         + #"},"ipis_total":4,"lost":0,"oldest_pending_us":1500.000,"noise":"# + noise
-        + #","transitions":8}],"bad_case":{"ns_per_round_trip_idle":2.250,"#
+        + #","transitions":8,"trace":{"filters":{"ipi_send_cpu":"cpu & CPUS{1}","#
+        + #""ipi_send_cpumask":"cpumask & CPUS{1}","context_user_exit":"comm != \"\\\""},"#
+        + #""events":4,"lost":0,"ipis":{"sync_core":4},"equals_statistics":true}}],"bad_case":{"ns_per_round_trip_idle":2.250,"#
         + #""ns_per_round_trip_storm":180.000}}"#)
   }
 
   @Test func textHasTheTables() {
     let text = report.text
-    #expect(text.contains("      4 callback=sync_core\n      4 in all\n"))
+    #expect(
+      text.contains(
+        "      4 callback=sync_core\n      4 in all\n"
+          + "counted from the trace; the statistics say the same\n"))
     #expect(text.contains("sent = executed + coalesced + pending + gone"))
     #expect(text.contains("oldest pending: 1.5 ms"))
     #expect(text.contains("all"))
@@ -198,6 +213,37 @@ import Testing
     miscounted.modes[0].callbacks[0].executed = 5
     #expect(!miscounted.isSound)
     #expect(miscounted.text.contains("THE COUNTS DO NOT ADD UP"))
+  }
+
+  @Test func aTraceThatCountsOtherwiseIsNotSound() {
+    var missing = report
+    missing.modes[0].traced.ipis["sync_core"] = 3
+    #expect(!missing.isSound)
+    #expect(missing.text.contains("SAY OTHERWISE: sync_core: 3 events, 4 by the statistics\n"))
+    #expect(missing.json.contains(#""equals_statistics":false"#))
+    #expect(
+      missing.modes[0].disagreement
+        == "immediate: the trace and the statistics count different IPIs "
+        + "(sync_core: 3 events, 4 by the statistics)")
+    var unknown = report
+    unknown.modes[0].traced.ipis["stranger"] = 1
+    #expect(!unknown.isSound)
+    #expect(unknown.text.contains("      1 callback=stranger\n"))
+  }
+
+  /// Whoever lost events, or was asked to record others, claims nothing.
+  @Test func whatCannotBeComparedIsNot() {
+    var lossy = report
+    (lossy.modes[0].traced.lost, lossy.modes[0].traced.ipis) = (2, ["sync_core": 2])
+    #expect(lossy.isSound)
+    #expect(lossy.text.contains("not compared with the statistics: 2 events were lost"))
+    #expect(lossy.json.contains(#""equals_statistics":null"#))
+    var filtered = report
+    filtered.modes[0].traced = IPICounts(
+      recorded: [RecordedEvent(.ipiSendCPU, "cpu == 1")], isolated: [1])
+    #expect(filtered.isSound)
+    #expect(filtered.text.contains("immediate: IPIs that the filter lets through\n"))
+    #expect(filtered.text.contains("not compared with the statistics: another filter"))
   }
 
   @Test(arguments: [

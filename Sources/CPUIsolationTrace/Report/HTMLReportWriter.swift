@@ -69,7 +69,7 @@ struct HTMLReportWriter {
 
   private func interferenceTable(_ timeline: TraceTimeline) -> String {
     let rows = timeline.interferences
-    guard !rows.isEmpty else { return "<p>No CPU was interrupted.</p>\n" }
+    guard !rows.isEmpty else { return "<p>No interrupt was recorded.</p>\n" }
     var html = """
       <table id="interference">
       <thead><tr><th class="number">count</th><th>sender</th><th>target</th>\
@@ -97,7 +97,7 @@ struct HTMLReportWriter {
   }
 
   private func deferralTable(_ timeline: TraceTimeline) -> String {
-    guard !timeline.deferrals.isEmpty else { return "<p>No work was deferred.</p>\n" }
+    guard !timeline.deferrals.isEmpty else { return "<p>No deferred work was recorded.</p>\n" }
     var byWork: [String: [Int: Waits]] = [:]
     for deferral in timeline.deferrals {
       var entry = byWork[deferral.work, default: [:]][deferral.target] ?? Waits()
