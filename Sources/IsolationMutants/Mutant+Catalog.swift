@@ -5,7 +5,7 @@
     /// Every mutant, by part of the protocol.
     static let catalog: [Mutant] =
       entryMutants + sendMutants + drainMutants + sleepMutants + ticketMutants + helpMutants
-      + gracePeriodMutants + slotMutants + callMutants
+      + gracePeriodMutants + slotMutants + callMutants + traceMutants
 
     private static let tracker = "Context/ContextTracker.swift"
     private static let sendPath = "Coordination/SendPath.swift"
@@ -172,17 +172,30 @@
         ], "AND of the live bit, and the fence behind it", by: "unregistration", .weak),
     ]
 
-    private static let slotMutants: [Mutant] = [
+    private static let attachMutants: [Mutant] = [
       Mutant(
-        "leave:W", .relaxed, "addition to W, kernel to offline", at: "offline", in: tracker,
-        by: "detach", .weak),
+        "attach:A", .relaxed, "store of the applied generation at attach", in: attachment,
+        by: "an attachment settles tickets", .weak),
       Mutant(
-        "detach:K", .weakened, "load of K before the thread goes", in: attachment, by: "detach",
-        .weak),
+        "attach:G", .relaxed, "load of the generation at attach", in: attachment,
+        by: "an attachment settles tickets", .weak),
       Mutant(
-        "withdraw:T", .split, "exchange that clears a slot's K", in: attachment, by: "detach",
-        .totalStoreOrder),
+        "IntrusiveStack:P", .weakened, "compare-exchange of the head", in: stack,
+        by: "two calls to a CPU that goes", .weak),
     ]
+
+    private static let slotMutants: [Mutant] =
+      attachMutants + [
+        Mutant(
+          "leave:W", .relaxed, "addition to W, kernel to offline", at: "offline", in: tracker,
+          by: "detach", .weak),
+        Mutant(
+          "detach:K", .weakened, "load of K before the thread goes", in: attachment, by: "detach",
+          .weak),
+        Mutant(
+          "withdraw:T", .split, "exchange that clears a slot's K", in: attachment, by: "detach",
+          .totalStoreOrder),
+      ]
 
     private static let callMutants: [Mutant] = [
       Mutant(

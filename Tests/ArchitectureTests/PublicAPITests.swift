@@ -9,7 +9,7 @@ extension ArchitectureTests {
     private static let list = "Tests/ArchitectureTests/PublicAPI.txt"
 
     private func declarations() throws -> [Declaration] {
-      let files = try SourceTree.library().filter { $0.floor != "Model" }
+      let files = try SourceTree.products().filter { $0.floor != "Model" }
       let publicTypes = Set(files.flatMap(Declaration.publicTypes))
       return files.flatMap { Declaration.all(in: $0, publicTypes: publicTypes) }
     }

@@ -36,6 +36,15 @@ enum SourceTree {
     try sources().filter { $0.path.hasPrefix("Sources/CPUIsolation/") }
   }
 
+  /// The files of all products that programs link.
+  static func products() throws -> [SourceFile] {
+    try sources().filter { file in
+      ["CPUIsolation", "CPUIsolationTesting", "CPUIsolationTrace"].contains {
+        file.path.hasPrefix("Sources/\($0)/")
+      }
+    }
+  }
+
   static func write(_ text: String, to path: String) throws {
     try text.write(to: root.appending(path: path), atomically: true, encoding: .utf8)
   }

@@ -156,7 +156,7 @@
         check: { machine in
           let queued = (0..<2).count { machine.flags[$0].load(ordering: .relaxed) == 1 }
           machine.expect(
-            machine.runs >= queued, "\(queued) calls were queued, \(machine.runs) ran")
+            machine.runs >= queued, "calls: \(queued) queued, \(machine.runs) ran")
           for sender in 0..<2 {
             let record = unsafe machine.path(sender).sender.record(target: 0)
             machine.expect(

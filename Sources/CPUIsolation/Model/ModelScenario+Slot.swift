@@ -76,6 +76,30 @@
           ]
         }, check: { _ in }),
       ModelScenario(
+        "a ticket of a CPU that goes",
+        rule: "a ticket that says gone was not run, and will not be",
+        preemptions: 3,
+        bodies: { machine in
+          let work = machine.registerType()
+          machine.place(0, .kernel)
+          return [
+            { OwnerTransitions.detach(machine.become(0)) },
+            {
+              machine.data[0].store(1, ordering: .relaxed)
+              let generation = machine.drawTicket(work)
+              let outcome = machine.path(0).deliver(work, to: 0, from: CallSite("model", 0))
+              if outcome == .gone { return }
+              if machine.await(generation, work, on: 0) == .gone {
+                machine.flags[0].store(1, ordering: .relaxed)
+              }
+            },
+          ]
+        },
+        check: { machine in
+          let isGone = machine.flags[0].load(ordering: .relaxed) == 1
+          machine.expect(!isGone || machine.runs == 0, "gone, and then it ran")
+        }),
+      ModelScenario(
         "an attachment settles tickets",
         rule: "a ticket that an attachment settles is gone, and its datum is seen by who attached",
         preemptions: 4,
