@@ -27,6 +27,7 @@
      TICKETS=2, TWO_TICKETS (the other sender asks a ticket too), ATTACHMENTS=3
      ONE_OWNER   a single thread, with as many rounds as there are sends: what was accepted while it
                  was there has run when it has gone
+     REACH_TICKET_GONE_THEN_RUN  no ticket says `gone` and is run after all
      UNREGISTER  the type is unregistered meanwhile, as Coordinator.unregister does; the promises
                  are taken back, what tickets say has to stay true. The generations of the slot are
                  then settled under the lock that attaching takes.
@@ -35,7 +36,6 @@
      REACH_DROPPED        a bit is dropped by a thread that detaches under a flood
      REACH_SPURIOUS       a run that nobody sent to this owner: handlers have to tolerate it
      REACH_GONE_THEN_RUN  a send that answered `gone`, and was run by the thread on its way out
-     REACH_TICKET_GONE_THEN_RUN  the same for a ticket, whose send had been accepted
      REACH_RUN_THEN_GONE  a ticket that had been executed says `gone` once another thread has
                           attached
      REACH_ACCEPTED_DROPPED  a send whose OR came before the thread attached and whose look came
@@ -54,6 +54,8 @@
      ONE_OWNER LOOK_BEFORE_OFFLINE  the last look at K comes before the publication
      ONE_OWNER OFFLINE_BY_STORE     "offline" waits in the store buffer while K is looked at
      ONE_OWNER W_BEFORE_K           the sender looks at W before its OR
+     IGNORES_OWNER REACH_TICKET_GONE_THEN_RUN  a ticket takes a thread that is on its way out for
+                               gone: it may go back in and run what the ticket is for
      TWO_IN_SLOT               isOwned is taken by load and store: two threads own the slot
      UNREGISTER SETTLE_WITHOUT_LOCK  the end of an unregistration and an attaching thread write
                                attachGeneration and applied at once, and leave one's with the
@@ -412,8 +414,12 @@ proctype asker(byte s) {
           if :: CONTEXT(w) == USER -> promised[S(s)] = j; break :: else fi
         };
         applied = 0;
+#ifndef IGNORES_OWNER
+        /* A thread on its way out may go back in for our bit: not gone while the slot is owned. */
+        if :: CONTEXT(w) == OFFLINE -> applied = mem[OWNED] :: else fi;
+#endif
         if
-        :: CONTEXT(w) == OFFLINE ->
+        :: CONTEXT(w) == OFFLINE && !applied ->
            applied = mem[APPLIED];
            atAttach = mem[AT_ATTACH];
            if
@@ -427,9 +433,11 @@ proctype asker(byte s) {
            break
         :: else ->
            w = 0;
+           applied = 0;
            /* Pending: waits until a look would say something else, so that a ticket which never
               settles is an invalid end state. */
-           mem[APPLIED] >= g || CONTEXT(mem[W]) != KERNEL
+           (mem[APPLIED] >= g || CONTEXT(mem[W]) == USER ||
+              (CONTEXT(mem[W]) == OFFLINE && mem[OWNED] == 0))
         fi
      od;
      atomic { w = 0; g = 0; applied = 0; atAttach = 0 }
