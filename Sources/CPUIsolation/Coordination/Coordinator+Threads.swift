@@ -183,6 +183,7 @@ extension Coordinator {
     let reach = Reach(
       threadID: CurrentThread.id, interrupter: interrupter.reach,
       isHousekeeping: !configuration.isolated.contains(cpu), signal: signal)
+    let name = unsafe String(cString: cpi_known_thread_name())
     try own(slot, cpu)
     // A CPU keeps its sender slot: one thread at a time counts there.
     let known = unsafe slot.owner.pointee.sender.load(ordering: .relaxed)
@@ -195,6 +196,7 @@ extension Coordinator {
         if let fresh {
           unsafe slot.owner.pointee.sender.store(UInt(bitPattern: fresh.base), ordering: .relaxed)
         }
+        state.trace.name(thread: reach.threadID, name)
         return OwnerTransitions.attach(slot, core: core, reach: reach)
       }
     } catch {

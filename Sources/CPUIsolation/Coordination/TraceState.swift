@@ -15,7 +15,16 @@ struct TraceState {
   /// outlive registrations.
   private var workNames: [(registration: UInt64, name: String)] = []
 
+  /// Names of threads that were CPUs: events outlive threads, and the system forgets them.
+  private(set) var threadNames: [Int32: String] = [:]
+
   private static let workNamesKept = 1024
+  private static let threadNamesKept = 1024
+
+  mutating func name(thread: Int32, _ name: String) {
+    if threadNames.count >= Self.threadNamesKept { threadNames.removeAll() }
+    threadNames[thread] = name
+  }
 
   mutating func name(_ registration: UInt64, _ name: String) {
     if workNames.count == Self.workNamesKept { workNames.removeFirst() }

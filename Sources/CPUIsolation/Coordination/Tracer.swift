@@ -133,7 +133,7 @@ public struct Tracer: Sendable {
       buffers.ring(index).snapshot(
         cpu: index == buffers.sharedRing ? nil : index, time: memory.time(at:))
     }
-    let formats = coordinator.cold.withLock { $0.trace.formats }
+    let (formats, names) = coordinator.cold.withLock { ($0.trace.formats, $0.trace.threadNames) }
     var sites: Set<UInt64> = []
     var threads: Set<Int32> = []
     for ring in rings {
@@ -151,7 +151,7 @@ public struct Tracer: Sendable {
       symbols: symbols + sites.sorted().compactMap(Self.symbol(at:)),
       threadNames: Dictionary(
         uniqueKeysWithValues: threads.compactMap { id in
-          Self.name(ofThread: id).map { (id, $0) }
+          (Self.name(ofThread: id) ?? names[id]).map { (id, $0) }
         }))
   }
 

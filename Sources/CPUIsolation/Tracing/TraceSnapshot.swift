@@ -49,7 +49,7 @@ public struct TraceSnapshot: Sendable {
   public let formats: [TraceEventFormat]
   /// The names that addresses in records stand for.
   public let symbols: [SymbolTable.Symbol]
-  /// The names of the threads that are in it and still run.
+  /// The names of the threads that are in it, if they still run or were CPUs.
   public let threadNames: [Int32: String]
 }
 

@@ -174,6 +174,8 @@ import Testing
     let snapshot = coordinator.tracer.snapshot()
     #expect(snapshot.rings[3].events.isEmpty)
     #expect(snapshot.rings[1].events.map { number($0, 8) & 0xffff_ffff } == [2])
+    // The thread has ended, and its name is known still.
+    #expect(snapshot.threadNames.values.contains("router"))
   }
 
   @Test func recordsGracePeriods() throws {
