@@ -4,9 +4,7 @@
 // standard library's atomics; the ModelChecking trait puts simulated ones, with the same methods,
 // in their place everywhere.
 
-#if !ModelChecking
-  internal import CPlatform
-#endif
+internal import CPlatform
 public import Synchronization
 
 #if ModelChecking
