@@ -77,6 +77,7 @@ enum HotPath: String, CaseIterable, Sendable {
   case unregisteredSend = "unregistered-send"
   case drain
   case poll
+  case record
 
   /// Runs `body` with a function that does the operation so often, on a thread where the operation
   /// is allowed.
@@ -97,6 +98,10 @@ enum HotPath: String, CaseIterable, Sendable {
     case .drain:
       return body { DrainBenchmarks.drains(stage.sender, stage.cpu, stage.work, $0) }
     case .poll: return body { TransitionBenchmarks.polls(stage.cpu, $0) }
+    case .record:
+      return TraceStage.run(.on, as: .cpu) { tracepoint in
+        body { TraceBenchmarks.records(tracepoint, $0) }
+      }
     }
   }
 }

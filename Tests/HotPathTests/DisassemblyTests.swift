@@ -8,6 +8,7 @@ import Testing
 @Suite struct DisassemblyTests {
   private static let probes = [
     "cpuisolation_probe_entry", "cpuisolation_probe_exit", "cpuisolation_probe_send",
+    "cpuisolation_probe_record",
   ]
 
   /// What a probe may call: the library's own never-inlined slow halves, by their mangled names.
@@ -15,7 +16,13 @@ import Testing
     "$s12CPUIsolation16OwnerTransitionsO",
     "$s12CPUIsolation8SendPathV11deliverSlow",
     "$s12CPUIsolation8SendPathV6settle",
+    recording,
+    "$s12CPUIsolation10TracepointV6refuse",
+    // A record is made up on the stack, which the compiler guards.
+    "__stack_chk_fail",
   ]
+
+  private static let recording = "$s12CPUIsolation15CoordinatorCoreV6record__5words"
 
   @Test(
     .enabled(if: Disassembly.tool != nil, "objdump and llvm-objdump are absent"),
@@ -30,6 +37,13 @@ import Testing
         #expect(
           Self.allowed.contains(where: target.hasPrefix), "\(probe) calls \(target)")
       }
+    }
+    // An event that is on is recorded without the runtime too, filter and all.
+    let record = try #require(disassembly.functions.keys.first { $0.hasPrefix(Self.recording) })
+    let reached = disassembly.reached(from: record)
+    #expect(reached.count > 2)
+    for target in reached where target.hasPrefix("swift_") {
+      Issue.record("recording an event calls \(target)")
     }
     #if arch(x86_64)
       // What was looked at are the paths themselves, not calls of them.
@@ -139,6 +153,16 @@ private struct Disassembly {
       let target = String(code[code.index(after: start)..<end])
       return target == function || target.hasPrefix(function + "+") ? nil : target
     }
+  }
+
+  /// The functions that `function` can come to, however many calls away.
+  func reached(from function: String) -> Set<String> {
+    var reached: Set<String> = []
+    var rest = [function]
+    while let next = rest.popLast() {
+      for target in calls(in: next) where reached.insert(target).inserted { rest.append(target) }
+    }
+    return reached
   }
 
   /// Whether the instruction can leave the function: calls and jumps of x86-64 and arm64.

@@ -136,6 +136,25 @@ int peer_parked_thread_start(int32_t processor);
 double peer_parked_thread_wake(uint64_t count);
 void peer_parked_thread_stop(void);
 
+// MARK: Tracing
+
+/// What a turn of a bare loop does: it has its number, and no more.
+static inline void peer_turn(uint64_t number) { __asm__ volatile("" : : "r"(number)); }
+
+/// A ring of 4096 events that overwrites its oldest: a slot of eight words for each, with a stamp
+/// that makes it a sequence lock, as in the library. Its event is on.
+struct peer_ring;
+/// Ends the process if there is no memory. It is never freed.
+struct peer_ring *_Nonnull peer_ring_make(void);
+/// Records an event of two words of payload, `count` times: a look at the switch, the cycle
+/// counter, a position, and the slot. One thread at a time: no locked instruction.
+void peer_records(struct peer_ring *_Nonnull ring, uint64_t count);
+/// The same for many threads: a locked addition, and a compare-exchange on the stamp.
+void peer_records_shared(struct peer_ring *_Nonnull ring, uint64_t count);
+/// Entry and exit, `count` times, with an event recorded at either.
+void peer_round_trips_recorded(
+    struct peer_cpu *_Nonnull cpu, struct peer_ring *_Nonnull ring, uint64_t count);
+
 // MARK: Counters
 
 /// Whether a sanitizer is built in: it has an allocator of its own, which keeps what was freed.

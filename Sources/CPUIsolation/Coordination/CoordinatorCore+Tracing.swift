@@ -51,14 +51,18 @@ extension CoordinatorCore {
         bitPattern: line.pointee.trace.load(ordering: .relaxed))
     else { return }
     let buffers = unsafe TraceBuffers(base: base)
-    var ring = buffers.sharedRing
-    var isProtected = false
-    if let cpu = unsafe CurrentThread.cpu {
+    let ring: Int
+    let isProtected: Bool
+    if let cpu = unsafe CurrentThread.cpu,
+      unsafe CPUSlot(base: cpu).owner.pointee.core.load(ordering: .relaxed)
+        == UInt(bitPattern: self.base)
+    {
       let slot = unsafe CPUSlot(base: cpu)
-      if unsafe slot.owner.pointee.core.load(ordering: .relaxed) == UInt(bitPattern: self.base) {
-        ring = OwnerTransitions.number(slot)
-        isProtected = ContextTracker(slot).ownContext == UInt64(CPUContext.kernel.rawValue)
-      }
+      ring = unsafe Int(truncatingIfNeeded: slot.owner.pointee.number.load(ordering: .relaxed))
+      isProtected = ContextTracker(slot).ownContext == UInt64(CPUContext.kernel.rawValue)
+    } else {
+      ring = buffers.sharedRing
+      isProtected = false
     }
     unsafe buffers.record(
       event, ring: ring, isProtected: isProtected, at: time, payload, words: words)

@@ -8,6 +8,7 @@ public import Synchronization
 ///     refreshed.record((UInt32(count), UInt32(version)))
 ///
 /// While the event is off, `record` is one load and a branch, and its argument is not evaluated.
+/// Keep it in a constant, a `let` of a type or of a function: a copy counts a reference.
 ///
 /// - Progress: wait-free
 /// - Context: any thread, also inside a handler or an interrupt
@@ -16,7 +17,7 @@ public import Synchronization
 @safe
 public struct Tracepoint: @unchecked Sendable {
   /// Keeps the memory that the others lead to.
-  private let coordinator: Coordinator
+  @usableFromInline let coordinator: Coordinator
   @usableFromInline let core: CoordinatorCore
   /// The word of `core` that says which events are recorded.
   @usableFromInline let traced: UnsafePointer<SharedWord>
@@ -50,30 +51,31 @@ public struct Tracepoint: @unchecked Sendable {
   /// - Allocates: never
   @inlinable @inline(__always)
   public func record<Fields: BitwiseCopyable>(_ fields: @autoclosure () -> Fields) {
-    if _slowPath(isOn) { recordOn(fields()) }
+    if _slowPath(isOn) { recordOn(fields) }
   }
 
   /// Specialised where it is called, so that the size of the record is a constant.
   @inlinable @inline(__always)
-  func recordOn<Fields: BitwiseCopyable>(_ fields: Fields) {
-    guard MemoryLayout<Fields>.size == size else { refuse(Fields.self) }
+  func recordOn<Fields: BitwiseCopyable>(_ fields: () -> Fields) {
+    guard MemoryLayout<Fields>.size == size else { Self.refuse(Fields.self, size) }
     // The common fields take the first word.
     let words = 1 &+ (MemoryLayout<Fields>.size &+ 7) / 8
     unsafe withUnsafeTemporaryAllocation(of: UInt64.self, capacity: words) { payload in
       let start = unsafe payload.baseAddress.unsafelyUnwrapped
       unsafe start[words &- 1] = 0
-      unsafe UnsafeMutableRawPointer(start + 1).storeBytes(of: fields, as: Fields.self)
+      unsafe UnsafeMutableRawPointer(start + 1).storeBytes(of: fields(), as: Fields.self)
       unsafe core.record(event, start, words: words, at: 0)
+      withExtendedLifetime(coordinator) {}
     }
   }
 
   @inlinable @inline(never)
-  func refuse<Fields>(_ type: Fields.Type) -> Never {
-    refuse("\(type)", of: MemoryLayout<Fields>.size)
+  static func refuse<Fields>(_ type: Fields.Type, _ size: Int) -> Never {
+    refuse("\(type)", of: MemoryLayout<Fields>.size, size)
   }
 
   @usableFromInline
-  func refuse(_ type: String, of bytes: Int) -> Never {
+  static func refuse(_ type: String, of bytes: Int, _ size: Int) -> Never {
     misuse("the fields of a trace event have \(size) bytes, not the \(bytes) of \(type)")
   }
 }

@@ -77,7 +77,7 @@ struct TraceBuffers: @unchecked Sendable {
 
   /// Records an event, unless its filter says no. The payload's first word is written here: the
   /// event's number and the thread. The time 0 stands for now: the clock is looked at behind the
-  /// filter, since it costs as much as four predicates.
+  /// filter, since the look costs more than most filters.
   ///
   /// Wait-free. `isProtected` says that the caller is a CPU in kernel, so that a grace period waits
   /// for it; any other thread counts itself among the readers of filters while it looks at one.
@@ -92,7 +92,8 @@ struct TraceBuffers: @unchecked Sendable {
     if unsafe filter(event.index).pointee.load(ordering: .relaxed) != 0 {
       let passes = withFilter(of: event.index, isProtected: isProtected) { program in
         guard let program else { return true }
-        let name = unsafe program.header.pointee.asksForTaskName ? cpi_known_thread_name() : nil
+        let name =
+          unsafe _slowPath(program.header.pointee.asksForTaskName) ? cpi_known_thread_name() : nil
         return unsafe program.matches(
           UnsafeRawBufferPointer(start: payload, count: words &* 8), cpu: index,
           taskName: UnsafeRawBufferPointer(start: name, count: name == nil ? 0 : 16))
@@ -116,7 +117,7 @@ struct TraceBuffers: @unchecked Sendable {
   ) -> Result {
     if !isProtected {
       // Sequentially consistent — filter:R. We are counted before we look at the filter. Dekker
-      // with filter:W/filter:C.
+      // with gracePeriod:F between filter:W and filter:C.
       unsafe readers.pointee.wrappingAdd(1, ordering: .sequentiallyConsistent)
     }
     // Sequentially consistent — filter:L. Behind filter:R, or behind the entry of the CPU; the
@@ -131,20 +132,21 @@ struct TraceBuffers: @unchecked Sendable {
     return result
   }
 
-  /// Puts another filter in the place of an event's. The old one may be in use until `isUnread`
-  /// has said so once, and a grace period that began later is over.
+  /// Puts another filter in the place of an event's. The old one may be in use until a grace period
+  /// that began later is over, and `isUnread` has said so once since that began.
   func setFilter(_ program: FilterProgram?, of event: Int) {
-    // Sequentially consistent — filter:W. Publishes the program (pairs with filter:L); comes before
-    // the look at the readers, and before a grace period's looks at W.
+    // Release — filter:W. Publishes the program. Pairs with filter:L. The fence with which a grace
+    // period begins (gracePeriod:F) keeps it in front of the look at the readers.
     unsafe filter(event).pointee.store(
-      UInt(bitPattern: program?.base), ordering: .sequentiallyConsistent)
+      UInt(bitPattern: program?.base), ordering: .releasing)
   }
 
-  /// Whether no thread that is no CPU looks at a filter which was there before the last change.
+  /// Whether no thread that is no CPU looks at a filter which was there before the last change. To
+  /// be asked behind the beginning of a grace period.
   var isUnread: Bool {
-    // Sequentially consistent — filter:C. Behind filter:W. A reader that is not counted here sees
-    // the new filter. Pairs with filter:R and filter:D.
-    unsafe readers.pointee.load(ordering: .sequentiallyConsistent) == 0
+    // Acquire — filter:C. Behind gracePeriod:F: a reader that is not counted here sees the new
+    // filter. Pairs with filter:R and filter:D.
+    unsafe readers.pointee.load(ordering: .acquiring) == 0
   }
 }
 
