@@ -8,11 +8,14 @@ import PackageDescription
 let package = Package(
   name: "Fuzz",
   dependencies: [.package(name: "CPUIsolation", path: "../..")],
-  targets: [
+  targets: ["FilterFuzzer", "CPUListFuzzer", "TraceFileFuzzer"].map { name in
     .executableTarget(
-      name: "FilterFuzzer",
-      dependencies: [.product(name: "CPUIsolation", package: "CPUIsolation")],
+      name: name,
+      dependencies: [
+        .product(name: "CPUIsolation", package: "CPUIsolation"),
+        .product(name: "CPUIsolationTrace", package: "CPUIsolation"),
+      ],
       swiftSettings: [.unsafeFlags(["-parse-as-library"])])
-  ],
+  },
   swiftLanguageModes: [.v6]
 )

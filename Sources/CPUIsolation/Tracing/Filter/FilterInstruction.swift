@@ -12,7 +12,8 @@ struct FilterInstruction {
     case cpuInRange
     /// Whether the number has a bit in common with `operand`.
     case hasBits8, hasBits16, hasBits32, hasBits64
-    /// Whether the number is the number of a CPU in the mask at `operand`, which is `extent` wide.
+    /// Whether the number is the number of a CPU in the mask at `operand`, which is `extent` wide;
+    /// a mask of one word is `operand` itself.
     case isMember8, isMember16, isMember32, cpuIsMember
     /// Of the mask in the record: whether CPU `operand` is in it, or alone in it.
     case maskContains, maskIsOnly

@@ -158,7 +158,7 @@ struct FilterCompiler {
     switch comparison {
     case .and:
       var instruction = FilterInstruction(operations.0)
-      instruction.operand = append(mask)
+      instruction.operand = cpuCount <= 64 ? mask.word(at: 0) : append(mask)
       instruction.extent = UInt64(cpuCount)
       return (instruction, false)
     case .notEqual where cpuCount > 0:

@@ -122,7 +122,9 @@ extension FilterProgram {
   private func isMember(
     _ number: UInt64, _ instruction: UnsafePointer<FilterInstruction>
   ) -> Bool {
-    guard unsafe number < instruction.pointee.extent else { return false }
+    let width = unsafe instruction.pointee.extent
+    guard number < width else { return false }
+    if width <= 64 { return unsafe (instruction.pointee.operand &>> (number & 63)) & 1 != 0 }
     let mask = unsafe constants + Int(truncatingIfNeeded: instruction.pointee.operand)
     return unsafe (long(mask, Int(truncatingIfNeeded: number &>> 6) &* 8) &>> (number & 63)) & 1
       != 0
