@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#if ModelChecking
+  internal import ModelEngine
+
+  /// A small coordinator, in memory that is laid out anew for each execution, and the witnesses
+  /// that the scenarios assert on.
+  final class ModelMachine {
+    static let cpus = 2
+    static let senders = 3
+
+    private let memory: MappedMemory
+    private let senderMemory: [SenderMemory]
+    /// For the rings of a trace.
+    let traceMemory: MappedMemory
+    private(set) var core: CoordinatorCore
+    private(set) var engine: ModelEngine! = nil
+
+    /// What each sender publishes before it sends; the handler reads it.
+    let data = InlineWords()
+    /// Words that a scenario uses as it likes.
+    let flags = InlineWords()
+
+    /// The highest datum of each sender that a handler has read.
+    var seen = [UInt64](repeating: 0, count: senders)
+    /// The highest datum of each sender that a send has promised: the next entry must have read it.
+    var promised = [UInt64](repeating: 0, count: senders)
+    var runs = 0
+    var isRunning = [Bool](repeating: false, count: cpus)
+    var outcomes: [SendOutcome] = []
+    /// What type 0 runs, in scenarios that have a handler of their own.
+    var replacement: ((ModelMachine) -> Void)? = nil
+
+    init() {
+      memory = try! MappedMemory(byteCount: CoordinatorCore.byteCount(cpus: Self.cpus))
+      traceMemory = try! MappedMemory(byteCount: 4096)
+      senderMemory = (0..<Self.senders).map { _ in
+        try! SenderMemory(cpus: Self.cpus, isShared: false)
+      }
+      core = unsafe CoordinatorCore(initializing: memory.address, cpus: Self.cpus)
+    }
+
+    func reset(_ engine: ModelEngine) {
+      self.engine = engine
+      unsafe memory.address.initializeMemory(as: UInt8.self, repeating: 0, count: memory.byteCount)
+      core = unsafe CoordinatorCore(initializing: memory.address, cpus: Self.cpus)
+      var ranges: [Range<UInt>] = []
+      for memory in senderMemory {
+        let cells = memory.slot
+        let first = unsafe UInt(bitPattern: cells.base)
+        // Cells that the scenarios use: the first types of both CPUs, and the cross calls.
+        unsafe cells.base.initializeMemory(as: UInt8.self, repeating: 0, count: 128 * 3)
+        for cpu in 0..<Self.cpus {
+          for type in [0, 1, BuiltInWork.calls, BuiltInWork.patientCalls] {
+            unsafe UnsafeMutableRawPointer(cells.cell(target: cpu, type: type))
+              .initializeMemory(as: UInt8.self, repeating: 0, count: 128)
+          }
+        }
+        // The call records are shared with the targets; everything behind them is not.
+        let last = first + UInt(SenderSlot.byteCount(cpus: Self.cpus))
+        ranges.append(first..<first + 128)
+        ranges.append(first + UInt(128 + 128 * Self.cpus)..<last)
+      }
+      for cpu in 0..<Self.cpus {
+        // The owner's line, and the tables of counters round the generations at attach.
+        let slot = core.slots[cpu]
+        let base = unsafe UInt(bitPattern: slot.base)
+        ranges.append(base + 256..<base + 384)
+        ranges.append(
+          unsafe UInt(bitPattern: slot.executed)..<UInt(bitPattern: slot.attachGeneration))
+        ranges.append(
+          unsafe UInt(bitPattern: slot.pendingSince)..<base + UInt(CPUSlot.stride))
+      }
+      engine.privateRanges = ranges
+      if engine.isTracing { nameWords() }
+      unsafe OwnerTransitions.detachRounds = 8
+      data.reset()
+      flags.reset()
+      for index in 0..<Self.senders {
+        seen[index] = 0
+        promised[index] = 0
+      }
+      runs = 0
+      for index in 0..<Self.cpus { isRunning[index] = false }
+      outcomes.removeAll(keepingCapacity: true)
+    }
+
+    /// What the words are called in a trace.
+    private func nameWords() {
+      for cpu in 0..<Self.cpus {
+        let slot = core.slots[cpu]
+        let state = unsafe UInt(bitPattern: slot.state)
+        for (offset, name) in ["W", "K", "pin", "isOwned", "isGap", "incarnation"].enumerated() {
+          engine.names[state + UInt(8 * offset)] = "\(name)\(cpu)"
+        }
+        for type in 0..<2 {
+          let name = type == 0 ? "" : "of type \(type)"
+          unsafe engine.names[UInt(bitPattern: slot.applied + type)] = "applied\(cpu)\(name)"
+          unsafe engine.names[UInt(bitPattern: slot.attachGeneration + type)] =
+            "attachGeneration\(cpu)\(name)"
+        }
+      }
+      for type in 0..<2 {
+        unsafe engine.names[UInt(bitPattern: core.generation(UInt64(type)))] = "generation\(type)"
+      }
+      unsafe engine.names[UInt(bitPattern: core.line) + 8] = "live"
+      for index in 0..<Self.senders {
+        engine.names[data.address(index)] = "datum\(index)"
+        engine.names[flags.address(index)] = "flag\(index)"
+      }
+    }
+
+    // MARK: Set-up, outside the model
+
+    /// Makes type 0 live: its handler reads all data.
+    @discardableResult
+    func registerType(
+      _ type: UInt64 = 0, interruptSafe: Bool = false, onBehalf: Bool = false,
+      mergesWithoutWriting: Bool = false
+    ) -> DeferredWork {
+      let record = unsafe core.record(type)
+      unsafe record.pointee.context = unsafe Unmanaged.passUnretained(self).toOpaque()
+      unsafe record.pointee.function = { context, cpu in
+        let machine = unsafe Unmanaged<ModelMachine>.fromOpaque(context!).takeUnretainedValue()
+        machine.handle(cpu)
+      }
+      let line = unsafe core.line
+      unsafe line.pointee.live.bitwiseOr(1 << type, ordering: .sequentiallyConsistent)
+      if interruptSafe {
+        unsafe line.pointee.interruptSafe.bitwiseOr(1 << type, ordering: .sequentiallyConsistent)
+      }
+      if onBehalf {
+        unsafe line.pointee.onBehalf.bitwiseOr(1 << type, ordering: .sequentiallyConsistent)
+      }
+      unsafe record.pointee.registration.store(type + 1, ordering: .relaxed)
+      return DeferredWork(
+        type: type, registration: type + 1, mergesWithoutWriting: mergesWithoutWriting)
+    }
+
+    /// Puts a CPU into kernel or user, as if its thread had attached.
+    func place(
+      _ cpu: Int, _ context: CPUContext, interrupter: Reach.Interruption = .poll,
+      isHousekeeping: Bool = false, threadID: Int32 = 1
+    ) {
+      let slot = core.slots[cpu]
+      let reach = Reach(
+        threadID: threadID, interrupter: interrupter, isHousekeeping: isHousekeeping, signal: 0)
+      _ = OwnerTransitions.attach(slot, core: core, reach: reach)
+      unsafe CurrentThread.bind(to: nil, onExit: nil)
+      unsafe slot.state.pointee.isOwned.store(1, ordering: .relaxed)
+      if context != .kernel { OwnerTransitions.leave(slot, to: context) }
+    }
+
+    // MARK: What bodies do
+
+    /// Makes the running body the thread of this CPU.
+    func become(_ cpu: Int) -> CPUSlot {
+      unsafe engine.threadLocal = core.slots[cpu].base
+      return core.slots[cpu]
+    }
+
+    /// Attaches the running body to a CPU that is offline.
+    @discardableResult
+    func attach(_ cpu: Int) -> CPUSlot {
+      let slot = core.slots[cpu]
+      let reach = Reach(threadID: 1, interrupter: .poll, isHousekeeping: false, signal: 0)
+      // Acquire — attach:O, as the coordinator does.
+      unsafe slot.state.pointee.isOwned.exchange(1, ordering: .acquiring)
+      if case .taken(let bits) = OwnerTransitions.attach(slot, core: core, reach: reach) {
+        OwnerTransitions.runTaken(slot, core, bits)
+      }
+      return slot
+    }
+
+    func path(_ sender: Int) -> SendPath {
+      SendPath(core: core, sender: senderMemory[sender].slot)
+    }
+
+    /// Publishes a datum, sends, and notes what the answer promises.
+    @discardableResult
+    func send(
+      _ work: DeferredWork, to cpu: Int = 0, as sender: Int, datum: UInt64,
+      urgency: Urgency = .deferrable
+    ) -> SendOutcome {
+      data[sender].store(datum, ordering: .relaxed)
+      let path = self.path(sender)
+      let site = CallSite("model", 0)
+      let outcome =
+        urgency == .deferrable
+        ? path.deliver(work, to: cpu, from: site)
+        : path.deliverSlow(work, to: cpu, urgency: urgency, from: site)
+      outcomes.append(outcome)
+      switch outcome {
+      case .deferred: promised[sender] = datum
+      case .merged:
+        // Merged says user or kernel; only a word that still says user makes it a promise.
+        let word = unsafe core.slots[cpu].state.pointee.word.load(ordering: .sequentiallyConsistent)
+        if ContextWord(rawValue: word).context == .user { promised[sender] = datum }
+      case .ranOnBehalf, .ranInline: expect(seen[sender] >= datum, "ran without its datum")
+      default: break
+      }
+      return outcome
+    }
+
+    /// Entry, and what has to hold behind it.
+    func enter(_ slot: CPUSlot, from context: CPUContext = .user) {
+      OwnerTransitions.enter(slot, core, from: context)
+      checkPromises("behind an entry")
+    }
+
+    func leave(_ slot: CPUSlot, to context: CPUContext = .user) {
+      OwnerTransitions.leave(slot, to: context)
+    }
+
+    private func handle(_ cpu: Int) {
+      expect(!isRunning[cpu], "two handlers at once for one CPU")
+      isRunning[cpu] = true
+      for sender in 0..<Self.senders {
+        seen[sender] = max(seen[sender], data[sender].load(ordering: .relaxed))
+      }
+      runs += 1
+      isRunning[cpu] = false
+    }
+
+    // MARK: Assertions
+
+    func expect(_ condition: Bool, _ sentence: @autoclosure () -> String) {
+      if !condition { engine.fail(sentence()) }
+    }
+
+    func checkPromises(_ place: String) {
+      for sender in 0..<Self.senders where seen[sender] < promised[sender] {
+        engine.fail(
+          "\(place): sender \(sender) was promised \(promised[sender]), the handler read \(seen[sender])"
+        )
+      }
+    }
+
+    /// Behind an execution: what is still pending runs, then every accepted send has been seen, and
+    /// the accounts agree.
+    func checkAccounts() {
+      for cpu in 0..<Self.cpus {
+        let slot = core.slots[cpu]
+        let word = unsafe ContextWord(rawValue: slot.state.pointee.word.load(ordering: .relaxed))
+        if word.context == .offline { continue }
+        if word.context != .kernel { OwnerTransitions.enter(slot, core, from: word.context!) }
+        Drain(core, slot).runPending()
+        Drain(core, slot).runPending()
+      }
+      checkPromises("at the end")
+      let senders = (0..<Self.senders).map { path($0).sender }
+      for cpu in 0..<Self.cpus {
+        for type in 0..<2 {
+          let sum = { (field: (UnsafeMutablePointer<SenderCell>) -> UInt64) in
+            senders.reduce(0) { unsafe $0 + field($1.cell(target: cpu, type: UInt64(type))) }
+          }
+          let sent = unsafe sum { unsafe $0.pointee.sent.load(ordering: .relaxed) }
+          let merged = unsafe sum { unsafe $0.pointee.merged.load(ordering: .relaxed) }
+          let gone =
+            unsafe sum { unsafe $0.pointee.gone.load(ordering: .relaxed) }
+            + core.slots[cpu].dropped[type].load(ordering: .relaxed)
+          let executed = unsafe core.slots[cpu].executed[type].load(ordering: .relaxed)
+          let work = unsafe core.slots[cpu].state.pointee.work.load(ordering: .relaxed)
+          let pending = work >> UInt64(type) & 1
+          expect(
+            sent == executed + merged + pending + gone,
+            "accounts: sent \(sent), executed \(executed), merged \(merged), pending \(pending), gone \(gone)"
+          )
+        }
+      }
+    }
+  }
+
+  /// A few words for data and flags.
+  @safe
+  final class InlineWords {
+    private let words: UnsafeMutablePointer<SharedWord>
+    private static let count = 8
+
+    init() {
+      unsafe words = .allocate(capacity: Self.count)
+      for index in 0..<Self.count { unsafe (words + index).initialize(to: SharedWord(0)) }
+    }
+
+    deinit { unsafe words.deallocate() }
+
+    subscript(_ index: Int) -> SharedWord {
+      _read { yield unsafe words[index] }
+    }
+
+    func address(_ index: Int) -> UInt { unsafe UInt(bitPattern: words + index) }
+
+    func reset() {
+      for index in 0..<Self.count { unsafe words[index].store(0, ordering: .relaxed) }
+    }
+  }
+#endif
