@@ -118,6 +118,60 @@ extension StressTests.FailureCases {
     thread.join()
   }
 
+  /// A type that gets the bit of one which two threads are ending runs: neither of them takes a
+  /// step that meets the new type.
+  @Test func theNextTypeOfABitRuns() throws {
+    let coordinator = try Coordinator.quiet(isolated: [0]) { $0.watchdog = nil }
+    let runs = SharedCounter()
+    for _ in 1..<DeferredWork.capacity { _ = try coordinator.register("other") { _ in } }
+    var work = try coordinator.register("first") { _ in runs.add() }
+    let violations = Violations()
+    let stop = SharedFlag()
+    // A CPU in kernel, so that each grace period takes a moment.
+    let thread = try coordinator.launch(on: 0) { local in
+      while !stop.isSet {
+        local.safePoint()
+        local.quiescent()
+        sched_yield()
+      }
+    }
+    for round in 1...StressDuration.rounds(300) {
+      let old = work
+      let next = Guarded<DeferredWork?>(nil)
+      let started = SharedCounter()
+      TestThread.run(2) { _ in
+        started.add()
+        while started.value < 2 { continue }
+        do throws(CoordinatorError) {
+          try coordinator.unregister(old, deadline: StressDuration.generous)
+        } catch {
+          violations.check(error.code == .workTypeUnregistered, "\(error)")
+        }
+        // While the other one may still be at it.
+        if let new = try? coordinator.register("next", { _ in runs.add() }) {
+          let isSecond = next.withLock { known in
+            defer { known = new }
+            return known != nil
+          }
+          violations.check(!isSecond, "round \(round): one bit was given to two types")
+        }
+      }
+      guard let new = next.withLock({ $0 }) else {
+        violations.note("round \(round): the bit is not free")
+        break
+      }
+      work = new
+      coordinator.send(work, to: 0)
+      guard eventually(within: .seconds(5), { runs.value == round }) else {
+        violations.note("round \(round): \(runs.value) runs")
+        break
+      }
+    }
+    stop.set()
+    thread.join()
+    violations.expectNone("two threads end each type")
+  }
+
   /// Two threads, and a hundred, want the same CPU.
   @Test func attachedAtOnce() throws {
     let coordinator = try Coordinator.quiet(isolated: [0])
