@@ -1,30 +1,37 @@
 // SPDX-License-Identifier: Apache-2.0
 
 #if ModelChecking
+  extension CPUSlot {
+    /// The owner's line, and the tables of counters round the generations at attach.
+    var modelPrivateRanges: [Range<UInt>] {
+      let first = unsafe UInt(bitPattern: base)
+      return unsafe [
+        first + 256..<first + 384,
+        UInt(bitPattern: executed)..<UInt(bitPattern: attachGeneration),
+        UInt(bitPattern: pendingSince)..<first + UInt(CPUSlot.stride),
+      ]
+    }
+  }
+
+  extension SenderSlot {
+    /// The call records are shared with the targets; everything round them is not.
+    func modelPrivateRanges(cpus: Int) -> [Range<UInt>] {
+      let first = unsafe UInt(bitPattern: base)
+      return [
+        first..<first + 128,
+        first + UInt(128 + 128 * cpus)..<first + UInt(SenderSlot.byteCount(cpus: cpus)),
+      ]
+    }
+  }
+
   /// What an exploration that uses a whole coordinator has to know of its words.
   extension Coordinator {
     /// Addresses on which no schedule depends: counters, and what one thread alone uses.
     package var modelPrivateRanges: [Range<UInt>] {
-      var ranges: [Range<UInt>] = []
-      for cpu in cpus {
-        // The owner's line, and the tables of counters round the generations at attach.
-        let slot = core.slots[cpu]
-        let base = unsafe UInt(bitPattern: slot.base)
-        ranges.append(base + 256..<base + 384)
-        ranges.append(
-          unsafe UInt(bitPattern: slot.executed)..<UInt(bitPattern: slot.attachGeneration))
-        ranges.append(
-          unsafe UInt(bitPattern: slot.pendingSince)..<base + UInt(CPUSlot.stride))
-      }
-      let slots = core.slots.count
-      for sender in cold.withLock({ $0.senders.map(\.slot) }) {
-        // The call records are shared with the targets; everything round them is not.
-        let first = unsafe UInt(bitPattern: sender.base)
-        ranges.append(first..<first + 128)
-        ranges.append(
-          first + UInt(128 + 128 * slots)..<first + UInt(SenderSlot.byteCount(cpus: slots)))
-      }
-      return ranges
+      let slots = core.slots
+      let senders = cold.withLock { $0.senders.map(\.slot) }
+      return cpus.flatMap { slots[$0].modelPrivateRanges }
+        + senders.flatMap { $0.modelPrivateRanges(cpus: slots.count) }
     }
 
     /// What the words of the protocol are called in a trace.

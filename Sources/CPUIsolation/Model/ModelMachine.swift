@@ -47,7 +47,6 @@
       var ranges: [Range<UInt>] = []
       for memory in senderMemory {
         let cells = memory.slot
-        let first = unsafe UInt(bitPattern: cells.base)
         // Cells that the scenarios use: the first types of both CPUs, and the cross calls.
         unsafe cells.base.initializeMemory(as: UInt8.self, repeating: 0, count: 128 * 3)
         for cpu in 0..<Self.cpus {
@@ -56,21 +55,9 @@
               .initializeMemory(as: UInt8.self, repeating: 0, count: 128)
           }
         }
-        // The call records are shared with the targets; everything behind them is not.
-        let last = first + UInt(SenderSlot.byteCount(cpus: Self.cpus))
-        ranges.append(first..<first + 128)
-        ranges.append(first + UInt(128 + 128 * Self.cpus)..<last)
+        ranges += cells.modelPrivateRanges(cpus: Self.cpus)
       }
-      for cpu in 0..<Self.cpus {
-        // The owner's line, and the tables of counters round the generations at attach.
-        let slot = core.slots[cpu]
-        let base = unsafe UInt(bitPattern: slot.base)
-        ranges.append(base + 256..<base + 384)
-        ranges.append(
-          unsafe UInt(bitPattern: slot.executed)..<UInt(bitPattern: slot.attachGeneration))
-        ranges.append(
-          unsafe UInt(bitPattern: slot.pendingSince)..<base + UInt(CPUSlot.stride))
-      }
+      for cpu in 0..<Self.cpus { ranges += core.slots[cpu].modelPrivateRanges }
       engine.privateRanges = ranges
       if engine.isTracing { nameWords() }
       unsafe OwnerTransitions.detachRounds = 8
