@@ -83,7 +83,7 @@ struct OwnerLine: ~Copyable {
   /// Declared quiescent states: two steps of W's counter each.
   let quiescentStates = SharedWord(0)
   /// W's counter when the current incarnation attached.
-  let counterAtAttach = SharedWord(0)
+  @usableFromInline let counterAtAttach = SharedWord(0)
   /// The coordinator's memory and this CPU's number: what a signal handler cannot be passed.
   let core = SharedAddress(0)
   /// The sender slot of the thread that is attached.

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import Synchronization
+
+extension AddressSpace {
+  /// How a mapping ended.
+  ///
+  /// - Progress: wait-free
+  /// - Context: any thread
+  /// - Allocates: never
+  public enum MapOutcome: Hashable, Sendable {
+    /// The page is mapped. No flush is needed: what is not mapped is not cached.
+    case mapped
+    /// The page, or a part of it, is mapped already; the frame tells what to.
+    case occupied(frame: UInt64)
+    /// The page was unmapped, and not every CPU has dropped it: a CPU that has not would go on with
+    /// the old frame.
+    case retiring
+  }
+
+  /// Maps a page. What the frames hold was written before, and is seen by whoever finds them.
+  ///
+  ///     guard space.map(7, to: frame) == .mapped else { … }
+  ///
+  /// A larger page has to begin at a multiple of its size, and its frames follow one another. A
+  /// page that is `neverDeferred` may be looked up in early entry too; in exchange each change of
+  /// it interrupts every CPU, and waits.
+  ///
+  /// A page outside the table, a frame of 2⁶¹ or more and a larger page that begins in between end
+  /// the process with a sentence.
+  ///
+  /// - Throws: `outOfMemory` where the table would need more memory than it may have.
+  /// - Progress: blocking, for as long as another thread changes the table
+  /// - Context: any thread, outside handlers
+  /// - Allocates: nodes of the table
+  public func map(
+    _ page: UInt64, to frame: UInt64, size: PageSize = .base, neverDeferred: Bool = false
+  ) throws(CoordinatorError) -> MapOutcome {
+    requirePages(page..<page &+ size.pages)
+    requireFrame(frame, size)
+    if size.rawValue >= table.nodes.levels || page & (size.pages - 1) != 0 {
+      misuse("page \(page) cannot begin a \(size) page: that begins at a multiple of \(size.pages)")
+    }
+    switch try table.map(page, to: PageWord(frame: frame, neverDeferred: neverDeferred), size) {
+    case .done: return .mapped
+    case .mapped(let frame): return .occupied(frame: frame)
+    case .retiring: return .retiring
+    }
+  }
+
+  /// What a change did.
+  ///
+  /// - Progress: wait-free
+  /// - Context: any thread
+  /// - Allocates: never
+  public struct Change: Hashable, Sendable {
+    /// The frame before.
+    public let previous: UInt64
+    /// What became of the flush: `skipped` CPUs do not use their caches, and look before they do.
+    public let report: SendReport
+    /// The CPUs that had not run the flush at the deadline; of a page that is never deferred alone.
+    public let unacknowledged: CPUMask
+  }
+
+  /// Maps a page to another frame, for CPUs to see when they next enter kernel. Nil: it is not
+  /// mapped.
+  ///
+  ///     space.change(7, to: copy)  // both are good to read for ever
+  ///
+  /// Both frames have to stay good: for how long nobody knows. To have the old one back, use
+  /// `replace(_:with:)`. A page that is never deferred is changed at once: every CPU is
+  /// interrupted, and waited for until the deadline.
+  ///
+  /// - Progress: blocking, for as long as another thread changes the table; for a page that is
+  ///   never deferred until every CPU has run the flush
+  /// - Context: any thread, outside handlers
+  /// - Allocates: never for CPUs below 128
+  @discardableResult
+  public func change(
+    _ page: UInt64, to frame: UInt64, deadline: Duration? = nil, file: StaticString = #fileID,
+    line: UInt = #line
+  ) -> Change? {
+    guard let old = exchange(page, frame) else { return nil }
+    if old.isNeverDeferred {
+      let ticket = coordinator.sendWithTicket(
+        flushRangeWork, to: coordinator.cpus, urgency: .immediate, file: file, line: line)
+      var late = CPUMask()
+      if case .timedOut(let cpus) = ticket.wait(until: .executed, deadline: deadline) {
+        late = cpus
+      }
+      return Change(previous: old.frame, report: ticket.report, unacknowledged: late)
+    }
+    let report = coordinator.send(
+      flushRangeWork, to: coordinator.cpus, file: file, line: line, where: core.mustBeTold)
+    return Change(previous: old.frame, report: report, unacknowledged: CPUMask())
+  }
+
+  /// Maps a page to another frame, and has the old one back when every CPU has dropped it. Nil: it
+  /// is not mapped.
+  ///
+  /// - Progress: blocking, for as long as another thread changes the table
+  /// - Context: any thread, outside handlers
+  /// - Allocates: a word
+  public func replace(
+    _ page: UInt64, with frame: UInt64, file: StaticString = #fileID, line: UInt = #line
+  ) -> Retirement? {
+    guard let old = exchange(page, frame) else { return nil }
+    return acknowledge(
+      [Retired(page: page, size: .base, frame: old.frame, keepsPage: true)],
+      isUrgent: old.isNeverDeferred, file, line)
+  }
+
+  private func exchange(_ page: UInt64, _ frame: UInt64) -> PageWord? {
+    requirePages(page..<page &+ 1)
+    requireFrame(frame, .base)
+    return table.asWriter {
+      var old: PageWord? = nil
+      unsafe table.forEachEntry(in: page..<page + 1) { _, size, word, entry in
+        guard word.isPresent else { return }
+        if size != .base {
+          misuse("page \(page) is part of a \(size) page, which is changed by unmapping it")
+        }
+        core.publish(page..<page + 1) {
+          unsafe PageTableNodes.write(word.changed(to: frame), to: entry)
+        }
+        old = word
+      }
+      return old
+    }
+  }
+
+  /// Unmaps the pages of a range that are mapped, and flushes: each CPU drops them before its next
+  /// lookup, and none is disturbed.
+  ///
+  ///     var old = space.unmap(0..<512)
+  ///     old.wait { page, frame in free(frame) }
+  ///
+  /// A range that cuts a larger page ends the process with a sentence.
+  ///
+  /// - Progress: blocking, for as long as another thread changes the table
+  /// - Context: any thread, outside handlers
+  /// - Allocates: two words per page that was mapped
+  public func unmap(
+    _ pages: Range<UInt64>, file: StaticString = #fileID, line: UInt = #line
+  ) -> Retirement {
+    requirePages(pages)
+    var retired: [Retired] = []
+    var isUrgent = false
+    table.asWriter {
+      _ = core.publish(pages) { retire(pages, &retired, &isUrgent) }
+    }
+    return acknowledge(retired, isUrgent: isUrgent, file, line)
+  }
+
+  /// Marks the entries of a range. The caller is the only writer.
+  func retire(_ pages: Range<UInt64>, _ retired: inout [Retired], _ isUrgent: inout Bool) {
+    unsafe table.forEachEntry(in: pages) { page, size, word, entry in
+      guard word.isPresent else { return }
+      if page < pages.lowerBound || page + size.pages > pages.upperBound {
+        misuse("pages \(pages) cut the \(size) page that begins at \(page)")
+      }
+      unsafe PageTableNodes.write(word.retired, to: entry)
+      retired.append(Retired(page: page, size: size, frame: word.frame, keepsPage: false))
+      if word.isNeverDeferred { isUrgent = true }
+    }
+  }
+
+  /// Sends the flush of something that is freed: to every CPU, also one that does not use its
+  /// cache, since its current section may still use what it looked up before.
+  func acknowledge(
+    _ retired: [Retired], isUrgent: Bool, all: Bool = false, _ file: StaticString, _ line: UInt
+  ) -> Retirement {
+    let ticket = coordinator.sendWithTicket(
+      all ? flushAllWork : flushRangeWork, to: coordinator.cpus,
+      urgency: isUrgent ? .immediate : .deferrable, file: file, line: line)
+    return Retirement(self, retired, ticket, goal: isUrgent ? .executed : .covered)
+  }
+
+  /// Has every CPU drop everything before its next lookup.
+  ///
+  ///     space.flushAll().wait(until: .covered)
+  ///
+  /// The ticket tells when it has taken effect.
+  ///
+  /// - Progress: blocking, for as long as another thread changes the table
+  /// - Context: any thread, outside handlers
+  /// - Allocates: never for CPUs below 128
+  @discardableResult
+  public func flushAll(file: StaticString = #fileID, line: UInt = #line) -> Ticket {
+    table.asWriter { _ = core.publish(0..<UInt64.max) {} }
+    return coordinator.sendWithTicket(
+      flushAllWork, to: coordinator.cpus, file: file, line: line)
+  }
+
+  // MARK: Checks
+
+  func requirePages(_ pages: Range<UInt64>) {
+    if pages.upperBound > table.nodes.span {
+      misuse("there are no pages \(pages): this address space has 0..<\(table.nodes.span)")
+    }
+  }
+
+  private func requireFrame(_ frame: UInt64, _ size: PageSize) {
+    if frame > PageWord.maximumFrame - size.pages {
+      misuse("frame \(frame) does not fit into 61 bits")
+    }
+  }
+}

@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import Synchronization
+
+/// An address space as one CPU sees it: lookups through the CPU's own cache.
+///
+///     let translations = space.open(on: cpu)
+///     cpu.kernel {
+///       if let frame = translations.lookUp(page, on: cpu) { use(frame) }
+///     }
+///
+/// A lookup takes the `LocalCPU` as proof that it is made by the CPU's thread, outside handlers: a
+/// handler cannot have one. So what runs in early entry, before the flushes have, cannot look up
+/// what they are about, and the compiler says so. Code that has nothing but a CPU's number uses
+/// `AddressSpace.lookUp(_:asCPU:)`, which checks.
+///
+/// What a lookup answers holds until the CPU's next safe point, exit or quiescent state.
+///
+/// - Progress: as each member says
+/// - Context: owner
+/// - Allocates: never
+@frozen @safe
+public struct LocalTranslations: ~Copyable {
+  @usableFromInline let cache: TranslationCache<UInt64, UInt64>
+  @usableFromInline let slot: CPUSlot
+  @usableFromInline let attachment: UInt64
+  @usableFromInline let space: Unmanaged<AddressSpace>
+
+  init(_ space: AddressSpace, _ slot: CPUSlot) {
+    cache = space.core.cache(OwnerTransitions.number(slot))
+    self.slot = slot
+    attachment = unsafe slot.owner.pointee.counterAtAttach.load(ordering: .relaxed)
+    unsafe self.space = unsafe Unmanaged.passRetained(space)
+  }
+
+  deinit {
+    Self.end(cache, slot, attachment)
+    unsafe space.release()
+  }
+
+  /// Lets the cache go, unless the thread has detached before: then it is the next one's.
+  @usableFromInline
+  static func end(
+    _ cache: borrowing TranslationCache<UInt64, UInt64>, _ slot: CPUSlot, _ attachment: UInt64
+  ) {
+    guard unsafe CurrentThread.cpu == slot.base,
+      unsafe cache.owner.pointee.openedBy == attachment
+    else { return }
+    cache.beginLazy()
+    unsafe cache.owner.pointee.openedBy = .max
+  }
+
+  /// The frame that a page is mapped to; nil if it is not mapped. A miss reads the table.
+  ///
+  /// - Progress: wait-free
+  /// - Context: owner, in kernel, outside handlers
+  /// - Allocates: never
+  @inlinable @inline(__always)
+  public func lookUp(_ page: UInt64, on cpu: borrowing LocalCPU) -> UInt64? {
+    // What a former attachment cached was flushed with nobody there.
+    let isOther =
+      unsafe slot.owner.pointee.counterAtAttach.load(ordering: .relaxed) ^ attachment
+    if cpu.slot != slot || ContextTracker(slot).ownContext | isOther != 0 { refuse(cpu.slot) }
+    if let frame = cache.lookUp(page) { return frame }
+    return fill(page)
+  }
+
+  @usableFromInline @inline(never)
+  func refuse(_ other: CPUSlot) -> Never {
+    let number = OwnerTransitions.number(slot)
+    if other != slot {
+      misuse(
+        "the translations of CPU \(number) were used by CPU \(OwnerTransitions.number(other))")
+    }
+    if unsafe slot.owner.pointee.counterAtAttach.load(ordering: .relaxed) != attachment {
+      misuse("the translations of CPU \(number) were used after its thread had detached")
+    }
+    let context = ContextWord(rawValue: ContextTracker(slot).ownContext).context
+    misuse(
+      "CPU \(number) looked up a page in \(context?.description ?? "no context"), where what it finds may be freed"
+    )
+  }
+
+  /// Reads the table, and remembers what it says.
+  ///
+  /// The load may come before a change whose flush comes behind our insertion: the flush waits in K
+  /// for this thread, and drops the entry at the next safe point. A flush that this thread has
+  /// served already was of a change that the load sees, by flush:L.
+  @usableFromInline @inline(never)
+  func fill(_ page: UInt64) -> UInt64? {
+    unsafe space._withUnsafeGuaranteedRef { space in
+      guard let (frame, _) = space.core.nodes.frame(of: page) else { return nil }
+      cache.insert(frame, for: page)
+      return frame
+    }
+  }
+
+  /// Runs `body` while this CPU uses nothing of its cache: changes are not sent to it, and it
+  /// compares generations when the body has returned.
+  ///
+  ///     translations.whileLazy(on: cpu) { cpu.idle() }
+  ///
+  /// For long stretches of kernel time without a lookup; user needs none of it, there nothing is
+  /// sent that disturbs. What is freed is sent all the same.
+  ///
+  /// - Progress: as `body`; then wait-free
+  /// - Context: owner, in kernel, outside handlers
+  /// - Allocates: never
+  public mutating func whileLazy<Result: ~Copyable, Failure: Error>(
+    on cpu: borrowing LocalCPU, _ body: () throws(Failure) -> Result
+  ) throws(Failure) -> Result {
+    requireSame(cpu.slot)
+    cache.beginLazy()
+    defer { endLazy() }
+    return try body()
+  }
+
+  private func requireSame(_ other: CPUSlot) {
+    let attached = unsafe slot.owner.pointee.counterAtAttach.load(ordering: .relaxed)
+    if other != slot || attached != attachment { refuse(other) }
+  }
+
+  private func endLazy() {
+    if ContextTracker(slot).ownContext != UInt64(CPUContext.kernel.rawValue) { refuse(slot) }
+    unsafe space._withUnsafeGuaranteedRef { space in
+      _ = cache.endLazy(space.core.ring, ceiling: space.core.ceiling)
+    }
+  }
+}
+
+// What is one CPU's stays with its thread.
+@available(*, unavailable)
+extension LocalTranslations: Sendable {}
+
+extension AddressSpace {
+  /// Gives a CPU its view: with an empty cache, that has caught up.
+  ///
+  /// Once an attachment: a CPU that has the translations open already ends the process with a
+  /// sentence.
+  ///
+  /// - Progress: wait-free
+  /// - Context: owner, in kernel
+  /// - Allocates: never
+  public func open(on cpu: borrowing LocalCPU) -> LocalTranslations {
+    let slot = cpu.slot
+    let number = OwnerTransitions.number(slot)
+    if cpu.path.core != coordinator.core {
+      misuse("CPU \(number) opened the translations of another coordinator")
+    }
+    if ContextTracker(slot).ownContext != UInt64(CPUContext.kernel.rawValue) {
+      misuse("CPU \(number) can open its translations in kernel alone")
+    }
+    let cache = core.cache(number)
+    let attachment = unsafe slot.owner.pointee.counterAtAttach.load(ordering: .relaxed)
+    if unsafe cache.owner.pointee.openedBy == attachment {
+      misuse("CPU \(number) has its translations open already")
+    }
+    unsafe cache.owner.pointee.openedBy = attachment
+    cache.join(core.ring)
+    return LocalTranslations(self, slot)
+  }
+
+  /// The frame that a page is mapped to, for code that has no `LocalCPU`: event loops with a
+  /// `CPUHandle`, handlers. Nil: it is not mapped.
+  ///
+  ///     let frame = space.lookUp(7, asCPU: handle.number)
+  ///
+  /// It reads the table, not the cache: a few nanoseconds a level. The calling thread has to be the
+  /// CPU's own, in kernel. In early entry, which is where handlers run, a page has to be mapped as
+  /// never deferred; another one ends the process with a sentence that names the caller, and so
+  /// does a handler that runs on behalf of a CPU.
+  ///
+  /// - Progress: wait-free
+  /// - Context: owner, in kernel; in handlers for pages that are never deferred
+  /// - Allocates: never
+  public func lookUp(
+    _ page: UInt64, asCPU cpu: Int, file: StaticString = #fileID, line: UInt = #line
+  ) -> UInt64? {
+    let site = "\(file):\(line)"
+    guard let own = coordinator.ownSlot, OwnerTransitions.number(own) == cpu,
+      !CurrentThread.isHelping
+    else {
+      misuse("page \(page) was looked up at \(site) by a thread that is not CPU \(cpu)")
+    }
+    if ContextTracker(own).ownContext != UInt64(CPUContext.kernel.rawValue) {
+      misuse("CPU \(cpu) looked up page \(page) at \(site) outside kernel")
+    }
+    guard let (frame, word) = core.nodes.frame(of: page) else { return nil }
+    let isEarly =
+      unsafe own.owner.pointee.special.load(ordering: .relaxed) & OwnerFlags.draining != 0
+    if isEarly && !word.isNeverDeferred {
+      misuse(
+        "CPU \(cpu) looked up page \(page) at \(site) during early entry, before its flushes have run: such a page has to be mapped as never deferred"
+      )
+    }
+    return frame
+  }
+
+  /// What a CPU's cache has been through.
+  ///
+  /// - Progress: wait-free
+  /// - Context: any thread
+  /// - Allocates: never
+  public func statistics(of cpu: Int) -> TranslationStatistics {
+    coordinator.requireCPU(cpu)
+    let cache = core.cache(cpu)
+    return unsafe TranslationStatistics(
+      fullFlushes: cache.owner.pointee.full.load(ordering: .relaxed),
+      partialFlushes: cache.owner.pointee.partial.load(ordering: .relaxed),
+      coveredFlushes: cache.owner.pointee.covered.load(ordering: .relaxed),
+      droppedPages: cache.owner.pointee.pages.load(ordering: .relaxed),
+      fills: cache.owner.pointee.fills.load(ordering: .relaxed),
+      generation: cache.owner.pointee.generation.load(ordering: .relaxed))
+  }
+}
+
+/// What a CPU's cache has been through, since the address space was made.
+///
+/// - Progress: wait-free
+/// - Context: any thread
+/// - Allocates: never
+public struct TranslationStatistics: Hashable, Sendable {
+  /// Flushes that dropped everything.
+  public let fullFlushes: UInt64
+  /// Flushes that dropped pages one by one.
+  public let partialFlushes: UInt64
+  /// Flushes that an earlier one had covered.
+  public let coveredFlushes: UInt64
+  /// The pages of partial flushes, cached or not.
+  public let droppedPages: UInt64
+  /// Translations that were put in.
+  public let fills: UInt64
+  /// The generation of the log that the cache stands at.
+  public let generation: UInt64
+}

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import Synchronization
+
+/// A frame that was mapped at a page, and may still be in somebody's cache.
+struct Retired: Sendable {
+  var page: UInt64
+  var size: PageSize
+  var frame: UInt64
+  /// The page has another frame already, and is not to be given free.
+  var keepsPage: Bool
+}
+
+/// What was unmapped or replaced, until every CPU has dropped it.
+///
+///     var old = space.unmap(pages)
+///     …
+///     if old.poll({ page, frame in free(frame) }) { … }  // now, and not before
+///
+/// Until then the pages cannot be mapped again, and nobody but this value knows the frames: it is
+/// the only way to have them back. A CPU has dropped them if it has run the flush, or is outside
+/// kernel with the flush pending, or has gone. A value that is thrown away leaves its pages
+/// unusable and its frames lost, which is safe.
+///
+/// A grace period would not do in its place: a CPU that declares a quiescent state passes it with
+/// the flush still pending.
+///
+/// - Progress: as each member says
+/// - Context: any thread
+/// - Allocates: never
+public struct Retirement: ~Copyable, Sendable {
+  private let space: AddressSpace
+  private var retired: [Retired]
+  private let goal: Ticket.Goal
+  /// What became of the flush, and who has not run it.
+  public let ticket: Ticket
+
+  init(_ space: AddressSpace, _ retired: [Retired], _ ticket: Ticket, goal: Ticket.Goal) {
+    self.space = space
+    self.retired = retired
+    self.ticket = ticket
+    self.goal = goal
+  }
+
+  /// How many mappings were taken away and have not been given back.
+  public var count: Int { retired.count }
+
+  /// The CPUs that may still use the frames.
+  ///
+  /// - Progress: wait-free
+  /// - Context: any thread
+  /// - Allocates: never for CPUs below 128
+  public var stragglers: CPUMask { ticket.unsettled(goal) }
+
+  /// Gives the frames back if every CPU has dropped them, once; tells whether that is so.
+  ///
+  /// `release` gets the first page of each mapping, and its first frame.
+  ///
+  /// - Progress: blocking, for as long as another thread changes the table
+  /// - Context: any thread, outside handlers
+  /// - Allocates: as `release`
+  public mutating func poll(_ release: (_ page: UInt64, _ frame: UInt64) -> Void) -> Bool {
+    guard stragglers.isEmpty else { return false }
+    finish(release)
+    return true
+  }
+
+  /// Waits until every CPU has dropped the frames, and gives them back; or until the deadline.
+  ///
+  /// A caller that is a CPU serves its own work meanwhile. Isolated CPUs in user are not waited
+  /// for.
+  ///
+  /// - Progress: blocking
+  /// - Context: any thread, outside handlers
+  /// - Allocates: as `release`
+  @discardableResult
+  public mutating func wait(
+    deadline: Duration? = nil, _ release: (_ page: UInt64, _ frame: UInt64) -> Void
+  ) -> Ticket.WaitOutcome {
+    let outcome = ticket.wait(until: goal, deadline: deadline)
+    if outcome == .settled { finish(release) }
+    return outcome
+  }
+
+  private mutating func finish(_ release: (_ page: UInt64, _ frame: UInt64) -> Void) {
+    let table = space.table
+    table.asWriter {
+      for old in retired where !old.keepsPage {
+        unsafe table.forEachEntry(in: old.page..<old.page + 1) { page, size, word, entry in
+          guard word.isRetiring, page == old.page, size == old.size else { return }
+          unsafe PageTableNodes.write(.nothing, to: entry)
+        }
+      }
+    }
+    for old in retired { release(old.page, old.frame) }
+    retired = []
+  }
+}

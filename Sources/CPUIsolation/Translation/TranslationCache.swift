@@ -1,0 +1,292 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import CPlatform
+public import Synchronization
+
+/// What a translation cache can be asked for: a trivial value with a number that ranges of
+/// invalidations are about.
+///
+///     struct Route: TranslationKey { var prefix: UInt32; var pageNumber: UInt64 { UInt64(prefix) } }
+///
+/// Two keys are the same if their numbers are. `UInt64.max` is no number: it is never cached.
+///
+/// - Progress: wait-free
+/// - Context: any thread
+/// - Allocates: never
+public protocol TranslationKey: BitwiseCopyable {
+  /// The number of the key.
+  var pageNumber: UInt64 { get }
+}
+
+extension UInt64: TranslationKey {
+  /// The number itself.
+  ///
+  /// - Progress: wait-free
+  /// - Context: any thread
+  /// - Allocates: never
+  @inlinable @inline(__always)
+  public var pageNumber: UInt64 { self }
+}
+
+/// The translations that one CPU has looked up of late: its TLB.
+///
+///     if let frame = cache.lookUp(page) { return frame }
+///     let frame = table[page]
+///     cache.insert(frame, for: page)
+///
+/// Set-associative, four ways; a full set loses its entries in turn. Only the owner's thread reads
+/// and writes it, in kernel and in the handlers of its own drain, or a helper with the pin: there
+/// is nothing atomic in a lookup, and nothing to wait for. Nobody else can invalidate an entry; a
+/// housekeeper adds to the `FlushLog`, sends, and the owner drops the entries before it looks
+/// again.
+///
+/// **The contract of a lookup.** What `lookUp` answers, and what a miss reads from the table, holds
+/// until the CPU's next safe point, exit or quiescent state, and not beyond:
+/// - A change that comes before the lookup's kernel section began, and whose flush was sent, has
+///   been dropped by the drain at entry.
+/// - A change that comes during the section is `queued`: the entry is dropped at the next safe
+///   point. Whoever frees what the entry leads to waits for that (`AddressSpace.Unmapping`).
+/// - A miss that reads the table before a change and inserts after it is no exception: both happen
+///   on the owner's thread, so the drain that serves the flush comes behind the insertion and drops
+///   it.
+///
+/// Not for values that have to be current: a cache is what may lag.
+///
+/// - Progress: as each member says
+/// - Context: owner, in kernel
+/// - Allocates: at creation
+@frozen @safe
+public struct TranslationCache<Key: TranslationKey, Value: BitwiseCopyable>: ~Copyable {
+  @usableFromInline let base: UnsafeMutableRawPointer
+  /// How far a hash is shifted down to be the number of a set.
+  @usableFromInline let hashShift: UInt64
+  /// The bytes of the mapping that this value owns; 0 if the memory is somebody else's.
+  @usableFromInline let ownedBytes: Int
+
+  /// An empty cache for so many translations, rounded up to a power of two of at least eight, which
+  /// has caught up with the log.
+  ///
+  /// - Throws: `outOfMemory`.
+  /// - Progress: blocking
+  /// - Context: any thread
+  /// - Allocates: yes
+  public init(entries: Int, of log: FlushLog) throws(CoordinatorError) {
+    let memory = try unsafe CacheMemory.map(
+      TranslationCacheLayout<Value>.byteCount(entries: entries))
+    unsafe self.init(initializing: memory.address, entries: entries, ownedBytes: memory.byteCount)
+    withExtendedLifetime(log) { join(log.ring) }
+  }
+
+  /// Lays a cache out in zeroed memory.
+  init(initializing base: UnsafeMutableRawPointer, entries: Int, ownedBytes: Int) {
+    unsafe self.base = unsafe base
+    let sets = TranslationCacheLayout<Value>.sets(entries: entries)
+    hashShift = UInt64(64 - sets.trailingZeroBitCount)
+    self.ownedBytes = ownedBytes
+    unsafe use.initialize(to: CacheUse())
+    unsafe owner.initialize(to: CacheOwner(sets: sets))
+  }
+
+  /// The cache in somebody else's memory.
+  @inlinable
+  init(viewing base: UnsafeMutableRawPointer) {
+    unsafe self.base = unsafe base
+    hashShift =
+      unsafe (base + 128).assumingMemoryBound(to: CacheOwner.self).pointee.hashShift
+    ownedBytes = 0
+  }
+
+  deinit {
+    if ownedBytes != 0 { unsafe CacheMemory.unmap(base, ownedBytes) }
+  }
+
+  // MARK: Memory
+
+  @inlinable @inline(__always)
+  var use: UnsafeMutablePointer<CacheUse> { unsafe base.assumingMemoryBound(to: CacheUse.self) }
+
+  @inlinable @inline(__always)
+  var owner: UnsafeMutablePointer<CacheOwner> {
+    unsafe (base + 128).assumingMemoryBound(to: CacheOwner.self)
+  }
+
+  /// The tags of the set that a number falls into; the values stand behind them.
+  ///
+  /// The hash is Fibonacci's: neighbours and powers of two spread alike.
+  @inlinable @inline(__always)
+  func set(of number: UInt64) -> UnsafeMutablePointer<UInt64> {
+    let index = Int(truncatingIfNeeded: (number &* 0x9e37_79b9_7f4a_7c15) &>> hashShift)
+    return unsafe (base + 256 + index &* TranslationCacheLayout<Value>.setBytes)
+      .assumingMemoryBound(to: UInt64.self)
+  }
+
+  @inlinable @inline(__always)
+  static func values(of set: UnsafeMutablePointer<UInt64>) -> UnsafeMutablePointer<Value> {
+    unsafe (UnsafeMutableRawPointer(set) + TranslationCacheLayout<Value>.valuesOffset)
+      .assumingMemoryBound(to: Value.self)
+  }
+}
+
+// What is one CPU's stays with its thread.
+@available(*, unavailable)
+extension TranslationCache: Sendable {}
+
+extension TranslationCache {
+  /// The translation of a key, if it is cached.
+  ///
+  /// - Progress: wait-free
+  /// - Context: owner, in kernel
+  /// - Allocates: never
+  @inlinable @inline(__always)
+  public func lookUp(_ key: Key) -> Value? {
+    let tag = key.pageNumber &+ 1
+    let set = unsafe set(of: key.pageNumber)
+    // The tag of nothing is 0, which is also that of UInt64.max.
+    if tag == 0 { return nil }
+    if unsafe set[0] == tag { return unsafe Self.values(of: set)[0] }
+    if unsafe set[1] == tag { return unsafe Self.values(of: set)[1] }
+    if unsafe set[2] == tag { return unsafe Self.values(of: set)[2] }
+    if unsafe set[3] == tag { return unsafe Self.values(of: set)[3] }
+    return nil
+  }
+
+  /// Caches a translation that was read from the table in this kernel section.
+  ///
+  /// - Progress: wait-free
+  /// - Context: owner, in kernel
+  /// - Allocates: never
+  @inlinable
+  public func insert(_ value: Value, for key: Key) {
+    let tag = key.pageNumber &+ 1
+    if tag == 0 { return }
+    let set = unsafe set(of: key.pageNumber)
+    var way = -1
+    for index in 0..<TranslationCacheLayout<Value>.ways {
+      if unsafe set[index] == tag {
+        way = index
+        break
+      }
+      if unsafe way < 0 && set[index] == 0 { way = index }
+    }
+    if way < 0 {
+      way = unsafe Int(truncatingIfNeeded: owner.pointee.victim & 3)
+      unsafe owner.pointee.victim &+= 1
+    }
+    unsafe Self.values(of: set)[way] = value
+    unsafe set[way] = tag
+    unsafe owner.pointee.fills.countOne()
+  }
+
+  /// Forgets one key.
+  @inlinable @inline(__always)
+  func remove(number: UInt64) {
+    let tag = number &+ 1
+    let set = unsafe set(of: number)
+    for index in 0..<TranslationCacheLayout<Value>.ways where unsafe set[index] == tag {
+      unsafe set[index] = 0
+    }
+  }
+
+  /// Forgets everything.
+  ///
+  /// - Progress: wait-free
+  /// - Context: owner, in kernel
+  /// - Allocates: never
+  @inlinable
+  public func removeAll() {
+    let sets = unsafe owner.pointee.sets
+    for index in 0..<sets {
+      let set = unsafe (base + 256 + index &* TranslationCacheLayout<Value>.setBytes)
+        .assumingMemoryBound(to: UInt64.self)
+      unsafe set[0] = 0
+      unsafe set[1] = 0
+      unsafe set[2] = 0
+      unsafe set[3] = 0
+    }
+  }
+}
+
+/// What flushers look at: whether the CPU uses its cache.
+@safe @usableFromInline
+struct CacheUse: ~Copyable {
+  @usableFromInline let isUsed = SharedWord(0)
+
+  @usableFromInline
+  init() {}
+}
+
+/// What only the owner writes, in its kernel sections and its drains.
+@safe @usableFromInline
+struct CacheOwner: ~Copyable {
+  /// The generation that the entries are of.
+  @usableFromInline let generation = SharedWord(0)
+  /// Counts, for anybody to read.
+  @usableFromInline let full = SharedWord(0)
+  @usableFromInline let partial = SharedWord(0)
+  @usableFromInline let covered = SharedWord(0)
+  @usableFromInline let pages = SharedWord(0)
+  @usableFromInline let fills = SharedWord(0)
+  /// The way that a full set loses next.
+  @usableFromInline var victim: UInt64 = 0
+  /// The attachment that has the cache open, by the counter that it began with; all ones
+  /// is nobody.
+  var openedBy = UInt64.max
+  @usableFromInline let sets: Int
+
+  init(sets: Int) { self.sets = sets }
+
+  @usableFromInline
+  var hashShift: UInt64 { UInt64(64 - sets.trailingZeroBitCount) }
+}
+
+/// Where things stand in a cache of such values.
+///
+///     offset    0  CacheUse     looked at by flushers
+///             128  CacheOwner   generation and counts
+///             256  sets         four tags, then four values; for values of 8 bytes a set is a line of 64
+@usableFromInline
+enum TranslationCacheLayout<Value: BitwiseCopyable> {
+  @inlinable static var ways: Int { 4 }
+
+  @inlinable @inline(__always)
+  static var valuesOffset: Int {
+    let alignment = MemoryLayout<Value>.alignment
+    return (32 + alignment - 1) / alignment * alignment
+  }
+
+  @inlinable @inline(__always)
+  static var setBytes: Int {
+    let bytes = valuesOffset + 4 * MemoryLayout<Value>.stride
+    return (bytes + 15) / 16 * 16
+  }
+
+  static func sets(entries: Int) -> Int {
+    if entries < 1 || entries > 1 << 30 {
+      misuse("a translation cache cannot have \(entries) entries: it takes 1 to 1073741824")
+    }
+    return Swift.max(2, (entries.roundedUpToPowerOfTwo / 4))
+  }
+
+  static func byteCount(entries: Int) -> Int {
+    (256 + sets(entries: entries) * setBytes + cacheLineStride - 1) / cacheLineStride
+      * cacheLineStride
+  }
+}
+
+/// The mapping of a cache, which its owner keeps as an address.
+@usableFromInline
+enum CacheMemory {
+  static func map(_ byteCount: Int) throws(CoordinatorError) -> (
+    address: UnsafeMutableRawPointer, byteCount: Int
+  ) {
+    guard let address = unsafe cpi_map_zeroed(byteCount) else {
+      throw CoordinatorError(.outOfMemory, errno: 12, "cannot map \(byteCount) bytes")
+    }
+    return unsafe (address, byteCount)
+  }
+
+  @usableFromInline
+  static func unmap(_ address: UnsafeMutableRawPointer, _ byteCount: Int) {
+    unsafe cpi_unmap(address, byteCount)
+  }
+}
