@@ -50,7 +50,14 @@ public struct Retirement: ~Copyable, Sendable {
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: never for CPUs below 128
-  public var stragglers: CPUMask { ticket.unsettled(goal) }
+  public var stragglers: CPUMask {
+    var left = CPUMask()
+    for cpu in ticket.report.covered
+    where !TranslationCore.hasDropped(ticket.state(of: cpu), mayBeCovered: goal == .covered) {
+      left.insert(cpu)
+    }
+    return left
+  }
 
   /// Gives the frames back if every CPU has dropped them, once; tells whether that is so.
   ///

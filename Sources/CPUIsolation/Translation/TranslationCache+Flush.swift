@@ -123,7 +123,7 @@ extension TranslationCache {
   /// The flag comes before the generation, as in `endLazy`.
   func join(_ ring: FlushRing) {
     // Sequentially consistent — lazy:U. Dekker with flush:G/lazy:L. Pairs with lazy:L.
-    _ = unsafe use.pointee.isUsed.exchange(1, ordering: .sequentiallyConsistent)
+    unsafe use.pointee.isUsed.store(1, ordering: .sequentiallyConsistent)
     dropAll(at: ring.generationBehindUse())
   }
 
@@ -137,16 +137,16 @@ extension TranslationCache {
   ///
   /// The argument against a flusher (`flush:G`, `lazy:L`): both sides write one word and then read
   /// the other's.
-  /// - If our exchange comes before the flusher's look, it sees a CPU that uses its cache, and
+  /// - If our store comes before the flusher's look, it sees a CPU that uses its cache, and
   ///   sends.
-  /// - If its look comes first, so does its generation, and our load behind the exchange sees that:
+  /// - If its look comes first, so does its generation, and our load behind the store sees that:
   ///   we drop what it is about before we look anything up.
   /// - Both cannot miss each other: the four accesses are sequentially consistent. Catching up
   ///   first and setting the flag behind it is the kernel's mistake of `kernel_cr3_loaded`: a
   ///   flusher in between skips a CPU that has passed its flush.
   func endLazy(_ ring: FlushRing, ceiling: Int) -> FlushExtent {
     // Sequentially consistent — lazy:U. Dekker with flush:G/lazy:L. Pairs with lazy:L.
-    _ = unsafe use.pointee.isUsed.exchange(1, ordering: .sequentiallyConsistent)
+    unsafe use.pointee.isUsed.store(1, ordering: .sequentiallyConsistent)
     let current = ring.generationBehindUse()
     return catchUp(with: ring, to: current, ceiling: ceiling)
   }

@@ -49,6 +49,22 @@ final class TranslationCore: Sendable {
   /// generations before it does.
   func mustBeTold(_ cpu: Int) -> Bool { cache(cpu).isUsed }
 
+  /// Whether a CPU has dropped what a flush is about, and uses it no more: the acknowledgement that
+  /// whatever is freed waits for.
+  ///
+  /// - It has run the flush: its lookups since then find nothing, and what it found before it has
+  ///   used up to that safe point at the latest.
+  /// - It is outside kernel with the flush pending (`mayBeCovered`): it uses nothing now, and drops
+  ///   it before it looks anything up.
+  /// - Its thread has gone.
+  static func hasDropped(_ state: Ticket.State, mayBeCovered: Bool) -> Bool {
+    switch state {
+    case .executed, .gone: true
+    case .covered: mayBeCovered
+    case .pending: false
+    }
+  }
+
   // MARK: The handlers
 
   /// Drops what the log says: the handler of `flush_tlb_range`.
