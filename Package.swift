@@ -25,6 +25,7 @@ let package = Package(
     .library(name: "CPUIsolationTesting", targets: ["CPUIsolationTesting"]),
     .library(name: "CPUIsolationTrace", targets: ["CPUIsolationTrace"]),
     .executable(name: "isolation-demo", targets: ["IsolationDemo"]),
+    .executable(name: "buffer-pool", targets: ["BufferPool"]),
     .executable(name: "isolation-bench", targets: ["IsolationBench"]),
     .executable(name: "isolation-mutants", targets: ["IsolationMutants"]),
     .executable(name: "isolation-trace", targets: ["IsolationTrace"]),
@@ -57,6 +58,9 @@ let package = Package(
       path: "Examples/IsolationDemo", swiftSettings: settings),
     .executableTarget(
       name: "QuickStart", dependencies: ["CPUIsolation"], path: "Examples/QuickStart",
+      swiftSettings: settings),
+    .executableTarget(
+      name: "BufferPool", dependencies: ["CPUIsolation"], path: "Examples/BufferPool",
       swiftSettings: settings),
     .target(name: "CBenchmarkPeers"),
     .executableTarget(
@@ -97,7 +101,7 @@ let package = Package(
     .testTarget(
       name: "ArchitectureTests", exclude: ["PublicAPI.txt"], swiftSettings: settings),
     .testTarget(
-      name: "ToolTests", dependencies: ["IsolationDemo", "IsolationBench", "IsolationTrace"],
+      name: "ToolTests", dependencies: ["BufferPool", "IsolationDemo", "IsolationBench", "IsolationTrace"],
       swiftSettings: settings),
   ],
   swiftLanguageModes: [.v6],
