@@ -108,6 +108,7 @@ private final class KeyStorm: Sendable {
       if random.oneIn(3) { for _ in 0..<random.below(200) { _ = holders.load(ordering: .relaxed) } }
       holders.wrappingSubtract(1, ordering: .sequentiallyConsistent)
       releases.wrappingAdd(1, ordering: .sequentiallyConsistent)
+      defer { if random.oneIn(2) { usleep(UInt32(random.below(2_000))) } }
       if random.oneIn(8) {
         guard (try? keys.disable(key, after: .zero)) != nil else { return fail() }
         if (try? keys.applyDelayed()) == nil, keys.count(of: key) < 0 { fail() }
@@ -121,8 +122,9 @@ private final class KeyStorm: Sendable {
     var random = SeededGenerator(seed: test.seed, stream: 100 + number)
     while !isOver.load(ordering: .acquiring) {
       guard let cpu = try? coordinator.attach(to: number) else { return fail() }
-      let turns = test.changesHands ? random.below(200) : .max
-      for _ in 0..<turns where !isOver.load(ordering: .relaxed) {
+      var turns = test.changesHands ? random.below(200) : .max
+      while turns > 0, !isOver.load(ordering: .relaxed) {
+        turns -= 1
         cpu.enterUser()
         let before = key.isEnabled(on: cpu)
         for _ in 0..<random.below(50) { _ = looks.load(ordering: .relaxed) }

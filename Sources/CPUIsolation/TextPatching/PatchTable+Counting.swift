@@ -66,22 +66,4 @@ extension PatchTable {
       old = original
     }
   }
-
-  /// Turns a key on that nobody uses: from here on its count says so, and drains do. False if
-  /// somebody uses it. The caller has the claim.
-  func beginEnabling(_ key: Int) -> Bool {
-    let count = unsafe count(key)
-    guard unsafe count.pointee.load(ordering: .relaxed) == 0 else { return false }
-    // Relaxed: nobody but the claimer moves a count from 0.
-    unsafe count.pointee.store(Self.enabling, ordering: .relaxed)
-    write([1], at: key)
-    return true
-  }
-
-  /// Says that every CPU has been reached. The caller has the claim.
-  func finishEnabling(_ key: Int, users: UInt64) {
-    // Release — key:P. Every CPU was reached before anyone reads a positive count. Pairs with
-    // key:I.
-    unsafe count(key).pointee.store(users, ordering: .releasing)
-  }
 }

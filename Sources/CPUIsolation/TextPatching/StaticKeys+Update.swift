@@ -171,60 +171,44 @@ extension StaticKeys {
   // MARK: -
 
   private func apply(_ changes: Changes, until goal: Ticket.Goal) -> Report {
-    claim()
-    defer { deferred.table.unclaim() }
+    var turns = changes.keys.map {
+      PatchTable.Turn(table: side(of: $0.key).table, key: Int($0.key.index), users: $0.users)
+    }
+    var exchanges = changes.calls.map {
+      PatchTable.Exchange(index: index(of: $0.call), words: $0.words)
+    }
     var report = Report()
-    var enabled: [Changes.Users] = []
-    for change in changes.keys where change.users != 0 {
-      let side = side(of: change.key)
-      let (index, key) = (Int(change.key.index), change.key)
-      if change.users > 0 {
-        switch side.table.incrementIfOn(index, by: UInt64(change.users)) {
-        case .overflowed?: report.overflowed.insert(key)
-        case .some: report.counted.insert(key)
-        case nil where UInt64(change.users) > PatchTable.countLimit:
-          report.overflowed.insert(key)
-        case nil:
-          _ = side.table.beginEnabling(index)
-          enabled.append(change)
-          report.flipped.insert(key)
-        }
-      } else {
-        switch side.table.decrement(index, by: UInt64(-change.users), isClaimer: true) {
-        case .counted: report.counted.insert(key)
-        case .last:
-          side.table.write([0], at: index)
-          report.flipped.insert(key)
-        case .tooFew: tooFew(key)
-        case .enabling: stillEnabling(key)
+    deferred.table.change(&turns, &exchanges) { turns, exchanges in
+      for (change, turn) in zip(changes.keys, turns) where change.users != 0 {
+        switch turn.result {
+        case .flipped: report.flipped.insert(change.key)
+        case .counted: report.counted.insert(change.key)
+        case .overflowed: report.overflowed.insert(change.key)
+        case .tooFew: tooFew(change.key)
+        case .enabling: stillEnabling(change.key)
         }
       }
-    }
-    for change in changes.calls where exchange(change) { report.exchanged.insert(change.call) }
-    if report.flipped.contains(where: { !$0.isNeverDeferred }) || !report.exchanged.isEmpty {
-      reach(deferred, until: goal)
-    }
-    if report.flipped.contains(where: \.isNeverDeferred) { reach(immediate, until: .executed) }
-    for change in enabled {
-      side(of: change.key).table.finishEnabling(
-        Int(change.key.index), users: UInt64(change.users))
+      for (change, exchange) in zip(changes.calls, exchanges) where exchange.isNew {
+        report.exchanged.insert(change.call)
+      }
+      if report.flipped.contains(where: { !$0.isNeverDeferred }) || !report.exchanged.isEmpty {
+        self.reach(deferred, until: goal)
+      }
+      if report.flipped.contains(where: \.isNeverDeferred) {
+        self.reach(immediate, until: .executed)
+      }
     }
     return report
   }
 
-  private func exchange(_ change: Changes.Exchange) -> Bool {
-    let (table, index) = (deferred.table, Int(change.call.index))
-    if change.call.distance != table.distance(to: index, from: coordinator.core.slots)
-      || change.call.core != coordinator.core
+  private func index(of call: StaticCall) -> Int {
+    let index = Int(call.index)
+    if call.distance != deferred.table.distance(to: index, from: coordinator.core.slots)
+      || call.core != coordinator.core
     {
       misuse("a static call was used that belongs to other keys")
     }
-    let old = (0..<2).map {
-      unsafe table.master(index + $0).pointee.load(ordering: .relaxed)
-    }
-    if old == change.words { return false }
-    table.write(change.words, at: index)
-    return true
+    return index
   }
 
   /// Sends to every CPU, and waits until none can find anything old.
@@ -233,16 +217,6 @@ extension StaticKeys {
       side.work, to: coordinator.cpus, urgency: side.interrupts ? .immediate : .deferrable)
     // It ends early where the coordinator is closed, and threads leave.
     _ = ticket.wait(until: goal)
-  }
-
-  /// Waits for its turn. A caller that is a CPU serves its own work meanwhile: the one whose turn it
-  /// is may be waiting for it.
-  private func claim() {
-    var backoff = Backoff()
-    while !deferred.table.claim() {
-      Coordinator.serveOwnCPU()
-      backoff.wait()
-    }
   }
 
   private func requireMayChange() throws(CoordinatorError) {
