@@ -88,6 +88,7 @@
               machine.expect(
                 !isTold || machine.word(0, of: table) == 1, "entered with what is older than told")
               machine.expectOnIfTold(table, "behind an entry")
+              machine.leave(slot)
             },
             {
               machine.enable(table, work, as: 0)
@@ -110,6 +111,7 @@
               machine.leave(slot)
               machine.enter(slot)
               machine.expectOnIfTold(table, "behind an entry")
+              machine.leave(slot)
             },
             {
               machine.enable(table, work, as: 0)
@@ -143,8 +145,6 @@
         preemptions: 2,
         bodies: { machine in
           let (table, work) = machine.patchTable()
-          machine.place(0, .user)
-          machine.runs = 0
           return [
             { machine.enable(table, work, as: 0) },
             { machine.enable(table, work, as: 1) },
@@ -174,7 +174,6 @@
         preemptions: 3,
         bodies: { machine in
           let (table, work) = machine.patchTable()
-          machine.place(0, .user)
           unsafe table.count(0).pointee.store(2, ordering: .relaxed)
           table.write([1], at: 0)
           let leave = { (user: Int) in
@@ -207,10 +206,7 @@
                 machine.leave(slot)
               }
             },
-            {
-              machine.change(table, work, words: [1, 1], as: 0)
-              machine.change(table, work, words: [2, 2], as: 0)
-            },
+            { machine.change(table, work, words: [2, 2], as: 0) },
             { _ = machine.path(1).deliver(work, to: 0, from: CallSite("model", 0)) },
           ]
         },

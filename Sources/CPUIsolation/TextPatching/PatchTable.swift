@@ -116,8 +116,10 @@ struct PatchTable: @unchecked Sendable {
 extension PatchTable {
   /// Whether the caller is the one who may change masters now.
   func claim() -> Bool {
+    // Relaxed: a hint, that whoever waits does not pull the line away from the claimer.
+    if unsafe claimed.pointee.load(ordering: .relaxed) != 0 { return false }
     // Acquire — patch:C. What the last claimer wrote. Pairs with patch:U.
-    unsafe claimed.pointee.exchange(1, ordering: .acquiring) == 0
+    return unsafe claimed.pointee.exchange(1, ordering: .acquiring) == 0
   }
 
   /// Lets the next one change something.
