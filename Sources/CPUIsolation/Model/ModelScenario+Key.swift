@@ -69,7 +69,7 @@
       ModelScenario(
         "a key is turned",
         rule: "in kernel a CPU has what an enable that has returned turned; in user it keeps what it had",
-        preemptions: 3,
+        preemptions: 2,
         bodies: { machine in
           let (table, work) = machine.patchTable()
           machine.place(0, .kernel)
@@ -92,6 +92,10 @@
             },
             {
               machine.enable(table, work, as: 0)
+              machine.flags[0].store(1, ordering: .relaxed)
+            },
+            {
+              machine.enable(table, work, as: 1)
               machine.flags[0].store(1, ordering: .relaxed)
             },
           ]
@@ -195,6 +199,8 @@
         bodies: { machine in
           let (table, work) = machine.patchTable()
           machine.place(0, .user)
+          // One that the CPU has not seen either.
+          table.write([1, 1], at: 2)
           return [
             {
               let slot = machine.become(0)
