@@ -4,5 +4,8 @@ extension Benchmark {
   /// All rows, in the order in which they run and are printed.
   static let catalog: [Benchmark] =
     TransitionBenchmarks.all + SendBenchmarks.all + DrainBenchmarks.all + WakeBenchmarks.all
-    + CatchUpBenchmarks.all + TraceBenchmarks.all + CountBenchmarks.all
+    + CatchUpBenchmarks.all
+    + TraceBenchmarks.all
+    + StaticKeyBenchmarks.all
+    + CountBenchmarks.all
 }

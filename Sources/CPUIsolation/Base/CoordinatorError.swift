@@ -21,7 +21,7 @@ public struct CoordinatorError: Error, Hashable, Sendable, CustomStringConvertib
       case invalidConfiguration, outOfMemory, cpuTaken, threadAlreadyAttached
       case threadCreationFailed, pinningRefused, schedulingRefused, memoryLockRefused
       case signalTaken, signalRefused, tooManyWorkTypes, unreachableMaximumAge, watchdogRequired
-      case tooManyTraceEvents
+      case tooManyTraceEvents, tooManyStaticKeys
       case workTypeUnregistered, tooManySenders, timedOut, closed, forked
     }
     private let kind: Kind
@@ -52,6 +52,8 @@ public struct CoordinatorError: Error, Hashable, Sendable, CustomStringConvertib
     public static let tooManyWorkTypes = Code(.tooManyWorkTypes)
     /// All trace events are in use.
     public static let tooManyTraceEvents = Code(.tooManyTraceEvents)
+    /// All words of keys and calls are in use.
+    public static let tooManyStaticKeys = Code(.tooManyStaticKeys)
     /// A work type asked for a maximum age, but nothing could make it run in time.
     public static let unreachableMaximumAge = Code(.unreachableMaximumAge)
     /// The request needs the watchdog, and the configuration has none.

@@ -27,6 +27,9 @@ struct ColdState {
   var freshTypes = 0
   var watchdog: WatchdogService? = nil
   var trace = TraceState()
+  /// What every thread that attaches runs first, and the memory that its handlers work on.
+  var attachWork: [DeferredWork] = []
+  var kept: [any AnyObject & Sendable] = []
   var isClosed = false
 
   init(senders: [SenderMemory]) { self.senders = senders }

@@ -53,6 +53,9 @@
     /// Every scenario that there is.
     public static let all: [ModelScenario] =
       sendScenarios + ticketScenarios + helpScenarios + slotScenarios + callScenarios
-      + signalScenarios + traceScenarios + catchUpScenarios
+      + signalScenarios
+      + traceScenarios
+      + catchUpScenarios
+      + keyScenarios
   }
 #endif
