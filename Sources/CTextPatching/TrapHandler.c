@@ -25,11 +25,12 @@ struct ctp_watch {
 };
 
 static struct ctp_watch *watches;  // only ever grows, at its head
-static struct sigaction previous;  // what had the signal before: constant once the handler is there
 static bool is_installed;
 static pthread_mutex_t installation = PTHREAD_MUTEX_INITIALIZER;
 
 #if defined(__x86_64__)
+
+static struct sigaction previous;  // what had the signal before: constant once the handler is there
 
 // Where the thread goes on, or 0 if the breakpoint at `address` is none of ours.
 static uint64_t resumption(uintptr_t address) {
@@ -46,8 +47,6 @@ static uint64_t resumption(uintptr_t address) {
   }
   return 0;
 }
-
-#endif
 
 // A trap that is not ours meets what it would have met without us.
 static void hand_on(int signal, siginfo_t *information, void *context) {
@@ -74,18 +73,17 @@ static void hand_on(int signal, siginfo_t *information, void *context) {
 
 static void trap_handler(int signal, siginfo_t *information, void *context) {
   int saved = errno;
-#if defined(__x86_64__)
   greg_t *counter = &((ucontext_t *)context)->uc_mcontext.gregs[REG_RIP];
   uint64_t resume = resumption((uintptr_t)*counter - 1);
   if (resume) {
     *counter = (greg_t)resume;
-    errno = saved;
-    return;
+  } else {
+    hand_on(signal, information, context);
   }
-#endif
-  hand_on(signal, information, context);
   errno = saved;
 }
+
+#endif
 
 bool ctp_catches_traps(void) {
 #if defined(__x86_64__)
