@@ -118,8 +118,7 @@ public final class PatchSite: Sendable {
 /// A C function that a site runs: two words, and a result. A pointer travels as its bit pattern.
 ///
 /// It must not throw or unwind.
-public typealias PatchFunction =
-  @Sendable @convention(c) (Int, Int) -> Int
+public typealias PatchFunction = @Sendable @convention(c) (Int, Int) -> Int
 
 extension PatchSite.Instruction {
   /// The function's address; 0 for none.
