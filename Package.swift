@@ -66,7 +66,8 @@ let package = Package(
       swiftSettings: settings),
     .target(name: "CBenchmarkPeers"),
     .executableTarget(
-      name: "IsolationBench", dependencies: ["CPUIsolation", "CBenchmarkPeers"],
+      name: "IsolationBench",
+      dependencies: ["CPUIsolation", "CPUIsolationTextPatching", "CBenchmarkPeers"],
       swiftSettings: settings),
 
     .executableTarget(

@@ -60,14 +60,15 @@ static void *map_executable(int file, size_t bytes) {
   for (int attempt = 1; attempt <= attempts && text > (uintptr_t)attempt * step; attempt++) {
     void *wanted = (void *)(text - (uintptr_t)attempt * step);
     void *got = mmap(
-        wanted, bytes, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_FIXED_NOREPLACE, file, 0);
+        wanted, bytes, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_POPULATE | MAP_FIXED_NOREPLACE,
+        file, 0);
     if (got == wanted) return got;
     // An older kernel takes the address for a hint.
     if (got != MAP_FAILED) munmap(got, bytes);
     // A policy answers the same everywhere.
     else if (errno != EEXIST && errno != EPERM && errno != ENOMEM) return MAP_FAILED;
   }
-  return mmap(NULL, bytes, PROT_READ | PROT_EXEC, MAP_SHARED, file, 0);
+  return mmap(NULL, bytes, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_POPULATE, file, 0);
 }
 
 static int refuse(struct ctp_text *out, enum ctp_step step, int file) {
@@ -86,7 +87,7 @@ int ctp_map(size_t bytes, struct ctp_text *out) {
   int file = open_text();
   if (file < 0) return refuse(out, ctp_step_memfd, file);
   if (ftruncate(file, (off_t)bytes) != 0) return refuse(out, ctp_step_size, file);
-  void *writable = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+  void *writable = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, file, 0);
   if (writable == MAP_FAILED) return refuse(out, ctp_step_writable, file);
   void *executable = map_executable(file, bytes);
   if (executable == MAP_FAILED) {
