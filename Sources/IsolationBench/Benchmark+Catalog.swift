@@ -7,5 +7,6 @@ extension Benchmark {
     + CatchUpBenchmarks.all
     + TraceBenchmarks.all
     + StaticKeyBenchmarks.all
+    + TextPatchingBenchmarks.all
     + CountBenchmarks.all
 }

@@ -23,6 +23,7 @@ public struct CoordinatorError: Error, Hashable, Sendable, CustomStringConvertib
       case signalTaken, signalRefused, tooManyWorkTypes, unreachableMaximumAge, watchdogRequired
       case tooManyTraceEvents, tooManyStaticKeys
       case workTypeUnregistered, tooManySenders, timedOut, closed, forked
+      case textPatchingRefused, tooManyPatchSites
     }
     private let kind: Kind
 
@@ -68,6 +69,10 @@ public struct CoordinatorError: Error, Hashable, Sendable, CustomStringConvertib
     public static let closed = Code(.closed)
     /// The process was forked since: the other threads do not exist in this child.
     public static let forked = Code(.forked)
+    /// The system allows no executable memory, or no breakpoints; the message names what forbids it.
+    public static let textPatchingRefused = Code(.textPatchingRefused)
+    /// All patch sites are in use.
+    public static let tooManyPatchSites = Code(.tooManyPatchSites)
 
     public var description: String { kind.rawValue }
   }
@@ -80,7 +85,7 @@ public struct CoordinatorError: Error, Hashable, Sendable, CustomStringConvertib
 
   private let message: String
 
-  init(_ code: Code, errno: Int32 = 0, _ message: String) {
+  package init(_ code: Code, errno: Int32 = 0, _ message: String) {
     self.code = code
     self.errno = errno
     self.message = message
