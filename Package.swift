@@ -23,6 +23,7 @@ let package = Package(
   products: [
     .library(name: "CPUIsolation", targets: ["CPUIsolation"]),
     .library(name: "CPUIsolationTesting", targets: ["CPUIsolationTesting"]),
+    .library(name: "CPUIsolationTextPatching", targets: ["CPUIsolationTextPatching"]),
     .library(name: "CPUIsolationTrace", targets: ["CPUIsolationTrace"]),
     .executable(name: "isolation-demo", targets: ["IsolationDemo"]),
     .executable(name: "buffer-pool", targets: ["BufferPool"]),
@@ -49,6 +50,11 @@ let package = Package(
         .target(name: "ModelEngine", condition: .when(traits: ["ModelChecking"])),
       ], swiftSettings: settings),
     .target(name: "CHandlerWitness"),
+    .target(name: "CTextPatching"),
+    .target(
+      name: "CPUIsolationTextPatching",
+      dependencies: ["CPUIsolation", "CPlatform", "CTextPatching"],
+      swiftSettings: settings),
     .target(
       name: "CPUIsolationTrace", dependencies: ["CPUIsolation"], swiftSettings: settings),
     .target(name: "CFiber"),
@@ -64,7 +70,8 @@ let package = Package(
       swiftSettings: settings),
     .target(name: "CBenchmarkPeers"),
     .executableTarget(
-      name: "IsolationBench", dependencies: ["CPUIsolation", "CBenchmarkPeers"],
+      name: "IsolationBench",
+      dependencies: ["CPUIsolation", "CPUIsolationTextPatching", "CBenchmarkPeers"],
       swiftSettings: settings),
 
     .executableTarget(
@@ -95,6 +102,11 @@ let package = Package(
         "CPUIsolation", "IsolationMutants",
         .target(name: "ModelEngine", condition: .when(traits: ["ModelChecking"])),
       ], exclude: ["Patches"], swiftSettings: settings),
+    .target(name: "CRefusals", path: "Tests/Support/CRefusals"),
+    .testTarget(
+      name: "TextPatchingTests",
+      dependencies: ["CPUIsolationTextPatching", "CPUIsolationTesting", "CRefusals"],
+      swiftSettings: settings),
     .testTarget(
       name: "TraceTests", dependencies: ["CPUIsolation", "CPUIsolationTrace", "IsolationTrace"],
       exclude: ["Fixtures"], swiftSettings: settings),

@@ -2,16 +2,16 @@
 
    Catch-up by generation: work that is deferred without writing to the CPU.
 
-   The library does not have it yet; this models the rules that it is to be built on. A send counts
-   up its type's generation, then one summary generation over all such types, and looks at W: a CPU
-   in user is owed nothing in writing, since its next entry compares the summary with what it has
-   seen. Every other CPU gets a bit in K, unless what it has applied covers the send. Entry and exit
-   are those of bit.pml (entry:W, entry:K, drain:T, exit:K, exit:W), with the comparison behind the
-   look at K.
+   A send (SendPath+CatchUp.swift) counts up its type's generation (catchUp:G), then one summary
+   generation over all such types (catchUp:S), and looks at W (catchUp:W): a CPU in user is owed
+   nothing in writing, since its next entry compares the summary with what it has seen (entry:S,
+   catchUp:C). Every other CPU gets a bit in K, unless what it has applied covers the send. Entry and
+   exit are those of bit.pml (entry:W, entry:K, drain:T, exit:K, exit:W), with the comparison behind
+   the look at K.
 
    Bound: one CPU, two senders with SENDS sends each, of one type or of two (TYPES); ROUNDS round
-   trips, one more when the senders are through. With ATTACH the CPU begins offline, attaches, takes
-   every generation as its own and then caches what is there.
+   trips, one more when the senders are through. With ATTACH the CPU begins offline, takes the summary
+   and then every generation as its own (catchUp:A, attach:G), enters, and caches what is there.
 
    Asserted:
    - what was answered `deferred` has been read, by a handler or by the thread that has attached
@@ -23,6 +23,7 @@
      CATCH_UP_FIRST       entry compares before it publishes kernel: what is sent between is owed by
                           the next entry, and by nobody now
      ENTRY_BY_STORE       "kernel" waits in the store buffer while the summary is loaded
+     INVERTED             the sender owes nothing to a CPU in kernel, and a bit to one in user
      W_FIRST              the sender looks at W before it counts up: the CPU that entered between is
                           taken for one that is in user
      GENERATION_FIRST     counts up before the datum: caught up with, without the datum
@@ -53,6 +54,12 @@
 #define GENERATION(b) (3 + (b))
 #define APPLIED(b) (5 + (b))
 #define DATUM(s) (6 + (s))
+
+#ifdef INVERTED
+#define OWED_NOTHING(w) (CONTEXT(w) != USER)
+#else
+#define OWED_NOTHING(w) (CONTEXT(w) == USER)
+#endif
 
 /* With two types each sender has its own. */
 #if TYPES == 2
@@ -130,13 +137,15 @@ proctype owner() {
   byte own[2];
 #ifdef ATTACH
   atomic { DRAINED(0) -> mem[K] = 0 };
-  atomic { DRAINED(0) -> word = MOVED(mem[W], ENTRY(OFFLINE)); mem[W] = word };
 #ifdef CACHE_BEFORE_GENERATION
   cache();
 #endif
   ownSummary = mem[SUMMARY];
   own[0] = mem[GENERATION(0)];
   own[1] = mem[GENERATION(1)];
+  STORE(0, APPLIED(0), own[0]);
+  atomic { DRAINED(0) -> word = MOVED(mem[W], ENTRY(OFFLINE)); mem[W] = word };
+  compareSummary();
 #ifndef CACHE_BEFORE_GENERATION
   cache();
 #endif
@@ -205,13 +214,21 @@ proctype sender(byte s) {
 #ifndef W_FIRST
        w = mem[W];
 #endif
-       if :: CONTEXT(w) == USER -> deferred[s] = j :: else fi
+       if :: OWED_NOTHING(w) -> deferred[s] = j :: else fi
      };
      if
-     :: CONTEXT(w) == USER
+     :: OWED_NOTHING(w)
      :: else ->
         if
-        :: mem[APPLIED(TYPE(s))] >= g -> assert(seen[s] >= j)
+        /* Nobody is there: whoever attaches takes the generation as its own, or compares. */
+        :: CONTEXT(w) == OFFLINE
+        :: CONTEXT(w) != OFFLINE && mem[APPLIED(TYPE(s))] >= g ->
+#ifdef ATTACH
+           /* By a run, or by a thread that has cached nothing yet. */
+           queued[s] = j
+#else
+           assert(seen[s] >= j)
+#endif
         :: else -> atomic { DRAINED(s) -> mem[K] = mem[K] | (1 << TYPE(s)); queued[s] = j }
         fi
      fi;

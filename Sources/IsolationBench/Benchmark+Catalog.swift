@@ -4,5 +4,9 @@ extension Benchmark {
   /// All rows, in the order in which they run and are printed.
   static let catalog: [Benchmark] =
     TransitionBenchmarks.all + SendBenchmarks.all + DrainBenchmarks.all + WakeBenchmarks.all
-    + TraceBenchmarks.all + CountBenchmarks.all
+    + CatchUpBenchmarks.all
+    + TraceBenchmarks.all
+    + StaticKeyBenchmarks.all
+    + TextPatchingBenchmarks.all
+    + CountBenchmarks.all
 }

@@ -5,17 +5,24 @@
     /// Every mutant, by part of the protocol.
     static let catalog: [Mutant] =
       entryMutants + sendMutants + drainMutants + sleepMutants + ticketMutants + helpMutants
-      + gracePeriodMutants + slotMutants + callMutants + traceMutants + translationMutants
+      + gracePeriodMutants
+      + slotMutants
+      + callMutants
+      + traceMutants
+      + catchUpMutants
+      + keyMutants
+      + translationMutants
 
     private static let tracker = "Context/ContextTracker.swift"
     private static let sendPath = "Coordination/SendPath.swift"
     private static let drain = "Coordination/Drain.swift"
+    private static let onBehalf = "Coordination/Drain+OnBehalf.swift"
     private static let transitions = "Coordination/OwnerTransitions.swift"
     private static let attachment = "Coordination/OwnerTransitions+Attachment.swift"
     private static let interrupter = "Coordination/Interrupter.swift"
     private static let ticket = "Coordination/Ticket.swift"
     private static let gracePeriod = "Context/GracePeriodWait.swift"
-    private static let registration = "Coordination/Coordinator+Registration.swift"
+    private static let registration = "Coordination/Coordinator+Unregistration.swift"
     private static let callQueue = "Coordination/CallQueue.swift"
     private static let callRecord = "Coordination/CallRecord.swift"
     private static let parker = "Base/Parker.swift"
@@ -70,7 +77,7 @@
         "drain:T", .split, "take in a drain", at: "drain", in: drain, by: "two types",
         .totalStoreOrder),
       Mutant(
-        "drain:T", .split, "take of a helper", at: "helper", in: drain, occurrence: 2,
+        "drain:T", .split, "take of a helper", at: "helper", in: onBehalf,
         by: "two helpers",
         .totalStoreOrder),
       Mutant(
@@ -127,15 +134,18 @@
 
     private static let helpMutants: [Mutant] = [
       Mutant(
-        "onBehalf:P", .split, "compare-exchange of the pin", in: drain, by: "two helpers",
+        "onBehalf:P", .split, "compare-exchange of the pin", in: onBehalf, by: "two helpers",
         .totalStoreOrder),
       Mutant(
-        "onBehalf:P", .weakened, "compare-exchange of the pin", in: drain, by: "what a helper did",
+        "onBehalf:P", .weakened, "compare-exchange of the pin", in: onBehalf,
+        by: "what a helper did",
         .weak),
       Mutant(
-        "onBehalf:W", .weakened, "look at W behind it", in: drain, by: "what a helper did", .weak),
+        "onBehalf:W", .weakened, "look at W behind it", in: onBehalf, by: "what a helper did", .weak
+      ),
       Mutant(
-        "onBehalf:U", .relaxed, "store that gives the pin back", in: drain, by: "what a helper did",
+        "onBehalf:U", .relaxed, "store that gives the pin back", in: onBehalf,
+        by: "what a helper did",
         .weak),
     ]
 

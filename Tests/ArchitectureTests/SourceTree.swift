@@ -39,9 +39,9 @@ enum SourceTree {
   /// The files of all products that programs link.
   static func products() throws -> [SourceFile] {
     try sources().filter { file in
-      ["CPUIsolation", "CPUIsolationTesting", "CPUIsolationTrace"].contains {
-        file.path.hasPrefix("Sources/\($0)/")
-      }
+      [
+        "CPUIsolation", "CPUIsolationTesting", "CPUIsolationTextPatching", "CPUIsolationTrace",
+      ].contains { file.path.hasPrefix("Sources/\($0)/") }
     }
   }
 

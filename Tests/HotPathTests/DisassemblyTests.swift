@@ -8,7 +8,7 @@ import Testing
 @Suite struct DisassemblyTests {
   private static let probes = [
     "cpuisolation_probe_entry", "cpuisolation_probe_exit", "cpuisolation_probe_send",
-    "cpuisolation_probe_record",
+    "cpuisolation_probe_record", "cpuisolation_probe_key",
   ]
 
   /// What a probe may call: the library's own never-inlined slow halves, by their mangled names.
@@ -18,6 +18,7 @@ import Testing
     "$s12CPUIsolation8SendPathV6settle",
     recording,
     "$s12CPUIsolation10TracepointV6refuse",
+    "$s12CPUIsolation14PatchDiagnosisO",
     // A record is made up on the stack, which the compiler guards.
     "__stack_chk_fail",
   ]
@@ -51,6 +52,10 @@ import Testing
         let body = disassembly.functions[probe] ?? []
         #expect(body.contains { $0.hasPrefix("lock") }, "\(probe) has no locked instruction")
       }
+      // A key is one load of the copy and a test in one instruction, of an address that is a sum.
+      let key = disassembly.functions["cpuisolation_probe_key"] ?? []
+      #expect(key.filter { $0.hasPrefix("cmp") && $0.contains("$0x0,(%r") }.count == 1, "\(key)")
+      #expect(!key.contains { $0.hasPrefix("lock") || $0.hasPrefix("call") && !$0.contains("Patch") })
     #endif
   }
 

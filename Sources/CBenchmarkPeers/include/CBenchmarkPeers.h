@@ -43,6 +43,11 @@ int peer_pin(int32_t processor);
 int peer_run_on_thread(
     void (*_Nonnull run)(void *_Nullable), void *_Nullable context);
 
+/// One load that the compiler leaves where it is.
+static inline uint64_t peer_plain_load(const uint64_t *_Nonnull word) {
+  return *(const volatile uint64_t *)word;
+}
+
 // MARK: The protocol in C
 
 /// One CPU: W and K on one line, the owner's words on another, as the library lays them out. It

@@ -21,8 +21,9 @@ public struct CoordinatorError: Error, Hashable, Sendable, CustomStringConvertib
       case invalidConfiguration, outOfMemory, cpuTaken, threadAlreadyAttached
       case threadCreationFailed, pinningRefused, schedulingRefused, memoryLockRefused
       case signalTaken, signalRefused, tooManyWorkTypes, unreachableMaximumAge, watchdogRequired
-      case tooManyTraceEvents
+      case tooManyTraceEvents, tooManyStaticKeys
       case workTypeUnregistered, tooManySenders, timedOut, closed, forked
+      case textPatchingRefused, tooManyPatchSites
     }
     private let kind: Kind
 
@@ -52,6 +53,8 @@ public struct CoordinatorError: Error, Hashable, Sendable, CustomStringConvertib
     public static let tooManyWorkTypes = Code(.tooManyWorkTypes)
     /// All trace events are in use.
     public static let tooManyTraceEvents = Code(.tooManyTraceEvents)
+    /// All words of keys and calls are in use.
+    public static let tooManyStaticKeys = Code(.tooManyStaticKeys)
     /// A work type asked for a maximum age, but nothing could make it run in time.
     public static let unreachableMaximumAge = Code(.unreachableMaximumAge)
     /// The request needs the watchdog, and the configuration has none.
@@ -66,6 +69,10 @@ public struct CoordinatorError: Error, Hashable, Sendable, CustomStringConvertib
     public static let closed = Code(.closed)
     /// The process was forked since: the other threads do not exist in this child.
     public static let forked = Code(.forked)
+    /// The system allows no executable memory, or no breakpoints; the message names what forbids it.
+    public static let textPatchingRefused = Code(.textPatchingRefused)
+    /// All patch sites are in use.
+    public static let tooManyPatchSites = Code(.tooManyPatchSites)
 
     public var description: String { kind.rawValue }
   }
@@ -78,7 +85,7 @@ public struct CoordinatorError: Error, Hashable, Sendable, CustomStringConvertib
 
   private let message: String
 
-  init(_ code: Code, errno: Int32 = 0, _ message: String) {
+  package init(_ code: Code, errno: Int32 = 0, _ message: String) {
     self.code = code
     self.errno = errno
     self.message = message

@@ -10,7 +10,7 @@ internal import CPlatform
 ///
 /// The function is never inlined, so a check on a hot path costs one predicted branch.
 @usableFromInline @inline(never)
-func misuse(_ sentence: @autoclosure () -> String) -> Never {
+package func misuse(_ sentence: @autoclosure () -> String) -> Never {
   var line = "CPUIsolation: " + sentence() + "\n"
   line.withUTF8 { bytes in
     unsafe cpi_write_error(bytes.baseAddress, bytes.count)

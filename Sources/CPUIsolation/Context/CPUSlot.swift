@@ -6,10 +6,10 @@ public import Synchronization
 @usableFromInline let workTypeCapacity = 64
 
 #if ModelChecking
-  // Only the type whose tickets the scenarios draw: every word more is a place to switch.
+  // Only the type whose tickets and payloads the scenarios use: every word more is a place to switch.
   let ticketedTypes = 1
 #else
-  /// How many types may have tickets.
+  /// How many types may have tickets and payloads.
   let ticketedTypes = workTypeCapacity
 #endif
 
@@ -75,6 +75,8 @@ struct OwnerLine: ~Copyable {
   @usableFromInline let special = SharedWord(0)
   /// Signals that found nothing to do, or a thread that would look by itself.
   let idleInterrupts = SharedWord(0)
+  /// The summary of the catch-up types that this CPU has caught up with.
+  @usableFromInline let caughtUp = SharedWord(0)
   /// The transitions that are recorded, for the slow paths to look at. The one word here that
   /// others write: it changes when somebody begins or ends a trace.
   @usableFromInline let traced = SharedWord(0)
@@ -155,9 +157,10 @@ struct Reach {
 ///     offset    0  StateLine    W, K, pin, incarnation: senders and the owner
 ///             128  CallLine     cross calls and sleep
 ///             256  OwnerLine    the owner alone
-///             384  tables       one word per work type: applied, executed, dropped, generation at attach, pending since
-///            2944  ages         eight buckets per work type
-///            7040  the next CPU: an odd number of lines further, so that the state lines of many CPUs do not all
+///             384  tables       one word per work type: applied, executed, dropped, generation at attach, pending
+///                               since, catch-up runs, payload
+///            3968  ages         eight buckets per work type
+///            8064  the next CPU: an odd number of lines further, so that the state lines of many CPUs do not all
 ///                  fall into one set of a sender's cache
 // Sendable: an address of memory in which every shared word is atomic.
 @frozen @safe @usableFromInline
@@ -173,8 +176,9 @@ struct CPUSlot: Hashable, @unchecked Sendable {
   @inlinable
   func hash(into hasher: inout Hasher) { unsafe hasher.combine(UInt(bitPattern: base)) }
 
-  @usableFromInline static var stride: Int { tablesOffset + 5 * tableBytes + ageBytes }
+  @usableFromInline static var stride: Int { tablesOffset + tableCount * tableBytes + ageBytes }
   private static let tablesOffset = 3 * 128
+  private static let tableCount = 7
   private static let tableBytes = workTypeCapacity * 8
   static let ageBuckets = 8
   private static let ageBytes = workTypeCapacity * ageBuckets * 8
@@ -211,9 +215,16 @@ struct CPUSlot: Hashable, @unchecked Sendable {
   /// Per type, the coarse time at which the watchdog first saw the bit pending; 0 is not seen.
   var pendingSince: UnsafeMutablePointer<SharedWord> { unsafe table(4) }
 
+  /// Per type, how often the handler ran because the CPU lagged behind a generation: written by
+  /// whoever drains.
+  var catchUps: UnsafeMutablePointer<SharedWord> { unsafe table(5) }
+  /// Per type, what senders have merged and nobody has taken yet; 0 is nothing.
+  var payloads: UnsafeMutablePointer<SharedWord> { unsafe table(6) }
+
   /// The age histogram of a type: `ageBuckets` counters.
   func ages(ofType type: Int) -> UnsafeMutablePointer<SharedWord> {
-    unsafe (base + Self.tablesOffset + 5 * Self.tableBytes + type * Self.ageBuckets * 8)
+    unsafe (base + Self.tablesOffset + Self.tableCount * Self.tableBytes + type * Self.ageBuckets
+      * 8)
       .assumingMemoryBound(to: SharedWord.self)
   }
 
@@ -222,7 +233,7 @@ struct CPUSlot: Hashable, @unchecked Sendable {
     unsafe state.initialize(to: StateLine())
     unsafe call.initialize(to: CallLine())
     unsafe owner.initialize(to: OwnerLine())
-    let words = 5 * workTypeCapacity + workTypeCapacity * Self.ageBuckets
+    let words = Self.tableCount * workTypeCapacity + workTypeCapacity * Self.ageBuckets
     for index in 0..<words { unsafe (table(0) + index).initialize(to: SharedWord(0)) }
   }
 }
@@ -242,6 +253,6 @@ struct CPUSlots: @unchecked Sendable {
 
   @inlinable @inline(__always)
   subscript(cpu: Int) -> CPUSlot {
-    unsafe CPUSlot(base: base + cpu &* 7040)
+    unsafe CPUSlot(base: base + cpu &* 8064)
   }
 }

@@ -19,8 +19,8 @@ struct ContextTracker {
     case clear
     /// These bits were pending, and have been taken: whoever made the entry has to run them.
     case taken(UInt64)
-    /// Something needs a closer look: a helper holds the pin, a flag is set, or the CPU was not in
-    /// that context.
+    /// Something needs a closer look: a catch-up type has moved, a helper holds the pin, a flag is
+    /// set, or the CPU was not in that context.
     case special
   }
 
@@ -37,8 +37,13 @@ struct ContextTracker {
   /// - If our addition to W comes first, the sender's look at W (`send:L`) says kernel, and it does
   ///   not promise that we have to enter before we can see anything.
   /// - Both cannot miss each other: the four accesses are sequentially consistent.
+  ///
+  /// The same against a catch-up sender (`catchUp:S`, `catchUp:W`), with the `summary` in K's place:
+  /// it counts up before it looks at W, we move W before we look at the summary.
   @inlinable @inline(__always)
-  func enterKernel(from context: CPUContext) -> Entry {
+  func enterKernel(
+    from context: CPUContext, comparing summary: UnsafeMutablePointer<SharedWord>
+  ) -> Entry {
     // Sequentially consistent — entry:W. Dekker with send:O/send:L; also the acquire side of a
     // grace period: what is protected is loaded after it. Pairs with gracePeriod:S. One locked
     // instruction: it is the barrier.
@@ -51,12 +56,17 @@ struct ContextTracker {
     // the letter of C11 it does not order later relaxed loads: an architecture that is neither
     // needs a fence here.
     let pending = unsafe slot.state.pointee.work.load(ordering: .sequentiallyConsistent)
+    // Relaxed — entry:S. Dekker with catchUp:S/catchUp:W: it must come after the addition, which the
+    // sequentially consistent pair above sees to. "Catch up, then publish kernel" would leave what
+    // is sent in between to nobody. If it has moved, the slow path loads it again (catchUp:C).
+    let generation = unsafe summary.pointee.load(ordering: .relaxed)
     // Acquire — entry:P. Pairs with onBehalf:U: what a helper did before it let go is seen by us.
     // It must come after the addition, which the sequentially consistent pair above sees to.
     let pin = unsafe slot.state.pointee.pin.load(ordering: .acquiring)
     let special =
       unsafe pin | slot.owner.pointee.special.load(ordering: .relaxed)
       | slot.owner.pointee.traced.load(ordering: .relaxed)
+      | (generation ^ slot.owner.pointee.caughtUp.load(ordering: .relaxed))
       | (old & ContextWord.contextMask ^ UInt64(context.rawValue))
     let word = old &+ ContextWord.entry(from: context)
     if pending | special == 0 {

@@ -27,6 +27,9 @@ struct ColdState {
   var freshTypes = 0
   var watchdog: WatchdogService? = nil
   var trace = TraceState()
+  /// What every thread that attaches runs first, and the memory that its handlers work on.
+  var attachWork: [DeferredWork] = []
+  var kept: [any AnyObject & Sendable] = []
   var isClosed = false
 
   init(senders: [SenderMemory]) { self.senders = senders }
@@ -57,12 +60,18 @@ struct Registration: Sendable {
   var name: String
   var options: DeferredWork.Options
   /// Keeps a closure's box alive for as long as the handler may run.
-  var box: HandlerBox?
+  var box: (any Sendable)?
   /// The number in the handles.
   var number: UInt64
-  /// Whether it is being unregistered.
-  /// A call is about to end it.
+  /// Whether a call is about to end it.
   var isUnregistering = false
+}
+
+/// A closure that serves as a handler and is told a payload.
+final class PayloadHandlerBox: Sendable {
+  let run: @Sendable (Int, DeferredWork.Payload) -> Void
+
+  init(_ run: @escaping @Sendable (Int, DeferredWork.Payload) -> Void) { self.run = run }
 }
 
 /// A closure that serves as a handler.

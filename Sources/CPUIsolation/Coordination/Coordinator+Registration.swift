@@ -6,15 +6,6 @@ internal import Synchronization
 /// recognised.
 private let lastRegistration = SharedWord(0)
 
-extension CoordinatorCore {
-  /// From here on drains drop the type's bits. What still runs is over after a grace period.
-  func stopRunning(_ type: UInt64) {
-    // Sequentially consistent — unregister:V. Pairs with drain:V: a drain that still saw the type
-    // live began before the grace period that follows.
-    unsafe line.pointee.live.bitwiseAnd(~(1 << type), ordering: .sequentiallyConsistent)
-  }
-}
-
 extension Coordinator {
   /// Registers a type of deferrable work, run by a closure.
   ///
@@ -42,6 +33,37 @@ extension Coordinator {
     }
   }
 
+  /// Registers a type of deferrable work whose handler is told more than the CPU: what senders have
+  /// merged, or, of a catch-up type, by how many generations the CPU lags.
+  ///
+  ///     options.delivery = .merging(.union)
+  ///     let refresh = try coordinator.register("refresh", options: options) { cpu, payload in
+  ///       caches[cpu].removeAll(inShards: payload.rawValue)
+  ///     }
+  ///
+  /// It is not called when there is nothing to tell. For a type whose delivery is a bit the payload
+  /// is `everything`.
+  ///
+  /// - Throws: as the form above.
+  /// - Progress: blocking
+  /// - Context: any thread
+  /// - Allocates: yes
+  public func register(
+    _ name: String, options: DeferredWork.Options = .init(),
+    _ handler: @escaping @Sendable (Int, DeferredWork.Payload) -> Void
+  ) throws(CoordinatorError) -> DeferredWork {
+    if options.delivery == .bit {
+      return try register(name, options: options) { handler($0, .everything) }
+    }
+    let box = PayloadHandlerBox(handler)
+    return try unsafe register(
+      name, options: options, box: box, Unmanaged.passUnretained(box).toOpaque(), nil
+    ) {
+      unsafe Unmanaged<PayloadHandlerBox>.fromOpaque($0.unsafelyUnwrapped).takeUnretainedValue()
+        .run($1, DeferredWork.Payload(rawValue: $2))
+    }
+  }
+
   /// Registers a type of deferrable work, run by a C function with a context: no allocation and no
   /// reference count per run.
   ///
@@ -62,9 +84,33 @@ extension Coordinator {
     try unsafe register(name, options: options, box: nil, context, function)
   }
 
+  /// Registers a type of deferrable work, run by a C function that is told more than the CPU: as
+  /// the closure form with a payload, which it gets as 64 bits.
+  ///
+  ///     let flush = try coordinator.register(
+  ///       "flush_tlb_range", options: options, context: caches, payloadFunction: flushRange)
+  ///
+  /// For a type whose delivery is a bit it ends the process with a sentence: such a type has nothing
+  /// to tell.
+  ///
+  /// - Throws: as the closure form.
+  /// - Progress: blocking
+  /// - Context: any thread
+  /// - Allocates: yes
+  public func register(
+    _ name: String, options: DeferredWork.Options, context: UnsafeMutableRawPointer?,
+    payloadFunction: DeferredPayloadFunction
+  ) throws(CoordinatorError) -> DeferredWork {
+    if options.delivery == .bit {
+      misuse("\(name) has nothing to tell its handler: its delivery is a bit")
+    }
+    return try unsafe register(name, options: options, box: nil, context, nil, payloadFunction)
+  }
+
   private func register(
-    _ name: String, options: DeferredWork.Options, box: HandlerBox?,
-    _ context: UnsafeMutableRawPointer?, _ function: DeferredWorkFunction
+    _ name: String, options: DeferredWork.Options, box: (any Sendable)?,
+    _ context: UnsafeMutableRawPointer?, _ function: DeferredWorkFunction?,
+    _ payloadFunction: DeferredPayloadFunction? = nil
   ) throws(CoordinatorError) -> DeferredWork {
     try checkMaximumAge(name, options)
     let registration = lastRegistration.wrappingAdd(1, ordering: .relaxed).newValue
@@ -89,7 +135,11 @@ extension Coordinator {
       let line = unsafe core.line
       let record = unsafe core.record(type)
       unsafe record.pointee.function = unsafe function
+      unsafe record.pointee.payloadFunction = unsafe payloadFunction
       unsafe record.pointee.context = unsafe context
+      unsafe record.pointee.form = WorkForm(options.delivery)
+      for cpu in cpus { unsafe core.slots[cpu].payloads[index].store(0, ordering: .relaxed) }
+      unsafe Self.assign(line.pointee.catchUp, type, options.delivery == .catchUp)
       unsafe Self.assign(line.pointee.early, type, options.order == .early)
       unsafe Self.assign(line.pointee.late, type, options.order == .late)
       unsafe Self.assign(line.pointee.interruptSafe, type, options.isInterruptSafe)
@@ -99,7 +149,8 @@ extension Coordinator {
       // Release — register:R. Everything before the first send.
       unsafe record.pointee.registration.store(registration, ordering: .releasing)
       return DeferredWork(
-        type: type, registration: registration, mergesWithoutWriting: options.expectsManySenders)
+        type: type, registration: registration, mergesWithoutWriting: options.expectsManySenders,
+        form: WorkForm(options.delivery))
     }
   }
 
@@ -131,137 +182,6 @@ extension Coordinator {
       throw CoordinatorError(
         .unreachableMaximumAge,
         "\(name) has a maximum age, but may neither run in an interrupt nor on behalf of a CPU")
-    }
-  }
-
-  /// Unregisters a work type: when it returns, its handler does not run and never will again.
-  ///
-  ///     let withdrawn = try coordinator.unregister(refresh, deadline: .seconds(1))
-  ///
-  /// Sends are rejected at once. What is pending on CPUs in kernel runs at their next safe point;
-  /// what is pending on CPUs outside is withdrawn, counted as gone, and returned. Then a grace
-  /// period waits out running handlers. The bit stays retired until the call has succeeded; after a
-  /// timeout the call can be repeated.
-  ///
-  /// - Throws: `timedOut`, naming the CPUs that are still in kernel; `workTypeUnregistered`;
-  ///   `forked`.
-  /// - Progress: blocking
-  /// - Context: any thread, outside handlers and kernel sections
-  /// - Allocates: yes
-  @discardableResult
-  public func unregister(_ work: DeferredWork, deadline: Duration? = nil) throws(CoordinatorError)
-    -> CPUMask
-  {
-    requireMayWait("unregister a work type")
-    try requireSameProcess()
-    let until = Deadline(after: deadline)
-    guard try claimUnregistration(of: work, until) else { return CPUMask() }
-    do {
-      return try unregisterClaimed(work, until)
-    } catch {
-      cold.withLock { $0.registrations[Int(work.type)]?.isUnregistering = false }
-      throw error
-    }
-  }
-
-  /// Ends the sends of a work type, for one caller at a time: two that took each other's steps
-  /// could meet the next registration of the bit. False: another call has ended it meanwhile.
-  private func claimUnregistration(of work: DeferredWork, _ until: Deadline)
-    throws(CoordinatorError) -> Bool
-  {
-    var backoff = Backoff()
-    var hasWaited = false
-    while true {
-      let isClaimed: Bool? = cold.withLock { state in
-        guard let known = state.registrations[Int(work.type)], known.number == work.registration
-        else { return nil }
-        if known.isUnregistering { return false }
-        state.registrations[Int(work.type)]?.isUnregistering = true
-        unsafe core.record(work.type).pointee.registration.store(0, ordering: .relaxed)
-        return true
-      }
-      switch isClaimed {
-      case true?: return true
-      case nil where hasWaited: return false
-      case nil: throw CoordinatorError(.workTypeUnregistered, "\(work) is not registered here")
-      case false?:
-        hasWaited = true
-        if until.hasPassed {
-          throw CoordinatorError(
-            .timedOut, errno: 110, "cannot unregister \(work): another thread has not come through")
-        }
-        Self.serveOwnCPU()
-        backoff.wait()
-      }
-    }
-  }
-
-  private func unregisterClaimed(_ work: DeferredWork, _ until: Deadline) throws(CoordinatorError)
-    -> CPUMask
-  {
-    let index = Int(work.type)
-    let before = cpus.map { (cpu: $0, dropped: dropped(index, on: $0)) }
-    withdraw(work.type) { $0.acceptsDeferral || $0 == .offline }
-    // CPUs in kernel run the bit at a safe point; the wait for that is the wait for the grace
-    // period below, whose end they reach only through one.
-    try waitForGracePeriod(until, "unregister \(work)")
-    core.stopRunning(work.type)
-    try waitForGracePeriod(until, "unregister \(work)")
-    let box = cold.withLock { state -> HandlerBox? in
-      withdraw(work.type) { _ in true }
-      settleTickets(work.type)
-      defer {
-        state.registrations[index] = nil
-        state.retired.append(index)
-      }
-      return state.registrations[index]?.box
-    }
-    withExtendedLifetime(box) {}
-    // Also what a drain met that saw the type live no more.
-    return CPUMask(
-      before.compactMap {
-        let now = dropped(index, on: $0.cpu)
-        return now.owner == $0.dropped.owner && now.count > $0.dropped.count ? $0.cpu : nil
-      })
-  }
-
-  /// How many bits of a type a CPU's thread has lost, and which thread that is; what a send left
-  /// where nobody was is nobody's to hear of.
-  private func dropped(_ type: Int, on cpu: Int) -> (count: UInt64, owner: UInt64) {
-    let slot = core.slots[cpu]
-    let state = unsafe slot.state
-    guard unsafe state.pointee.isOwned.load(ordering: .relaxed) != 0 else { return (.max, 0) }
-    return unsafe (
-      slot.dropped[type].load(ordering: .relaxed),
-      state.pointee.incarnation.load(ordering: .relaxed)
-    )
-  }
-
-  /// Settles, as gone, the tickets whose work was taken back. The grace period is over, and the
-  /// caller holds the lock under which threads attach: nobody else writes these words.
-  private func settleTickets(_ type: UInt64) {
-    let index = Int(type)
-    let generation = unsafe core.generation(type).pointee.load(ordering: .relaxed)
-    for cpu in cpus {
-      let slot = core.slots[cpu]
-      if unsafe slot.applied[index].load(ordering: .relaxed) >= generation { continue }
-      unsafe slot.attachGeneration[index].store(generation, ordering: .relaxed)
-      // Release — attach:A, as for a CPU that attaches. Pairs with ticket:A.
-      unsafe slot.applied[index].store(generation, ordering: .releasing)
-    }
-  }
-
-  /// Takes a bit back from the CPUs whose context qualifies.
-  private func withdraw(_ type: UInt64, where qualifies: (CPUContext) -> Bool) {
-    for cpu in cpus where qualifies(context(of: cpu)) {
-      let slot = core.slots[cpu]
-      // Acquire and release — withdraw:T. A take: whoever clears the bit accounts for it.
-      let old = unsafe slot.state.pointee.work.bitwiseAnd(
-        ~(1 << type), ordering: .acquiringAndReleasing
-      )
-      .oldValue
-      if old >> type & 1 == 0 { continue }
-      unsafe slot.dropped[Int(type)].wrappingAdd(1, ordering: .relaxed)
     }
   }
 }

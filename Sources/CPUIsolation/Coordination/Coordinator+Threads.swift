@@ -210,6 +210,7 @@ extension Coordinator {
     case .taken(let bits): OwnerTransitions.runTaken(slot, core, bits)
     case .special: OwnerTransitions.enterSlow(slot, from: .offline)
     }
+    runAttachWork(on: cpu)
     if interrupter == .signal { _ = cpi_unblock_signal(signal) }
     return path
   }

@@ -136,9 +136,48 @@ public final class Coordinator: Sendable {
   @discardableResult
   public func send(
     _ work: DeferredWork, to mask: CPUMask, urgency: Urgency = .deferrable,
-    file: StaticString = #fileID, line: UInt = #line, where predicate: (Int) -> Bool = { _ in true }
+    file: StaticString = #fileID, line: UInt = #line, where predicate: (Int) -> Bool
   ) -> SendReport {
     path.send(work, to: mask, urgency: urgency, from: CallSite(file, line), where: predicate)
+  }
+
+  /// Sends work to every CPU of a mask, whatever it does.
+  ///
+  ///     let report = coordinator.send(flush, to: coordinator.isolated)
+  ///
+  /// - Progress: wait-free for `.deferrable`; `.immediate` may make a system call per target;
+  ///   `.onBehalf` runs handlers
+  /// - Context: any thread, also inside a handler
+  /// - Allocates: never for CPUs below 128
+  @discardableResult
+  public func send(
+    _ work: DeferredWork, to mask: CPUMask, urgency: Urgency = .deferrable,
+    file: StaticString = #fileID, line: UInt = #line
+  ) -> SendReport {
+    path.send(work, to: mask, urgency: urgency, from: CallSite(file, line))
+  }
+
+  /// Sends work with a payload to every CPU of a mask.
+  ///
+  ///     coordinator.send(flush, payload: .range(16..<24), to: coordinator.cpus)
+  ///
+  /// The payload merges with what waits for each CPU. For a type whose delivery is `.merging`; with
+  /// another it ends the process with a sentence.
+  ///
+  /// - Progress: lock-free for `.deferrable`: the merge repeats when another sender was faster
+  /// - Context: any thread, also inside a handler
+  /// - Allocates: never for CPUs below 128
+  @discardableResult
+  public func send(
+    _ work: DeferredWork, payload: DeferredWork.Payload, to mask: CPUMask,
+    urgency: Urgency = .deferrable, file: StaticString = #fileID, line: UInt = #line,
+    where predicate: (Int) -> Bool = { _ in true }
+  ) -> SendReport {
+    let path = self.path
+    path.requireMerging(work)
+    return path.send(
+      work, to: mask, urgency: urgency, from: CallSite(file, line), payload: payload.rawValue,
+      where: predicate)
   }
 
   /// Sends work to one CPU.

@@ -5,6 +5,11 @@ public import Synchronization
 /// The C function that a work type runs: its context and the number of the CPU whose work it is.
 public typealias DeferredWorkFunction = @convention(c) (UnsafeMutableRawPointer?, Int) -> Void
 
+/// The C function of a work type that is told more: its context, the number of the CPU, and the
+/// gap of a catch-up type, the payload of a merging one, or 1.
+public typealias DeferredPayloadFunction =
+  @convention(c) (UnsafeMutableRawPointer?, Int, UInt64) -> Void
+
 /// What the hot paths know of a work type: a line of its own.
 @safe @usableFromInline
 struct WorkRecord: ~Copyable {
@@ -13,10 +18,15 @@ struct WorkRecord: ~Copyable {
   /// Written before `live` says that the type is, and again only after a grace period without it.
   var function: DeferredWorkFunction?
   var context: UnsafeMutableRawPointer?
+  /// What runs instead of `function` for a type that is told more.
+  var payloadFunction: DeferredPayloadFunction?
+  /// How the type is delivered: written and read as `function` is.
+  var form = WorkForm.bit
 
   init() {
     unsafe function = nil
     unsafe context = nil
+    unsafe payloadFunction = nil
   }
 }
 
@@ -33,6 +43,8 @@ struct CoreLine: ~Copyable {
   /// The types that may run in the signal handler, and those that a helper may run.
   let interruptSafe = SharedWord(0)
   let onBehalf = SharedWord(0)
+  /// The types that are delivered by generation.
+  let catchUp = SharedWord(0)
   /// 1 when nothing can be sent any more.
   let closed = SharedWord(0)
   /// What drains do besides: the flags of `DrainFlags`.
@@ -56,9 +68,10 @@ enum DrainFlags {
 ///
 ///     offset     0  CoreLine     what hardly ever changes
 ///              256  clock        the coarse clock: it changes all the time
-///              384  records      per work type a line: registration, function, context
-///             8576  generations  per work type a line: ticketed senders write them
-///            16768  slots        the CPUs
+///              384  summary      the generation of all catch-up types together: entries look at it
+///              512  records      per work type a line: registration, function, context
+///             8704  generations  per work type a line: ticketed and catch-up senders write them
+///            16896  slots        the CPUs
 ///
 /// Every part stands at a constant distance: a drain sits between locked instructions, where each
 /// dependent load costs its full latency.
@@ -88,6 +101,12 @@ struct CoordinatorCore: Hashable, @unchecked Sendable {
     unsafe (base + 2 * cacheLineStride).assumingMemoryBound(to: SharedWord.self)
   }
 
+  /// Moves whenever the generation of a catch-up type has moved: the one word that an entry compares.
+  @inlinable @inline(__always)
+  var summary: UnsafeMutablePointer<SharedWord> {
+    unsafe (base + 384).assumingMemoryBound(to: SharedWord.self)
+  }
+
   @inlinable @inline(__always)
   func record(_ type: UInt64) -> UnsafeMutablePointer<WorkRecord> {
     unsafe (base + Self.recordsOffset + Int(truncatingIfNeeded: type &<< 7))
@@ -100,7 +119,7 @@ struct CoordinatorCore: Hashable, @unchecked Sendable {
   }
 
   @inlinable @inline(__always)
-  static var recordsOffset: Int { 3 * 128 }
+  static var recordsOffset: Int { 4 * 128 }
   @inlinable @inline(__always)
   static var generationsOffset: Int { recordsOffset + 64 * 128 }
   @inlinable @inline(__always)
@@ -114,6 +133,7 @@ struct CoordinatorCore: Hashable, @unchecked Sendable {
     unsafe self.base = unsafe base
     unsafe line.initialize(to: CoreLine(count: cpus))
     unsafe clock.initialize(to: SharedWord(0))
+    unsafe summary.initialize(to: SharedWord(0))
     for type in 0..<UInt64(workTypeCapacity) {
       unsafe record(type).initialize(to: WorkRecord())
       unsafe generation(type).initialize(to: SharedWord(0))

@@ -22,13 +22,19 @@
 public struct DeferredWork: Hashable, Sendable, CustomStringConvertible {
   @usableFromInline let type: UInt64
   @usableFromInline let registration: UInt64
-  @usableFromInline let mergesWithoutWriting: Bool
+  /// Whether a send is more than a bit: 0 is the shortest path.
+  @usableFromInline let care: UInt64
 
-  init(type: UInt64, registration: UInt64, mergesWithoutWriting: Bool) {
+  init(
+    type: UInt64, registration: UInt64, mergesWithoutWriting: Bool, form: WorkForm = .bit
+  ) {
     self.type = type
     self.registration = registration
-    self.mergesWithoutWriting = mergesWithoutWriting
+    care = (mergesWithoutWriting ? 1 : 0) | UInt64(form.rawValue) << 8
   }
+
+  var mergesWithoutWriting: Bool { care & 1 != 0 }
+  var form: WorkForm { WorkForm(rawValue: UInt8(truncatingIfNeeded: care >> 8)) ?? .bit }
 
   /// The number of the bit, 0 ..< 61.
   public var bit: Int { Int(type) }
@@ -55,6 +61,29 @@ extension DeferredWork {
     case late
   }
 
+  /// How sends of a type reach a CPU that stays in user.
+  public enum Delivery: Hashable, Sendable {
+    /// A bit in the CPU's own work word: one locked instruction and one line for each target, and
+    /// only the targets run anything. The default.
+    case bit
+    /// By comparison: a send counts up one generation and looks at the targets, and whoever enters
+    /// kernel compares. A CPU in user is written nothing, so that wide broadcasts scale; but the
+    /// generation is everybody's, and the CPUs outside the mask catch up, too.
+    case catchUp
+    /// A bit, and a payload of 64 bits that senders merge in place.
+    case merging(Merge)
+  }
+
+  /// How the payloads of sends that wait for one CPU become one: see `Payload`.
+  public enum Merge: Hashable, Sendable {
+    /// The highest.
+    case maximum
+    /// All bits that any has.
+    case union
+    /// The smallest range that holds all.
+    case hull
+  }
+
   /// What a work type promises and asks for.
   ///
   ///     var options = DeferredWork.Options()
@@ -64,6 +93,8 @@ extension DeferredWork {
   public struct Options: Sendable {
     /// When the type runs, among those that are pending together.
     public var order = DrainOrder.normal
+    /// How sends reach a CPU in user.
+    public var delivery = Delivery.bit
     /// The handler may run in a signal handler: it is a C function in effect, allocates nothing,
     /// takes no lock, touches no lazily initialised global.
     public var isInterruptSafe = false

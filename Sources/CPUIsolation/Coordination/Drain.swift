@@ -38,9 +38,11 @@ struct Drain {
   /// Drains everything that is pending. The CPU is in kernel, and this is its thread.
   func runPending() {
     waitWhilePinned()
+    let lagging = compareSummary()
     // Relaxed — drain:L, a hint: the exchange decides.
-    guard unsafe slot.state.pointee.work.load(ordering: .relaxed) != 0 else { return }
-    run(taken: take())
+    let isPending = unsafe slot.state.pointee.work.load(ordering: .relaxed) != 0
+    guard isPending || lagging != 0 else { return }
+    run(taken: isPending ? take() : 0, lagging: lagging)
   }
 
   /// Runs one bit that an entry took, if it is one, with nothing but what that needs: the case that
@@ -61,15 +63,15 @@ struct Drain {
     return true
   }
 
-  /// Runs what an entry, or `take`, took, and looks once more.
+  /// Runs what an entry, or `take`, took, and the catch-up types that lag, and looks once more.
   @inline(never)
-  func run(taken first: UInt64) {
+  func run(taken first: UInt64, lagging: UInt64 = 0) {
     let owner = unsafe slot.owner
     let special = unsafe owner.pointee.special.load(ordering: .relaxed)
     var taken = first
     var all: UInt64 = 0
     for round in 1...Self.rounds {
-      run(taken & ~BuiltInWork.mask, special)
+      run(taken & ~BuiltInWork.mask, special, lagging: round == 1 ? lagging : 0)
       all |= taken
       // Relaxed — drain:L, as above.
       if unsafe round == Self.rounds || slot.state.pointee.work.load(ordering: .relaxed) == 0 {
@@ -99,6 +101,8 @@ struct Drain {
     let safe =
       unsafe core.line.pointee.interruptSafe.load(ordering: .acquiring)
       | 1 << BuiltInWork.calls | BuiltInWork.attentionMask
+    // The thread's own next entry compares again, for the types that have to wait for it.
+    run(0, special, lagging: lagging(among: safe))
     for _ in 0..<Self.rounds {
       guard unsafe slot.state.pointee.work.load(ordering: .relaxed) & safe != 0 else { break }
       // Acquire — drain:T, as above; the other bits stay for the next entry.
@@ -110,8 +114,10 @@ struct Drain {
     }
   }
 
-  /// Runs the handlers of the bits that were taken, in drain order, and puts `special` back.
-  private func run(_ types: UInt64, _ special: UInt64) {
+  /// Runs the handlers of the bits that were taken and of the types that lag, in drain order, and
+  /// puts `special` back.
+  private func run(_ bits: UInt64, _ special: UInt64, lagging: UInt64 = 0) {
+    let types = bits | lagging
     if types == 0 { return }
     let line = unsafe core.line
     // Acquire — drain:V. After the take: a type that is still live here cannot have its handler
@@ -122,14 +128,14 @@ struct Drain {
     let draining = special | OwnerFlags.draining
     if types & (types &- 1) == 0 {
       runType(
-        UInt64(types.trailingZeroBitCount), live: live, draining,
+        UInt64(types.trailingZeroBitCount), live: live, draining, isBit: bits != 0,
         traces: flags & DrainFlags.traces != 0)
     } else {
       let early = unsafe line.pointee.early.load(ordering: .relaxed)
       let late = unsafe line.pointee.late.load(ordering: .relaxed)
-      runTypes(types & early, live: live, draining)
-      runTypes(types & ~early & ~late, live: live, draining)
-      runTypes(types & late, live: live, draining)
+      runTypes(types & early, live: live, draining, bits: bits)
+      runTypes(types & ~early & ~late, live: live, draining, bits: bits)
+      runTypes(types & late, live: live, draining, bits: bits)
     }
     unsafe slot.owner.pointee.special.store(special, ordering: .relaxed)
     if flags & DrainFlags.times != 0 {
@@ -137,14 +143,15 @@ struct Drain {
     }
   }
 
-  private func runTypes(_ bits: UInt64, live: UInt64, _ draining: UInt64?) {
+  func runTypes(_ types: UInt64, live: UInt64, _ draining: UInt64?, bits: UInt64) {
     let flags = unsafe core.line.pointee.drainFlags.load(ordering: .relaxed)
-    var bits = bits
-    while bits != 0 {
+    var left = types
+    while left != 0 {
       runType(
-        UInt64(bits.trailingZeroBitCount), live: live, draining,
+        UInt64(left.trailingZeroBitCount), live: live, draining,
+        isBit: bits >> UInt64(left.trailingZeroBitCount) & 1 != 0,
         traces: flags & DrainFlags.traces != 0)
-      bits &= bits &- 1
+      left &= left &- 1
     }
   }
 
@@ -152,11 +159,11 @@ struct Drain {
   /// what to show in `special` meanwhile, or a helper with the pin, which must not write there.
   @inline(__always)
   private func runType(
-    _ type: UInt64, live: UInt64, _ draining: UInt64?, traces: Bool = false
+    _ type: UInt64, live: UInt64, _ draining: UInt64?, isBit: Bool = true, traces: Bool = false
   ) {
     let index = Int(truncatingIfNeeded: type)
     guard live >> type & 1 != 0 else {
-      unsafe slot.dropped[index].wrappingAdd(1, ordering: .relaxed)
+      if isBit { unsafe slot.dropped[index].wrappingAdd(1, ordering: .relaxed) }
       return
     }
     // Acquire — drain:G. After the take and before the run: a ticket that drew a generation up to
@@ -164,6 +171,9 @@ struct Drain {
     // generation is not in here. Pairs with ticket:G. Loaded once: what comes later is not covered.
     let generation = unsafe core.generation(type).pointee.load(ordering: .acquiring)
     let record = unsafe core.record(type)
+    if unsafe record.pointee.form != .bit {
+      return runTold(type, generation, draining, isBit: isBit, traces: traces)
+    }
     if let draining {
       unsafe slot.owner.pointee.special.store(
         draining | OwnerFlags.running(type), ordering: .relaxed)
@@ -180,7 +190,7 @@ struct Drain {
   }
 
   @inline(never)
-  private func traceDrain(_ type: UInt64) {
+  func traceDrain(_ type: UInt64) {
     let since = unsafe slot.pendingSince[Int(type)].load(ordering: .relaxed)
     let now = unsafe core.clock.pointee.load(ordering: .relaxed)
     core.trace(
@@ -189,7 +199,7 @@ struct Drain {
   }
 
   /// Counts how long the bit had been pending, as far as the watchdog's coarse look tells.
-  private func noteAge(_ type: Int) {
+  func noteAge(_ type: Int) {
     let since = unsafe slot.pendingSince[type].load(ordering: .relaxed)
     if since == 0 {
       unsafe slot.ages(ofType: type)[0].countOne()
@@ -212,57 +222,5 @@ struct Drain {
     guard unsafe slot.state.pointee.pin.load(ordering: .acquiring) != 0 else { return }
     var backoff = Backoff()
     while unsafe slot.state.pointee.pin.load(ordering: .acquiring) != 0 { backoff.wait() }
-  }
-}
-
-/// How a run on behalf of another CPU ended.
-enum HelpOutcome {
-  /// The bits were taken and run.
-  case ran
-  /// Another helper, or the CPU itself, has the bits or will have them.
-  case busy
-  /// The CPU is in kernel, or gone.
-  case notAway
-}
-
-extension Drain {
-  /// Runs the work of `types` for a CPU that is outside kernel. The caller is not this CPU's
-  /// thread.
-  ///
-  /// The pin and W are a Dekker pair of their own, against entry:
-  /// - If our pin comes before the owner's look at it (`entry:P`), the owner waits until we let go.
-  /// - If the owner's addition to W comes before our look at W, we see kernel, and let go without
-  ///   having run anything.
-  /// An exclusive try-lock and not a count: two helpers at once would run two handlers for one CPU
-  /// at the same time.
-  func runOnBehalf(_ types: UInt64, helper: Int32) -> HelpOutcome {
-    // Sequentially consistent — onBehalf:P. Dekker with entry:W/entry:P.
-    guard
-      unsafe slot.state.pointee.pin.compareExchange(
-        expected: 0, desired: UInt64(UInt32(bitPattern: helper)),
-        successOrdering: .sequentiallyConsistent, failureOrdering: .relaxed
-      ).exchanged
-    else { return .busy }
-    defer {
-      // Release — onBehalf:U. Everything the handlers did, and `applied`, before the owner goes on.
-      // Pairs with entry:P.
-      unsafe slot.state.pointee.pin.store(0, ordering: .releasing)
-    }
-    // Sequentially consistent — onBehalf:W. The look comes after the pin.
-    let word = ContextWord(
-      rawValue: unsafe slot.state.pointee.word.load(ordering: .sequentiallyConsistent))
-    guard let context = word.context, context.acceptsDeferral else { return .notAway }
-    // Acquire and release — drain:T.
-    let taken =
-      unsafe slot.state.pointee.work.bitwiseAnd(~types, ordering: .sequentiallyConsistent).oldValue
-      & types
-    fullFenceAfterExchange()
-    guard taken != 0 else { return .busy }
-    // Acquire — drain:V, as for the owner.
-    let live = unsafe core.line.pointee.live.load(ordering: .acquiring)
-    CurrentThread.isHelping = true
-    runTypes(taken, live: live, nil)
-    CurrentThread.isHelping = false
-    return .ran
   }
 }

@@ -16,6 +16,14 @@ extension OwnerTransitions {
     let state = unsafe slot.state
     abandonPending(slot, core)
     for type in 0..<ticketedTypes {
+      // Relaxed: a sender of the slot's former thread may still merge; handlers tolerate that.
+      unsafe slot.payloads[type].store(0, ordering: .relaxed)
+    }
+    // Acquire — catchUp:A. Before the generations: what moves behind this load moves the summary,
+    // and the entry below, which compares it, catches up. Pairs with catchUp:S.
+    let summary = unsafe core.summary.pointee.load(ordering: .acquiring)
+    unsafe slot.owner.pointee.caughtUp.store(summary, ordering: .relaxed)
+    for type in 0..<ticketedTypes {
       // Acquire — attach:G. Before kernel is published, and before the thread can cache anything.
       // Pairs with ticket:G.
       let generation = unsafe core.generation(UInt64(type)).pointee.load(ordering: .acquiring)
@@ -39,8 +47,8 @@ extension OwnerTransitions {
       // was forgotten.
       unsafe OwnerTransitions.threadExits(CPUSlot(base: base))
     }
-    // An entry like any other: entry:W, entry:K.
-    return ContextTracker(slot).enterKernel(from: .offline)
+    // An entry like any other: entry:W, entry:K, entry:S.
+    return unsafe ContextTracker(slot).enterKernel(from: .offline, comparing: core.summary)
   }
 
   /// The other way round: runs what is pending, publishes offline, and looks once more.

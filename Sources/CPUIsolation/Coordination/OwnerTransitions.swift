@@ -10,7 +10,7 @@ enum OwnerTransitions {
   /// Enters kernel and runs what was pending.
   @inlinable @inline(__always)
   static func enter(_ slot: CPUSlot, _ core: CoordinatorCore, from context: CPUContext) {
-    switch ContextTracker(slot).enterKernel(from: context) {
+    switch unsafe ContextTracker(slot).enterKernel(from: context, comparing: core.summary) {
     case .clear: break
     case .taken(let bits): runTaken(slot, core, bits)
     case .special: enterSlow(slot, from: context)

@@ -36,7 +36,7 @@ struct SendPath {
       // unregistration withdraws its bit.
       unsafe core.record(work.type).pointee.registration.load(ordering: .relaxed)
         == work.registration,
-      !work.mergesWithoutWriting
+      work.care == 0
     else { return deliverSlow(work, to: cpu, urgency: .deferrable, from: site) }
     let slot = core.slots[cpu]
     // Sequentially consistent — send:O. Publishes the datum with the bit (release; pairs with
@@ -65,7 +65,7 @@ struct SendPath {
   @usableFromInline @inline(never)
   func deliverSlow(
     _ work: DeferredWork, to cpu: Int, urgency: Urgency, from site: CallSite,
-    isOneOfMany: Bool = false
+    payload: UInt64 = DeferredWork.Payload.everything.rawValue, isOneOfMany: Bool = false
   ) -> SendOutcome {
     guard cpu >= 0, cpu < core.slots.count else {
       misuse("there is no CPU \(cpu): this coordinator has CPUs \(core.cpus)")
@@ -79,6 +79,12 @@ struct SendPath {
         unsafe core.line.pointee.closed.load(ordering: .relaxed) != 0 ? .closed : .unregistered)
     }
     let slot = core.slots[cpu]
+    switch work.form {
+    case .bit: break
+    case .catchUp:
+      return catchUp(work, cpu, announce(work.type), urgency, site, isOneOfMany: isOneOfMany)
+    case let form: merge(payload, into: slot, work.type, form)
+    }
     if work.mergesWithoutWriting, urgency == .deferrable, isPendingInUser(slot, work.type) {
       let cell = unsafe sender.cell(target: cpu, type: work.type)
       unsafe count(cell.pointee.sent)
@@ -179,7 +185,7 @@ struct SendPath {
   }
 
   /// Records a send, if sends are recorded.
-  private func traceSend(_ event: TraceEvent, _ work: DeferredWork, _ cpu: Int, _ site: CallSite) {
+  func traceSend(_ event: TraceEvent, _ work: DeferredWork, _ cpu: Int, _ site: CallSite) {
     guard
       unsafe sender.flags.pointee.load(ordering: .relaxed) & SenderFlags.traced != 0,
       core.isTraced(event)

@@ -75,6 +75,8 @@ public struct SendReport: Hashable, Sendable, CustomStringConvertible {
   /// Why nothing was sent; nil if it was.
   public internal(set) var rejection: SendOutcome.Rejection? = nil
 
+  init(deferred: CPUMask = CPUMask()) { self.deferred = deferred }
+
   mutating func record(_ outcome: SendOutcome, for cpu: Int) {
     switch outcome {
     case .deferred: deferred.insert(cpu)

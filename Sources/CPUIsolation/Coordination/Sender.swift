@@ -74,9 +74,45 @@ public struct Sender: ~Copyable {
   @discardableResult
   public func send(
     _ work: DeferredWork, to mask: CPUMask, urgency: Urgency = .deferrable,
-    file: StaticString = #fileID, line: UInt = #line, where predicate: (Int) -> Bool = { _ in true }
+    file: StaticString = #fileID, line: UInt = #line, where predicate: (Int) -> Bool
   ) -> SendReport {
     path.send(work, to: mask, urgency: urgency, from: CallSite(file, line), where: predicate)
+  }
+
+  /// Sends work to every CPU of a mask, whatever it does.
+  ///
+  ///     sender.send(flush, to: coordinator.isolated)
+  ///
+  /// - Progress: wait-free for `.deferrable`
+  /// - Context: the sender's thread
+  /// - Allocates: never for CPUs below 128
+  @discardableResult
+  public func send(
+    _ work: DeferredWork, to mask: CPUMask, urgency: Urgency = .deferrable,
+    file: StaticString = #fileID, line: UInt = #line
+  ) -> SendReport {
+    path.send(work, to: mask, urgency: urgency, from: CallSite(file, line))
+  }
+
+  /// Sends work with a payload to every CPU of a mask.
+  ///
+  ///     sender.send(flush, payload: .range(16..<24), to: coordinator.isolated)
+  ///
+  /// For a type whose delivery is `.merging`; with another it ends the process with a sentence.
+  ///
+  /// - Progress: lock-free for `.deferrable`: the merge repeats when another sender was faster
+  /// - Context: the sender's thread
+  /// - Allocates: never for CPUs below 128
+  @discardableResult
+  public func send(
+    _ work: DeferredWork, payload: DeferredWork.Payload, to mask: CPUMask,
+    urgency: Urgency = .deferrable, file: StaticString = #fileID, line: UInt = #line,
+    where predicate: (Int) -> Bool = { _ in true }
+  ) -> SendReport {
+    path.requireMerging(work)
+    return path.send(
+      work, to: mask, urgency: urgency, from: CallSite(file, line), payload: payload.rawValue,
+      where: predicate)
   }
 }
 
@@ -85,26 +121,52 @@ public struct Sender: ~Copyable {
 extension Sender: Sendable {}
 
 extension SendPath {
+  /// The masked send to every member of the mask.
+  func send(
+    _ work: DeferredWork, to mask: CPUMask, urgency: Urgency, from site: CallSite
+  ) -> SendReport {
+    if work.form == .catchUp, urgency == .deferrable, let sent = broadcast(work, to: mask) {
+      // A report is eight masks: one that is filled, and copied, costs as much as fifty looks.
+      let inUser = CPUMask(low: sent.low, high: sent.high)
+      if inUser == mask { return SendReport(deferred: mask) }
+      return catchUp(
+        work, to: mask.subtracting(inUser), SendReport(deferred: inUser), sent.generation,
+        urgency: urgency, from: site, asks: false
+      ) { _ in true }
+    }
+    return send(work, to: mask, urgency: urgency, from: site, asks: false) { _ in true }
+  }
+
+  func requireMerging(_ work: DeferredWork) {
+    if work.form != .bit && work.form != .catchUp { return }
+    misuse("\(work) has no payload: its delivery is not merging")
+  }
+
   /// The masked send: one send per target, reported per target.
   func send(
     _ work: DeferredWork, to mask: CPUMask, urgency: Urgency, from site: CallSite,
+    payload: UInt64 = DeferredWork.Payload.everything.rawValue, asks: Bool = true,
     where predicate: (Int) -> Bool
   ) -> SendReport {
+    if work.form == .catchUp {
+      return catchUp(work, to: mask, urgency: urgency, from: site, asks: asks, where: predicate)
+    }
     var report = SendReport()
     let before = urgency == .immediate ? core.traceTimeOfIPIs() : 0
     for cpu in mask {
       guard cpu < core.slots.count else {
         misuse("there is no CPU \(cpu): this coordinator has CPUs \(core.cpus)")
       }
-      guard predicate(cpu) else {
+      guard !asks || predicate(cpu) else {
         unsafe count(sender.cell(target: cpu, type: work.type).pointee.skipped)
         report.skipped.insert(cpu)
         continue
       }
       let outcome =
-        urgency == .deferrable
+        urgency == .deferrable && work.care == 0
         ? deliver(work, to: cpu, from: site)
-        : deliverSlow(work, to: cpu, urgency: urgency, from: site, isOneOfMany: true)
+        : deliverSlow(
+          work, to: cpu, urgency: urgency, from: site, payload: payload, isOneOfMany: true)
       report.record(outcome, for: cpu)
       if report.rejection != nil { break }
     }

@@ -48,6 +48,7 @@ struct CallSite {
 ///     offset 0    SenderLine   the flags of `SenderFlags`
 ///            128  records      one CallRecord per target, a line each
 ///                 cells        target × type, a line each: address arithmetic is a shift
+///                 broadcasts   type × target, a word each: sends that wrote nothing to the target
 // Sendable: an address of memory in which every word is atomic.
 @frozen @safe @usableFromInline
 struct SenderSlot: @unchecked Sendable {
@@ -60,7 +61,9 @@ struct SenderSlot: @unchecked Sendable {
     unsafe self.cells = unsafe base + 128 + cpus * 128
   }
 
-  static func byteCount(cpus: Int) -> Int { 128 + cpus * 128 + cpus * workTypeCapacity * 128 }
+  static func byteCount(cpus: Int) -> Int {
+    128 + cpus * 128 + cpus * workTypeCapacity * (128 + 8)
+  }
 
   @inlinable @inline(__always)
   func cell(target: Int, type: UInt64) -> UnsafeMutablePointer<SenderCell> {
@@ -70,6 +73,11 @@ struct SenderSlot: @unchecked Sendable {
 
   func record(target: Int) -> UnsafeMutablePointer<CallRecord> {
     unsafe (base + 128 + target * 128).assumingMemoryBound(to: CallRecord.self)
+  }
+
+  func broadcasts(ofType type: UInt64, cpus: Int) -> UnsafeMutablePointer<SharedWord> {
+    unsafe (cells + cpus * workTypeCapacity * 128 + Int(type) * cpus * 8)
+      .assumingMemoryBound(to: SharedWord.self)
   }
 
   @inlinable @inline(__always)

@@ -11,7 +11,9 @@ internal import Synchronization
 ///
 /// Each figure is counted where the thing happens, none is derived from another, so that the
 /// equation is a check and not an identity. It holds whenever nothing is under way. `executed`
-/// counts runs of bits that a send had newly set, whoever ran them.
+/// counts runs of bits that a send had newly set, whoever ran them. A catch-up type has no bit for
+/// what it defers: its equation has `deferred` among the terms on the right, and its runs are
+/// `caughtUp`.
 ///
 /// - Progress: wait-free to read
 /// - Context: any thread
@@ -39,6 +41,12 @@ public struct Statistics: Sendable {
     public internal(set) var gone: UInt64 = 0
     /// Runs of the handler for a bit that was set.
     public internal(set) var executed: UInt64 = 0
+    /// Runs of a catch-up type's handler for sends that left no bit; one run for all of them that
+    /// the CPU lagged behind.
+    public internal(set) var caughtUp: UInt64 = 0
+    /// Sends of a catch-up type, to whichever CPU, that a CPU has not caught up with; summed, the
+    /// highest.
+    public internal(set) var lag: UInt64 = 0
     /// Bits that are set now.
     public internal(set) var pending: UInt64 = 0
     /// Deferrals that the watchdog made run because they were too old.
@@ -59,6 +67,8 @@ public struct Statistics: Sendable {
       sum.skipped += other.skipped
       sum.gone += other.gone
       sum.executed += other.executed
+      sum.caughtUp += other.caughtUp
+      sum.lag = max(sum.lag, other.lag)
       sum.pending += other.pending
       sum.escalated += other.escalated
       sum.ages += other.ages
@@ -120,6 +130,7 @@ public struct Statistics: Sendable {
       for type in 0..<workTypeCapacity {
         work.append(
           Self.count(slots[cpu], cpu, type, senders, now: hasWatchdog ? now : nil))
+        Self.countCatchUp(&work[work.count - 1], core, cpu, UInt64(type), senders)
       }
       var counts = Self.count(
         slots[cpu],
@@ -166,6 +177,26 @@ public struct Statistics: Sendable {
       unsafe counts.escalated += cell.pointee.escalated.load(ordering: .relaxed)
     }
     return counts
+  }
+
+  private static func countCatchUp(
+    _ counts: inout Work, _ core: CoordinatorCore, _ cpu: Int, _ type: UInt64,
+    _ senders: [SenderSlot]
+  ) {
+    guard unsafe core.line.pointee.catchUp.load(ordering: .relaxed) >> type & 1 != 0 else { return }
+    let slot = core.slots[cpu]
+    let applied = unsafe slot.applied[Int(type)].load(ordering: .relaxed)
+    let generation = unsafe core.generation(type).pointee.load(ordering: .relaxed)
+    counts.caughtUp = unsafe slot.catchUps[Int(type)].load(ordering: .relaxed)
+    if unsafe slot.state.pointee.isOwned.load(ordering: .relaxed) != 0, generation > applied {
+      counts.lag = generation - applied
+    }
+    for sender in senders {
+      let row = unsafe sender.broadcasts(ofType: type, cpus: core.slots.count)
+      let covered = unsafe row[cpu].load(ordering: .relaxed)
+      counts.sent += covered
+      counts.deferred += covered
+    }
   }
 
   private static func count(_ slot: CPUSlot, timesDrains: Bool) -> CPU {

@@ -185,12 +185,22 @@ extension Coordinator {
   /// - Context: any thread
   /// - Allocates: never for CPUs below 128
   public func sendWithTicket(
-    _ work: DeferredWork, to mask: CPUMask, urgency: Urgency = .deferrable,
-    file: StaticString = #fileID, line: UInt = #line, where predicate: (Int) -> Bool = { _ in true }
+    _ work: DeferredWork, payload: DeferredWork.Payload = .everything, to mask: CPUMask,
+    urgency: Urgency = .deferrable, file: StaticString = #fileID, line: UInt = #line,
+    where predicate: (Int) -> Bool = { _ in true }
   ) -> Ticket {
+    if work.form == .catchUp {
+      let generation = path.announce(work.type)
+      let report = path.catchUp(
+        work, to: mask, SendReport(), generation, urgency: urgency, from: CallSite(file, line),
+        asks: true,
+        where: predicate)
+      return Ticket(self, work.type, generation, report)
+    }
     let generation = Ticket.draw(core, work.type)
     let report = path.send(
-      work, to: mask, urgency: urgency, from: CallSite(file, line), where: predicate)
+      work, to: mask, urgency: urgency, from: CallSite(file, line), payload: payload.rawValue,
+      where: predicate)
     return Ticket(self, work.type, generation, report)
   }
 }

@@ -124,12 +124,16 @@ final class WatchdogService: Sendable {
   private func look(at cpu: Int, _ now: UInt64, _ sights: inout [Sight]) {
     let slot = core.slots[cpu]
     // Relaxed — watchdog:L, hints throughout: what it decides is checked by whoever acts.
-    let work = unsafe slot.state.pointee.work.load(ordering: .relaxed)
     let word = ContextWord(rawValue: unsafe slot.state.pointee.word.load(ordering: .relaxed))
     let context = word.context ?? .kernel
+    // What a CPU outside kernel has not caught up with is as pending as a bit.
+    let lagging = context.acceptsDeferral ? Drain(core, slot).lagging(among: .max) : 0
+    let work = unsafe slot.state.pointee.work.load(ordering: .relaxed) | lagging
     for type in 0..<Int(BuiltInWork.attention) {
       let index = cpu * workTypeCapacity + type
-      let executed = unsafe slot.executed[type].load(ordering: .relaxed)
+      let executed =
+        unsafe slot.executed[type].load(ordering: .relaxed)
+        &+ slot.catchUps[type].load(ordering: .relaxed)
       guard work >> UInt64(type) & 1 != 0, context != .offline else {
         if sights[index].since != 0 {
           recovered(&sights[index], cpu, context, type, now)

@@ -8,7 +8,8 @@
       return unsafe [
         first + 256..<first + 384,
         UInt(bitPattern: executed)..<UInt(bitPattern: attachGeneration),
-        UInt(bitPattern: pendingSince)..<first + UInt(CPUSlot.stride),
+        UInt(bitPattern: pendingSince)..<UInt(bitPattern: payloads),
+        UInt(bitPattern: ages(ofType: 0))..<first + UInt(CPUSlot.stride),
       ]
     }
   }

@@ -58,6 +58,9 @@
         ranges += cells.modelPrivateRanges(cpus: Self.cpus)
       }
       for cpu in 0..<Self.cpus { ranges += core.slots[cpu].modelPrivateRanges }
+      // A word that every entry loads, and that never moves without a catch-up type.
+      let summary = unsafe UInt(bitPattern: core.summary)
+      ranges.append(summary..<summary + 8)
       engine.privateRanges = ranges
       if engine.isTracing { nameWords() }
       unsafe OwnerTransitions.detachRounds = 8
@@ -83,6 +86,7 @@
         for type in 0..<2 {
           let name = type == 0 ? "" : "of type \(type)"
           unsafe engine.names[UInt(bitPattern: slot.applied + type)] = "applied\(cpu)\(name)"
+          unsafe engine.names[UInt(bitPattern: slot.payloads + type)] = "payload\(cpu)\(name)"
           unsafe engine.names[UInt(bitPattern: slot.attachGeneration + type)] =
             "attachGeneration\(cpu)\(name)"
         }
@@ -91,6 +95,7 @@
         unsafe engine.names[UInt(bitPattern: core.generation(UInt64(type)))] = "generation\(type)"
       }
       unsafe engine.names[UInt(bitPattern: core.line) + 8] = "live"
+      unsafe engine.names[UInt(bitPattern: core.summary)] = "summary"
       for index in 0..<Self.senders {
         engine.names[data.address(index)] = "datum\(index)"
         engine.names[flags.address(index)] = "flag\(index)"
@@ -103,15 +108,28 @@
     @discardableResult
     func registerType(
       _ type: UInt64 = 0, interruptSafe: Bool = false, onBehalf: Bool = false,
-      mergesWithoutWriting: Bool = false
+      mergesWithoutWriting: Bool = false, form: WorkForm = .bit
     ) -> DeferredWork {
       let record = unsafe core.record(type)
+      unsafe record.pointee.form = form
       unsafe record.pointee.context = unsafe Unmanaged.passUnretained(self).toOpaque()
       unsafe record.pointee.function = { context, cpu in
         let machine = unsafe Unmanaged<ModelMachine>.fromOpaque(context!).takeUnretainedValue()
         machine.handle(cpu)
       }
+      // A payload has a bit for each sender whose data it announces.
+      if form != .bit && form != .catchUp {
+        unsafe record.pointee.payloadFunction = { context, cpu, payload in
+          let machine = unsafe Unmanaged<ModelMachine>.fromOpaque(context!).takeUnretainedValue()
+          machine.handle(cpu, of: payload)
+        }
+      }
       let line = unsafe core.line
+      if form == .catchUp {
+        unsafe line.pointee.catchUp.bitwiseOr(1 << type, ordering: .sequentiallyConsistent)
+        let summary = unsafe UInt(bitPattern: core.summary)
+        engine.privateRanges.removeAll { $0.lowerBound == summary }
+      }
       unsafe line.pointee.live.bitwiseOr(1 << type, ordering: .sequentiallyConsistent)
       if interruptSafe {
         unsafe line.pointee.interruptSafe.bitwiseOr(1 << type, ordering: .sequentiallyConsistent)
@@ -121,7 +139,7 @@
       }
       unsafe record.pointee.registration.store(type + 1, ordering: .relaxed)
       return DeferredWork(
-        type: type, registration: type + 1, mergesWithoutWriting: mergesWithoutWriting)
+        type: type, registration: type + 1, mergesWithoutWriting: mergesWithoutWriting, form: form)
     }
 
     /// Puts a CPU into kernel or user, as if its thread had attached.
@@ -167,15 +185,15 @@
     @discardableResult
     func send(
       _ work: DeferredWork, to cpu: Int = 0, as sender: Int, datum: UInt64,
-      urgency: Urgency = .deferrable
+      urgency: Urgency = .deferrable, payload: UInt64 = .max
     ) -> SendOutcome {
       data[sender].store(datum, ordering: .relaxed)
       let path = self.path(sender)
       let site = CallSite("model", 0)
       let outcome =
-        urgency == .deferrable
+        urgency == .deferrable && payload == .max
         ? path.deliver(work, to: cpu, from: site)
-        : path.deliverSlow(work, to: cpu, urgency: urgency, from: site)
+        : path.deliverSlow(work, to: cpu, urgency: urgency, from: site, payload: payload)
       outcomes.append(outcome)
       switch outcome {
       case .deferred: promised[sender] = datum
@@ -199,10 +217,10 @@
       OwnerTransitions.leave(slot, to: context)
     }
 
-    private func handle(_ cpu: Int) {
+    private func handle(_ cpu: Int, of senders: UInt64 = .max) {
       expect(!isRunning[cpu], "two handlers at once for one CPU")
       isRunning[cpu] = true
-      for sender in 0..<Self.senders {
+      for sender in 0..<Self.senders where senders >> UInt64(sender) & 1 != 0 {
         seen[sender] = max(seen[sender], data[sender].load(ordering: .relaxed))
       }
       runs += 1

@@ -53,6 +53,10 @@
     /// Every scenario that there is.
     public static let all: [ModelScenario] =
       sendScenarios + ticketScenarios + helpScenarios + slotScenarios + callScenarios
-      + signalScenarios + traceScenarios + translationScenarios
+      + signalScenarios
+      + traceScenarios
+      + catchUpScenarios
+      + keyScenarios
+      + translationScenarios
   }
 #endif

@@ -29,9 +29,10 @@ struct CPUSlotTests {
     #expect(unsafe offset(UnsafeMutableRawPointer(slot.owner)) == 256)
     let tables = unsafe [
       slot.applied, slot.executed, slot.dropped, slot.attachGeneration, slot.pendingSince,
+      slot.catchUps, slot.payloads,
     ].map { unsafe offset(UnsafeMutableRawPointer($0)) }
-    #expect(tables == [384, 896, 1_408, 1_920, 2_432])
-    #expect(unsafe offset(UnsafeMutableRawPointer(slot.ages(ofType: 0))) == 2_944)
+    #expect(tables == [384, 896, 1_408, 1_920, 2_432, 2_944, 3_456])
+    #expect(unsafe offset(UnsafeMutableRawPointer(slot.ages(ofType: 0))) == 3_968)
     let end = unsafe offset(UnsafeMutableRawPointer(slot.ages(ofType: 63) + CPUSlot.ageBuckets))
     #expect(end == CPUSlot.stride)
   }
@@ -54,10 +55,10 @@ struct CPUSlotTests {
     let core = unsafe CoordinatorCore(initializing: memory.address, cpus: 2)
     func offset(_ pointer: UnsafeMutableRawPointer) -> Int { unsafe pointer - core.base }
     #expect(unsafe offset(UnsafeMutableRawPointer(core.clock)) == 256)
-    #expect(unsafe offset(UnsafeMutableRawPointer(core.record(0))) == 384)
-    #expect(unsafe offset(UnsafeMutableRawPointer(core.record(63))) == 384 + 63 * 128)
-    #expect(unsafe offset(UnsafeMutableRawPointer(core.generation(0))) == 384 + 64 * 128)
-    #expect(unsafe offset(core.slots.base) == 384 + 2 * 64 * 128)
+    #expect(unsafe offset(UnsafeMutableRawPointer(core.record(0))) == 512)
+    #expect(unsafe offset(UnsafeMutableRawPointer(core.record(63))) == 512 + 63 * 128)
+    #expect(unsafe offset(UnsafeMutableRawPointer(core.generation(0))) == 512 + 64 * 128)
+    #expect(unsafe offset(core.slots.base) == 512 + 2 * 64 * 128)
     let end = unsafe offset(core.slots[1].base) + CPUSlot.stride
     #expect(end == CoordinatorCore.byteCount(cpus: 2))
     #expect(core.slots.count == 2)

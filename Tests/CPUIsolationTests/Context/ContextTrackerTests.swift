@@ -16,12 +16,12 @@ struct ContextTrackerTests {
   init() throws {
     memory = try SlotMemory(cpus: 1)
     tracker = memory.tracker(0)
-    _ = tracker.enterKernel(from: .offline)
+    _ = unsafe tracker.enterKernel(from: .offline, comparing: memory.summary)
   }
 
   /// What an entry from `context` found, in words that can be compared.
   func enter(from context: CPUContext) -> Found {
-    switch tracker.enterKernel(from: context) {
+    switch unsafe tracker.enterKernel(from: context, comparing: memory.summary) {
     case .clear: .clear
     case .taken(let bits): .taken(bits)
     case .special: .special

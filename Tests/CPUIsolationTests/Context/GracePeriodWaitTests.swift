@@ -12,7 +12,7 @@ struct GracePeriodWaitTests {
   init() throws { memory = try SlotMemory(cpus: 3) }
 
   func enter(_ cpu: Int, from context: CPUContext) {
-    _ = memory.tracker(cpu).enterKernel(from: context)
+    _ = unsafe memory.tracker(cpu).enterKernel(from: context, comparing: memory.summary)
   }
   func leave(_ cpu: Int, to context: CPUContext) {
     _ = memory.tracker(cpu).leaveKernel(to: context)

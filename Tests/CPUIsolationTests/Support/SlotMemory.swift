@@ -12,9 +12,14 @@ final class SlotMemory: Sendable {
   let slots: CPUSlots
 
   init(cpus: Int) throws {
-    memory = try MappedMemory(byteCount: cpus * CPUSlot.stride)
-    slots = unsafe CPUSlots(base: memory.address, count: cpus)
+    memory = try MappedMemory(byteCount: 128 + cpus * CPUSlot.stride)
+    slots = unsafe CPUSlots(base: memory.address + 128, count: cpus)
     for cpu in 0..<cpus { slots[cpu].initialize() }
+  }
+
+  /// A summary of catch-up types that never moves, unless a test moves it.
+  var summary: UnsafeMutablePointer<SharedWord> {
+    unsafe memory.address.assumingMemoryBound(to: SharedWord.self)
   }
 
   func tracker(_ cpu: Int) -> ContextTracker { ContextTracker(slots[cpu]) }

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+
+extension CPUHandle {
+  /// Tells this attachment from all others of the same CPU; never 0.
+  package var attachment: UInt64 {
+    unsafe slot.state.pointee.incarnation.load(ordering: .relaxed)
+  }
+
+  /// Whether this is one of the coordinator's CPUs.
+  package func belongs(to coordinator: Coordinator) -> Bool { core == coordinator.core }
+
+  /// Whether the calling thread is this CPU.
+  package var isCallers: Bool { unsafe CurrentThread.cpu == slot.base }
+
+  /// Whether the CPU runs a handler or a cross call; asked by its own thread.
+  package var isInHandler: Bool {
+    unsafe slot.owner.pointee.special.load(ordering: .relaxed) & OwnerFlags.inHandler != 0
+  }
+
+  /// Whether this is one of the coordinator's CPUs, in that attachment, and in kernel: what code
+  /// that may run in kernel alone asks, in one call.
+  package func isInKernel(of coordinator: Coordinator, attachment: UInt64) -> Bool {
+    ContextTracker(slot).ownContext == UInt64(CPUContext.kernel.rawValue)
+      && attachment == self.attachment && belongs(to: coordinator)
+  }
+}

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import Synchronization
+
+// Handlers that keep something per CPU up to date have to run for a thread that attaches as well:
+// what was sent to the slot before is dropped, and counts as seen.
+extension Coordinator {
+  /// Runs the handler of a type for each thread that attaches from now on, before `attach` returns,
+  /// and keeps what the handler works on for as long as the coordinator.
+  func runAtAttach(_ work: DeferredWork, keeping memory: any AnyObject & Sendable) {
+    cold.withLock { state in
+      state.attachWork.append(work)
+      state.kept.append(memory)
+    }
+  }
+
+  /// What a thread that has just attached runs: sends to itself, which run at once and are
+  /// accounted for like any other.
+  ///
+  /// A change that was published before its send's OR is seen here:
+  /// - If the OR came before the attachment emptied K (`withdraw:T`), that exchange sees the change.
+  /// - If it came behind that, the take of this send (`drain:T`) sees it, or its bit is still to
+  ///   come and waits for a safe point.
+  func runAttachWork(on cpu: Int) {
+    let works = cold.withLock { $0.attachWork }
+    for work in works { _ = path.deliver(work, to: cpu, from: CallSite(#fileID, #line)) }
+  }
+}

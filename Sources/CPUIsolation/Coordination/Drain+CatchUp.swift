@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import Synchronization
+
+extension Drain {
+  /// The catch-up types that this CPU lags behind in, if any has moved since it last compared. From
+  /// here on they count as compared: the caller runs them.
+  ///
+  /// The order is the argument. A sender counts up its type, then the summary. We load the summary,
+  /// then the types:
+  /// - If its addition to the summary comes before our load, we see its type moved, and run it.
+  /// - Else the summary has moved away from what we remember here, and the next entry compares
+  ///   again.
+  /// What is remembered is what was loaded: a load behind the run would take as caught up with what
+  /// moved while the handlers ran.
+  func compareSummary() -> UInt64 {
+    let owner = unsafe slot.owner
+    // Acquire — catchUp:C. Before the generations. Pairs with catchUp:S.
+    let summary = unsafe core.summary.pointee.load(ordering: .acquiring)
+    if unsafe owner.pointee.caughtUp.load(ordering: .relaxed) == summary { return 0 }
+    unsafe owner.pointee.caughtUp.store(summary, ordering: .relaxed)
+    return lagging(among: .max)
+  }
+
+  /// The catch-up types of a set whose generation this CPU has not applied.
+  func lagging(among set: UInt64) -> UInt64 {
+    let line = unsafe core.line
+    // Acquire — drain:V, as in `run`, which looks again.
+    let live = unsafe line.pointee.live.load(ordering: .acquiring)
+    var left = unsafe set & live & line.pointee.catchUp.load(ordering: .relaxed)
+    var found: UInt64 = 0
+    while left != 0 {
+      let type = UInt64(left.trailingZeroBitCount)
+      left &= left &- 1
+      // Relaxed, a hint: the run loads it again, and applies what it loads then (drain:G).
+      let generation = unsafe core.generation(type).pointee.load(ordering: .relaxed)
+      if unsafe slot.applied[Int(type)].load(ordering: .relaxed) != generation {
+        found |= 1 << type
+      }
+    }
+    return found
+  }
+
+  /// Runs a type whose handler is told something, and is not called when there is nothing to tell:
+  /// the gap of a catch-up type, or what senders have merged.
+  @inline(never)
+  func runTold(
+    _ type: UInt64, _ generation: UInt64, _ draining: UInt64?, isBit: Bool, traces: Bool
+  ) {
+    let index = Int(truncatingIfNeeded: type)
+    let record = unsafe core.record(type)
+    let told: UInt64
+    if unsafe record.pointee.form == .catchUp {
+      // Relaxed: this thread's own word; what a helper wrote there came before entry:P.
+      told = unsafe generation &- slot.applied[index].load(ordering: .relaxed)
+    } else {
+      // Acquire — payload:T. Behind the take of the bit: a sender merges before it sets the bit, so
+      // whoever takes the bit finds what was merged for it, unless a run before has had it. Pairs
+      // with payload:M.
+      told = unsafe slot.payloads[index].exchange(0, ordering: .acquiring)
+    }
+    if isBit { unsafe slot.executed[index].countOne() }
+    if told != 0 {
+      if let draining {
+        unsafe slot.owner.pointee.special.store(
+          draining | OwnerFlags.running(type), ordering: .relaxed)
+      }
+      if let function = unsafe record.pointee.payloadFunction {
+        unsafe function(record.pointee.context, cpu, told)
+      } else if let function = unsafe record.pointee.function {
+        unsafe function(record.pointee.context, cpu)
+      }
+      if !isBit { unsafe slot.catchUps[index].countOne() }
+      if traces { traceDrain(type) }
+    }
+    noteAge(index)
+    // Release — drain:A, as in `runType`: the generation that was loaded before the run.
+    unsafe slot.applied[index].store(generation, ordering: .releasing)
+  }
+}

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import Synchronization
+
+/// How a run on behalf of another CPU ended.
+enum HelpOutcome {
+  /// The bits were taken and run.
+  case ran
+  /// Another helper, or the CPU itself, has the bits or will have them.
+  case busy
+  /// The CPU is in kernel, or gone.
+  case notAway
+}
+
+extension Drain {
+  /// Runs the work of `types` for a CPU that is outside kernel. The caller is not this CPU's
+  /// thread.
+  ///
+  /// The pin and W are a Dekker pair of their own, against entry:
+  /// - If our pin comes before the owner's look at it (`entry:P`), the owner waits until we let go.
+  /// - If the owner's addition to W comes before our look at W, we see kernel, and let go without
+  ///   having run anything.
+  /// An exclusive try-lock and not a count: two helpers at once would run two handlers for one CPU
+  /// at the same time.
+  func runOnBehalf(_ types: UInt64, helper: Int32) -> HelpOutcome {
+    // Sequentially consistent — onBehalf:P. Dekker with entry:W/entry:P.
+    guard
+      unsafe slot.state.pointee.pin.compareExchange(
+        expected: 0, desired: UInt64(UInt32(bitPattern: helper)),
+        successOrdering: .sequentiallyConsistent, failureOrdering: .relaxed
+      ).exchanged
+    else { return .busy }
+    defer {
+      // Release — onBehalf:U. Everything the handlers did, and `applied`, before the owner goes on.
+      // Pairs with entry:P.
+      unsafe slot.state.pointee.pin.store(0, ordering: .releasing)
+    }
+    // Sequentially consistent — onBehalf:W. The look comes after the pin.
+    let word = ContextWord(
+      rawValue: unsafe slot.state.pointee.word.load(ordering: .sequentiallyConsistent))
+    guard let context = word.context, context.acceptsDeferral else { return .notAway }
+    // Acquire and release — drain:T.
+    let taken =
+      unsafe slot.state.pointee.work.bitwiseAnd(~types, ordering: .sequentiallyConsistent).oldValue
+      & types
+    fullFenceAfterExchange()
+    let lagging = lagging(among: types)
+    guard taken | lagging != 0 else { return .busy }
+    // Acquire — drain:V, as for the owner.
+    let live = unsafe core.line.pointee.live.load(ordering: .acquiring)
+    CurrentThread.isHelping = true
+    runTypes(taken | lagging, live: live, nil, bits: taken)
+    CurrentThread.isHelping = false
+    return .ran
+  }
+}

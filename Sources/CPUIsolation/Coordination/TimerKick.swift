@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import CPlatform
+internal import Synchronization
+
+/// Tells CPUs that a timer of theirs may have to fire earlier, without interrupting them: the
+/// kernel's kick of a CPU without tick, deferred.
+///
+///     let kick = try TimerKick(coordinator)
+///     …
+///     wheel[3].insert(timer)
+///     kick.bringForward(to: timer.deadline, on: 3)  // 2 ns, no signal
+///     …
+///     cpu.user { loop() }
+///     if let deadline = kick.deadline(on: cpu), deadline <= now {
+///       kick.setDeadline(wheel[3].fire(now), on: cpu)
+///     }
+///
+/// A CPU in user sees it at its next entry, and not before: for timers of work that is done in
+/// kernel, which cannot be done before an entry anyway. A timer that has to fire in user is a kick:
+/// `urgency: .immediate`.
+///
+/// Deadlines are numbers of any clock, as long as it is one clock; the smaller is the earlier.
+///
+/// - Progress: lock-free to bring forward, wait-free to read
+/// - Context: any thread
+/// - Allocates: at creation
+public final class TimerKick: Sendable {
+  private let coordinator: Coordinator
+  private let deadlines: TimerDeadlines
+  /// The work type: `nohz_kick`, the name that the kernel's own has in traces.
+  public let work: DeferredWork
+
+  /// Makes the deadlines, and registers the work type.
+  ///
+  /// - Throws: `tooManyWorkTypes`, `outOfMemory`, `closed`.
+  /// - Progress: blocking
+  /// - Context: any thread
+  /// - Allocates: yes
+  public init(_ coordinator: Coordinator) throws(CoordinatorError) {
+    self.coordinator = coordinator
+    deadlines = try TimerDeadlines(cpus: coordinator.core.slots.count)
+    work = try unsafe coordinator.register(
+      "nohz_kick", context: deadlines.base
+    ) { context, cpu in
+      unsafe TimerDeadlines.takeRequest(context.unsafelyUnwrapped, cpu)
+    }
+    coordinator.runAtAttach(work, keeping: deadlines)
+  }
+
+  /// Asks a CPU to look at its timers by `deadline`. A CPU without a thread keeps it for the next
+  /// one.
+  ///
+  /// - Progress: lock-free; `.immediate` may make a system call
+  /// - Context: any thread, also inside a handler
+  /// - Allocates: never
+  @discardableResult
+  public func bringForward(
+    to deadline: UInt64, on cpu: Int, urgency: Urgency = .deferrable,
+    file: StaticString = #fileID, line: UInt = #line
+  ) -> SendOutcome {
+    coordinator.requireCPU(cpu)
+    deadlines.request(deadline, cpu)
+    return coordinator.send(work, to: cpu, urgency: urgency, file: file, line: line)
+  }
+
+  /// The earliest deadline that this CPU knows of; nil if there is none.
+  ///
+  /// - Progress: wait-free
+  /// - Context: owner
+  /// - Allocates: never
+  public func deadline(on cpu: borrowing LocalCPU) -> UInt64? {
+    let known = deadlines.known(number(of: cpu))
+    return known == .max ? nil : known
+  }
+
+  /// Puts the deadline of a CPU that has looked at its timers; nil is none. Requests that have
+  /// arrived since its last drain are not lost: they wait for the next.
+  ///
+  /// - Progress: wait-free
+  /// - Context: owner
+  /// - Allocates: never
+  public func setDeadline(_ deadline: UInt64?, on cpu: borrowing LocalCPU) {
+    deadlines.know(deadline ?? .max, number(of: cpu))
+  }
+
+  private func number(of cpu: borrowing LocalCPU) -> Int {
+    if cpu.path.core != coordinator.core {
+      misuse("a timer kick was used on a CPU of another coordinator")
+    }
+    return cpu.number
+  }
+}
+
+/// Per CPU a line that others write and one that it alone writes.
+// Sendable: an address of memory in which every word is atomic.
+@safe
+private final class TimerDeadlines: @unchecked Sendable {
+  private let memory: MappedMemory
+  let base: UnsafeMutableRawPointer
+
+  init(cpus: Int) throws(CoordinatorError) {
+    memory = try MappedMemory(byteCount: cpus * 2 * cacheLineStride)
+    unsafe base = unsafe memory.address
+    for line in 0..<2 * cpus {
+      unsafe Self.word(base, line).initialize(to: SharedWord(.max))
+    }
+  }
+
+  private static func word(
+    _ base: UnsafeMutableRawPointer, _ line: Int
+  ) -> UnsafeMutablePointer<SharedWord> {
+    unsafe (base + line * cacheLineStride).assumingMemoryBound(to: SharedWord.self)
+  }
+
+  /// Merges a request: the earliest one stays.
+  func request(_ deadline: UInt64, _ cpu: Int) {
+    let word = unsafe Self.word(base, 2 * cpu)
+    var old = unsafe word.pointee.load(ordering: .relaxed)
+    while true {
+      // Acquire and release — timer:M. Also where the old one is earlier: its run then has
+      // what came before this request. In front of the bit. Pairs with timer:T.
+      let (exchanged, original) = unsafe word.pointee.weakCompareExchange(
+        expected: old, desired: min(old, deadline), successOrdering: .acquiringAndReleasing,
+        failureOrdering: .relaxed)
+      if exchanged { return }
+      old = original
+    }
+  }
+
+  /// Takes what was requested: the handler, in the CPU's drain.
+  static func takeRequest(_ base: UnsafeMutableRawPointer, _ cpu: Int) {
+    // Acquire — timer:T. Behind the take of the bit. Pairs with timer:M.
+    let request = unsafe word(base, 2 * cpu).pointee.exchange(.max, ordering: .acquiring)
+    let known = unsafe word(base, 2 * cpu + 1)
+    // Relaxed: only the CPU's thread writes it.
+    if unsafe request < known.pointee.load(ordering: .relaxed) {
+      unsafe known.pointee.store(request, ordering: .relaxed)
+    }
+  }
+
+  func known(_ cpu: Int) -> UInt64 {
+    unsafe Self.word(base, 2 * cpu + 1).pointee.load(ordering: .relaxed)
+  }
+
+  func know(_ deadline: UInt64, _ cpu: Int) {
+    unsafe Self.word(base, 2 * cpu + 1).pointee.store(deadline, ordering: .relaxed)
+  }
+}

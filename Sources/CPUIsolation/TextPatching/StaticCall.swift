@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import Synchronization
+
+/// A function that is called all the time and hardly ever exchanged: each CPU calls a copy of its
+/// own, which it exchanges in its drain.
+///
+///     let route = try keys.makeCall("route", to: table) { table, packet in
+///       table!.assumingMemoryBound(to: Int.self)[packet & 255]
+///     }
+///     …
+///     let next = route(packet, on: cpu)
+///     …
+///     try keys.update(route, to: newTable, newFunction)
+///     try coordinator.synchronize()
+///     oldTable.deallocate()  // nobody in kernel calls with it any more
+///
+/// Function and context change together, at the same points as a `StaticKey`. A call of no function
+/// does nothing and returns 0. **The old context may be freed** after `update` and a grace period,
+/// where the calls are made in kernel. A CPU in user is not waited for by either: where calls are
+/// made in user, `update(…, until: .executed)` is what to wait for, and the functions must contain
+/// no safe point.
+///
+/// The signature is fixed, since Swift has no C functions of generic types; an address fits into an
+/// `Int`. Threads that are no CPUs have no copy, and call what they like directly.
+///
+/// After Linux's static calls (`kernel/static_call_inline.c`).
+///
+/// - Progress: wait-free to read, then as the function
+/// - Context: owner, outside handlers
+/// - Allocates: never
+@frozen
+public struct StaticCall: Hashable, Sendable {
+  /// What is called: the context, and the caller's argument.
+  public typealias Function = @convention(c) (UnsafeMutableRawPointer?, Int) -> Int
+
+  /// From a CPU's slot to its copy of the function; that of the context stands behind it.
+  @usableFromInline let distance: UInt
+  @usableFromInline let core: CoordinatorCore
+  @usableFromInline let index: Int32
+
+  init(distance: UInt, core: CoordinatorCore, index: Int) {
+    self.distance = distance
+    self.core = core
+    self.index = Int32(truncatingIfNeeded: index)
+  }
+
+  /// What became of an exchange.
+  public enum Outcome: Hashable, Sendable {
+    /// The function was exchanged: every CPU was reached.
+    case exchanged
+    /// It was the same function and context: nothing was done, nobody was told.
+    case unchanged
+  }
+
+  /// Calls this CPU's function; 0 if there is none.
+  ///
+  ///     let next = route(packet, on: cpu)
+  ///
+  /// - Progress: wait-free, then as the function
+  /// - Context: owner, in user or kernel, outside handlers
+  /// - Allocates: never
+  @inlinable @inline(__always)
+  public func callAsFunction(_ argument: Int, on cpu: borrowing LocalCPU) -> Int {
+    if cpu.path.core != core { PatchDiagnosis.foreign("a static call") }
+    return call(cpu.slot, argument)
+  }
+
+  /// Calls this CPU's function, for code that has a handle: it looks, besides, whether it is inside
+  /// a handler.
+  ///
+  /// Inside a handler, where the CPU has not caught up, and in an interrupt, this ends the process
+  /// with a sentence that names the place.
+  ///
+  /// - Progress: wait-free, then as the function
+  /// - Context: owner, in user or kernel, outside handlers
+  /// - Allocates: never
+  @inlinable @inline(__always)
+  public func callAsFunction(
+    _ argument: Int, on cpu: CPUHandle, file: StaticString = #fileID, line: UInt = #line
+  ) -> Int {
+    if cpu.core != core { PatchDiagnosis.foreign("a static call") }
+    PatchDiagnosis.requireCaughtUp(cpu.slot, "a static call", file, line)
+    return call(cpu.slot, argument)
+  }
+
+  @inlinable @inline(__always)
+  func call(_ slot: CPUSlot, _ argument: Int) -> Int {
+    // By way of an integer: the copy is not in the memory that the slot is in.
+    let copy = unsafe UnsafePointer<SharedWord>(
+      bitPattern: UInt(bitPattern: slot.base) &+ distance
+    ).unsafelyUnwrapped
+    // Relaxed, both: only this thread writes them, in its drain.
+    let function = unsafe copy.pointee.load(ordering: .relaxed)
+    if function == 0 { return 0 }
+    let context = unsafe copy.advanced(by: 1).pointee.load(ordering: .relaxed)
+    let target = unsafe unsafeBitCast(UInt(truncatingIfNeeded: function), to: Function.self)
+    return unsafe target(
+      UnsafeMutableRawPointer(bitPattern: UInt(truncatingIfNeeded: context)), argument)
+  }
+}

@@ -1,0 +1,316 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import CPlatform
+internal import Synchronization
+
+extension StaticKeys {
+  /// Several changes that are made together: one send to every CPU.
+  ///
+  /// - Progress: wait-free
+  /// - Context: one thread
+  /// - Allocates: as they become more
+  public struct Changes {
+    struct Users {
+      var key: StaticKey
+      /// What is added to the count.
+      var users: Int
+    }
+    struct Exchange {
+      var call: StaticCall
+      var words: [UInt64]
+    }
+    var keys: [Users] = []
+    var calls: [Exchange] = []
+
+    init() {}
+
+    mutating func add(_ users: Int, to key: StaticKey) {
+      if let known = keys.firstIndex(where: { $0.key == key }) {
+        keys[known].users += users
+      } else {
+        keys.append(Users(key: key, users: users))
+      }
+    }
+
+    /// One user more. Changes of one key are added up: a key that is enabled and disabled stays as
+    /// it is.
+    ///
+    /// - Progress: wait-free
+    /// - Context: one thread
+    /// - Allocates: as they become more
+    public mutating func enable(_ key: StaticKey) { add(1, to: key) }
+
+    /// One user less.
+    ///
+    /// - Progress: wait-free
+    /// - Context: one thread
+    /// - Allocates: as they become more
+    public mutating func disable(_ key: StaticKey) { add(-1, to: key) }
+
+    /// Another function. Of several for one call the last one counts.
+    ///
+    /// - Progress: wait-free
+    /// - Context: one thread
+    /// - Allocates: as they become more
+    public mutating func exchange(
+      _ call: StaticCall, to context: UnsafeMutableRawPointer?, _ function: StaticCall.Function?
+    ) {
+      let address = unsafe unsafeBitCast(function, to: UInt.self)
+      let words = [UInt64(address), UInt64(UInt(bitPattern: context))]
+      calls.removeAll { $0.call == call }
+      calls.append(Exchange(call: call, words: words))
+    }
+  }
+
+  /// What became of several changes.
+  ///
+  /// - Progress: wait-free
+  /// - Context: any thread
+  /// - Allocates: never
+  public struct Report: Hashable, Sendable {
+    /// The keys that were turned.
+    public internal(set) var flipped: Set<StaticKey> = []
+    /// The keys whose count has changed, and nothing else.
+    public internal(set) var counted: Set<StaticKey> = []
+    /// The keys that could not have more users: their count is as before.
+    public internal(set) var overflowed: Set<StaticKey> = []
+    /// The calls that have another function.
+    public internal(set) var exchanged: Set<StaticCall> = []
+
+    func outcome(of key: StaticKey) -> StaticKey.Outcome {
+      overflowed.contains(key) ? .overflowed : flipped.contains(key) ? .flipped : .counted
+    }
+  }
+
+  /// Makes several changes with one send, and waits until every CPU is reached.
+  ///
+  ///     try keys.update { changes in
+  ///       changes.disable(oldPath)
+  ///       changes.enable(newPath)
+  ///     }
+  ///
+  /// They reach a CPU in one drain, but not in one instant: a CPU that drains for another reason at
+  /// that very moment may have some of them a drain earlier than the others.
+  ///
+  /// Taking more users from a key than it has ends the process with a sentence.
+  ///
+  /// - Parameter goal: what is waited for: `.covered`, that no CPU finds anything old behind its next
+  ///   entry; or `.executed`, that each has caught up, which may never come for a CPU that stays in
+  ///   user. Keys that are never deferred wait for the latter always.
+  /// - Throws: `closed`, `forked`, before anything is changed.
+  /// - Progress: blocking
+  /// - Context: any thread, outside handlers and user; in kernel it is a safe point
+  /// - Allocates: yes
+  @discardableResult
+  public func update(
+    until goal: Ticket.Goal = .covered, _ body: (inout Changes) -> Void
+  ) throws(CoordinatorError) -> Report {
+    var changes = Changes()
+    body(&changes)
+    try requireMayChange()
+    for key in takeDelayed(before: now) { changes.disable(key) }
+    return apply(changes, until: goal)
+  }
+
+  /// Exchanges the function of a call, and waits until every CPU is reached.
+  ///
+  ///     try keys.update(route, to: newTable, newFunction)
+  ///
+  /// See `StaticCall` for when the old context may be freed.
+  ///
+  /// - Throws: `closed`, `forked`.
+  /// - Progress: blocking
+  /// - Context: any thread, outside handlers and user; in kernel it is a safe point
+  /// - Allocates: yes
+  @discardableResult
+  public func update(
+    _ call: StaticCall, to context: UnsafeMutableRawPointer?, _ function: StaticCall.Function?,
+    until goal: Ticket.Goal = .covered
+  ) throws(CoordinatorError) -> StaticCall.Outcome {
+    let report = try update(until: goal) { unsafe $0.exchange(call, to: context, function) }
+    return report.exchanged.contains(call) ? .exchanged : .unchanged
+  }
+
+  /// Adds a user to a key; the first one turns it on.
+  ///
+  /// When it returns, the key is on, for the first user and for every later one: whoever comes while
+  /// the first one waits for CPUs waits with it.
+  ///
+  /// - Throws: `closed`, `forked`.
+  /// - Progress: lock-free where the key has users already; else blocking
+  /// - Context: any thread, outside handlers and user; in kernel it is a safe point
+  /// - Allocates: where the key is turned
+  @discardableResult
+  public func enable(_ key: StaticKey) throws(CoordinatorError) -> StaticKey.Outcome {
+    if let outcome = side(of: key).table.incrementIfOn(Int(key.index), by: 1) { return outcome }
+    return try update { $0.enable(key) }.outcome(of: key)
+  }
+
+  /// Takes a user from a key; the last one turns it off.
+  ///
+  /// When it has turned the key off, no CPU finds it on behind its next entry. A CPU may still be in
+  /// code that it entered because the key was on: wait for a grace period before what that code uses
+  /// is freed.
+  ///
+  /// A key without users, or whose only user is still enabling it, ends the process with a sentence.
+  ///
+  /// - Throws: `closed`, `forked`.
+  /// - Progress: lock-free where the key has other users; else blocking
+  /// - Context: any thread, outside handlers and user; in kernel it is a safe point
+  /// - Allocates: where the key is turned
+  @discardableResult
+  public func disable(_ key: StaticKey) throws(CoordinatorError) -> StaticKey.Outcome {
+    switch side(of: key).table.decrement(Int(key.index), by: 1, isClaimer: false) {
+    case .counted: return .counted
+    case .last: return try update { $0.disable(key) }.outcome(of: key)
+    case .tooFew: tooFew(key)
+    case .enabling: stillEnabling(key)
+    }
+  }
+
+  // MARK: -
+
+  private func apply(_ changes: Changes, until goal: Ticket.Goal) -> Report {
+    var turns = changes.keys.map {
+      PatchTable.Turn(table: side(of: $0.key).table, key: Int($0.key.index), users: $0.users)
+    }
+    var exchanges = changes.calls.map {
+      PatchTable.Exchange(index: index(of: $0.call), words: $0.words)
+    }
+    var report = Report()
+    deferred.table.change(&turns, &exchanges) { turns, exchanges in
+      for (change, turn) in zip(changes.keys, turns) where change.users != 0 {
+        switch turn.result {
+        case .flipped: report.flipped.insert(change.key)
+        case .counted: report.counted.insert(change.key)
+        case .overflowed: report.overflowed.insert(change.key)
+        case .tooFew: tooFew(change.key)
+        case .enabling: stillEnabling(change.key)
+        }
+      }
+      for (change, exchange) in zip(changes.calls, exchanges) where exchange.isNew {
+        report.exchanged.insert(change.call)
+      }
+      if report.flipped.contains(where: { !$0.isNeverDeferred }) || !report.exchanged.isEmpty {
+        self.reach(deferred, until: goal)
+      }
+      if report.flipped.contains(where: \.isNeverDeferred) {
+        self.reach(immediate, until: .executed)
+      }
+    }
+    return report
+  }
+
+  private func index(of call: StaticCall) -> Int {
+    let index = Int(call.index)
+    if call.distance != deferred.table.distance(to: index, from: coordinator.core.slots)
+      || call.core != coordinator.core
+    {
+      misuse("a static call was used that belongs to other keys")
+    }
+    return index
+  }
+
+  /// Sends to every CPU, and waits until none can find anything old.
+  private func reach(_ side: PatchSide, until goal: Ticket.Goal) {
+    let ticket = coordinator.sendWithTicket(
+      side.work, to: coordinator.cpus, urgency: side.interrupts ? .immediate : .deferrable)
+    // It ends early where the coordinator is closed, and threads leave.
+    _ = ticket.wait(until: goal)
+  }
+
+  private func requireMayChange() throws(CoordinatorError) {
+    coordinator.requireMayWait("change a static key")
+    if let slot = coordinator.ownSlot {
+      let context = ContextWord(rawValue: ContextTracker(slot).ownContext).context
+      if context != .kernel {
+        let name = context?.description ?? "no context"
+        misuse("CPU \(OwnerTransitions.number(slot)) cannot change a static key: it is in \(name)")
+      }
+    }
+    try coordinator.requireSameProcess()
+    if coordinator.isClosed {
+      throw CoordinatorError(.closed, "cannot change a static key: the coordinator is closed")
+    }
+  }
+
+  private func tooFew(_ key: StaticKey) -> Never {
+    misuse("the static key \(name(of: key)) was disabled more often than it was enabled")
+  }
+
+  private func stillEnabling(_ key: StaticKey) -> Never {
+    misuse(
+      "the static key \(name(of: key)) was disabled while its first user was still enabling it")
+  }
+}
+
+// MARK: - Later
+
+extension StaticKeys {
+  /// Takes a user from a key, but turns it off no sooner than `delay` from now: for what is turned
+  /// on and off all the time, so that CPUs hear of the last time alone.
+  ///
+  ///     try keys.disable(sampling, after: .seconds(1))
+  ///
+  /// Where the key has other users, it counts at once. The rest is done by the next change of any key
+  /// once the time has come, or by `applyDelayed()`: nobody is woken for it.
+  ///
+  /// - Throws: `closed`, `forked`.
+  /// - Progress: blocking
+  /// - Context: any thread, outside handlers and user
+  /// - Allocates: one entry
+  public func disable(_ key: StaticKey, after delay: Duration) throws(CoordinatorError) {
+    try requireMayChange()
+    switch side(of: key).table.decrement(Int(key.index), by: 1, isClaimer: false) {
+    case .counted: return
+    case .last: break
+    case .tooFew: tooFew(key)
+    case .enabling: stillEnabling(key)
+    }
+    let due = now &+ UInt64(clamping: Int64(clamping: Int128(delay / .nanoseconds(1))))
+    let users = count(of: key)
+    let isKnown = state.withLock { state in
+      // A user can leave but once.
+      if state.delayed.count(where: { $0.key == key }) >= users { return false }
+      state.delayed.append(Delayed(key: key, due: due))
+      return true
+    }
+    if !isKnown { tooFew(key) }
+  }
+
+  /// Turns off what was disabled with a delay that is over, and tells how long it is until the next
+  /// one; nil if there is none.
+  ///
+  ///     cpu.idle(for: try keys.applyDelayed())
+  ///
+  /// - Throws: `closed`, `forked`.
+  /// - Progress: blocking
+  /// - Context: any thread, outside handlers and user
+  /// - Allocates: where a key is turned
+  @discardableResult
+  public func applyDelayed() throws(CoordinatorError) -> Duration? {
+    try requireMayChange()
+    let now = self.now
+    var changes = Changes()
+    for key in takeDelayed(before: now) { changes.disable(key) }
+    if !changes.keys.isEmpty { _ = apply(changes, until: .covered) }
+    return state.withLock { $0.delayed.map(\.due).min() }
+      .map { .nanoseconds(Int64(clamping: $0 - min($0, now))) }
+  }
+
+  private func takeDelayed(before now: UInt64) -> [StaticKey] {
+    state.withLock { state in
+      if state.delayed.isEmpty { return [] }
+      let due = state.delayed.filter { $0.due <= now }.map(\.key)
+      state.delayed.removeAll { $0.due <= now }
+      return due
+    }
+  }
+
+  /// The coordinator's clock in nanoseconds; where a test moves it, that one.
+  private var now: UInt64 {
+    coordinator.configuration.watchdog?.isManual == true
+      ? unsafe coordinator.core.clock.pointee.load(ordering: .relaxed)
+      : cpi_monotonic_nanoseconds()
+  }
+}

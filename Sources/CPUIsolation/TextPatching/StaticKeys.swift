@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import CPlatform
+internal import Synchronization
+
+/// The keys and calls of a coordinator: where they are made and changed.
+///
+///     let keys = try StaticKeys(coordinator)
+///     let sampling = try keys.makeKey("sampling")
+///     try keys.enable(sampling)
+///     try keys.disable(sampling)
+///
+/// There is room for 512 words: a key takes one, a call two; keys that are never deferred have 512
+/// of their own. Nothing is ever given back: keys are part of the program, as in the kernel. Make
+/// one of these per coordinator; what CPUs read lives as long as the coordinator.
+///
+/// A change is made by one thread at a time, and **waits** until every CPU has the new value, or is
+/// outside kernel and takes it at its next entry. A CPU that stays in kernel without a safe point
+/// holds it up; the watchdog names it. Deferred changes are never waited for by CPUs.
+///
+/// - Progress: as each member says
+/// - Context: any thread
+/// - Allocates: at creation
+public final class StaticKeys: Sendable {
+  let coordinator: Coordinator
+  let deferred: PatchSide
+  let immediate: PatchSide
+  let state = Lock(State())
+
+  /// What is seldom looked at.
+  struct State {
+    var names: [StaticKey: String] = [:]
+    var delayed: [Delayed] = []
+  }
+
+  /// A user who leaves a key later.
+  struct Delayed {
+    var key: StaticKey
+    /// In nanoseconds of the coordinator's clock.
+    var due: UInt64
+  }
+
+  /// Makes room for keys and calls, and registers the work types `static_key` and `static_key_now`.
+  ///
+  /// - Throws: `tooManyWorkTypes`, `outOfMemory`, `closed`.
+  /// - Progress: blocking
+  /// - Context: any thread
+  /// - Allocates: yes
+  public init(_ coordinator: Coordinator) throws(CoordinatorError) {
+    self.coordinator = coordinator
+    deferred = try PatchSide(coordinator, "static_key", interrupts: false)
+    immediate = try PatchSide(coordinator, "static_key_now", interrupts: true)
+  }
+
+  /// The work type of keys and calls that are deferred, for statistics and traces.
+  public var work: DeferredWork { deferred.work }
+
+  // MARK: Making
+
+  /// Makes a key.
+  ///
+  /// A key that is never deferred interrupts every CPU when it is turned, and waits for all of
+  /// them: for the few that handlers have to read. A CPU that has to poll, and does not, is waited
+  /// for.
+  ///
+  /// - Parameter isEnabled: whether it begins with one user.
+  /// - Throws: `tooManyStaticKeys`; for one that begins enabled, as `enable`.
+  /// - Progress: blocking
+  /// - Context: any thread; for a key that begins enabled, as `enable`
+  /// - Allocates: yes
+  public func makeKey(
+    _ name: String, isEnabled: Bool = false, neverDeferred: Bool = false
+  ) throws(CoordinatorError) -> StaticKey {
+    let side = neverDeferred ? immediate : deferred
+    let index = try side.take(1, for: name)
+    let key = StaticKey(
+      distance: side.table.distance(to: index, from: coordinator.core.slots),
+      core: coordinator.core, index: index, isNeverDeferred: neverDeferred)
+    state.withLock { $0.names[key] = name }
+    if isEnabled { try enable(key) }
+    return key
+  }
+
+  /// Makes a call, of a function or of none.
+  ///
+  /// - Throws: `tooManyStaticKeys`; with a function, as `update`.
+  /// - Progress: blocking
+  /// - Context: as `update`
+  /// - Allocates: yes
+  public func makeCall(
+    _ name: String, to context: UnsafeMutableRawPointer? = nil,
+    _ function: StaticCall.Function? = nil
+  ) throws(CoordinatorError) -> StaticCall {
+    let index = try deferred.take(2, for: name)
+    let call = StaticCall(
+      distance: deferred.table.distance(to: index, from: coordinator.core.slots),
+      core: coordinator.core, index: index)
+    _ = try unsafe update(call, to: context, function)
+    return call
+  }
+
+  // MARK: Looking
+
+  /// Whether the key is on, for a thread that has no `LocalCPU` at hand: a CPU's thread reads its
+  /// copy, and any other the shared value, which is turned first.
+  ///
+  /// Inside a handler and in an interrupt this ends the process with a sentence that names the
+  /// place, unless the key is never deferred: there the copy may be old.
+  ///
+  /// - Progress: wait-free
+  /// - Context: any thread, outside handlers
+  /// - Allocates: never
+  public func isEnabled(
+    _ key: StaticKey, file: StaticString = #fileID, line: UInt = #line
+  ) -> Bool {
+    let side = side(of: key)
+    if let slot = coordinator.ownSlot {
+      if !key.isNeverDeferred { PatchDiagnosis.requireCaughtUp(slot, "a static key", file, line) }
+      return key.isOn(slot)
+    }
+    // Relaxed: whoever was told that the key was turned has it from key:I or from its own call.
+    return unsafe side.table.master(Int(key.index)).pointee.load(ordering: .relaxed) != 0
+  }
+
+  /// Whether the key is on for a CPU, as anybody sees it: it may have changed when the caller looks
+  /// at the answer.
+  ///
+  /// On the CPU's own thread, and for whoever works on its behalf, it is diagnosed as the form
+  /// without a number is.
+  ///
+  /// - Progress: wait-free
+  /// - Context: any thread, outside handlers
+  /// - Allocates: never
+  public func isEnabled(
+    _ key: StaticKey, on cpu: Int, file: StaticString = #fileID, line: UInt = #line
+  ) -> Bool {
+    _ = side(of: key)
+    coordinator.requireCPU(cpu)
+    let slot = coordinator.core.slots[cpu]
+    if !key.isNeverDeferred {
+      if unsafe CurrentThread.cpu == slot.base {
+        PatchDiagnosis.requireCaughtUp(slot, "a static key", file, line)
+      } else if CurrentThread.isHelping {
+        PatchDiagnosis.early(slot, "a static key", OwnerFlags.draining, file, line)
+      }
+    }
+    return key.isOn(slot)
+  }
+
+  /// How many users a key has: 1 while the first one's `enable` is still waiting for CPUs.
+  ///
+  /// - Progress: wait-free
+  /// - Context: any thread
+  /// - Allocates: never
+  public func count(of key: StaticKey) -> Int {
+    // Relaxed — a hint.
+    let count = unsafe side(of: key).table.count(Int(key.index)).pointee.load(ordering: .relaxed)
+    return count == PatchTable.enabling ? 1 : Int(truncatingIfNeeded: count)
+  }
+
+  /// The name that the key was made with.
+  ///
+  /// - Progress: blocking
+  /// - Context: any thread
+  /// - Allocates: never
+  public func name(of key: StaticKey) -> String {
+    _ = side(of: key)
+    return state.withLock { $0.names[key] } ?? "key \(key.index)"
+  }
+
+  func side(of key: StaticKey) -> PatchSide {
+    let side = key.isNeverDeferred ? immediate : deferred
+    // The memory of the table tells coordinators and registries apart.
+    if key.distance
+      != side.table.distance(to: Int(key.index), from: coordinator.core.slots)
+      || key.core != coordinator.core
+    {
+      misuse("a static key was used that belongs to other keys")
+    }
+    return side
+  }
+}
+
+/// One table, and the work type that makes CPUs look at it.
+final class PatchSide: Sendable {
+  let table: PatchTable
+  let work: DeferredWork
+  let interrupts: Bool
+  private let memory: MappedMemory
+  private let used = Lock(0)
+
+  init(_ coordinator: Coordinator, _ name: String, interrupts: Bool) throws(CoordinatorError) {
+    let cpus = coordinator.core.slots.count
+    memory = try MappedMemory(byteCount: PatchTable.byteCount(cpus: cpus))
+    table = unsafe PatchTable(initializing: memory.address, cpus: cpus)
+    self.interrupts = interrupts
+    var options = DeferredWork.Options()
+    options.order = .early
+    // A deferred key must not change in the middle of a user section, where a signal may come.
+    options.isInterruptSafe = interrupts
+    work = try unsafe coordinator.register(
+      name, options: options, context: table.base, function: PatchTable.handler)
+    coordinator.runAtAttach(work, keeping: self)
+  }
+
+  /// Takes words in one group.
+  func take(_ words: Int, for name: String) throws(CoordinatorError) -> Int {
+    try used.withLock { used throws(CoordinatorError) in
+      let index = (used + words - 1) / words * words
+      if index + words > PatchTable.words {
+        throw CoordinatorError(
+          .tooManyStaticKeys, "\(name) would need word \(index + words) of \(PatchTable.words)")
+      }
+      used = index + words
+      let groups = (used + PatchTable.wordsPerGroup - 1) / PatchTable.wordsPerGroup
+      // Relaxed: in front of every send that brings a CPU to look at it.
+      unsafe table.usedGroups.pointee.store(UInt64(groups), ordering: .relaxed)
+      return index
+    }
+  }
+}
