@@ -68,7 +68,7 @@
     static let keyScenarios: [ModelScenario] = [
       ModelScenario(
         "a key is turned",
-        rule: "in kernel a CPU has what an enable that has returned turned; in user it keeps what it had",
+        rule: "in kernel a CPU has what a finished enable turned; in user it keeps what it had",
         preemptions: 2,
         bodies: { machine in
           let (table, work) = machine.patchTable()
@@ -145,7 +145,7 @@
         }),
       ModelScenario(
         "users of a key come and go",
-        rule: "two who enable and one who disables, right or wrong: no user is lost, none is invented",
+        rule: "two enable and one disables, right or wrong: no user is lost or invented",
         preemptions: 2,
         bodies: { machine in
           let (table, work) = machine.patchTable()
@@ -194,7 +194,7 @@
         }, check: { _ in }),
       ModelScenario(
         "a call is exchanged",
-        rule: "function and context change together, whatever else drains; none is passed over for good",
+        rule: "function and context change together, whatever else drains; none is lost",
         preemptions: 2,
         bodies: { machine in
           let (table, work) = machine.patchTable()
