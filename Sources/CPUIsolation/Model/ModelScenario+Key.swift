@@ -69,7 +69,7 @@
       ModelScenario(
         "a key is turned",
         rule: "in kernel a CPU has what a finished enable turned; in user it keeps what it had",
-        preemptions: 2,
+        preemptions: 3,
         bodies: { machine in
           let (table, work) = machine.patchTable()
           machine.place(0, .kernel)
@@ -94,6 +94,23 @@
               machine.enable(table, work, as: 0)
               machine.flags[0].store(1, ordering: .relaxed)
             },
+          ]
+        }, check: { _ in }),
+      ModelScenario(
+        "a key is turned for two users",
+        rule: "what holds for the first user's enable holds for that of the next",
+        preemptions: 1,
+        bodies: { machine in
+          let (table, work) = machine.patchTable()
+          machine.place(0, .kernel)
+          return [
+            {
+              let slot = machine.become(0)
+              OwnerTransitions.safePoint(slot)
+              machine.expectOnIfTold(table, "in kernel")
+              machine.leave(slot)
+            },
+            { machine.enable(table, work, as: 0) },
             {
               machine.enable(table, work, as: 1)
               machine.flags[0].store(1, ordering: .relaxed)
