@@ -55,7 +55,9 @@ private struct KeyStage: Sendable {
     clock.time(count) { Self.keys(key, cpu, count) }
   }
 
-  func plain(_ count: Int) -> Double { unsafe clock.time(count) { unsafe Self.plains(word, count) } }
+  func plain(_ count: Int) -> Double {
+    unsafe clock.time(count) { unsafe Self.plains(word, count) }
+  }
 
   func atomic(_ count: Int) -> Double { clock.time(count) { Self.atomics(flag, count) } }
 
@@ -63,7 +65,9 @@ private struct KeyStage: Sendable {
 
   @inline(never)
   private static func keys(_ key: StaticKey, _ cpu: borrowing LocalCPU, _ count: Int) {
-    for turn in 0..<count where key.isEnabled(on: cpu) { peer_turn(UInt64(truncatingIfNeeded: turn)) }
+    for turn in 0..<count where key.isEnabled(on: cpu) {
+      peer_turn(UInt64(truncatingIfNeeded: turn))
+    }
   }
 
   @inline(never)

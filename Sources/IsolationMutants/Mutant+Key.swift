@@ -24,7 +24,8 @@
         .weak),
       Mutant("key:P", .relaxed, "store of the first count", in: changing, by: next, .weak),
       Mutant("key:I", .relaxed, "addition of a later user", in: counting, by: next, .weak),
-      Mutant("key:I", .split, "addition of a later user", in: counting, by: users, .totalStoreOrder),
+      Mutant(
+        "key:I", .split, "addition of a later user", in: counting, by: users, .totalStoreOrder),
       Mutant(
         "key:D", .relaxed, "subtraction of a user", in: counting, by: "what the users of a key did",
         .weak),

@@ -44,7 +44,9 @@ extension StressTests {
   }
 }
 
-private func configuration(_ isolated: Int, _ interrupter: Interrupter) -> Coordinator.Configuration {
+private func configuration(
+  _ isolated: Int, _ interrupter: Interrupter
+) -> Coordinator.Configuration {
   var configuration = Coordinator.Configuration(
     housekeeping: [0], isolated: CPUMask(1..<isolated + 1))
   configuration.pinning = .none

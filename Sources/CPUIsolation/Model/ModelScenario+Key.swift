@@ -68,8 +68,8 @@
     static let keyScenarios: [ModelScenario] = [
       ModelScenario(
         "a key is turned",
-        rule: "in kernel a CPU has what an enable that has returned turned; in user it keeps what it had",
-        preemptions: 2,
+        rule: "in kernel a CPU has what a finished enable turned; in user it keeps what it had",
+        preemptions: 3,
         bodies: { machine in
           let (table, work) = machine.patchTable()
           machine.place(0, .kernel)
@@ -94,6 +94,23 @@
               machine.enable(table, work, as: 0)
               machine.flags[0].store(1, ordering: .relaxed)
             },
+          ]
+        }, check: { _ in }),
+      ModelScenario(
+        "a key is turned for two users",
+        rule: "what holds for the first user's enable holds for that of the next",
+        preemptions: 1,
+        bodies: { machine in
+          let (table, work) = machine.patchTable()
+          machine.place(0, .kernel)
+          return [
+            {
+              let slot = machine.become(0)
+              OwnerTransitions.safePoint(slot)
+              machine.expectOnIfTold(table, "in kernel")
+              machine.leave(slot)
+            },
+            { machine.enable(table, work, as: 0) },
             {
               machine.enable(table, work, as: 1)
               machine.flags[0].store(1, ordering: .relaxed)
@@ -145,7 +162,7 @@
         }),
       ModelScenario(
         "users of a key come and go",
-        rule: "two who enable and one who disables, right or wrong: no user is lost, none is invented",
+        rule: "two enable and one disables, right or wrong: no user is lost or invented",
         preemptions: 2,
         bodies: { machine in
           let (table, work) = machine.patchTable()
@@ -194,7 +211,7 @@
         }, check: { _ in }),
       ModelScenario(
         "a call is exchanged",
-        rule: "function and context change together, whatever else drains; none is passed over for good",
+        rule: "function and context change together, whatever else drains; none is lost",
         preemptions: 2,
         bodies: { machine in
           let (table, work) = machine.patchTable()
