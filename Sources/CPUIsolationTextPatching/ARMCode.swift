@@ -8,10 +8,10 @@
 ///     slot + 80                the original's address
 ///     slot + 96, + 144         two arms: an address, a jump to it, the adaptor
 ///
-/// `nop`, `b` and `bl` are among the instructions that one aligned store may replace while
-/// others execute them (Arm Architecture Reference Manual, "Concurrent modification and execution of
-/// instructions"): there is no breakpoint, and one phase. A call at a function's first
-/// instruction would lose the way back, so that is kept in x9 in front of it, as with the kernel's
+/// `nop`, `b` and `bl` are among the instructions that one aligned store may replace while others
+/// execute them (Arm Architecture Reference Manual, "Concurrent modification and execution of
+/// instructions"): there is no breakpoint, and one phase. A call at a function's first instruction
+/// would lose the way back, so that is kept in x9 in front of it, as with the kernel's
 /// `-fpatchable-function-entry=2`.
 enum ARMCode: SiteCode {
   static let siteLength = 4

@@ -3,8 +3,8 @@
 public import CPUIsolation
 internal import Synchronization
 
-/// A function whose first machine instruction is patched: it costs nothing while it is a nop, and
-/// has no flag to load.
+/// A function whose first machine instruction is patched: while that is a nop, no flag is loaded
+/// and no branch depends on one.
 ///
 ///     let route = try patcher.makeSite("route", original: shortestPath)
 ///     // on a CPU, in kernel:
@@ -18,7 +18,8 @@ internal import Synchronization
 /// enters. A call in user ends the process with a sentence.
 ///
 /// Not for what changes often: a patch takes microseconds, and waits for CPUs in kernel. Not
-/// where a load and a branch do: on most machines that is a quarter of a nanosecond.
+/// where a load and a branch do: they take a quarter of a nanosecond, a call through a site takes
+/// four, most of them for the check that the CPU is in kernel.
 ///
 /// - Progress: wait-free to call
 /// - Context: owner, in kernel
@@ -74,7 +75,8 @@ public final class PatchSite: Sendable {
   ///
   ///     let hop = route(on: handle, table, destination)
   ///
-  /// It checks what the compiler checks for a `LocalCPU`: that this is the CPU's thread, and no handler.
+  /// It checks what the compiler checks for a `LocalCPU`: that this is the CPU's thread, and no
+  /// handler.
   ///
   /// - Progress: as the function that it runs; the first call of an attachment makes a system call
   /// - Context: owner, in kernel, outside handlers

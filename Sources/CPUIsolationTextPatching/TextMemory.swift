@@ -13,7 +13,8 @@ internal import Synchronization
 ///
 /// It lives as long as the patcher or one of its sites, so a call that is under way keeps the text
 /// that it executes.
-// Sendable: constant addresses; the words are atomic, and the text is written by whoever has the patcher's turn.
+// Sendable: constant addresses; the words are atomic, and the text is written by whoever has the
+// patcher's turn.
 @safe
 final class TextMemory: @unchecked Sendable {
   let capacity: Int
@@ -104,8 +105,8 @@ final class TextMemory: @unchecked Sendable {
 
   /// Lets the calling thread, which has this CPU, execute sites.
   ///
-  /// The argument, against `text:F`/`text:M`. A patch writes a site and then reads the admissions; we write ours,
-  /// synchronize, and then fetch the site.
+  /// The argument, against `text:F`/`text:M`. A patch writes a site and then reads the admissions;
+  /// we write ours, synchronize, and then fetch the site.
   /// - If our exchange comes before the patch's look, the patch sends to this CPU, and waits or
   ///   defers.
   /// - Else the patch's bytes were written before our exchange, and since we synchronize behind it,
@@ -182,8 +183,8 @@ final class TextMemory: @unchecked Sendable {
 
   /// Says where a thread goes on that meets the breakpoint.
   func setResume(_ index: Int, _ address: UInt64) {
-    // Release — text:R. Before the breakpoint is written; the arm's address comes before it. Pairs with the trap
-    // handler's acquire, in C.
+    // Release — text:R. Before the breakpoint is written; the arm's address comes before it. Pairs
+    // with the trap handler's acquire, in C.
     unsafe resume(of: index).pointee.store(address, ordering: .releasing)
   }
 

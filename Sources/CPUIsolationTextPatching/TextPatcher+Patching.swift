@@ -41,7 +41,8 @@ extension TextPatcher {
   ///
   /// - Throws: `timedOut`, naming the CPUs in kernel that reached no safe point. The site has the
   ///   new behaviour then all the same, by way of its breakpoint, which the next patch removes.
-  ///   `signalTaken` if another handler of SIGTRAP was installed: nothing is changed. `closed`, `forked`.
+  ///   `signalTaken` if another handler of SIGTRAP was installed: nothing is changed. `closed`,
+  ///   `forked`.
   /// - Progress: blocking, while CPUs that call sites are in kernel
   /// - Context: any thread, outside handlers; also inside a function that a site runs
   /// - Allocates: yes
@@ -137,8 +138,8 @@ extension TextPatcher {
 
   /// Makes up the instructions, and puts their targets where they will be found.
   ///
-  /// The arm that is written to is not the one that the site uses now. It was used before that,
-  /// and the patch which ended that was acknowledged by every CPU: none is on its way through it. One
+  /// The arm that is written to is not the one that the site uses now. It was used before that, and
+  /// the patch which ended that was acknowledged by every CPU: none is on its way through it. One
   /// that is inside the function behind it returns through code that does not change.
   private func prepare(
     _ changes: [(PatchSite, PatchSite.Instruction)], _ report: inout PatchReport
@@ -202,13 +203,14 @@ extension TextPatcher {
   /// - *First byte.* Written when every CPU has synchronized since the tail was there: a CPU that
   ///   fetches the new first byte fetches the new tail with it. One that fetched the breakpoint
   ///   traps, and goes on where the new instruction leads.
-  /// - *End.* Every CPU has synchronized since: none meets the breakpoint any more. And none is inside the trap
-  ///   handler for it, since it would be in kernel and have passed no safe point. So the word that
-  ///   the handler reads is free for the next patch: no table has to be kept alive for it.
+  /// - *End.* Every CPU has synchronized since: none meets the breakpoint any more. And none is
+  ///   inside the trap handler for it, since it would be in kernel and have passed no safe point.
+  ///   So the word that the handler reads is free for the next patch: no table has to be kept alive
+  ///   for it.
   ///
   /// "Every CPU has synchronized" is, CPU by CPU, one of three:
-  /// - It is in kernel, at the look behind the send: waited for until its handler has run, at a safe
-  ///   point, an exit or an entry. No site is being executed there: its five bytes are one
+  /// - It is in kernel, at the look behind the send: waited for until its handler has run, at a
+  ///   safe point, an exit or an entry. No site is being executed there: its five bytes are one
   ///   instruction, and what it leads to is code that does not change.
   /// - It is outside kernel: it executes no site there, a call checks that. It may have fetched one
   ///   ahead. Its next entry takes the bit and synchronizes before it runs anything else

@@ -14,8 +14,8 @@ internal import CTextPatching
 /// does that at its next safe point, exit or entry, and is waited for. A CPU outside kernel does it
 /// when it enters, before anything else: nothing is sent to it, and nobody waits.
 ///
-/// Where the system forbids executable memory the initializer says so, with the reason. A server that
-/// must run there takes a flag and a branch instead.
+/// Where the system forbids executable memory the initializer says so, with the reason. A server
+/// that must run there takes a flag and a branch instead.
 ///
 /// Not to be used in the program's own text: it patches functions that it has generated. One
 /// patcher for a program is enough: it takes one work type.
@@ -55,8 +55,9 @@ public final class TextPatcher: Sendable {
   /// The handler stays for good. It hands on what is not its own to the handler that was there
   /// before. arm64 needs none.
   ///
-  /// - Throws: `textPatchingRefused` with the reason and the error number; `signalTaken` if somebody
-  ///   has put another handler over ours; `tooManyWorkTypes`, `outOfMemory`, `closed`, `forked`.
+  /// - Throws: `textPatchingRefused` with the reason and the error number; `signalTaken` if
+  ///   somebody has put another handler over ours; `tooManyWorkTypes`, `outOfMemory`, `closed`,
+  ///   `forked`.
   /// - Progress: blocking
   /// - Context: any thread
   /// - Allocates: yes
@@ -85,7 +86,8 @@ public final class TextPatcher: Sendable {
   ///
   ///     let route = try patcher.makeSite("route", original: shortestPath)
   ///
-  /// - Throws: `tooManyPatchSites`, `timedOut` if a CPU in kernel reached no safe point, `closed`, `forked`.
+  /// - Throws: `tooManyPatchSites`, `timedOut` if a CPU in kernel reached no safe point, `closed`,
+  ///   `forked`.
   /// - Progress: blocking, while CPUs that call sites are in kernel
   /// - Context: any thread, outside handlers
   /// - Allocates: yes

@@ -11,11 +11,11 @@
 ///                    +16   the adaptor: calls it between two saved arguments
 ///                    +32   call the adaptor, then jmp behind the site
 ///
-/// The site is the function's first instruction, as with the kernel's `-mfentry`: a jump there finds
-/// the stack and the arguments as the caller left them, and nothing below the stack pointer is
-/// live.
-/// A patch changes the five bytes and the address of the arm that is not in use. Everything else
-/// is constant, so that every return address on a stack stays good whatever is patched.
+/// The site is the function's first instruction, as with the kernel's `-mfentry`: a jump there
+/// finds the stack and the arguments as the caller left them, and nothing below the stack pointer
+/// is live. A patch changes the five bytes and the address of the arm that is not in use.
+/// Everything else is constant, so that every return address on a stack stays good whatever is
+/// patched.
 enum X86Code: SiteCode {
   static let siteLength = 5
   static let fill: UInt8 = 0xcc  // int3
@@ -54,8 +54,8 @@ enum X86Code: SiteCode {
       let copy = arm + SlotLayout.copy
       // jmp *-14(%rip)
       slot.put([0xff, 0x25] + bytes(Int32(-14)), at: arm + SlotLayout.veneer)
-      // push %rdi; push %rsi; call *-24(%rip); pop %rsi; pop %rdi; ret. Three pushes below the site's
-      // caller: the stack is aligned where the hook begins.
+      // push %rdi; push %rsi; call *-24(%rip); pop %rsi; pop %rdi; ret. Three pushes below the
+      // site's caller: the stack is aligned where the hook begins.
       slot.put(
         [0x57, 0x56, 0xff, 0x15] + bytes(Int32(-24)) + [0x5e, 0x5f, 0xc3], at: adaptor)
       slot.put(call(slot.address(adaptor), at: slot.address(copy))!, at: copy)

@@ -64,7 +64,7 @@ static void hand_on(int signal, siginfo_t *information, void *context) {
   }
   // Somebody sent it, and it is to be ignored. A breakpoint cannot be: the kernel does not let it.
   if (previous.sa_handler == SIG_IGN && information->si_code <= 0) return;
-  // Blocked while this runs, the signal ends the process at the place of the trap: a core file shows that place,
+  // Blocked while this runs, the signal ends the process at the place of the trap: a core file shows that,
   // not this one.
   struct sigaction by_default = {.sa_handler = SIG_DFL};
   sigaction(signal, &by_default, NULL);

@@ -6,7 +6,8 @@ internal import CPUIsolationTextPatching
 internal import Dispatch
 internal import Synchronization
 
-/// What a patch site costs its callers, and what a patch costs where a CPU in user is left in peace.
+/// What a patch site costs its callers, and what a patch costs where a CPU in user is left in
+/// peace.
 enum TextPatchingBenchmarks {
   static let all: [Benchmark] = [
     Benchmark(

@@ -7,8 +7,8 @@ import Testing
 @testable import CPUIsolationTextPatching
 
 extension TextPatchingTests {
-  /// The whole of it, as a program would have it: a housekeeper patches, an isolated loop calls, and
-  /// checks that what it executed was legal at that moment.
+  /// The whole of it, as a program would have it: a housekeeper patches, an isolated loop calls,
+  /// and checks that what it executed was legal at that moment.
   @Suite struct Example {
     @Test func anIsolatedLoopIsPatched() throws {
       var configuration = Coordinator.Configuration(housekeeping: [0], isolated: [1])

@@ -34,8 +34,8 @@
         }
       }
 
-      /// Every byte after every phase, wherever the site stands in its cache lines: whole in one, across
-      /// a border behind each of its bytes.
+      /// Every byte after every phase, wherever the site stands in its cache lines: whole in one,
+      /// across a border behind each of its bytes.
       @Test(arguments: [0, 1, 16, 59, 60, 61, 62, 63, 64])
       func bytesAreExact(offset: Int) throws {
         for from in Kind.allCases {
@@ -127,8 +127,8 @@
         }
       }
 
-      /// The deadline comes in each phase in turn. The new behaviour is there all along, and the next patch
-      /// brings the earlier one to its end before its own.
+      /// The deadline comes in each phase in turn. The new behaviour is there all along, and the
+      /// next patch brings the earlier one to its end before its own.
       @Test func anUnfinishedPatchIsFinished() throws {
         let machine = try ScriptedMachine(housekeeping: [0], isolated: [1])
         let patcher = try TextPatcher(coordinator: machine.coordinator)
@@ -157,7 +157,8 @@
           #expect(bytes() == expected)
           #expect(machine[1].run { site(on: $0, 1, 1) } == 1_001)
           #expect(machine[1].run { other(on: $0, 1, 1) } == 2)
-          // The next patch asks for the phase once more, then goes on to the next one, and no further.
+          // The next patch asks for the phase once more, then goes on to the next one, and no
+          // further.
           let sent = machine.statistics[patcher.work, on: 1].sent
           let next = TestThread {
             do throws(CoordinatorError) {

@@ -86,8 +86,8 @@ extension TextPatchingTests {
       }
     }
 
-    /// CPUs that enter and leave kernel round each few calls: each call has a result that was legal at
-    /// that moment, no trap is anybody else's, and no CPU is interrupted.
+    /// CPUs that enter and leave kernel round each few calls: each call has a result that was legal
+    /// at that moment, no trap is anybody else's, and no CPU is interrupted.
     @Test(arguments: [1, 3])
     func callsAreLegal(callers: Int) throws {
       let coordinator = try Coordinator.quiet()

@@ -98,7 +98,8 @@
         }
       }
 
-      /// Whoever puts another handler over ours is told by the next patch, before anything is changed.
+      /// Whoever puts another handler over ours is told by the next patch, before anything is
+      /// changed.
       @Test func aHandlerOverOursIsNoticed() async {
         await #expect(processExitsWith: .exitCode(9)) {
           let (patcher, site) = try Self.makePatcher()
