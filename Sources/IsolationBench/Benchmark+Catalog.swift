@@ -8,5 +8,6 @@ extension Benchmark {
     + TraceBenchmarks.all
     + StaticKeyBenchmarks.all
     + TextPatchingBenchmarks.all
+    + TranslationBenchmarks.all
     + CountBenchmarks.all
 }

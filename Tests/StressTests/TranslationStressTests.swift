@@ -17,8 +17,9 @@ extension StressTests {
       var changesHands = false
       var isBatched = false
       var interrupter = Interrupter.poll
+      var delivery = DeferredWork.Delivery.bit
       var testDescription: String {
-        "seed \(seed): \(readers) readers, \(writers) writers, \(pages) pages, \(interrupter)"
+        "seed \(seed): \(readers) readers, \(writers) writers, \(pages) pages, \(interrupter), \(delivery)"
           + (isLazy ? ", lazy" : "") + (changesHands ? ", threads come and go" : "")
           + (isBatched ? ", unmapped in batches" : "")
       }
@@ -32,6 +33,9 @@ extension StressTests {
       Case(seed: 65, readers: 2, changesHands: true),
       Case(seed: 66, readers: 2, writers: 2, isBatched: true),
       Case(seed: 67, readers: 2, interrupter: .signal),
+      Case(seed: 68, readers: 2, writers: 2, delivery: .catchUp),
+      Case(seed: 69, readers: 2, isLazy: true, changesHands: true, delivery: .catchUp),
+      Case(seed: 70, readers: 2, isBatched: true, interrupter: .signal, delivery: .catchUp),
     ])
     func noFrameIsStale(_ test: Case) throws {
       try TranslationExperiment(test).run()
@@ -94,6 +98,7 @@ private final class TranslationExperiment: Sendable {
     options.loggedRanges = 4
     options.cacheEntries = 256
     options.flushCeiling = 5
+    options.delivery = test.delivery
     space = try AddressSpace(coordinator, options)
     // Fewer frames than pages: each frame is of many pages in turn.
     let perWriter = max(4, test.pages / (2 * test.writers))

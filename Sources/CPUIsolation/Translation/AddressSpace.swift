@@ -59,6 +59,10 @@ public final class AddressSpace: Sendable {
     public var loggedRanges = 64
     /// How many pages a CPU drops one by one before it drops everything.
     public var flushCeiling = FlushCeiling.standard
+    /// How flushes reach a CPU in user: by a bit in its work word, or by the comparison that its
+    /// next entry makes, which is written to nobody and takes every CPU along. They carry no
+    /// payload.
+    public var delivery = DeferredWork.Delivery.bit
     /// The longest that a flush may stay pending; see `DeferredWork.Options.maximumAge`.
     public var maximumAge: Duration? = nil
 
@@ -104,6 +108,8 @@ public final class AddressSpace: Sendable {
     work.isInterruptSafe = true
     work.mayRunOnBehalf = true
     work.maximumAge = options.maximumAge
+    if case .merging = options.delivery { misuse("a flush has no payload that could be merged") }
+    work.delivery = options.delivery
     flushAllWork = try unsafe coordinator.register(
       "flush_tlb_all", options: work, context: context
     ) { context, cpu in

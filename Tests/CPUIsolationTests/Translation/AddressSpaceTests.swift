@@ -141,6 +141,36 @@ struct AddressSpaceTests {
     return word
   }
 
+  @Test(
+    "either delivery brings a change to the next entry, and a frame back behind it",
+    arguments: [DeferredWork.Delivery.bit, .catchUp])
+  func deliveries(delivery: DeferredWork.Delivery) throws {
+    var options = AddressSpace.Options(pages: 64)
+    options.delivery = delivery
+    let other = try AddressSpace(coordinator, options)
+    let second = try TranslatingThread(coordinator, on: 2, other)
+    #expect(try other.map(7, to: 70) == .mapped)
+    #expect(try second.lookUp(7) == 70)
+    try second.cpu.enterUser()
+    #expect(other.change(7, to: 71)?.report.deferred.contains(2) == true)
+    try second.cpu.enterKernel()
+    #expect(try second.lookUp(7) == 71)
+    var frames: [UInt64] = []
+    var old = other.unmap(7..<8)
+    let isEarly = old.poll { frames.append($1) }
+    #expect(!isEarly && frames == [])
+    try second.cpu.enterUser()
+    // CPU 1 has nothing open here, but is asked too.
+    try cpu.cpu.safePoint()
+    let isOver = old.poll { frames.append($1) }
+    #expect(isOver && frames == [71])
+    try second.cpu.enterKernel()
+    #expect(try second.lookUp(7) == nil)
+    try second.end()
+    try end()
+    try other.close(deadline: .seconds(10))
+  }
+
   @Test("closing ends the work types, and the coordinator outlives the space")
   func closes() throws {
     // A CPU that stays in kernel holds it up, and it can be repeated.
