@@ -15,12 +15,13 @@ struct PoolControl: ~Copyable {
   /// last one frees the memory.
   let references: SharedWord
   /// The pool's handle and its memory: whoever takes the last one frees this.
-  let holders = SharedWord(2)
+  let holders: SharedWord
   /// Nil once it has been freed.
   var memory: PoolMemory?
 
-  init(references: UInt64, memory: PoolMemory?) {
+  init(references: UInt64, holders: UInt64 = 2, memory: PoolMemory?) {
     self.references = SharedWord(references)
+    self.holders = SharedWord(holders)
     self.memory = memory
   }
 }

@@ -74,7 +74,8 @@ extension PoolCore {
   func takeAsGuest<Faults: PoolFaults>(_: Faults.Type) -> UInt32 {
     if isClosed { return PoolRing.none }
     let place = Int(CurrentThread.knownID)
-    var index = shelf.take(from: place % shelf.words, Faults.self)
+    var index =
+      shelf.isEmpty ? PoolRing.none : shelf.take(from: place % shelf.words, Faults.self)
     var isStolen = false
     for step in 0..<ringCount where index == PoolRing.none {
       index = ring((place + step) % ringCount).steal(mask, Faults.self)

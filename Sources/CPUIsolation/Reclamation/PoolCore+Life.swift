@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-internal import CPlatform
 internal import Synchronization
 
 // MARK: - Registration
@@ -30,7 +29,8 @@ extension PoolCore {
     let holder = ring(number).holder
     let former = PoolRing.thread(of: holder)
     // What a dead thread wrote is seen: the system took it off its processor before it said so.
-    return former != 0 && !Self.isAlive(former) && ring(number).claim(as: thread, after: holder)
+    return former != 0 && !CurrentThread.isAlive(former)
+      && ring(number).claim(as: thread, after: holder)
   }
 
   /// Ends the registration of a thread. What is in its ring stays there for the others.
@@ -40,12 +40,6 @@ extension PoolCore {
     // object; else we see that it is closed, and look ourselves. Pairs with pool:Q.
     fullFence()
     drop(1 + (isClosed ? empty(number) : 0))
-  }
-
-  /// Whether a thread of this process is there; a number that has been given to another thread is.
-  private static func isAlive(_ thread: Int32) -> Bool {
-    let noSuchProcess: Int32 = 3
-    return cpi_interrupt_thread(thread, 0) != noSuchProcess
   }
 }
 

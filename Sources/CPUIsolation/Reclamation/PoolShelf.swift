@@ -71,12 +71,11 @@ struct PoolShelf: @unchecked Sendable {
   }
 
   /// Takes an object from here, looking from a word on that differs from thread to thread; `none` if
-  /// there is none.
+  /// there is none. Whoever wants to know that there is none does not ask `isEmpty` before.
   ///
   /// Lock-free.
   @inlinable @inline(never)
   func take<Faults: PoolFaults>(from start: Int, _: Faults.Type) -> UInt32 {
-    if isEmpty { return PoolRing.none }
     for step in 0..<words {
       let word = (start + step) % words
       var seen = unsafe bits[word].load(ordering: .relaxed)
