@@ -62,7 +62,8 @@ extension PoolCore {
   /// Whether `close` has begun.
   @inlinable @inline(__always)
   var isClosed: Bool {
-    // Relaxed — a push that does not see it yet leaves its object to pool:F or pool:X.
+    // Relaxed — a push that does not see it yet is followed by a look that does. That look is pool:F
+    // or pool:X.
     unsafe control.pointee.closed.load(ordering: .relaxed) != 0
   }
 }
@@ -104,9 +105,9 @@ extension PoolCore {
     if isClosed { return drop(2) }
     unsafe shelf.pushes.pointee.wrappingAdd(1, ordering: .relaxed)
     if !shelf.put(index, Faults.self) { refuse(index) }
-    // Sequentially consistent — pool:X. If our poolShelf:O comes before the pool is closed (pool:Q),
-    // whoever closes it finds the object; else we see that it is closed, and look ourselves.
-    // Pairs with pool:Q.
+    // Sequentially consistent — pool:X. Behind poolShelf:O. If the pool is closed later (pool:Q),
+    // whoever closes it finds the object; else we see that it is closed, and look ourselves. Pairs
+    // with pool:Q.
     let isClosed = unsafe control.pointee.closed.load(ordering: .sequentiallyConsistent) != 0
     drop(1 + (isClosed ? emptyShelf() : 0))
   }

@@ -48,12 +48,10 @@ extension PoolCore {
 extension PoolCore {
   /// Closes the pool. False: it was closed already.
   func close() -> Bool {
-    // Sequentially consistent — pool:Q. Behind it every object is found here, or by whoever put it
-    // back. Pairs with pool:X, pool:F.
-    guard unsafe control.pointee.closed.exchange(1, ordering: .sequentiallyConsistent) == 0 else {
-      return false
-    }
-    // Full fence — pool:Q, as above, for the looks that follow.
+    // Relaxed: one thread closes it, and the fence orders.
+    guard unsafe control.pointee.closed.exchange(1, ordering: .relaxed) == 0 else { return false }
+    // Full fence — pool:Q. If an object that comes back is in its place before, we find it here;
+    // else who brings it sees that the pool is closed. Pairs with pool:X, pool:F.
     fullFence()
     var references = 1 + emptyShelf()
     for number in 0..<ringCount {
@@ -85,9 +83,10 @@ extension PoolCore {
   func hold() -> Bool {
     var seen = unsafe control.pointee.references.load(ordering: .relaxed)
     while seen != 0 {
-      // Acquire — pool:H. The memory was there before we use it. Pairs with pool:D.
+      // Relaxed — who has the handle has seen the memory made, and a count that is not zero now
+      // stays so until we give our reference back.
       let (exchanged, original) = unsafe control.pointee.references.weakCompareExchange(
-        expected: seen, desired: seen &+ 1, successOrdering: .acquiring, failureOrdering: .relaxed)
+        expected: seen, desired: seen &+ 1, successOrdering: .relaxed, failureOrdering: .relaxed)
       if exchanged { return true }
       seen = original
     }
@@ -99,7 +98,7 @@ extension PoolCore {
   func drop(_ count: Int) {
     let count = UInt64(truncatingIfNeeded: count)
     // Acquire and release — pool:D. Everything that was done to the memory comes before it is freed.
-    // Pairs with pool:D, pool:H.
+    // Pairs with pool:D.
     let old = unsafe control.pointee.references.wrappingAdd(
       0 &- count, ordering: .acquiringAndReleasing
     ).oldValue
