@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-internal import Synchronization
+public import Synchronization
 
 /// What a pool's life hangs on. It outlives the pool's memory, so that a handle can be asked about
 /// a pool that has been freed.
