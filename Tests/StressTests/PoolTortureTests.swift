@@ -169,7 +169,7 @@ private final class PoolTortureExperiment: Sendable {
   }
 
   /// Takes one object and gives it back, in a ring or without one.
-  private func exchange(_ ring: Int?, _ name: UInt64, _ random: inout SeededGenerator) {
+  private func exchange(_ ring: PoolRing?, _ name: UInt64, _ random: inout SeededGenerator) {
     let core = pool.core
     let index: UInt32
     if let ring {

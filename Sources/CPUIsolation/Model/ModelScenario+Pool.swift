@@ -20,14 +20,14 @@
       unsafe base.initializeMemory(
         as: UInt8.self, repeating: 0, count: machine.traceMemory.byteCount)
       let control = unsafe (base + 3072).assumingMemoryBound(to: PoolControl.self)
+      let geometry = PoolCore.Geometry(
+        capacity: Self.capacity, rings: rings, objectBytes: 8, isCompact: true)
       unsafe control.initialize(
         to: PoolControl(
+          shape: PoolShape(base: base, geometry),
           references: UInt64(Self.capacity + 1 + registered), holders: Self.holders,
           memory: try! PoolMemory(byteCount: 1) { _ in machine.checkFreedPool() }))
-      core = unsafe PoolCore(
-        initializing: base,
-        PoolCore.Geometry(capacity: Self.capacity, rings: rings, objectBytes: 8, isCompact: true),
-        control: control, position: 0 &- 1)
+      core = unsafe PoolCore(initializing: control, position: 0 &- 1)
       for number in 0..<registered { _ = core.ring(number).claim(as: 1, after: 0) }
       let statistics = 7 * 8
       machine.engine.privateRanges =
@@ -82,12 +82,12 @@
       isOut[number] = false
     }
 
-    func take(at ring: Int) -> UInt32? { got(core.take(at: ring, NoFaults.self)) }
+    func take(at ring: Int) -> UInt32? { got(core.take(at: core.ring(ring), NoFaults.self)) }
 
     func put(_ index: UInt32?, at ring: Int) {
       guard let index else { return }
       part(index)
-      if !core.put(index, at: ring, NoFaults.self) { core.drop(1) }
+      if !core.put(index, at: core.ring(ring), NoFaults.self) { core.drop(1) }
     }
 
     func steal(from ring: Int) -> UInt32? {
@@ -286,7 +286,7 @@
           return [
             {
               pool.put(own, at: 0)
-              pool.core.leave(0)
+              pool.core.leave(pool.core.ring(0))
             },
             { pool.putAsGuest(other) },
             { _ = pool.core.close() },
@@ -302,7 +302,7 @@
           return [
             {
               pool.put(pool.take(at: 0), at: 0)
-              pool.core.leave(0)
+              pool.core.leave(pool.core.ring(0))
             },
             { pool.putAsGuest(pool.takeAsGuest()) },
             { _ = pool.core.close() },

@@ -67,7 +67,7 @@ public final class ObjectPool<Element: ~Copyable & Sendable>: Sendable {
   /// - Allocates: never
   public func register() -> Local? {
     guard core.hold() else { return nil }
-    if !core.isClosed, let number = core.claimRing() { return Local(core: core, number: number) }
+    if !core.isClosed, let ring = core.claimRing() { return Local(core: core, ring: ring) }
     core.drop(1)
     return nil
   }
@@ -131,15 +131,15 @@ extension ObjectPool where Element: ~Copyable {
   @frozen @safe
   public struct Local: ~Copyable {
     @usableFromInline let core: PoolCore
-    @usableFromInline let number: Int
+    @usableFromInline let ring: PoolRing
 
     @usableFromInline
-    init(core: PoolCore, number: Int) {
+    init(core: PoolCore, ring: PoolRing) {
       self.core = core
-      self.number = number
+      self.ring = ring
     }
 
-    deinit { core.endRegistration(number) }
+    deinit { core.endRegistration(ring) }
 
     /// Ends the registration; the same happens when the value goes out of scope.
     ///
@@ -155,7 +155,7 @@ extension ObjectPool where Element: ~Copyable {
     /// - Allocates: never
     @inlinable @inline(__always)
     public func pop() -> PooledObject<Element>? {
-      let index = core.take(at: number, NoFaults.self)
+      let index = core.take(at: ring, NoFaults.self)
       return index == PoolRing.none ? nil : unsafe PooledObject(core, core.give(index))
     }
 
@@ -167,7 +167,7 @@ extension ObjectPool where Element: ~Copyable {
     @inlinable @inline(__always)
     public func push(_ object: consuming PooledObject<Element>) {
       let index = unsafe core.receive(object.release())
-      if !core.put(index, at: number, NoFaults.self) { core.drop(1) }
+      if !core.put(index, at: ring, NoFaults.self) { core.drop(1) }
     }
   }
 }

@@ -7,20 +7,18 @@ public import Synchronization
 extension PoolCore {
   /// Takes an object: out of the thread's own ring first.
   @inlinable @inline(__always)
-  func take<Faults: PoolFaults>(at number: Int, _: Faults.Type) -> UInt32 {
+  func take<Faults: PoolFaults>(at ring: PoolRing, _: Faults.Type) -> UInt32 {
     if isClosed { return PoolRing.none }
-    let ring = ring(number)
     let index = ring.pop(mask, Faults.self)
-    if index == PoolRing.none { return takeElsewhere(at: number, Faults.self) }
+    if index == PoolRing.none { return takeElsewhere(at: ring, Faults.self) }
     unsafe ring.owner.pointee.pops.countOne()
     return index
   }
 
   /// Puts an object into the thread's own ring. False: the pool is closed, and it was not put there.
   @inlinable @inline(__always)
-  func put<Faults: PoolFaults>(_ index: UInt32, at number: Int, _: Faults.Type) -> Bool {
+  func put<Faults: PoolFaults>(_ index: UInt32, at ring: PoolRing, _: Faults.Type) -> Bool {
     if isClosed { return false }
-    let ring = ring(number)
     ring.push(index, mask, Faults.self)
     unsafe ring.owner.pointee.pushes.countOne()
     return true
@@ -29,8 +27,8 @@ extension PoolCore {
   /// Takes an object that is not in the thread's own ring: off the shelf, or out of the other rings,
   /// those of threads that ended or died among them.
   @inlinable @inline(never)
-  func takeElsewhere<Faults: PoolFaults>(at number: Int, _: Faults.Type) -> UInt32 {
-    let owner = unsafe ring(number).owner
+  func takeElsewhere<Faults: PoolFaults>(at own: PoolRing, _: Faults.Type) -> UInt32 {
+    let owner = unsafe own.owner
     var index = takeOffShelf(Faults.self)
     if index == PoolRing.none {
       // Where the last theft succeeded, there will be more: a thread that frees what others take.

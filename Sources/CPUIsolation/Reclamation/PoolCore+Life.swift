@@ -8,18 +8,18 @@ extension PoolCore {
   /// Finds a ring for the calling thread; nil when all have a living thread.
   ///
   /// The caller holds a reference, which stays with the ring.
-  func claimRing() -> Int? {
+  func claimRing() -> PoolRing? {
     let thread = CurrentThread.knownID
     for number in 0..<ringCount {
       let holder = ring(number).holder
       if PoolRing.thread(of: holder) == 0, ring(number).claim(as: thread, after: holder) {
-        return number
+        return ring(number)
       }
     }
     for number in 0..<ringCount where claimDead(number, as: thread) {
       // The dead thread's reference: we have our own.
       drop(1)
-      return number
+      return ring(number)
     }
     return nil
   }
@@ -34,12 +34,12 @@ extension PoolCore {
   }
 
   /// Ends the registration of a thread. What is in its ring stays there for the others.
-  func leave(_ number: Int) {
-    ring(number).release()
+  func leave(_ ring: PoolRing) {
+    ring.release()
     // Full fence — pool:F. If our last pool:P comes before pool:Q, whoever closes the pool finds the
     // object; else we see that it is closed, and look ourselves. Pairs with pool:Q.
     fullFence()
-    drop(1 + (isClosed ? empty(number) : 0))
+    drop(1 + (isClosed ? empty(ring) : 0))
   }
 }
 
@@ -55,7 +55,7 @@ extension PoolCore {
     fullFence()
     var references = 1 + emptyShelf()
     for number in 0..<ringCount {
-      references += empty(number)
+      references += empty(ring(number))
       if claimDead(number, as: CurrentThread.knownID) {
         references += 1
         ring(number).release()
@@ -66,9 +66,9 @@ extension PoolCore {
   }
 
   /// Takes everything out of a ring; how many there were.
-  private func empty(_ number: Int) -> Int {
+  private func empty(_ ring: PoolRing) -> Int {
     var count = 0
-    while ring(number).steal(mask, NoFaults.self) != PoolRing.none { count += 1 }
+    while ring.steal(mask, NoFaults.self) != PoolRing.none { count += 1 }
     return count
   }
 

@@ -30,13 +30,15 @@ extension PoolCore {
       byteCount: MemoryLayout<PoolControl>.stride, alignment: cacheLineStride
     ).bindMemory(to: PoolControl.self, capacity: 1)
     unsafe control.initialize(
-      to: PoolControl(references: UInt64(geometry.capacity) + 1, memory: memory))
-    unsafe self.init(
-      initializing: memory.mapping.address, geometry, control: control, position: position)
+      to: PoolControl(
+        shape: PoolShape(base: memory.mapping.address, geometry),
+        references: UInt64(geometry.capacity) + 1, memory: memory))
+    unsafe self.init(initializing: control, position: position)
   }
 
   var byteCount: Int {
-    ringCount * ringStride + PoolShelf.byteCount(capacity: Int(capacity)) + Int(capacity) * stride
+    ringCount * shape.ringStride + PoolShelf.byteCount(capacity: Int(capacity)) + Int(capacity)
+      * stride
   }
 
   var isFreed: Bool {
@@ -46,10 +48,10 @@ extension PoolCore {
 
   /// Ends a thread's registration.
   @usableFromInline
-  func endRegistration(_ number: Int) {
-    if PoolRing.thread(of: ring(number).holder) != CurrentThread.knownID {
+  func endRegistration(_ ring: PoolRing) {
+    if PoolRing.thread(of: ring.holder) != CurrentThread.knownID {
       misuse("a registration with a pool ended on another thread than it began on")
     }
-    leave(number)
+    leave(ring)
   }
 }

@@ -2,27 +2,14 @@
 
 public import Synchronization
 
-/// A pool's memory: addresses and constants, copied into every handle.
-///
-///     rings     ringCount × (3 lines + one 32-bit index per object, the number rounded up to a power of two)
-///     shelf     2 lines + one bit per object
-///     objects   capacity × stride; each begins with 16 bytes, its mark
-// Sendable: addresses of memory in which every shared word is atomic, and constants.
+/// A pool, as its handles see it: one address.
+// Sendable: an address of constants, and of memory in which every shared word is atomic.
 @frozen @safe @usableFromInline
 struct PoolCore: @unchecked Sendable {
   @usableFromInline let control: UnsafeMutablePointer<PoolControl>
-  @usableFromInline let rings: UnsafeMutableRawPointer
-  @usableFromInline let ringStride: Int
-  @usableFromInline let ringCount: Int
-  /// One less than the number of a ring's cells.
-  @usableFromInline let mask: UInt64
-  @usableFromInline let shelf: PoolShelf
-  @usableFromInline let objects: UnsafeMutableRawPointer
-  @usableFromInline let stride: Int
-  @usableFromInline let capacity: UInt64
-  /// What turns a distance from the first object into a number by one multiplication.
-  @usableFromInline let inverse: UInt64
-  @usableFromInline let rotation: UInt64
+
+  @inlinable @inline(__always)
+  var shape: PoolShape { unsafe control.pointee.shape }
 
   /// What a pool is made of.
   struct Geometry {
@@ -48,38 +35,33 @@ struct PoolCore: @unchecked Sendable {
   }
 
   /// Lays a pool out in zeroed memory, every object in a ring, the counters at `position`.
-  init(
-    initializing base: UnsafeMutableRawPointer, _ geometry: Geometry,
-    control: UnsafeMutablePointer<PoolControl>, position: UInt64 = 0
-  ) {
+  init(initializing control: UnsafeMutablePointer<PoolControl>, position: UInt64) {
     unsafe self.control = unsafe control
-    unsafe rings = unsafe base
-    ringStride = geometry.ringBytes
-    ringCount = geometry.rings
-    mask = UInt64(geometry.cells - 1)
-    unsafe shelf = PoolShelf(
-      base: base + geometry.rings * geometry.ringBytes, words: (geometry.capacity + 63) / 64)
-    unsafe objects = unsafe shelf.base + PoolShelf.byteCount(capacity: geometry.capacity)
-    stride = geometry.stride
-    capacity = UInt64(geometry.capacity)
-    rotation = UInt64(geometry.stride.trailingZeroBitCount)
-    // Newton's iteration doubles the number of right bits; an odd number has three to begin with.
-    let odd = UInt64(geometry.stride) >> rotation
-    var inverse = odd
-    for _ in 0..<5 { inverse = inverse &* (2 &- odd &* inverse) }
-    self.inverse = inverse
     for number in 0..<ringCount { ring(number).initialize(at: position) }
     shelf.initialize()
     // Spread: a thread that registers finds objects in its ring.
-    for index in 0..<geometry.capacity {
-      ring(index % ringCount).push(UInt32(index), mask, NoFaults.self)
-      unsafe mark(UInt32(index)).initialize(to: SharedWord(Self.home(UInt32(index))))
+    for index in 0..<UInt32(capacity) {
+      ring(Int(index) % ringCount).push(index, mask, NoFaults.self)
+      unsafe mark(index).initialize(to: SharedWord(Self.home(index)))
     }
   }
 
   @inlinable @inline(__always)
+  var ringCount: Int { unsafe control.pointee.shape.ringCount }
+  @inlinable @inline(__always)
+  var mask: UInt64 { unsafe control.pointee.shape.mask }
+  @inlinable @inline(__always)
+  var shelf: PoolShelf { unsafe control.pointee.shape.shelf }
+  @inlinable @inline(__always)
+  var objects: UnsafeMutableRawPointer { unsafe control.pointee.shape.objects }
+  @inlinable @inline(__always)
+  var stride: Int { unsafe control.pointee.shape.stride }
+  @inlinable @inline(__always)
+  var capacity: UInt64 { unsafe control.pointee.shape.capacity }
+
+  @inlinable @inline(__always)
   func ring(_ number: Int) -> PoolRing {
-    unsafe PoolRing(base: rings + number &* ringStride)
+    unsafe PoolRing(base: shape.rings + number &* shape.ringStride)
   }
 
   // MARK: Objects
@@ -108,7 +90,8 @@ struct PoolCore: @unchecked Sendable {
   func number(of object: UnsafeRawPointer) -> UInt64 {
     let distance = unsafe UInt64(
       UInt(bitPattern: object) &- UInt(bitPattern: objects) &- UInt(Self.markBytes))
-    let product = distance &* inverse
+    let product = unsafe distance &* control.pointee.shape.inverse
+    let rotation = unsafe control.pointee.shape.rotation
     return product &>> rotation | product &<< (64 &- rotation)
   }
 

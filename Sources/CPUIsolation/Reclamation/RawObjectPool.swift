@@ -84,7 +84,7 @@ public final class RawObjectPool: Sendable {
   /// - Allocates: never
   public func register() -> Local? {
     guard core.hold() else { return nil }
-    if !core.isClosed, let number = core.claimRing() { return Local(core: core, number: number) }
+    if !core.isClosed, let ring = core.claimRing() { return Local(core: core, ring: ring) }
     core.drop(1)
     return nil
   }
@@ -176,15 +176,15 @@ extension RawObjectPool {
   @frozen @safe
   public struct Local: ~Copyable {
     @usableFromInline let core: PoolCore
-    @usableFromInline let number: Int
+    @usableFromInline let ring: PoolRing
 
     @usableFromInline
-    init(core: PoolCore, number: Int) {
+    init(core: PoolCore, ring: PoolRing) {
       self.core = core
-      self.number = number
+      self.ring = ring
     }
 
-    deinit { core.endRegistration(number) }
+    deinit { core.endRegistration(ring) }
 
     /// Ends the registration; the same happens when the value goes out of scope.
     ///
@@ -202,7 +202,7 @@ extension RawObjectPool {
     /// - Allocates: never
     @inlinable @inline(__always)
     public func pop() -> UnsafeMutableRawPointer? {
-      let index = core.take(at: number, NoFaults.self)
+      let index = core.take(at: ring, NoFaults.self)
       return index == PoolRing.none ? nil : unsafe core.give(index)
     }
 
@@ -214,7 +214,7 @@ extension RawObjectPool {
     @inlinable @inline(__always)
     public func push(_ object: UnsafeMutableRawPointer) {
       let index = unsafe core.receive(object)
-      if !core.put(index, at: number, NoFaults.self) { core.drop(1) }
+      if !core.put(index, at: ring, NoFaults.self) { core.drop(1) }
     }
   }
 }
