@@ -216,8 +216,9 @@
         bodies: { machine in
           let pool = PoolModel(machine, rings: 1, registered: 1)
           machine.pool = pool
+          let own = pool.take(at: 0)
           return [
-            { pool.putAsGuest(pool.takeAsGuest()) },
+            { pool.putAsGuest(own) },
             { pool.putAsGuest(pool.takeAsGuest()) },
             { _ = pool.take(at: 0) },
           ]
