@@ -9,5 +9,6 @@ extension Benchmark {
     + StaticKeyBenchmarks.all
     + TextPatchingBenchmarks.all
     + TranslationBenchmarks.all
+    + PoolBenchmarks.all
     + CountBenchmarks.all
 }

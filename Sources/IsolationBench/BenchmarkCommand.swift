@@ -14,6 +14,10 @@ enum BenchmarkCommand {
         return 0
       }
       if let sends = options.neverEntersSends { return try neverEnters(sends, options) }
+      if options.printsPoolTable {
+        print(PoolTable.measure(), terminator: "")
+        return 0
+      }
       return try rows(options)
     } catch let error as UsageError {
       report(error.message)

@@ -13,6 +13,9 @@ struct BenchmarkOptions: Equatable {
   /// The name under which `--only` knows the experiment that is no row.
   static let neverEnters = "never-enters"
   static let defaultSends: UInt64 = 100_000_000
+  /// Whether the experiment `pool-table` is asked for.
+  var printsPoolTable = false
+  static let poolTable = "pool-table"
 
   /// Reads the arguments behind the program's name.
   ///
@@ -41,6 +44,10 @@ struct BenchmarkOptions: Equatable {
         throw UsageError("\(Self.neverEnters) is an experiment of its own and cannot be combined")
       }
       neverEntersSends = sends ?? Self.defaultSends
+    } else if selection == [Self.poolTable], sends == nil {
+      printsPoolTable = true
+    } else if selection?.contains(Self.poolTable) == true, selection?.count != 1 {
+      throw UsageError("\(Self.poolTable) is an experiment of its own and cannot be combined")
     } else if sends != nil {
       throw UsageError("--sends goes with --only \(Self.neverEnters)")
     }
@@ -63,7 +70,7 @@ struct BenchmarkOptions: Equatable {
 
   private static func names(_ list: String, _ rowNames: [String]) throws(UsageError) -> [String] {
     let names = list.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
-    for name in names where name != neverEnters {
+    for name in names where name != neverEnters && name != poolTable {
       if !rowNames.contains(where: { $0 == name || family(of: $0) == name }) {
         throw UsageError("there is no row \"\(name)\"; --help lists them")
       }
@@ -85,6 +92,7 @@ extension BenchmarkOptions {
     """
     isolation-bench [--json] [--check] [--only NAME,…]
     isolation-bench --only never-enters [--sends N] [--json]
+    isolation-bench --only pool-table
 
     Measures each operation beside the same operation in C, or beside the system's own
     way to the same end, interleaved in one run. A ratio is ours over the peer's, by the
@@ -102,6 +110,9 @@ extension BenchmarkOptions {
     before and after, the time of a send in the first and in the last tenth, and how
     often the handler ran after one entry. It exits 1 if memory grew or the handler did
     not run exactly once.
+
+    pool-table prints how many objects all threads take and give back in a second, by the
+    way the pool is kept, its capacity and the number of threads.
 
     Rows:
     \(rowNames.map { "  " + $0 }.joined(separator: "\n"))

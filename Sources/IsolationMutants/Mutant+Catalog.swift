@@ -12,6 +12,7 @@
       + catchUpMutants
       + keyMutants
       + translationMutants
+      + poolMutants
 
     private static let tracker = "Context/ContextTracker.swift"
     private static let sendPath = "Coordination/SendPath.swift"

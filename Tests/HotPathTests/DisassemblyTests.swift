@@ -9,6 +9,7 @@ import Testing
   private static let probes = [
     "cpuisolation_probe_entry", "cpuisolation_probe_exit", "cpuisolation_probe_send",
     "cpuisolation_probe_record", "cpuisolation_probe_key",
+    "cpuisolation_probe_record", "cpuisolation_probe_pop", "cpuisolation_probe_push",
   ]
 
   /// What a probe may call: the library's own never-inlined slow halves, by their mangled names.
@@ -19,6 +20,8 @@ import Testing
     recording,
     "$s12CPUIsolation10TracepointV6refuse",
     "$s12CPUIsolation14PatchDiagnosisO",
+    "$s12CPUIsolation8PoolCoreV",
+    "$s12CPUIsolation8PoolRingV12popContended",
     // A record is made up on the stack, which the compiler guards.
     "__stack_chk_fail",
   ]
@@ -48,9 +51,11 @@ import Testing
     }
     #if arch(x86_64)
       // What was looked at are the paths themselves, not calls of them.
-      for probe in ["cpuisolation_probe_entry", "cpuisolation_probe_send"] {
+      for probe in ["entry", "send", "pop"].map({ "cpuisolation_probe_\($0)" }) {
         let body = disassembly.functions[probe] ?? []
-        #expect(body.contains { $0.hasPrefix("lock") }, "\(probe) has no locked instruction")
+        #expect(
+          body.contains { $0.hasPrefix("lock") || $0.hasPrefix("xchg") },
+          "\(probe) has no locked instruction")
       }
       // A key is one load of the copy and a test in one instruction, of an address that is a sum.
       let key = disassembly.functions["cpuisolation_probe_key"] ?? []

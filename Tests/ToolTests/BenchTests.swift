@@ -41,6 +41,11 @@ import Testing
     #expect(try rows.filter(parse("--only poll,entry-exit").selects) == rows)
   }
 
+  @Test func poolTable() throws {
+    #expect(try parse("--only pool-table").printsPoolTable)
+    #expect(try !parse("--only poll").printsPoolTable)
+  }
+
   @Test func neverEnters() throws {
     #expect(try parse("--only never-enters --sends 1000").neverEntersSends == 1000)
     #expect(try parse("--sends 7 --only never-enters").neverEntersSends == 7)
@@ -57,6 +62,7 @@ import Testing
     ("--only never-enters --sends 99999999999999999999", "positive number"),
     ("--sends 5", "goes with"), ("--only poll --sends 5", "goes with"),
     ("--only never-enters,poll", "cannot be combined"),
+    ("--only pool-table,poll", "cannot be combined"), ("--only pool-table --sends 5", "goes with"),
   ])
   func mistakes(_ line: String, _ expected: String) {
     #expect(complaint(line)?.contains(expected) == true)

@@ -160,6 +160,54 @@ void peer_records_shared(struct peer_ring *_Nonnull ring, uint64_t count);
 void peer_round_trips_recorded(
     struct peer_cpu *_Nonnull cpu, struct peer_ring *_Nonnull ring, uint64_t count);
 
+// MARK: Pools
+
+/// How a pool is kept.
+enum peer_pool_kind {
+  /// A list through the objects, which count who looks at them: the free list that the kernel's
+  /// return probes had before `objpool`.
+  peer_pool_list,
+  /// An array of pointers that everybody scans from his own place on.
+  peer_pool_array,
+  /// A stack behind a mutex.
+  peer_pool_mutex,
+  /// No pool: malloc and free.
+  peer_pool_malloc,
+};
+
+struct peer_pool;
+/// A pool of `capacity` objects, each on lines of its own. Ends the process if there is no memory.
+struct peer_pool *_Nonnull peer_pool_make(
+    enum peer_pool_kind kind, int32_t capacity, int32_t threads);
+void peer_pool_free(struct peer_pool *_Nonnull pool);
+/// Takes an object, keeps it for so many cycles and gives it back, `count` times. Returns how often
+/// there was one.
+uint64_t peer_pool_pairs(
+    struct peer_pool *_Nonnull pool, int32_t thread, uint64_t count, uint64_t cycles);
+
+/// Keeps an object for so many cycles: 0 is not at all.
+void peer_hold(void *_Nonnull object, uint64_t cycles);
+
+/// What each thread of a crowd does.
+struct peer_crowd {
+  void *_Nullable context;
+  /// On the thread, before the time begins; what it returns goes to the others.
+  void *_Nullable (*_Nonnull begin)(void *_Nullable context, int32_t thread);
+  uint64_t (*_Nonnull pairs)(
+      void *_Nullable state, int32_t thread, uint64_t count, uint64_t cycles);
+  void (*_Nonnull end)(void *_Nullable state);
+  /// The turns that one thread takes, at least.
+  uint64_t count;
+  uint64_t cycles;
+};
+
+/// Runs so many threads until the first has had its turns. Returns the nanoseconds from the
+/// beginning to the end over the pairs that all of them made together; not a number if a thread
+/// could not be made.
+double peer_crowd_run(
+    const struct peer_crowd *_Nonnull what, int32_t threads,
+    const int32_t *_Nonnull processors, int32_t processor_count);
+
 // MARK: Counters
 
 /// Whether a sanitizer is built in: it has an allocator of its own, which keeps what was freed.

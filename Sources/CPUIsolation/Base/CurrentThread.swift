@@ -71,6 +71,15 @@ enum CurrentThread {
     return cpi_known_thread_id()
   }
 
+  /// Whether a thread of this process is there; a number that has been given to another thread is.
+  static func isAlive(_ id: Int32) -> Bool {
+    #if ModelChecking
+      if ModelEngine.current != nil { return true }
+    #endif
+    let noSuchProcess: Int32 = 3
+    return cpi_interrupt_thread(id, 0) != noSuchProcess
+  }
+
   /// Interrupts another thread by a signal. `handler` is what the signal's handler runs there: the
   /// model calls it itself.
   static func interrupt(

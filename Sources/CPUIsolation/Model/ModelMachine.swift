@@ -28,6 +28,8 @@
     var runs = 0
     var isRunning = [Bool](repeating: false, count: cpus)
     var outcomes: [SendOutcome] = []
+    /// What the scenarios of pools look at.
+    var poolModel: AnyObject? = nil
     /// What type 0 runs, in scenarios that have a handler of their own.
     var replacement: ((ModelMachine) -> Void)? = nil
 

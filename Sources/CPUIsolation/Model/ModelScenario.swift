@@ -58,5 +58,6 @@
       + catchUpScenarios
       + keyScenarios
       + translationScenarios
+      + poolScenarios
   }
 #endif

@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// A fixed number of ready-made elements, given out and taken back by any thread without a lock.
+///
+///     let buffers = try ObjectPool(capacity: 64) { _ in Buffer(bytes: 4096) }
+///     let local = buffers.register()!  // once per thread
+///     if var buffer = local.pop() {
+///       buffer.element.fill()
+///       local.push(buffer)  // or let it go out of scope: it finds its way back
+///     }
+///
+/// The elements are made with the pool and end with it; in between they keep what the last user left
+/// in them. That an element is given back once and used by one thread at a time is checked by the
+/// compiler: `PooledObject` cannot be copied. Everything else is as in `RawObjectPool`.
+///
+/// - Progress: as each member says
+/// - Context: any thread
+/// - Allocates: once, when it is made
+public final class ObjectPool<Element: ~Copyable & Sendable>: Sendable {
+  @usableFromInline let core: PoolCore
+
+  /// A pool of so many elements.
+  ///
+  /// - Parameters:
+  ///   - capacity: How many elements there are, at most 16 777 216.
+  ///   - rings: How many threads can be registered at once, at most 4096; nil is one for each
+  ///     processor.
+  ///   - isCompact: Elements stand as close as they can, instead of 128 bytes apart: less memory, but
+  ///     two threads that write neighbours share cache lines.
+  ///   - make: Makes the element of a number from 0.
+  /// - Throws: `outOfMemory`.
+  /// - Progress: blocking
+  /// - Context: any thread
+  /// - Allocates: the whole pool, see `byteCount`
+  public convenience init(
+    capacity: Int, rings: Int? = nil, isCompact: Bool = false, _ make: (Int) -> Element
+  ) throws(CoordinatorError) {
+    try self.init(
+      PoolCore.Geometry(
+        checking: capacity, objectBytes: MemoryLayout<Element>.size, rings: rings,
+        isCompact: isCompact), make)
+  }
+
+  init(_ geometry: PoolCore.Geometry, position: UInt64 = 0, _ make: (Int) -> Element)
+    throws(CoordinatorError)
+  {
+    core = try PoolCore(mapping: geometry, position: position) { core in
+      for index in 0..<UInt32(core.capacity) {
+        unsafe core.object(index).assumingMemoryBound(to: Element.self).deinitialize(count: 1)
+      }
+    }
+    for index in 0..<geometry.capacity {
+      unsafe core.object(UInt32(index)).bindMemory(to: Element.self, capacity: 1)
+        .initialize(to: make(index))
+    }
+  }
+
+  deinit {
+    _ = core.close()
+    unsafe PoolCore.dropControl(core.control)
+  }
+
+  /// See `RawObjectPool.register()`.
+  ///
+  /// - Progress: wait-free; a system call per ring when all are taken
+  /// - Context: any thread
+  /// - Allocates: never
+  public func register() -> Local? {
+    guard core.hold() else { return nil }
+    if !core.isClosed, let ring = core.claimRing() { return Local(core: core, ring: ring) }
+    core.drop(1)
+    return nil
+  }
+
+  /// Takes an element, for a thread that has no ring; nil when none was found, or the pool is closed.
+  ///
+  /// - Progress: lock-free
+  /// - Context: any thread, also inside a handler
+  /// - Allocates: never
+  public func pop() -> PooledObject<Element>? {
+    guard core.hold() else { return nil }
+    defer { core.drop(1) }
+    let index = core.takeAsGuest(NoFaults.self)
+    return index == PoolRing.none ? nil : unsafe PooledObject(core, core.give(index))
+  }
+
+  /// See `RawObjectPool.close()`. The elements end with the memory, where the last one comes back.
+  ///
+  /// - Progress: lock-free
+  /// - Context: any thread
+  /// - Allocates: never
+  public func close() { _ = core.close() }
+
+  /// Whether the pool has been closed.
+  ///
+  /// - Progress: wait-free
+  /// - Context: any thread
+  /// - Allocates: never
+  public var isClosed: Bool { core.isClosed }
+
+  /// Whether the elements have ended and the memory has been freed.
+  ///
+  /// - Progress: wait-free
+  /// - Context: any thread
+  /// - Allocates: never
+  public var isFreed: Bool { core.isFreed }
+
+  /// How many elements there are.
+  public var capacity: Int { Int(core.capacity) }
+
+  /// How many threads can be registered at once.
+  public var ringCount: Int { core.ringCount }
+
+  /// See `RawObjectPool.byteCount`.
+  public var byteCount: Int { core.byteCount }
+
+  /// What has been done so far.
+  ///
+  /// - Progress: wait-free
+  /// - Context: any thread
+  /// - Allocates: the table
+  public var statistics: PoolStatistics { PoolStatistics(core) }
+}
+
+extension ObjectPool where Element: ~Copyable {
+  /// A thread's registration: its own ring. See `RawObjectPool.Local`.
+  ///
+  /// - Progress: as each member says
+  /// - Context: the thread that registered, outside signal handlers
+  /// - Allocates: never
+  @frozen @safe
+  public struct Local: ~Copyable {
+    @usableFromInline let core: PoolCore
+    @usableFromInline let ring: PoolRing
+
+    @usableFromInline
+    init(core: PoolCore, ring: PoolRing) {
+      self.core = core
+      self.ring = ring
+    }
+
+    deinit { core.endRegistration(ring) }
+
+    /// Ends the registration; the same happens when the value goes out of scope.
+    ///
+    /// - Progress: wait-free; lock-free when the pool is closed
+    /// - Context: the thread that registered
+    /// - Allocates: never
+    public consuming func unregister() {}
+
+    /// Takes an element; nil when none was found, or the pool is closed.
+    ///
+    /// - Progress: wait-free out of the own ring; lock-free out of the others
+    /// - Context: the thread that registered
+    /// - Allocates: never
+    @inlinable @inline(__always)
+    public func pop() -> PooledObject<Element>? {
+      let index = core.take(at: ring, NoFaults.self)
+      return index == PoolRing.none ? nil : unsafe PooledObject(core, core.give(index))
+    }
+
+    /// Gives an element back, wherever it was taken.
+    ///
+    /// - Progress: wait-free
+    /// - Context: the thread that registered
+    /// - Allocates: never
+    @inlinable @inline(__always)
+    public func push(_ object: consuming PooledObject<Element>) {
+      let index = unsafe core.receive(object.release())
+      if !core.put(index, at: ring, NoFaults.self) { core.drop(1) }
+    }
+  }
+}
+
+@available(*, unavailable)
+extension ObjectPool.Local: Sendable where Element: ~Copyable {}
+
+/// An element that is out of its pool, its user's alone.
+///
+/// When it goes out of scope it goes back to its pool, as if by a thread without a ring; `push` of a
+/// registration is cheaper.
+///
+/// - Progress: as each member says
+/// - Context: any thread
+/// - Allocates: never
+@frozen @safe
+public struct PooledObject<Element: ~Copyable & Sendable>: ~Copyable, Sendable {
+  @usableFromInline let core: PoolCore
+  @usableFromInline let address: PoolAddress
+
+  @inlinable @inline(__always)
+  init(_ core: PoolCore, _ address: UnsafeMutableRawPointer) {
+    self.core = core
+    self.address = unsafe PoolAddress(address)
+  }
+
+  deinit {
+    core.holdAsGuest()
+    unsafe core.putAsGuest(core.receive(address.pointer))
+  }
+
+  /// The element itself.
+  ///
+  /// - Progress: wait-free
+  /// - Context: one thread at a time
+  /// - Allocates: never
+  @inlinable @inline(__always)
+  public var element: Element {
+    _read { yield unsafe address.pointer.assumingMemoryBound(to: Element.self).pointee }
+    _modify { yield &(unsafe address.pointer.assumingMemoryBound(to: Element.self)).pointee }
+  }
+
+  /// The element's address, for functions of C: valid as long as this value.
+  ///
+  /// - Progress: wait-free
+  /// - Context: any thread
+  /// - Allocates: never
+  @inlinable
+  public var pointer: UnsafeMutablePointer<Element> {
+    unsafe address.pointer.assumingMemoryBound(to: Element.self)
+  }
+
+  /// Parts with the element: it does not go back by itself.
+  @inlinable @inline(__always)
+  consuming func release() -> UnsafeMutableRawPointer {
+    let pointer = unsafe address.pointer
+    discard self
+    return unsafe pointer
+  }
+}
+
+/// The address of an object that one thread at a time has.
+// Sendable: an address; who may use it is the pool's to say.
+@frozen @safe @usableFromInline
+struct PoolAddress: @unchecked Sendable {
+  @usableFromInline let pointer: UnsafeMutableRawPointer
+
+  @inlinable @inline(__always)
+  init(_ pointer: UnsafeMutableRawPointer) { unsafe self.pointer = unsafe pointer }
+}

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import CPlatform
+internal import Synchronization
+
+extension PoolCore.Geometry {
+  /// What a caller asked for, or a sentence that says what is wrong with it.
+  init(checking capacity: Int, objectBytes: Int, rings: Int?, isCompact: Bool) {
+    let rings = rings ?? Int(cpi_processor_count())
+    let limits = [
+      ("capacity", capacity, 1...1 << 24), ("object size", objectBytes, 0...1 << 30),
+      ("number of rings", rings, 1...4096),
+    ]
+    for (name, value, range) in limits where !range.contains(value) {
+      misuse(
+        "the \(name) of a pool is \(value), and has to be between \(range.lowerBound) and "
+          + "\(range.upperBound)")
+    }
+    self.init(capacity: capacity, rings: rings, objectBytes: objectBytes, isCompact: isCompact)
+  }
+}
+
+extension PoolCore {
+  /// Maps a pool and its control.
+  init(
+    mapping geometry: Geometry, position: UInt64, end: @escaping @Sendable (PoolCore) -> Void
+  ) throws(CoordinatorError) {
+    let memory = try PoolMemory(byteCount: geometry.byteCount, end: end)
+    let control = unsafe UnsafeMutableRawPointer.allocate(
+      byteCount: MemoryLayout<PoolControl>.stride, alignment: cacheLineStride
+    ).bindMemory(to: PoolControl.self, capacity: 1)
+    unsafe control.initialize(
+      to: PoolControl(
+        shape: PoolShape(base: memory.mapping.address, geometry),
+        references: UInt64(geometry.capacity) + 1, memory: memory))
+    unsafe self.init(initializing: control, position: position)
+  }
+
+  var byteCount: Int {
+    ringCount * shape.ringStride + PoolShelf.byteCount(capacity: Int(capacity)) + Int(capacity)
+      * stride
+  }
+
+  var isFreed: Bool {
+    // Relaxed — a hint: nothing is touched because of it.
+    unsafe control.pointee.references.load(ordering: .relaxed) == 0
+  }
+
+  /// Ends a thread's registration.
+  @usableFromInline
+  func endRegistration(_ ring: PoolRing) {
+    if PoolRing.thread(of: ring.holder) != CurrentThread.knownID {
+      misuse("a registration with a pool ended on another thread than it began on")
+    }
+    leave(ring)
+  }
+}

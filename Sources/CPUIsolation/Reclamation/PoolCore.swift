@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import Synchronization
+
+/// A pool, as its handles see it: one address.
+// Sendable: an address of constants, and of memory in which every shared word is atomic.
+@frozen @safe @usableFromInline
+struct PoolCore: @unchecked Sendable {
+  @usableFromInline let control: UnsafeMutablePointer<PoolControl>
+
+  @inlinable @inline(__always)
+  var shape: PoolShape { unsafe control.pointee.shape }
+
+  /// What a pool is made of.
+  struct Geometry {
+    let capacity: Int
+    let rings: Int
+    let stride: Int
+    let cells: Int
+
+    init(capacity: Int, rings: Int, objectBytes: Int, isCompact: Bool) {
+      self.capacity = capacity
+      self.rings = rings
+      let unit = isCompact ? 16 : cacheLineStride
+      stride = (PoolCore.markBytes + objectBytes + unit - 1) / unit * unit
+      var cells = 1
+      while cells < capacity { cells *= 2 }
+      self.cells = cells
+    }
+
+    var ringBytes: Int { PoolRing.byteCount(cells: cells) }
+    var byteCount: Int {
+      rings * ringBytes + PoolShelf.byteCount(capacity: capacity) + capacity * stride
+    }
+  }
+
+  /// Lays a pool out in zeroed memory, every object in a ring, the counters at `position`.
+  init(initializing control: UnsafeMutablePointer<PoolControl>, position: UInt64) {
+    unsafe self.control = unsafe control
+    for number in 0..<ringCount { ring(number).initialize(at: position) }
+    shelf.initialize()
+    // Spread: a thread that registers finds objects in its ring.
+    for index in 0..<UInt32(capacity) {
+      ring(Int(index) % ringCount).push(index, mask, NoFaults.self)
+      unsafe mark(index).initialize(to: SharedWord(Self.home(index)))
+    }
+  }
+
+  @inlinable @inline(__always)
+  var ringCount: Int { unsafe control.pointee.shape.ringCount }
+  @inlinable @inline(__always)
+  var mask: UInt64 { unsafe control.pointee.shape.mask }
+  @inlinable @inline(__always)
+  var shelf: PoolShelf { unsafe control.pointee.shape.shelf }
+  @inlinable @inline(__always)
+  var objects: UnsafeMutableRawPointer { unsafe control.pointee.shape.objects }
+  @inlinable @inline(__always)
+  var stride: Int { unsafe control.pointee.shape.stride }
+  @inlinable @inline(__always)
+  var capacity: UInt64 { unsafe control.pointee.shape.capacity }
+
+  @inlinable @inline(__always)
+  func ring(_ number: Int) -> PoolRing {
+    unsafe PoolRing(base: shape.rings + number &* shape.ringStride)
+  }
+
+  // MARK: Objects
+
+  /// What stands in front of each object: its mark, and room up to the alignment.
+  @inlinable @inline(__always)
+  static var markBytes: Int { 16 }
+
+  /// The address of an object's contents.
+  @inlinable @inline(__always)
+  func object(_ index: UInt32) -> UnsafeMutableRawPointer {
+    unsafe objects + (Int(index) &* stride &+ Self.markBytes)
+  }
+
+  @inlinable @inline(__always)
+  func mark(_ index: UInt32) -> UnsafeMutablePointer<SharedWord> {
+    unsafe (objects + Int(index) &* stride).assumingMemoryBound(to: SharedWord.self)
+  }
+
+  /// The number of an object, or something that is not below the capacity for an address that is not
+  /// the beginning of one.
+  ///
+  /// The product is the quotient if the distance is a multiple of the stride, and too big if not:
+  /// T. Granlund and P. L. Montgomery, "Division by Invariant Integers using Multiplication", 1994.
+  @inlinable @inline(__always)
+  func number(of object: UnsafeRawPointer) -> UInt64 {
+    let distance = unsafe UInt64(
+      UInt(bitPattern: object) &- UInt(bitPattern: objects) &- UInt(Self.markBytes))
+    let product = unsafe distance &* control.pointee.shape.inverse
+    let rotation = unsafe control.pointee.shape.rotation
+    return product &>> rotation | product &<< (64 &- rotation)
+  }
+
+  /// The mark of an object that is in the pool.
+  @inlinable @inline(__always)
+  static func home(_ index: UInt32) -> UInt64 { 0x656d_6f68 << 32 | UInt64(index) }
+  /// The mark of an object that somebody has.
+  @inlinable @inline(__always)
+  static func out(_ index: UInt32) -> UInt64 { 0x2174_756f << 32 | UInt64(index) }
+
+  /// Gives an object out that has been taken.
+  @inlinable @inline(__always)
+  func give(_ index: UInt32) -> UnsafeMutableRawPointer {
+    let mark = unsafe mark(index)
+    if unsafe mark.pointee.load(ordering: .relaxed) != Self.home(index) { refuse(toGive: index) }
+    unsafe mark.pointee.store(Self.out(index), ordering: .relaxed)
+    return unsafe object(index)
+  }
+
+  /// The number of an object that comes back, checked, and marked as being here.
+  @inlinable @inline(__always)
+  func receive(_ object: UnsafeRawPointer) -> UInt32 {
+    let number = unsafe number(of: object)
+    if number >= capacity { unsafe refuse(foreign: object) }
+    let index = UInt32(truncatingIfNeeded: number)
+    let mark = unsafe mark(index)
+    if unsafe mark.pointee.load(ordering: .relaxed) != Self.out(index) { refuse(index) }
+    unsafe mark.pointee.store(Self.home(index), ordering: .relaxed)
+    return index
+  }
+
+  @usableFromInline @inline(never)
+  func refuse(foreign object: UnsafeRawPointer) -> Never {
+    misuse("push: \(UInt(bitPattern: object)) is not an object of this pool")
+  }
+
+  @usableFromInline @inline(never)
+  func refuse(_ index: UInt32) -> Never {
+    if unsafe mark(index).pointee.load(ordering: .relaxed) == Self.home(index) {
+      misuse("push: object \(index) of the pool is in it already")
+    }
+    misuse("push: the mark in front of object \(index) of the pool was overwritten")
+  }
+
+  @usableFromInline @inline(never)
+  func refuse(toGive index: UInt32) -> Never {
+    if unsafe mark(index).pointee.load(ordering: .relaxed) == Self.out(index) {
+      misuse("pop: object \(index) of the pool was pushed twice, and somebody has it")
+    }
+    misuse("pop: the mark in front of object \(index) of the pool was overwritten")
+  }
+}

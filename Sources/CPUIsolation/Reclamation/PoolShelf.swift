@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import Synchronization
+
+/// Where threads without a ring put objects, and where they look first: one bit per object.
+///
+/// Any number of threads push and pop. A set bit is a free object, so there is room for all, nothing
+/// is ever overwritten, and a thread that dies between two steps takes at most the object that it
+/// holds along.
+///
+///     0    how many bits may be set, at most
+///     128  statistics
+///     256  the bits
+// Sendable: an address of memory in which every word is atomic.
+@frozen @safe @usableFromInline
+struct PoolShelf: @unchecked Sendable {
+  @usableFromInline let base: UnsafeMutableRawPointer
+  @usableFromInline let words: Int
+
+  @inlinable @inline(__always)
+  init(base: UnsafeMutableRawPointer, words: Int) {
+    unsafe self.base = unsafe base
+    self.words = words
+  }
+
+  /// The bytes of a shelf for so many objects.
+  static func byteCount(capacity: Int) -> Int {
+    let bytes = 2 * cacheLineStride + (capacity + 63) / 64 * 8
+    return (bytes + cacheLineStride - 1) / cacheLineStride * cacheLineStride
+  }
+
+  @inlinable @inline(__always)
+  var count: UnsafeMutablePointer<SharedWord> {
+    unsafe base.assumingMemoryBound(to: SharedWord.self)
+  }
+
+  var pops: UnsafeMutablePointer<SharedWord> { unsafe count + 16 }
+  var pushes: UnsafeMutablePointer<SharedWord> { unsafe count + 17 }
+  var misses: UnsafeMutablePointer<SharedWord> { unsafe count + 18 }
+  var steals: UnsafeMutablePointer<SharedWord> { unsafe count + 19 }
+  @inlinable @inline(__always)
+  var bits: UnsafeMutablePointer<SharedWord> { unsafe count + 32 }
+
+  /// Whether nothing is here: one load.
+  @inlinable @inline(__always)
+  var isEmpty: Bool {
+    // Relaxed — a push that happened before this look has counted before, too.
+    unsafe count.pointee.load(ordering: .relaxed) == 0
+  }
+
+  func initialize() {
+    unsafe count.initialize(to: SharedWord(0))
+    for index in 0..<4 { unsafe (pops + index).initialize(to: SharedWord(0)) }
+    for index in 0..<words { unsafe (bits + index).initialize(to: SharedWord(0)) }
+  }
+
+  /// Puts an object here. False: it was here already.
+  ///
+  /// Wait-free.
+  @inlinable
+  func put<Faults: PoolFaults>(_ index: UInt32, _: Faults.Type) -> Bool {
+    // Before the bit: the count is never below the number of bits.
+    unsafe count.pointee.wrappingAdd(1, ordering: .relaxed)
+    Faults.reach(.shelfCounted)
+    // Sequentially consistent — poolShelf:O. What was done to the object is seen by who takes it,
+    // and the bit is there before the look at whether the pool was closed. Pairs with poolShelf:T,
+    // pool:X.
+    let wasHere = unsafe bits[Int(index >> 6)].setBit(UInt64(index & 63))
+    Faults.reach(.shelfPlaced)
+    return !wasHere
+  }
+
+  /// Takes an object from here, looking from a word on that differs from thread to thread; `none` if
+  /// there is none. Whoever wants to know that there is none does not ask `isEmpty` before.
+  ///
+  /// Lock-free.
+  @inlinable @inline(never)
+  func take<Faults: PoolFaults>(from start: Int, _: Faults.Type) -> UInt32 {
+    for step in 0..<words {
+      let word = (start + step) % words
+      var seen = unsafe bits[word].load(ordering: .relaxed)
+      while seen != 0 {
+        let bit = UInt64(truncatingIfNeeded: seen.trailingZeroBitCount)
+        Faults.reach(.shelfSeen)
+        // Acquire — poolShelf:T. Only one clears the bit, and sees what was done to the object.
+        // Pairs with poolShelf:O.
+        let mask: UInt64 = 1 &<< bit
+        if unsafe bits[word].bitwiseAnd(~mask, ordering: .acquiring).oldValue & mask != 0 {
+          Faults.reach(.shelfTaken)
+          unsafe count.pointee.wrappingAdd(.max, ordering: .relaxed)
+          return UInt32(truncatingIfNeeded: word << 6) | UInt32(truncatingIfNeeded: bit)
+        }
+        seen &= seen &- 1
+      }
+    }
+    return PoolRing.none
+  }
+}
