@@ -9,7 +9,7 @@ import Testing
   private static let probes = [
     "cpuisolation_probe_entry", "cpuisolation_probe_exit", "cpuisolation_probe_send",
     "cpuisolation_probe_record", "cpuisolation_probe_key",
-    "cpuisolation_probe_record", "cpuisolation_probe_pop", "cpuisolation_probe_push",
+    "cpuisolation_probe_pop", "cpuisolation_probe_push",
   ]
 
   /// What a probe may call: the library's own never-inlined slow halves, by their mangled names.
