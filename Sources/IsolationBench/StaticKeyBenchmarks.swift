@@ -56,7 +56,7 @@ private struct KeyStage: Sendable {
   }
 
   func plain(_ count: Int) -> Double {
-    unsafe clock.time(count) { unsafe Self.plains(word, count) }
+    clock.time(count) { unsafe Self.plains(word, count) }
   }
 
   func atomic(_ count: Int) -> Double { clock.time(count) { Self.atomics(flag, count) } }

@@ -160,7 +160,8 @@ struct Reach {
 ///             384  tables       one word per work type: applied, executed, dropped, generation at attach, pending
 ///                               since, catch-up runs, payload
 ///            3968  ages         eight buckets per work type
-///            8064  the next CPU: an odd number of lines further, so that the state lines of many CPUs do not all
+///            8064  copies       of what housekeepers change rarely, for the CPU alone: two parts
+///           17280  the next CPU: an odd number of lines further, so that the state lines of many CPUs do not all
 ///                  fall into one set of a sender's cache
 // Sendable: an address of memory in which every shared word is atomic.
 @frozen @safe @usableFromInline
@@ -176,11 +177,14 @@ struct CPUSlot: Hashable, @unchecked Sendable {
   @inlinable
   func hash(into hasher: inout Hasher) { unsafe hasher.combine(UInt(bitPattern: base)) }
 
-  @usableFromInline static var stride: Int { tablesOffset + tableCount * tableBytes + ageBytes }
+  @usableFromInline static var stride: Int { copiesOffset + 2 * copyBytes }
   private static let tablesOffset = 3 * 128
   private static let tableCount = 7
   private static let tableBytes = workTypeCapacity * 8
   static let ageBuckets = 8
+  /// The copies of one part: 512 words, and a stamp for each group of eight.
+  static let copyBytes = (512 + 64) * 8
+  private static let copiesOffset = 8064
   private static let ageBytes = workTypeCapacity * ageBuckets * 8
 
   @inlinable @inline(__always)
@@ -221,6 +225,13 @@ struct CPUSlot: Hashable, @unchecked Sendable {
   /// Per type, what senders have merged and nobody has taken yet; 0 is nothing.
   var payloads: UnsafeMutablePointer<SharedWord> { unsafe table(6) }
 
+  /// The copies of a part: at the same distance from every slot of every coordinator, so that no
+  /// mistake leads out of the slot's memory.
+  func copies(ofPart part: Int) -> UnsafeMutablePointer<SharedWord> {
+    unsafe (base + Self.copiesOffset + part * Self.copyBytes).assumingMemoryBound(
+      to: SharedWord.self)
+  }
+
   /// The age histogram of a type: `ageBuckets` counters.
   func ages(ofType type: Int) -> UnsafeMutablePointer<SharedWord> {
     unsafe (base + Self.tablesOffset + Self.tableCount * Self.tableBytes + type * Self.ageBuckets
@@ -253,6 +264,6 @@ struct CPUSlots: @unchecked Sendable {
 
   @inlinable @inline(__always)
   subscript(cpu: Int) -> CPUSlot {
-    unsafe CPUSlot(base: base + cpu &* 8064)
+    unsafe CPUSlot(base: base + cpu &* 17280)
   }
 }

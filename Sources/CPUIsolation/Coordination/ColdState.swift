@@ -31,6 +31,8 @@ struct ColdState {
   var attachWork: [DeferredWork] = []
   var kept: [any AnyObject & Sendable] = []
   var isClosed = false
+  /// Whether the part of the slots that holds copies of keys is taken.
+  var hasStaticKeys = false
 
   init(senders: [SenderMemory]) { self.senders = senders }
 }

@@ -3,7 +3,7 @@
 #if ModelChecking
   // One for all: explorations run one at a time.
   private let patchMemory = try! MappedMemory(
-    byteCount: PatchTable.byteCount(cpus: ModelMachine.cpus))
+    byteCount: PatchTable.byteCount)
 
   extension ModelMachine {
     /// A table of keys whose work is type 0.
@@ -11,7 +11,7 @@
       let work = registerType()
       let base = unsafe patchMemory.address
       unsafe base.initializeMemory(as: UInt8.self, repeating: 0, count: patchMemory.byteCount)
-      let table = unsafe PatchTable(initializing: base, cpus: Self.cpus)
+      let table = unsafe PatchTable(initializing: base, part: 0, of: core.slots)
       unsafe table.usedGroups.pointee.store(1, ordering: .relaxed)
       unsafe core.record(0).pointee.context = unsafe base
       unsafe core.record(0).pointee.function = unsafe PatchTable.handler

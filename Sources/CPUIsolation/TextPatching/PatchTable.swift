@@ -6,13 +6,14 @@ internal import Synchronization
 /// drain: the memory of keys and calls, as a trivially copyable handle round one address.
 ///
 ///     offset   0  header   the claim of whoever changes something, and how many groups are used
+///                      and where the slots are, and which part of their copies is this table's
 ///            128  stamps   per group of eight words a sequence: odd while it is being written
 ///                 words    the masters: what a copy becomes
 ///                 counts   per word, the count of a key
-///                 columns  per CPU: copies, and the stamps that they were taken at
 ///
-/// A column stands at the same distance from its CPU's slot for every CPU, so that a copy is found
-/// by one addition, without the CPU's number. Only the CPU's own thread writes it.
+/// A CPU's copies, and the stamps that they were taken at, stand in its slot: at the same distance
+/// for every CPU, so that a copy is found by one addition, without the CPU's number. Only the CPU's
+/// own thread writes them.
 // Sendable: an address of memory in which every word is atomic.
 @safe
 struct PatchTable: @unchecked Sendable {
@@ -31,19 +32,20 @@ struct PatchTable: @unchecked Sendable {
   private static let stampsOffset = 128
   private static var mastersOffset: Int { aligned(stampsOffset + groups * 8) }
   private static var countsOffset: Int { aligned(mastersOffset + words * 8) }
-  private static var columnsOffset: Int { aligned(countsOffset + words * 8) }
-  private static var seenOffset: Int { words * 8 }
 
   private static func aligned(_ offset: Int) -> Int {
     (offset + cacheLineStride - 1) / cacheLineStride * cacheLineStride
   }
 
-  static func byteCount(cpus: Int) -> Int { columnsOffset + cpus * CPUSlot.stride }
+  static var byteCount: Int { aligned(countsOffset + words * 8) }
 
-  /// Lays the table out in zeroed memory.
-  init(initializing base: UnsafeMutableRawPointer, cpus: Int) {
+  /// Lays the table out in zeroed memory, and a part of the copies in the slots.
+  init(initializing base: UnsafeMutableRawPointer, part: Int, of slots: CPUSlots) {
     unsafe self.base = unsafe base
     for offset in [0, 8] { unsafe word(at: offset).initialize(to: SharedWord(0)) }
+    let address = unsafe UInt64(UInt(bitPattern: slots.base))
+    unsafe word(at: 16).initialize(to: SharedWord(address))
+    unsafe word(at: 24).initialize(to: SharedWord(UInt64(part)))
     for index in 0..<Self.words {
       unsafe word(at: Self.mastersOffset + index * 8).initialize(to: SharedWord(0))
       unsafe word(at: Self.countsOffset + index * 8).initialize(to: SharedWord(0))
@@ -51,7 +53,7 @@ struct PatchTable: @unchecked Sendable {
     for group in 0..<Self.groups {
       unsafe word(at: Self.stampsOffset + group * 8).initialize(to: SharedWord(0))
     }
-    for cpu in 0..<cpus {
+    for cpu in 0..<slots.count {
       for index in 0..<Self.words { unsafe copy(index, of: cpu).initialize(to: SharedWord(0)) }
       for group in 0..<Self.groups { unsafe seen(group, by: cpu).initialize(to: SharedWord(0)) }
     }
@@ -82,16 +84,24 @@ struct PatchTable: @unchecked Sendable {
     unsafe word(at: Self.countsOffset + index * 8)
   }
 
-  private func column(of cpu: Int) -> Int { Self.columnsOffset + cpu * CPUSlot.stride }
+  /// A CPU's copies, and behind them the stamps of the groups when it last copied them.
+  private func copies(of cpu: Int) -> UnsafeMutablePointer<SharedWord> {
+    // A table's memory names its slots from initialization on.
+    let slots = unsafe CPUSlots(
+      base: UnsafeMutableRawPointer(
+        bitPattern: UInt(word(at: 16).pointee.load(ordering: .relaxed))
+      ).unsafelyUnwrapped, count: cpu + 1)
+    return unsafe slots[cpu].copies(ofPart: Int(word(at: 24).pointee.load(ordering: .relaxed)))
+  }
 
   /// A CPU's own copy.
   func copy(_ index: Int, of cpu: Int) -> UnsafeMutablePointer<SharedWord> {
-    unsafe word(at: column(of: cpu) + index * 8)
+    unsafe copies(of: cpu) + index
   }
 
   /// The stamp of a group when the CPU last copied it.
   private func seen(_ group: Int, by cpu: Int) -> UnsafeMutablePointer<SharedWord> {
-    unsafe word(at: column(of: cpu) + Self.seenOffset + group * 8)
+    unsafe copies(of: cpu) + Self.words + group
   }
 
   /// How far every copy of a word is from the slot of its CPU.
@@ -103,10 +113,11 @@ struct PatchTable: @unchecked Sendable {
     /// The columns, which their owners alone use, and the claimer's own words.
     func modelPrivateRanges(cpus: Int) -> [Range<UInt>] {
       let first = unsafe UInt(bitPattern: base)
-      return [
-        first + UInt(Self.columnsOffset)..<first + UInt(Self.byteCount(cpus: cpus)),
-        first + 8..<first + 16,
-      ]
+      return [first + 8..<first + 32]
+        + (0..<cpus).map { cpu in
+          let copies = unsafe UInt(bitPattern: copies(of: cpu))
+          return copies..<copies + UInt(CPUSlot.copyBytes)
+        }
     }
   #endif
 }

@@ -35,15 +35,20 @@ public struct StaticKey: Hashable, Sendable {
   /// From a CPU's slot to its copy.
   @usableFromInline let distance: UInt
   @usableFromInline let core: CoordinatorCore
-  @usableFromInline let index: Int32
+  /// Twice the index in its table, and 1 for a key that is never deferred: in one word, since what
+  /// has more than three is passed in memory, and its words are loaded again at every read.
+  @usableFromInline let tag: UInt
+
+  var index: Int { Int(tag >> 1) }
+
   /// Whether turning it interrupts every CPU, so that it may be read inside handlers.
-  public let isNeverDeferred: Bool
+  @inlinable
+  public var isNeverDeferred: Bool { tag & 1 != 0 }
 
   init(distance: UInt, core: CoordinatorCore, index: Int, isNeverDeferred: Bool) {
     self.distance = distance
     self.core = core
-    self.index = Int32(truncatingIfNeeded: index)
-    self.isNeverDeferred = isNeverDeferred
+    tag = UInt(index) << 1 | (isNeverDeferred ? 1 : 0)
   }
 
   /// What became of a change.
@@ -67,9 +72,13 @@ public struct StaticKey: Hashable, Sendable {
   /// - Allocates: never
   @inlinable @inline(__always)
   public func isEnabled(on cpu: borrowing LocalCPU) -> Bool {
-    // Two words in registers: without it the distance of another coordinator would lead anywhere.
-    if cpu.path.core != core { PatchDiagnosis.foreign("a static key") }
-    return isOn(cpu.slot)
+    let word = value(on: cpu.slot)
+    // Loaded first, and one branch for both: a key of another coordinator reads a copy of this one.
+    let isForeign =
+      unsafe UInt(bitPattern: cpu.path.core.base) ^ UInt(bitPattern: core.base)
+    if word | UInt64(isForeign) == 0 { return false }
+    if isForeign != 0 { PatchDiagnosis.foreign("a static key") }
+    return true
   }
 
   /// Whether the key is on for this CPU, for code that has a handle: it looks, besides, whether it
@@ -87,17 +96,15 @@ public struct StaticKey: Hashable, Sendable {
   ) -> Bool {
     if cpu.core != core { PatchDiagnosis.foreign("a static key") }
     if !isNeverDeferred { PatchDiagnosis.requireCaughtUp(cpu.slot, "a static key", file, line) }
-    return isOn(cpu.slot)
+    return value(on: cpu.slot) != 0
   }
 
+  /// The CPU's copy.
   @inlinable @inline(__always)
-  func isOn(_ slot: CPUSlot) -> Bool {
-    // By way of an integer: the copy is not in the memory that the slot is in.
-    let copy = unsafe UnsafePointer<SharedWord>(
-      bitPattern: UInt(bitPattern: slot.base) &+ distance
-    ).unsafelyUnwrapped
+  func value(on slot: CPUSlot) -> UInt64 {
     // Relaxed: only this thread writes it, in its drain.
-    return unsafe copy.pointee.load(ordering: .relaxed) != 0
+    unsafe (slot.base + Int(bitPattern: distance)).assumingMemoryBound(to: SharedWord.self)
+      .pointee.load(ordering: .relaxed)
   }
 }
 

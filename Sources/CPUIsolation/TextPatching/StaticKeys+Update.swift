@@ -142,7 +142,7 @@ extension StaticKeys {
   /// - Allocates: where the key is turned
   @discardableResult
   public func enable(_ key: StaticKey) throws(CoordinatorError) -> StaticKey.Outcome {
-    if let outcome = side(of: key).table.incrementIfOn(Int(key.index), by: 1) { return outcome }
+    if let outcome = side(of: key).table.incrementIfOn(key.index, by: 1) { return outcome }
     return try update { $0.enable(key) }.outcome(of: key)
   }
 
@@ -160,7 +160,7 @@ extension StaticKeys {
   /// - Allocates: where the key is turned
   @discardableResult
   public func disable(_ key: StaticKey) throws(CoordinatorError) -> StaticKey.Outcome {
-    switch side(of: key).table.decrement(Int(key.index), by: 1, isClaimer: false) {
+    switch side(of: key).table.decrement(key.index, by: 1, isClaimer: false) {
     case .counted: return .counted
     case .last: return try update { $0.disable(key) }.outcome(of: key)
     case .tooFew: tooFew(key)
@@ -261,7 +261,7 @@ extension StaticKeys {
   /// - Allocates: one entry
   public func disable(_ key: StaticKey, after delay: Duration) throws(CoordinatorError) {
     try requireMayChange()
-    switch side(of: key).table.decrement(Int(key.index), by: 1, isClaimer: false) {
+    switch side(of: key).table.decrement(key.index, by: 1, isClaimer: false) {
     case .counted: return
     case .last: break
     case .tooFew: tooFew(key)

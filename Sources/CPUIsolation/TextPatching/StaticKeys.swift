@@ -40,14 +40,21 @@ public final class StaticKeys: Sendable {
     var due: UInt64
   }
 
-  /// Makes room for keys and calls, and registers the work types `static_key` and `static_key_now`.
+  /// Makes room for keys and calls, and registers the work types `static_key` and `static_key_now`:
+  /// once for a coordinator, and for as long as it lives.
   ///
-  /// - Throws: `tooManyWorkTypes`, `outOfMemory`, `closed`.
+  /// - Throws: `tooManyStaticKeys` the second time; `tooManyWorkTypes`, `outOfMemory`, `closed`.
   /// - Progress: blocking
   /// - Context: any thread
   /// - Allocates: yes
   public init(_ coordinator: Coordinator) throws(CoordinatorError) {
     self.coordinator = coordinator
+    try coordinator.cold.withLock { state throws(CoordinatorError) in
+      if state.hasStaticKeys {
+        throw CoordinatorError(.tooManyStaticKeys, "the coordinator has its static keys already")
+      }
+      state.hasStaticKeys = true
+    }
     deferred = try PatchSide(coordinator, "static_key", interrupts: false)
     immediate = try PatchSide(coordinator, "static_key_now", interrupts: true)
   }
@@ -116,10 +123,10 @@ public final class StaticKeys: Sendable {
     let side = side(of: key)
     if let slot = coordinator.ownSlot {
       if !key.isNeverDeferred { PatchDiagnosis.requireCaughtUp(slot, "a static key", file, line) }
-      return key.isOn(slot)
+      return key.value(on: slot) != 0
     }
     // Relaxed: whoever was told that the key was turned has it from key:I or from its own call.
-    return unsafe side.table.master(Int(key.index)).pointee.load(ordering: .relaxed) != 0
+    return unsafe side.table.master(key.index).pointee.load(ordering: .relaxed) != 0
   }
 
   /// Whether the key is on for a CPU, as anybody sees it: it may have changed when the caller looks
@@ -144,7 +151,7 @@ public final class StaticKeys: Sendable {
         PatchDiagnosis.early(slot, "a static key", OwnerFlags.draining, file, line)
       }
     }
-    return key.isOn(slot)
+    return key.value(on: slot) != 0
   }
 
   /// How many users a key has: 1 while the first one's `enable` is still waiting for CPUs.
@@ -154,7 +161,7 @@ public final class StaticKeys: Sendable {
   /// - Allocates: never
   public func count(of key: StaticKey) -> Int {
     // Relaxed — a hint.
-    let count = unsafe side(of: key).table.count(Int(key.index)).pointee.load(ordering: .relaxed)
+    let count = unsafe side(of: key).table.count(key.index).pointee.load(ordering: .relaxed)
     return count == PatchTable.enabling ? 1 : Int(truncatingIfNeeded: count)
   }
 
@@ -172,7 +179,7 @@ public final class StaticKeys: Sendable {
     let side = key.isNeverDeferred ? immediate : deferred
     // The memory of the table tells coordinators and registries apart.
     if key.distance
-      != side.table.distance(to: Int(key.index), from: coordinator.core.slots)
+      != side.table.distance(to: key.index, from: coordinator.core.slots)
       || key.core != coordinator.core
     {
       misuse("a static key was used that belongs to other keys")
@@ -190,9 +197,9 @@ final class PatchSide: Sendable {
   private let used = Lock(0)
 
   init(_ coordinator: Coordinator, _ name: String, interrupts: Bool) throws(CoordinatorError) {
-    let cpus = coordinator.core.slots.count
-    memory = try MappedMemory(byteCount: PatchTable.byteCount(cpus: cpus))
-    table = unsafe PatchTable(initializing: memory.address, cpus: cpus)
+    memory = try MappedMemory(byteCount: PatchTable.byteCount)
+    table = unsafe PatchTable(
+      initializing: memory.address, part: interrupts ? 1 : 0, of: coordinator.core.slots)
     self.interrupts = interrupts
     var options = DeferredWork.Options()
     options.order = .early

@@ -34,7 +34,10 @@ struct CPUSlotTests {
     #expect(tables == [384, 896, 1_408, 1_920, 2_432, 2_944, 3_456])
     #expect(unsafe offset(UnsafeMutableRawPointer(slot.ages(ofType: 0))) == 3_968)
     let end = unsafe offset(UnsafeMutableRawPointer(slot.ages(ofType: 63) + CPUSlot.ageBuckets))
-    #expect(end == CPUSlot.stride)
+    #expect(unsafe end == offset(UnsafeMutableRawPointer(slot.copies(ofPart: 0))))
+    #expect(
+      unsafe offset(UnsafeMutableRawPointer(slot.copies(ofPart: 1))) + CPUSlot.copyBytes
+        == CPUSlot.stride)
   }
 
   @Test("the distance of two CPUs is an odd number of lines, so that they do not share cache sets")
