@@ -183,8 +183,8 @@ private final class PoolTortureExperiment: Sendable {
     let other = holders.exchange(Int(index), name)
     violations.check(other == 0, "object \(index) of thread \(other) was given to \(name)")
     if random.oneIn(50) { sched_yield() }
-    let self_ = holders.exchange(Int(index), 0)
-    violations.check(self_ == name, "object \(index) of thread \(name) was given to \(self_)")
+    let holder = holders.exchange(Int(index), 0)
+    violations.check(holder == name, "object \(index) of thread \(name) was given to \(holder)")
     let back = unsafe core.receive(object)
     if let ring {
       if !core.put(back, at: ring, TortureFaults.self) { violations.note("the pool is closed") }
