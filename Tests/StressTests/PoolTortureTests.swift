@@ -147,7 +147,7 @@ private final class PoolTortureExperiment: Sendable {
     var turn = 0
     while turn < Self.turns {
       _ = core.hold()
-      let dead = (0..<Self.rings).count { number in
+      let dead = (0..<Self.rings).map { number in
         let holder = PoolRing.thread(of: core.ring(number).holder)
         return holder != 0 && !CurrentThread.isAlive(holder)
       }
@@ -158,7 +158,8 @@ private final class PoolTortureExperiment: Sendable {
         turn += 50
         continue
       }
-      if dead == Self.rings { adoptions.add() }
+      let number = (0..<Self.rings).first { unsafe core.ring($0).base == ring.base }
+      if dead[number!] { adoptions.add() }
       for _ in 0..<100 + random.below(200) {
         exchange(random.oneIn(10) ? nil : ring, name, &random)
         turn += 1
