@@ -33,6 +33,6 @@ enum PoolBenchmarks {
         + held,
       { stage, count in run(.list, stage, count) }
     ) { stage, count in run(.ours, stage, count) }
-    .needing(threads > 1 ? .secondProcessor : .none, count: isHeld ? 1_000 : 20_000)
+    .needing(threads > 1 ? .secondProcessor : .none, count: isHeld ? 200 : 20_000)
   }
 }

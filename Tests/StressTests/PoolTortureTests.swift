@@ -147,7 +147,7 @@ private final class PoolTortureExperiment: Sendable {
     var turn = 0
     while turn < Self.turns {
       _ = core.hold()
-      let dead = (0..<Self.rings).count { number in
+      let dead = (0..<Self.rings).map { number in
         let holder = PoolRing.thread(of: core.ring(number).holder)
         return holder != 0 && !CurrentThread.isAlive(holder)
       }
@@ -158,7 +158,8 @@ private final class PoolTortureExperiment: Sendable {
         turn += 50
         continue
       }
-      if dead == Self.rings { adoptions.add() }
+      let number = (0..<Self.rings).first { unsafe core.ring($0).base == ring.base }
+      if dead[number!] { adoptions.add() }
       for _ in 0..<100 + random.below(200) {
         exchange(random.oneIn(10) ? nil : ring, name, &random)
         turn += 1
@@ -183,8 +184,8 @@ private final class PoolTortureExperiment: Sendable {
     let other = holders.exchange(Int(index), name)
     violations.check(other == 0, "object \(index) of thread \(other) was given to \(name)")
     if random.oneIn(50) { sched_yield() }
-    let self_ = holders.exchange(Int(index), 0)
-    violations.check(self_ == name, "object \(index) of thread \(name) was given to \(self_)")
+    let holder = holders.exchange(Int(index), 0)
+    violations.check(holder == name, "object \(index) of thread \(name) was given to \(holder)")
     let back = unsafe core.receive(object)
     if let ring {
       if !core.put(back, at: ring, TortureFaults.self) { violations.note("the pool is closed") }

@@ -25,7 +25,9 @@ import Testing
         unsafe Unmanaged<Letter>.fromOpaque(context!)._withUnsafeGuaranteedRef { letter in
           for _ in 0..<letter.value { letter.received.increment() }
           // The record has been given back already: the element goes home, here on the target.
-          letter.errand = nil
+          // Taken out first: the letter belongs to somebody else as soon as it is there.
+          let errand = letter.errand.take()
+          _ = consume errand
         }
       }
     }
@@ -72,7 +74,7 @@ import Testing
     let address = unsafe errand.pointer
     letter.errand = consume errand
     let outcome = unsafe coordinator.post(address.pointee.call, on: 1)
-    if outcome != .queued { letter.errand = nil }
+    if outcome != .queued { _ = letter.errand.take() }
     return outcome
   }
 }
