@@ -9,6 +9,7 @@ import Testing
   private static let probes = [
     "cpuisolation_probe_entry", "cpuisolation_probe_exit", "cpuisolation_probe_send",
     "cpuisolation_probe_record", "cpuisolation_probe_key",
+    "cpuisolation_probe_translation",
   ]
 
   /// What a probe may call: the library's own never-inlined slow halves, by their mangled names.
@@ -19,6 +20,7 @@ import Testing
     recording,
     "$s12CPUIsolation10TracepointV6refuse",
     "$s12CPUIsolation14PatchDiagnosisO",
+    "$s12CPUIsolation17LocalTranslationsV",
     // A record is made up on the stack, which the compiler guards.
     "__stack_chk_fail",
   ]
