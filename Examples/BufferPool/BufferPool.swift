@@ -6,9 +6,9 @@ internal import Glibc
 ///
 ///     swift run -c release buffer-pool [--json] [--seconds N] [--readers N]
 ///
-/// Three pools do the same work: on `AddressSpace`, under a reader-writer lock, and with a version for
-/// each page. Frames are poisoned when they are free, so that a reader which used one too long would see
-/// it. Exits 1 if one did.
+/// Three pools do the same work: on `AddressSpace`, under a reader-writer lock, and with a version
+/// for each page. Frames are poisoned when they are free, so that a reader which used one too long
+/// would see it. Exits 1 if one did.
 @main
 struct BufferPool {
   private static let pages = 1088
@@ -66,8 +66,8 @@ struct BufferPool {
         """
         \(options.readers) readers, \(frames) frames of \(pages) pages
         address space       \(millions(medians[0])) million lookups a second
-        reader-writer lock  \(millions(medians[1])): the address space has \(decimal(ratios.lock)) times as many
-        version per page    \(millions(medians[2])): the address space has \(decimal(ratios.version)) times as many
+        reader-writer lock  \(millions(medians[1])), ratio \(decimal(ratios.lock))
+        version per page    \(millions(medians[2])), ratio \(decimal(ratios.version))
         evictions           \(evictions), dropped by readers in \(flushes) flushes
         stale frames        \(stale)
         """)

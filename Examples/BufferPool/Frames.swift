@@ -5,8 +5,8 @@ internal import Synchronization
 /// The frames of the pool, and what a reader checks.
 ///
 /// A frame carries the page that it holds, how often it was filled, and words that follow from the
-/// page. A free frame is poisoned. A reader that came by a translation which is no longer true finds
-/// another page, or poison.
+/// page. A free frame is poisoned. A reader that came by a translation which is no longer true
+/// finds another page, or poison.
 // Sendable: memory that every access to is a relaxed atomic one; who may use which frame when is
 // what the pools are about.
 @safe

@@ -4,9 +4,9 @@ internal import CPUIsolation
 
 /// The pool on an address space: each reader looks pages up in a cache of its own.
 ///
-/// An eviction tells no reader. It takes the page out of the table, leaves a bit in each reader's work
-/// word, and has the frame back when every reader has dropped the translation, or is in its hot loop
-/// and has to drop it before it looks again.
+/// An eviction tells no reader. It takes the page out of the table, leaves a bit in each reader's
+/// work word, and has the frame back when every reader has dropped the translation, or is in its
+/// hot loop and has to drop it before it looks again.
 final class IsolatedPool: Pool {
   private let coordinator: Coordinator
   private let space: AddressSpace

@@ -55,9 +55,9 @@ final class LockedPool: Pool, @unchecked Sendable {
   }
 }
 
-/// The pool with a version for each page: a reader looks before and behind, and does it again if the
-/// page was evicted meanwhile. It may read a frame that is somebody else's by then, and has to bear
-/// that; a reader that changes what it finds cannot.
+/// The pool with a version for each page: a reader looks before and behind, and does it again if
+/// the page was evicted meanwhile. It may read a frame that is somebody else's by then, and has to
+/// bear that; a reader that changes what it finds cannot.
 // Sendable: everything is atomic.
 @safe
 final class VersionedPool: Pool, @unchecked Sendable {

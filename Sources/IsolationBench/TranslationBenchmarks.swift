@@ -66,7 +66,8 @@ enum TranslationBenchmarks {
     }
   }
 
-  /// Nanoseconds to catch up with a flush of so many pages, and to have 64 pages in the cache again.
+  /// Nanoseconds to catch up with a flush of so many pages, and to have 64 pages in the cache
+  /// again.
   private static func drops(
     _ stage: borrowing Stage, _ count: Int, pages: Int, ceiling: Int
   ) -> Double {

@@ -10,6 +10,7 @@ import Testing
     "cpuisolation_probe_entry", "cpuisolation_probe_exit", "cpuisolation_probe_send",
     "cpuisolation_probe_record", "cpuisolation_probe_key",
     "cpuisolation_probe_pop", "cpuisolation_probe_push",
+    "cpuisolation_probe_translation",
   ]
 
   /// What a probe may call: the library's own never-inlined slow halves, by their mangled names.
@@ -22,6 +23,7 @@ import Testing
     "$s12CPUIsolation14PatchDiagnosisO",
     "$s12CPUIsolation8PoolCoreV",
     "$s12CPUIsolation8PoolRingV12popContended",
+    "$s12CPUIsolation17LocalTranslationsV",
     // A record is made up on the stack, which the compiler guards.
     "__stack_chk_fail",
   ]

@@ -7,11 +7,18 @@ import Testing
 @Suite struct BufferPoolTests {
   private struct Report: Decodable {
     var stale: Int
-    var lookups_per_s: Double
-    var ratio_rwlock: Double
-    var ratio_version: Double
+    var lookups: Double
+    var lockRatio: Double
+    var versionRatio: Double
     var evictions: Int
     var flushes: Int
+
+    private enum CodingKeys: String, CodingKey {
+      case stale, evictions, flushes
+      case lookups = "lookups_per_s"
+      case lockRatio = "ratio_rwlock"
+      case versionRatio = "ratio_version"
+    }
   }
 
   private static var program: String {
@@ -26,8 +33,8 @@ import Testing
     let report = try JSONDecoder().decode(Report.self, from: Data(run.output.utf8))
     #expect(report.stale == 0)
     // Something was looked up, evicted and dropped: otherwise nothing could have been stale.
-    #expect(report.lookups_per_s > 0 && report.evictions > 0 && report.flushes > 0, "\(report)")
-    #expect(report.ratio_rwlock > 0 && report.ratio_version > 0)
+    #expect(report.lookups > 0 && report.evictions > 0 && report.flushes > 0, "\(report)")
+    #expect(report.lockRatio > 0 && report.versionRatio > 0)
   }
 
   @Test func theTextSaysTheSame() throws {

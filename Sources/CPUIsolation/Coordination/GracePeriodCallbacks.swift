@@ -7,7 +7,7 @@ internal import Synchronization
 ///
 ///     let frees = try GracePeriodCallbacks(coordinator, capacity: 1024)
 ///     table.unlink(node)
-///     if frees.retire({ node.free() }) == .full { … }  // runs when nobody can be looking at the node
+///     if frees.retire({ node.free() }) == .full { … }  // runs when nobody looks at the node
 ///
 /// Each callback runs once, in the order of retirement, on a thread that is no isolated CPU: the
 /// service's own, or with `runsThread` false that of whoever calls `runReady`. An isolated CPU in

@@ -14,8 +14,8 @@
         byteCount: Self.cacheOffset + 2 * CacheTable.stride(entries: Self.entries))
     }
 
-    /// Lays everything out anew. The first pages are mapped to the frames, and cached if they are to
-    /// be.
+    /// Lays everything out anew. The first pages are mapped to the frames, and cached if they are
+    /// to be.
     func prepare(
       _ machine: ModelMachine, frames: [UInt64], cached: Range<UInt64>
     ) -> TranslationCore {
@@ -93,7 +93,8 @@
       }
     }
 
-    /// Behind an execution, and what is still pending: the cache has nothing that the table has not.
+    /// Behind an execution, and what is still pending: the cache has nothing that the table has
+    /// not.
     func checkTranslations(_ core: TranslationCore) {
       let slot = self.core.slots[0]
       let word = unsafe ContextWord(rawValue: slot.state.pointee.word.load(ordering: .relaxed))
@@ -176,7 +177,7 @@
     private static var lazyScenario: ModelScenario {
       let model = TranslationModel()
       nonisolated(unsafe) var found: UInt64 = 0  // one execution at a time
-      nonisolated(unsafe) var isSkipped = false
+      nonisolated(unsafe) var isSkipped = false  // one execution at a time
       return ModelScenario(
         "a lazy CPU",
         rule: "a CPU that a flusher skipped finds the change when it uses its cache again",

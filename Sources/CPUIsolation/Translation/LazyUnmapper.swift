@@ -257,7 +257,8 @@ public final class LazyUnmapper: Sendable {
 }
 
 extension AddressSpace {
-  /// Takes mappings away without a flush: what is unmapped stays with the caller, who flushes later.
+  /// Takes mappings away without a flush: what is unmapped stays with the caller, who flushes
+  /// later.
   func retireLazily(
     _ pages: Range<UInt64>, _ retired: inout [Retired], _ isUrgent: inout Bool
   ) {

@@ -60,13 +60,16 @@ public struct LocalTranslations: ~Copyable {
     // What a former attachment cached was flushed with nobody there.
     let isOther =
       unsafe slot.owner.pointee.counterAtAttach.load(ordering: .relaxed) ^ attachment
-    if cpu.slot != slot || ContextTracker(slot).ownContext | isOther != 0 { refuse(cpu.slot) }
+    if cpu.slot != slot || ContextTracker(slot).ownContext | isOther != 0 {
+      Self.refuse(slot, attachment, cpu.slot)
+    }
     if let frame = cache.lookUp(page) { return frame }
-    return fill(page)
+    return unsafe Self.fill(space, cache.base, page)
   }
 
+  // Static, and with trivial arguments: a method would have the caller keep this value in memory.
   @usableFromInline @inline(never)
-  func refuse(_ other: CPUSlot) -> Never {
+  static func refuse(_ slot: CPUSlot, _ attachment: UInt64, _ other: CPUSlot) -> Never {
     let number = OwnerTransitions.number(slot)
     if other != slot {
       misuse(
@@ -76,9 +79,8 @@ public struct LocalTranslations: ~Copyable {
       misuse("the translations of CPU \(number) were used after its thread had detached")
     }
     let context = ContextWord(rawValue: ContextTracker(slot).ownContext).context
-    misuse(
-      "CPU \(number) looked up a page in \(context?.description ?? "no context"), where what it finds may be freed"
-    )
+    let place = context?.description ?? "no context"
+    misuse("CPU \(number) looked up a page in \(place), where what it finds may be freed")
   }
 
   /// Reads the table, and remembers what it says.
@@ -87,10 +89,12 @@ public struct LocalTranslations: ~Copyable {
   /// for this thread, and drops the entry at the next safe point. A flush that this thread has
   /// served already was of a change that the load sees, by flush:L.
   @usableFromInline @inline(never)
-  func fill(_ page: UInt64) -> UInt64? {
+  static func fill(
+    _ space: Unmanaged<AddressSpace>, _ memory: UnsafeMutableRawPointer, _ page: UInt64
+  ) -> UInt64? {
     unsafe space._withUnsafeGuaranteedRef { space in
       guard let (frame, _) = space.core.nodes.frame(of: page) else { return nil }
-      cache.insert(frame, for: page)
+      unsafe TranslationCache<UInt64, UInt64>(viewing: memory).insert(frame, for: page)
       return frame
     }
   }
@@ -117,11 +121,13 @@ public struct LocalTranslations: ~Copyable {
 
   private func requireSame(_ other: CPUSlot) {
     let attached = unsafe slot.owner.pointee.counterAtAttach.load(ordering: .relaxed)
-    if other != slot || attached != attachment { refuse(other) }
+    if other != slot || attached != attachment { Self.refuse(slot, attachment, other) }
   }
 
   private func endLazy() {
-    if ContextTracker(slot).ownContext != UInt64(CPUContext.kernel.rawValue) { refuse(slot) }
+    if ContextTracker(slot).ownContext != UInt64(CPUContext.kernel.rawValue) {
+      Self.refuse(slot, attachment, slot)
+    }
     unsafe space._withUnsafeGuaranteedRef { space in
       _ = cache.endLazy(space.core.ring, ceiling: space.core.ceiling)
     }
@@ -190,8 +196,8 @@ extension AddressSpace {
       unsafe own.owner.pointee.special.load(ordering: .relaxed) & OwnerFlags.draining != 0
     if isEarly && !word.isNeverDeferred {
       misuse(
-        "CPU \(cpu) looked up page \(page) at \(site) during early entry, before its flushes have run: such a page has to be mapped as never deferred"
-      )
+        "CPU \(cpu) looked up page \(page) at \(site) during early entry, before its flushes have "
+          + "run: such a page has to be mapped as never deferred")
     }
     return frame
   }

@@ -5,7 +5,7 @@ internal import Synchronization
 /// A page table as an address: a radix tree with 512 entries a node.
 ///
 ///     lowest node    512 words          an entry each
-///     upper node     512 pairs          an entry of a larger page, and the address of the node below
+///     upper node     512 pairs          an entry of a larger page, the address of the node below
 ///
 /// Both words of a pair are there at any time, so that a large page never takes the place of a
 /// node: **a node is never freed, moved or unlinked before the table ends.** A reader that is on

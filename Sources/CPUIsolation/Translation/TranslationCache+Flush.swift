@@ -29,7 +29,9 @@ public enum FlushCeiling {
 extension TranslationCache {
   /// Drops what the log says since the cache's own generation: what the handler of a flush does.
   ///
-  ///     let flush = try coordinator.register("flush_tlb_range") { cpu in caches[cpu].catchUp(with: log) }
+  ///     let flush = try coordinator.register("flush_routes") { cpu in
+  ///       caches[cpu].catchUp(with: log)
+  ///     }
   ///
   /// The ranges go one by one if each of them is known and their pages are at most `ceiling`; else
   /// everything goes. It never rests on which flush was delivered: flushes may arrive out of order

@@ -6,7 +6,10 @@ public import Synchronization
 /// What a translation cache can be asked for: a trivial value with a number that ranges of
 /// invalidations are about.
 ///
-///     struct Route: TranslationKey { var prefix: UInt32; var pageNumber: UInt64 { UInt64(prefix) } }
+///     struct Route: TranslationKey {
+///       var prefix: UInt32
+///       var pageNumber: UInt64 { UInt64(prefix) }
+///     }
 ///
 /// Two keys are the same if their numbers are. `UInt64.max` is no number: it is never cached.
 ///
@@ -45,7 +48,7 @@ extension UInt64: TranslationKey {
 /// - A change that comes before the lookup's kernel section began, and whose flush was sent, has
 ///   been dropped by the drain at entry.
 /// - A change that comes during the section is `queued`: the entry is dropped at the next safe
-///   point. Whoever frees what the entry leads to waits for that (`AddressSpace.Unmapping`).
+///   point. Whoever frees what the entry leads to waits for that (`Retirement`).
 /// - A miss that reads the table before a change and inserts after it is no exception: both happen
 ///   on the owner's thread, so the drain that serves the flush comes behind the insertion and drops
 ///   it.
@@ -243,7 +246,7 @@ struct CacheOwner: ~Copyable {
 ///
 ///     offset    0  CacheUse     looked at by flushers
 ///             128  CacheOwner   generation and counts
-///             256  sets         four tags, then four values; for values of 8 bytes a set is a line of 64
+///             256  sets         four tags, then four values: a line for values of 8 bytes
 @usableFromInline
 enum TranslationCacheLayout<Value: BitwiseCopyable> {
   @inlinable static var ways: Int { 4 }
