@@ -288,11 +288,21 @@ struct StaticKeyTests {
     }
   }
 
-  @Test("columns of different CPUs share no cache line")
-  func columns() throws {
+  @Test("the copies of different CPUs and of the two kinds share no cache line")
+  func copies() throws {
     #expect(CPUSlot.stride % cacheLineStride == 0)
-    #expect(PatchTable.words * 8 + PatchTable.groups * 8 <= CPUSlot.stride)
-    #expect((PatchTable.byteCount(cpus: 1) - CPUSlot.stride) % cacheLineStride == 0)
+    #expect(CPUSlot.copyBytes % cacheLineStride == 0)
+    #expect(PatchTable.words * 8 + PatchTable.groups * 8 == CPUSlot.copyBytes)
+  }
+
+  @Test("a coordinator has one set of keys")
+  func once() throws {
+    let coordinator = try Coordinator(.scripted())
+    let keys = try StaticKeys(coordinator)
+    #expect {
+      _ = try StaticKeys(coordinator)
+    } throws: { ($0 as? CoordinatorError)?.code == .tooManyStaticKeys }
+    withExtendedLifetime(keys) {}
   }
 
   @Test("a closed coordinator's keys are changed no more")
