@@ -59,9 +59,10 @@ import Testing
           body.contains { $0.hasPrefix("lock") || $0.hasPrefix("xchg") },
           "\(probe) has no locked instruction")
       }
-      // A key is one load of the copy and a test in one instruction, of an address that is a sum.
+      // A key is one load of the copy, of an address that is a sum, and one branch when it is off.
       let key = disassembly.functions["cpuisolation_probe_key"] ?? []
-      #expect(key.filter { $0.hasPrefix("cmp") && $0.contains("$0x0,(%r") }.count == 1, "\(key)")
+      #expect(key.filter { $0.contains(",%r") && $0.contains(",1)") }.count == 1, "\(key)")
+      #expect(key.prefix { !$0.hasPrefix("j") }.contains { $0.hasPrefix("or ") }, "\(key)")
       #expect(!key.contains { $0.hasPrefix("lock") }, "\(key)")
     #endif
   }

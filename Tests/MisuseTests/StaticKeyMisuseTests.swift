@@ -195,8 +195,7 @@ struct StaticKeyMisuseTests {
   @Test("a key of other keys, and a CPU of another coordinator")
   func foreign() async {
     var result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
-      let coordinator = try Coordinator.make()
-      let keys = [try StaticKeys(coordinator), try StaticKeys(coordinator)]
+      let keys = [try StaticKeys(Coordinator.make()), try StaticKeys(Coordinator.make())]
       let key = try keys[0].makeKey("sampling")
       try keys[1].enable(key)
     }
