@@ -4,20 +4,22 @@ internal import Glibc
 
 /// A buffer pool: page ids are translated to frames, and somebody evicts pages all the time.
 ///
-///     swift run -c release buffer-pool [--json] [--seconds N] [--readers N]
+///     swift run -c release buffer-pool [--json] [--seconds N] [--readers N] [--lookups N]
 ///
-/// Three pools do the same work: on `AddressSpace`, under a reader-writer lock, and with a version
-/// for each page. Frames are poisoned when they are free, so that a reader which used one too long
-/// would see it. Exits 1 if one did.
+/// A reader serves requests of some lookups each, eight if nothing is said; `--lookups 1` shows the
+/// transitions most. Three pools do the same work: on `AddressSpace`, under a reader-writer lock,
+/// and with a version for each page. Frames are poisoned when they are free, so that a reader which
+/// used one too long would see it. Exits 1 if one did.
 @main
 struct BufferPool {
-  private static let pages = 1088
-  private static let frames = 1024
+  // Few enough for the processor's own caches: what is compared is the translation.
+  private static let pages = 272
+  private static let frames = 256
   private static let rounds = 3
 
   static func main() {
     guard let options = Options(CommandLine.arguments.dropFirst()) else {
-      print("usage: buffer-pool [--json] [--seconds N] [--readers N]")
+      print("usage: buffer-pool [--json] [--seconds N] [--readers N] [--lookups N]")
       exit(64)
     }
     var rates: [[Double]] = [[], [], []]
@@ -32,7 +34,9 @@ struct BufferPool {
         switch kind {
         case 0:
           do throws(any Error) {
-            isolated = try IsolatedPool(memory, pages: pages, readers: options.readers)
+            isolated = try IsolatedPool(
+              memory, pages: pages, readers: options.readers,
+              lookupsPerRequest: options.lookups)
           } catch {
             print("buffer-pool: \(error)")
             exit(69)
@@ -64,7 +68,7 @@ struct BufferPool {
     } else {
       print(
         """
-        \(options.readers) readers, \(frames) frames of \(pages) pages
+        \(options.readers) readers, \(options.lookups) lookups a request, \(frames) frames of \(pages) pages
         address space       \(millions(medians[0])) million lookups a second
         reader-writer lock  \(millions(medians[1])), ratio \(decimal(ratios.lock))
         version per page    \(millions(medians[2])), ratio \(decimal(ratios.version))
@@ -90,6 +94,7 @@ struct Options {
   var isJSON = false
   var seconds = 3.0
   var readers = 2
+  var lookups = 8
 
   /// Nil if an argument is unknown.
   init?(_ arguments: ArraySlice<String>) {
@@ -105,6 +110,11 @@ struct Options {
           return nil
         }
         readers = value
+      case "--lookups":
+        guard let value = rest.popFirst().flatMap(Int.init), value > 0, value < 1 << 20 else {
+          return nil
+        }
+        lookups = value
       default: return nil
       }
     }

@@ -12,15 +12,19 @@ final class IsolatedPool: Pool {
   private let space: AddressSpace
   private let frames: Frames
   private let pages: Int
+  private let lookupsPerRequest: Int
 
-  init(_ frames: Frames, pages: Int, readers: Int) throws(CoordinatorError) {
+  init(
+    _ frames: Frames, pages: Int, readers: Int, lookupsPerRequest: Int
+  ) throws(CoordinatorError) {
+    self.lookupsPerRequest = lookupsPerRequest
     var configuration = Coordinator.Configuration(
       housekeeping: [0], isolated: CPUMask(1..<readers + 1))
     configuration.pinning = .none
     coordinator = try Coordinator(configuration)
     var options = AddressSpace.Options(pages: UInt64(pages))
-    // Sets of four: room for all pages several times over, so that hardly any has to give way.
-    options.cacheEntries = 4 * pages
+    // Sets of four: room for all pages twice over, so that hardly any has to give way.
+    options.cacheEntries = 2 * pages
     space = try AddressSpace(coordinator, options)
     self.frames = frames
     self.pages = pages
@@ -33,16 +37,19 @@ final class IsolatedPool: Pool {
     let translations = space.open(on: cpu)
     cpu.enterUser()
     while !stop.isSet {
-      let page = requests.next()
-      // One request: into kernel, where what was evicted has been dropped, and out again.
+      // One request: into kernel, where what was evicted has been dropped, and out again. All of it
+      // is one section: an eviction meanwhile waits for its frame, but keeps nobody from reading.
       cpu.enterKernel()
-      if let frame = translations.lookUp(page, on: cpu) {
-        if !frames.holds(page, in: Int(truncatingIfNeeded: frame)) { tally.stale += 1 }
-      } else {
-        tally.misses += 1
+      for _ in 0..<lookupsPerRequest {
+        let page = requests.next()
+        if let frame = translations.lookUp(page, on: cpu) {
+          if !frames.holds(page, in: Int(truncatingIfNeeded: frame)) { tally.stale += 1 }
+        } else {
+          tally.misses += 1
+        }
       }
       cpu.enterUser()
-      tally.lookups += 1
+      tally.lookups += UInt64(truncatingIfNeeded: lookupsPerRequest)
     }
     cpu.enterKernel()
     return tally

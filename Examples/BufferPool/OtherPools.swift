@@ -3,7 +3,8 @@
 internal import Glibc
 internal import Synchronization
 
-/// The pool under a reader-writer lock, which a reader holds for as long as it uses a frame.
+/// The pool under a reader-writer lock, which a reader holds for as long as it uses a frame, and no
+/// longer: held over a whole request it would keep evictions out for that time.
 // Sendable: the table is under the lock.
 @safe
 final class LockedPool: Pool, @unchecked Sendable {

@@ -44,7 +44,9 @@ import Testing
     #expect(run.output.contains("reader-writer lock"))
   }
 
-  @Test(arguments: [["--seconds"], ["--seconds", "0"], ["--readers", "x"], ["--other"]])
+  @Test(arguments: [
+    ["--seconds"], ["--seconds", "0"], ["--readers", "x"], ["--lookups"], ["--other"],
+  ])
   func unknownArgumentsAreRefused(arguments: [String]) throws {
     let run = try DemoProcess(arguments, of: Self.program)
     #expect(run.status == 64)

@@ -144,13 +144,15 @@ extension TranslationCache {
   public func lookUp(_ key: Key) -> Value? {
     let tag = key.pageNumber &+ 1
     let set = unsafe set(of: key.pageNumber)
+    // Without a branch for each way: which one it is nobody can predict, and guessing wrong costs
+    // more than looking at all four.
+    let second = unsafe set[1] == tag ? 1 : 0
+    let third = unsafe set[2] == tag ? 2 : 0
+    let fourth = unsafe set[3] == tag ? 3 : 0
+    let way = second | third | fourth
     // The tag of nothing is 0, which is also that of UInt64.max.
-    if tag == 0 { return nil }
-    if unsafe set[0] == tag { return unsafe Self.values(of: set)[0] }
-    if unsafe set[1] == tag { return unsafe Self.values(of: set)[1] }
-    if unsafe set[2] == tag { return unsafe Self.values(of: set)[2] }
-    if unsafe set[3] == tag { return unsafe Self.values(of: set)[3] }
-    return nil
+    guard unsafe set[way] == tag, tag != 0 else { return nil }
+    return unsafe Self.values(of: set)[way]
   }
 
   /// Caches a translation that was read from the table in this kernel section.
