@@ -23,6 +23,7 @@ public struct CoordinatorError: Error, Hashable, Sendable, CustomStringConvertib
       case signalTaken, signalRefused, tooManyWorkTypes, unreachableMaximumAge, watchdogRequired
       case tooManyTraceEvents
       case workTypeUnregistered, tooManySenders, timedOut, closed, forked
+      case fenceRefused
     }
     private let kind: Kind
 
@@ -66,6 +67,9 @@ public struct CoordinatorError: Error, Hashable, Sendable, CustomStringConvertib
     public static let closed = Code(.closed)
     /// The process was forked since: the other threads do not exist in this child.
     public static let forked = Code(.forked)
+
+    /// The system does not offer the fence, or it would disturb isolated CPUs.
+    public static let fenceRefused = Code(.fenceRefused)
 
     public var description: String { kind.rawValue }
   }
