@@ -113,7 +113,9 @@ extension HazardCore {
       unsafe (chunk.assumingMemoryBound(to: SharedAddress.self) + word)
         .initialize(to: SharedAddress(0))
     }
-    if index == 0 { unsafe blockScopes(ofLineAt: chunk.assumingMemoryBound(to: SharedAddress.self)) }
+    if index == 0 {
+      unsafe blockScopes(ofLineAt: chunk.assumingMemoryBound(to: SharedAddress.self))
+    }
     // Sequentially consistent — hazard:I. The slots are zero before anyone finds them; and a scan
     // whose look at the directory comes before this has fenced before any protection in the chunk.
     // Pairs with hazard:C and hazard:F.

@@ -20,14 +20,15 @@ struct Witness: ~Copyable {
     return unsafe node
   }
 
-  /// Poisons and frees the node; the context is a `Counter` that counts it, or nothing.
+  /// Poisons and frees the node; the context is a reference to a `Counter` that counts it, or
+  /// nothing.
   static let reclaim: HazardReclaimFunction = { address, context in
     let node = unsafe address.assumingMemoryBound(to: Witness.self)
     unsafe node.pointee.mark.store(poison, ordering: .relaxed)
     unsafe node.deinitialize(count: 1)
     unsafe node.deallocate()
     if let context = unsafe context {
-      unsafe Unmanaged<Counter>.fromOpaque(context)._withUnsafeGuaranteedRef { $0.increment() }
+      unsafe Unmanaged<Counter>.fromOpaque(context).takeRetainedValue().increment()
     }
   }
 }
@@ -39,7 +40,8 @@ extension HazardDomain {
     cohort: HazardCohort? = nil
   ) {
     unsafe retire(
-      UnsafeMutableRawPointer(node), context: counter?.context, cohort: cohort,
+      UnsafeMutableRawPointer(node),
+      context: counter.map { unsafe Unmanaged.passRetained($0).toOpaque() }, cohort: cohort,
       reclaim: Witness.reclaim)
   }
 }
