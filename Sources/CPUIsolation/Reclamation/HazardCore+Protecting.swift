@@ -62,9 +62,9 @@ extension HazardCore {
   func protectFenced(
     _ slot: UnsafeMutablePointer<SharedAddress>, _ link: borrowing SharedAddress
   ) -> UInt {
-    if unsafe reader.pointee.fencing == HazardFencing.membarrier {
-      return unsafe protectBehindBarrier(slot, link)
-    }
+    let fencing = unsafe reader.pointee.fencing
+    if fencing == HazardFencing.membarrier { return unsafe protectBehindBarrier(slot, link) }
+    if fencing == HazardFencing.byTransition { HazardThread.learnRole() }
     // Relaxed: a guess, which the look behind the store confirms.
     var content = link.load(ordering: .relaxed)
     while true {

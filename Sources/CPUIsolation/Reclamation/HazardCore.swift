@@ -50,8 +50,10 @@ struct HazardScanLine: ~Copyable {
 ///     offset     0  HazardReaderLine  constant
 ///              128  the number of scans: what a wildcard is dated with
 ///              256  HazardScanLine
-///              512  isolated          a bit per CPU: those whose transitions are fences
-///             1024  directory         the addresses of chunks of thread lines, 64 threads each
+///              512  lines             a `HazardLine` per thread
+///
+/// The lines are reserved for as many threads as can have numbers, and cost what is touched of them:
+/// a page for 32 threads.
 // Sendable: an address of memory in which every word is atomic or constant.
 @frozen @safe @usableFromInline
 struct HazardCore: @unchecked Sendable {
@@ -74,35 +76,21 @@ struct HazardCore: @unchecked Sendable {
     unsafe (base + 256).assumingMemoryBound(to: HazardScanLine.self)
   }
 
+  /// The line of a thread's number.
   @inlinable @inline(__always)
-  var isolated: UnsafeMutablePointer<UInt64> {
-    unsafe (base + 512).assumingMemoryBound(to: UInt64.self)
-  }
-
-  @inlinable @inline(__always)
-  var directory: UnsafeMutablePointer<SharedAddress> {
-    unsafe (base + 1024).assumingMemoryBound(to: SharedAddress.self)
+  func line(_ number: Int) -> UnsafeMutablePointer<SharedAddress> {
+    unsafe (base + 512 + number &<< 7).assumingMemoryBound(to: SharedAddress.self)
   }
 
   #if ModelChecking
-    static let chunkCapacity = 1
-    @usableFromInline static let chunkShift = 2
+    static let threads = 4
   #else
-    /// How many chunks of thread lines there may be.
-    static let chunkCapacity = 1024
-    /// A chunk is for two to this power threads.
-    @usableFromInline static var chunkShift: Int {
-      @inlinable @inline(__always) get { 6 }
-    }
+    static let threads = Int(CPI_THREAD_NUMBERS)
   #endif
-  static let isolatedWords = 64
-  static let byteCount = 1024 + chunkCapacity * 8
+  static let byteCount = 512 + threads * cacheLineStride
 
-  /// Lays a domain out in zeroed memory.
-  init(
-    initializing base: UnsafeMutableRawPointer, fencing: UInt, slots: CPUSlots?,
-    isolated mask: CPUMask
-  ) {
+  /// Lays a domain out in zeroed memory. A slot is a word that is zero.
+  init(initializing base: UnsafeMutableRawPointer, fencing: UInt, slots: CPUSlots?) {
     unsafe self.base = unsafe base
     let bytes = (slots?.count ?? 0) * CPUSlot.stride
     unsafe reader.initialize(
@@ -110,11 +98,9 @@ struct HazardCore: @unchecked Sendable {
         fencing: fencing, slots: UInt(bitPattern: slots?.base), slotBytes: UInt(bytes)))
     unsafe scans.initialize(to: SharedWord(1))
     unsafe scan.initialize(to: HazardScanLine())
-    for chunk in 0..<Self.chunkCapacity {
-      unsafe (directory + chunk).initialize(to: SharedAddress(0))
-    }
-    for cpu in mask where cpu < Self.isolatedWords * 64 {
-      unsafe isolated[cpu >> 6] |= 1 << UInt64(cpu & 63)
+    // Threads without a number share a line: no scope may take a slot there.
+    for index in 0..<HazardLine.scopes {
+      unsafe line(0)[index].store(HazardLine.blocked, ordering: .relaxed)
     }
   }
 
@@ -126,14 +112,11 @@ struct HazardCore: @unchecked Sendable {
   /// that ends the section.
   @inlinable @inline(__always)
   var isFencedByTransition: Bool {
-    let cpu = HazardThread.cpu
+    let cpu = HazardThread.fencedCPU
     guard unsafe cpu &- reader.pointee.slots < reader.pointee.slotBytes else { return false }
     let owner = unsafe CPUSlot(
       base: UnsafeMutableRawPointer(bitPattern: cpu).unsafelyUnwrapped
     ).owner
-    let number = unsafe owner.pointee.number.load(ordering: .relaxed)
-    let isKernel = unsafe owner.pointee.word.load(ordering: .relaxed) & ContextWord.contextMask == 0
-    let bits = unsafe isolated[Int(truncatingIfNeeded: number >> 6)]
-    return isKernel && bits &>> (number & 63) & 1 != 0
+    return unsafe owner.pointee.word.load(ordering: .relaxed) & ContextWord.contextMask == 0
   }
 }

@@ -48,7 +48,7 @@ extension HazardDomain {
   }
 
   private func put(_ object: HazardRetired) {
-    let line = core.ownLine()
+    let line = core.ownLine
     HazardFault.point(5)
     // Acquire — hazardBatch:T. Exactly one thread has a batch. Pairs with hazardBatch:P.
     let address = unsafe line.batch.pointee.exchange(0, ordering: .acquiring)

@@ -94,7 +94,7 @@ public final class HazardDomain: Sendable {
   ) throws(CoordinatorError) {
     memory = try MappedMemory(byteCount: HazardCore.byteCount)
     core = unsafe HazardCore(
-      initializing: memory.address, fencing: fencing, slots: slots, isolated: isolated)
+      initializing: memory.address, fencing: fencing, slots: slots)
     scanner = HazardScanner(core: core, slots: slots, isolated: isolated)
     self.reclamation = reclamation
     self.keeper = keeper
@@ -102,7 +102,7 @@ public final class HazardDomain: Sendable {
 
   deinit {
     scanner.finish()
-    core.unmapChunks()
+    core.unmapHolderChunks()
   }
 
   // MARK: Reading
@@ -119,7 +119,7 @@ public final class HazardDomain: Sendable {
   /// - Progress: wait-free on an isolated CPU in kernel in a domain by transition; else lock-free:
   ///   it looks again when the link has changed
   /// - Context: any thread; not in a signal handler
-  /// - Allocates: at the first use by a thread, memory for 64 threads now and then
+  /// - Allocates: never, but for a scope that is nested deeper than 13
   @inlinable @inline(__always)
   public func withProtected<Node: ~Copyable, Result: ~Copyable, Failure: Error>(
     _ link: borrowing HazardLink<Node>, _ body: (borrowing Node) throws(Failure) -> Result

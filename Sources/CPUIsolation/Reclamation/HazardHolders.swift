@@ -31,7 +31,7 @@ extension HazardCore {
   @usableFromInline @inline(never)
   func takeHolderSlot() -> UnsafeMutablePointer<SharedAddress> {
     unsafe scan.pointee.holders.wrappingAdd(1, ordering: .relaxed)
-    let own = ownLine()
+    let own = ownLine
     if let line = unsafe UnsafeMutablePointer<SharedAddress>(
       bitPattern: own.holders.pointee.load(ordering: .relaxed)),
       let slot = unsafe claim(line)
@@ -90,6 +90,14 @@ extension HazardCore {
     return unsafe found ?? partly
   }
 
+  /// Memory for slots; without it no protection is possible, and nobody could go on.
+  private static func mapped(_ bytes: Int) -> UnsafeMutableRawPointer {
+    guard let memory = unsafe cpi_map_zeroed(bytes) else {
+      misuse("there is no memory for hazard pointers: cannot map \(bytes) bytes")
+    }
+    return unsafe memory
+  }
+
   private func addHolderChunk() {
     let chunk = unsafe Self.mapped(Self.holderChunkBytes)
       .assumingMemoryBound(to: SharedAddress.self)
@@ -102,8 +110,9 @@ extension HazardCore {
     var first = unsafe scan.pointee.holderChunks.load(ordering: .relaxed)
     while true {
       unsafe chunk.pointee.store(first, ordering: .relaxed)
-      // Sequentially consistent — hazard:I, as for threads' chunks. Pairs with hazard:C and
-      // hazard:F.
+      // Sequentially consistent — hazard:I. The slots are empty before anyone finds them; and a scan
+      // whose look at the chunks comes before this has fenced before any protection in this one.
+      // Pairs with hazard:C and hazard:F.
       let (exchanged, original) = unsafe scan.pointee.holderChunks.compareExchange(
         expected: first, desired: UInt(bitPattern: chunk),
         successOrdering: .sequentiallyConsistent, failureOrdering: .relaxed)
@@ -124,6 +133,7 @@ extension HazardCore {
     }
   }
 
+  /// Gives the chunks back, at the domain's end.
   func unmapHolderChunks() {
     var address = unsafe scan.pointee.holderChunks.load(ordering: .relaxed)
     while let chunk = unsafe UnsafeMutablePointer<SharedAddress>(bitPattern: address) {

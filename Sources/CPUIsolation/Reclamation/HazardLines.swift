@@ -49,24 +49,13 @@ struct HazardScope {
 }
 
 extension HazardCore {
-  /// The line of a number; nil while its chunk does not exist.
-  @inlinable @inline(__always)
-  func line(_ number: Int) -> UnsafeMutablePointer<SharedAddress>? {
-    // Acquire — hazard:C. Pairs with hazard:I.
-    let chunk = unsafe directory[number &>> Self.chunkShift].load(ordering: .acquiring)
-    let offset = UInt(bitPattern: (number & (1 &<< Self.chunkShift &- 1)) &<< 7)
-    guard chunk != 0 else { return nil }
-    return unsafe UnsafeMutablePointer(bitPattern: chunk &+ offset)
-  }
-
   /// A free slot for a scope of the calling thread: the first one of its line, or what the slow
   /// path finds.
   @inlinable @inline(__always)
   func beginScope() -> HazardScope {
-    if let slot = unsafe line(HazardThread.number),
-      // Relaxed: this thread alone writes it.
-      unsafe slot.pointee.load(ordering: .relaxed) == 0
-    {
+    let slot = unsafe line(HazardThread.number)
+    // Relaxed: this thread alone writes it.
+    if unsafe slot.pointee.load(ordering: .relaxed) == 0 {
       return unsafe HazardScope(slot, isHolders: false)
     }
     return beginScopeSlow()
@@ -74,7 +63,7 @@ extension HazardCore {
 
   @usableFromInline @inline(never)
   func beginScopeSlow() -> HazardScope {
-    let line = ownLine()
+    let line = ownLine
     for index in 0..<HazardLine.scopes {
       if unsafe line.base[index].load(ordering: .relaxed) == 0 {
         return unsafe HazardScope(line.base + index, isHolders: false)
@@ -90,66 +79,14 @@ extension HazardCore {
     if scope.isHolders { unsafe giveBackHolderSlot(scope.slot) }
   }
 
-  /// The calling thread's line, made if it has to be; line 0 for a thread that cannot have one.
-  func ownLine() -> HazardLine {
-    let number = HazardThread.takeNumber()
-    if let line = unsafe line(number) { return unsafe HazardLine(line) }
-    addChunk(number >> Self.chunkShift)
-    return ownLine()
-  }
+  /// The calling thread's line; line 0 for a thread that can have no number.
+  var ownLine: HazardLine { unsafe HazardLine(line(HazardThread.takeNumber())) }
 
-  /// Threads without a number share a line: no scope may take a slot there.
-  private func blockScopes(ofLineAt line: UnsafeMutablePointer<SharedAddress>) {
-    for index in 0..<HazardLine.scopes {
-      unsafe line[index].store(HazardLine.blocked, ordering: .relaxed)
-    }
-  }
-
-  private static var chunkBytes: Int { cacheLineStride << chunkShift }
-
-  private func addChunk(_ index: Int) {
-    let chunk = unsafe Self.mapped(Self.chunkBytes)
-    for word in 0..<(Self.chunkBytes / 8) {
-      unsafe (chunk.assumingMemoryBound(to: SharedAddress.self) + word)
-        .initialize(to: SharedAddress(0))
-    }
-    if index == 0 {
-      unsafe blockScopes(ofLineAt: chunk.assumingMemoryBound(to: SharedAddress.self))
-    }
-    // Sequentially consistent — hazard:I. The slots are zero before anyone finds them; and a scan
-    // whose look at the directory comes before this has fenced before any protection in the chunk.
-    // Pairs with hazard:C and hazard:F.
-    let exchanged = unsafe directory[index].compareExchange(
-      expected: 0, desired: UInt(bitPattern: chunk), successOrdering: .sequentiallyConsistent,
-      failureOrdering: .acquiring
-    ).exchanged
-    if !exchanged { unsafe cpi_unmap(chunk, Self.chunkBytes) }
-  }
-
-  /// Memory for slots; without it no protection is possible, and nobody could go on.
-  static func mapped(_ bytes: Int) -> UnsafeMutableRawPointer {
-    guard let memory = unsafe cpi_map_zeroed(bytes) else {
-      misuse("there is no memory for hazard pointers: cannot map \(bytes) bytes")
-    }
-    return unsafe memory
-  }
-
-  /// Every line of threads that there is.
+  /// Every line that a thread has had so far.
+  ///
+  /// The limit is read sequentially consistent: if a number that was given out behind the caller's
+  /// fence is missed, so is nothing that its thread protected before.
   func forEachLine(_ body: (Int, HazardLine) -> Void) {
-    let limit = HazardThread.limit
-    for number in 0..<limit {
-      if let line = unsafe line(number) { unsafe body(number, HazardLine(line)) }
-    }
-  }
-
-  /// Gives all slots back, at the domain's end.
-  func unmapChunks() {
-    for index in 0..<Self.chunkCapacity {
-      let chunk = unsafe directory[index].load(ordering: .relaxed)
-      if let memory = unsafe UnsafeMutableRawPointer(bitPattern: chunk) {
-        unsafe cpi_unmap(memory, Self.chunkBytes)
-      }
-    }
-    unmapHolderChunks()
+    for number in 0..<HazardThread.limit { unsafe body(number, HazardLine(line(number))) }
   }
 }

@@ -28,7 +28,7 @@ final class HazardReclaimer: @unchecked Sendable {
   private let parker: UnsafeMutablePointer<Parker>
 
   private init() {
-    unsafe parker = HazardCore.mapped(cacheLineStride).assumingMemoryBound(to: Parker.self)
+    unsafe parker = .allocate(capacity: 1)
     unsafe parker.initialize(to: Parker())
   }
 

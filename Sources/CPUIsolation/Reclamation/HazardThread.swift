@@ -17,7 +17,10 @@ enum HazardThread {
     @usableFromInline static var number: Int {
       ModelEngine.current.map { Int($0.threadID) } ?? 0
     }
-    @usableFromInline static var cpu: UInt { UInt(bitPattern: CurrentThread.cpu) }
+    @usableFromInline static var fencedCPU: UInt {
+      isIsolatedCPU ? UInt(bitPattern: CurrentThread.cpu) : 0
+    }
+    @usableFromInline static func learnRole() {}
     static func takeNumber() -> Int { number }
     /// Bodies are few: three of them, and whoever checks.
     static var limit: Int { 4 }
@@ -26,9 +29,21 @@ enum HazardThread {
     @inlinable @inline(__always)
     static var number: Int { Int(truncatingIfNeeded: cpi_thread_number()) }
 
-    /// The address of the CPU slot that the thread is attached to, or 0.
+    /// The address of the CPU slot that the thread is attached to if that is an isolated CPU, as far
+    /// as `learnRole` has been asked; else something that is no address.
     @inlinable @inline(__always)
-    static var cpu: UInt { unsafe UInt(bitPattern: cpi_current_cpu()) }
+    static var fencedCPU: UInt { cpi_fenced_cpu() }
+
+    /// Finds out what `fencedCPU` is: a CPU's role is constant while a thread is attached.
+    @inlinable @inline(__always)
+    static func learnRole() {
+      if unsafe cpi_fenced_cpu() == 0 && cpi_current_cpu() != nil { learnRoleSlow() }
+    }
+
+    @usableFromInline @inline(never)
+    static func learnRoleSlow() {
+      unsafe cpi_set_fenced_cpu(isIsolatedCPU ? UInt(bitPattern: CurrentThread.cpu) : 1)
+    }
 
     /// The same number, given out at the first call; 0 when there are no more.
     static func takeNumber() -> Int { Int(cpi_take_thread_number()) }

@@ -69,7 +69,7 @@ public struct ProtectedReference<Object: AnyObject>: ~Copyable {
   /// - Progress: wait-free on an isolated CPU in kernel in a domain by transition; else lock-free:
   ///   it looks again when the object has been replaced
   /// - Context: any thread; not in a signal handler
-  /// - Allocates: at the first use by a thread, memory for 64 threads now and then
+  /// - Allocates: never, but for a scope that is nested deeper than 13
   @inlinable @inline(__always)
   public func withObject<Result, Failure: Error>(
     _ body: (Object) throws(Failure) -> Result

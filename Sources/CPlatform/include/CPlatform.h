@@ -23,6 +23,7 @@ struct cpi_thread {
   char name[16];        // its name when somebody asked first
   bool is_helping;      // it runs a handler on behalf of another CPU
   uint32_t number;      // its small number, once somebody has asked; else 0
+  uintptr_t fenced_cpu; // `cpu` if that is an isolated CPU, 1 if it is not, 0 while nobody has asked
 };
 
 extern _Thread_local struct cpi_thread cpi_this_thread
@@ -32,6 +33,11 @@ static inline void *_Nullable cpi_current_cpu(void) { return cpi_this_thread.cpu
 
 static inline bool cpi_is_helping(void) { return cpi_this_thread.is_helping; }
 static inline void cpi_set_helping(bool is_helping) { cpi_this_thread.is_helping = is_helping; }
+
+/// What hazard pointers ask at every protection, in one word: whether this thread is an isolated CPU,
+/// and which. Forgotten whenever the thread changes its CPU.
+static inline uintptr_t cpi_fenced_cpu(void) { return cpi_this_thread.fenced_cpu; }
+static inline void cpi_set_fenced_cpu(uintptr_t cpu) { cpi_this_thread.fenced_cpu = cpu; }
 
 /// Binds the CPU slot to this thread. Where `on_exit` is given it runs on this thread if the thread
 /// ends while still bound: a pthread key destructor, which Swift could create but not safely share
@@ -110,7 +116,7 @@ static inline int32_t cpi_known_thread_id(void) {
 
 /// Numbers of threads, dense and small: what tables per thread are indexed by. `pthread_self` and the
 /// kernel's ids are neither. A number goes back when its thread ends, and another thread gets it.
-#define CPI_THREAD_NUMBERS 65536
+#define CPI_THREAD_NUMBERS 16384
 
 /// This thread's number, 1 and up; 0 while it has none. Allowed in signal handlers.
 static inline uint32_t cpi_thread_number(void) { return cpi_this_thread.number; }

@@ -23,20 +23,24 @@ struct HazardTransitionTests {
   func whoIsFenced() throws {
     let core = domain.core
     #expect(!core.isFencedByTransition)
-    #expect(try cpu.run { _ in core.isFencedByTransition })
-    #expect(try !cpu.run { cpu in cpu.user { core.isFencedByTransition } })
-    #expect(try cpu.run { cpu in cpu.user { cpu.kernel { core.isFencedByTransition } } })
-    #expect(try !cpu.run { cpu in cpu.guest { core.isFencedByTransition } })
+    let isFenced = { @Sendable () -> Bool in
+      HazardThread.learnRole()
+      return core.isFencedByTransition
+    }
+    #expect(try cpu.run { _ in isFenced() })
+    #expect(try !cpu.run { cpu in cpu.user { isFenced() } })
+    #expect(try cpu.run { cpu in cpu.user { cpu.kernel { isFenced() } } })
+    #expect(try !cpu.run { cpu in cpu.guest { isFenced() } })
     let housekeeper = try ScriptedThread(coordinator, on: 0)
-    #expect(try !housekeeper.run { _ in core.isFencedByTransition })
+    #expect(try !housekeeper.run { _ in isFenced() })
     // A CPU of another coordinator.
     let other = try Coordinator(.scripted())
     let stranger = try ScriptedThread(other, on: 1)
-    #expect(try !stranger.run { _ in core.isFencedByTransition })
+    #expect(try !stranger.run { _ in isFenced() })
     try stranger.end()
     try housekeeper.end()
     try cpu.end()
-    #expect(try PlainThread.start { !core.isFencedByTransition }.value())
+    #expect(try PlainThread.start { !isFenced() }.value())
   }
 
   @Test("an isolated CPU in kernel holds back what is retired meanwhile, until it leaves")
