@@ -53,6 +53,6 @@
     /// Every scenario that there is.
     public static let all: [ModelScenario] =
       sendScenarios + ticketScenarios + helpScenarios + slotScenarios + callScenarios
-      + signalScenarios + traceScenarios
+      + signalScenarios + traceScenarios + hazardScenarios
   }
 #endif

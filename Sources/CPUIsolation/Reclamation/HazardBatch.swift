@@ -48,6 +48,9 @@ struct HazardBatch {
   }
 
   static func make() -> HazardBatch {
+    #if ModelChecking
+      if let batch = unsafe modelPool.popLast() { return reused(batch) }
+    #endif
     let bytes = 16 + capacity * MemoryLayout<HazardRetired>.stride
     let batch = unsafe HazardBatch(
       .allocate(byteCount: bytes, alignment: MemoryLayout<HazardRetired>.alignment))
@@ -56,7 +59,28 @@ struct HazardBatch {
     return batch
   }
 
-  func free() { unsafe base.deallocate() }
+  #if ModelChecking
+    // A store to a batch may still sit in a simulated buffer when the batch is freed: what is freed
+    // is used again in a later execution. Unchecked: explorations run one at a time.
+    nonisolated(unsafe) private static var modelPool: [HazardBatch] = []
+    // As above.
+    nonisolated(unsafe) private static var modelFreed: [HazardBatch] = []
+
+    private static func reused(_ batch: HazardBatch) -> HazardBatch {
+      unsafe batch.base.initializeMemory(as: SharedAddress.self, to: SharedAddress(0))
+      batch.count = 0
+      return batch
+    }
+
+    static func beginExecution() {
+      unsafe modelPool += modelFreed
+      unsafe modelFreed = []
+    }
+
+    func free() { unsafe Self.modelFreed.append(self) }
+  #else
+    func free() { unsafe base.deallocate() }
+  #endif
 
   var address: UInt { unsafe UInt(bitPattern: base) }
 

@@ -18,7 +18,7 @@ enum HazardThread {
       ModelEngine.current.map { Int($0.threadID) } ?? 0
     }
     @usableFromInline static var fencedCPU: UInt {
-      isIsolatedCPU ? UInt(bitPattern: CurrentThread.cpu) : 0
+      unsafe isIsolatedCPU ? UInt(bitPattern: CurrentThread.cpu) : 0
     }
     @usableFromInline static func learnRole() {}
     static func takeNumber() -> Int { number }
