@@ -5,7 +5,7 @@
     /// Every mutant, by part of the protocol.
     static let catalog: [Mutant] =
       entryMutants + sendMutants + drainMutants + sleepMutants + ticketMutants + helpMutants
-      + gracePeriodMutants + slotMutants + callMutants + traceMutants
+      + gracePeriodMutants + slotMutants + callMutants + traceMutants + hazardMutants
 
     private static let tracker = "Context/ContextTracker.swift"
     private static let sendPath = "Coordination/SendPath.swift"

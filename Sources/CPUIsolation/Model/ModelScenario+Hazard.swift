@@ -14,10 +14,10 @@
     let link = InlineWords()
     /// By node: whether it was reclaimed.
     private let freed = InlineWords()
-    /// By reader: what it did with the node that it protected.
+    /// By reader: how often it used the node that it protected.
     private let uses = InlineWords()
-    /// By reader: the node that it has protected, as nobody in the model can know it.
-    private var users = [Int](repeating: 0, count: 4)
+    /// By reader: the node, and how often, as nobody in the model can know it.
+    private var users = [(node: Int, count: UInt64)](repeating: (0, 0), count: 4)
     private(set) var reclaimed = [Int](repeating: 0, count: 8)
 
     init(_ machine: ModelMachine, byTransition: Bool) {
@@ -73,10 +73,10 @@
     /// Uses a protected node: it has not been reclaimed.
     func use(_ node: UInt, as reader: Int) {
       if node == 0 { return }
-      users[reader] = Int(node / 4096)
       let isFreed = freed[Int(node / 4096)].load(ordering: .relaxed) != 0
       machine.expect(!isFreed, "a protected node was reclaimed")
-      uses[reader].store(1, ordering: .relaxed)
+      users[reader] = (Int(node / 4096), users[reader].count + 1)
+      uses[reader].store(users[reader].count, ordering: .relaxed)
     }
 
     func reset(_ slot: UnsafeMutablePointer<SharedAddress>) {
@@ -103,9 +103,11 @@
       let index = Int(node / 4096)
       reclaimed[index] += 1
       if ModelEngine.current != nil {
-        for reader in 0..<4 where users[reader] == index {
+        for reader in 0..<4 where users[reader].node == index {
+          // Before the load: the reader may go on to another node meanwhile.
+          let count = users[reader].count
           machine.expect(
-            uses[reader].load(ordering: .relaxed) == 1, "reclaimed before its last use")
+            uses[reader].load(ordering: .relaxed) >= count, "reclaimed before its last use")
         }
         freed[index].store(1, ordering: .relaxed)
       }
@@ -176,6 +178,8 @@
               machine.leave(slot)
               machine.enter(slot)
               trial.use(node, as: 0)
+              // In place of the node, nothing: the link is empty by now, or still the same.
+              unsafe trial.use(trial.protect(hazard), as: 0)
               unsafe trial.reset(hazard)
               machine.leave(slot)
             },
@@ -239,13 +243,13 @@
       ModelScenario(
         "a wildcard",
         rule: "an acquisition protects what it finds, however many passes begin in between",
-        preemptions: 3,
+        preemptions: 2,
         bodies: { machine in
           let trial = trial(machine)
           return [
             {
               let hazard = unsafe trial.ownSlot
-              unsafe trial.use(trial.acquire(hazard), as: 0)
+              for _ in 0..<2 { unsafe trial.use(trial.acquire(hazard), as: 0) }
               unsafe trial.reset(hazard)
             },
             {
@@ -278,6 +282,27 @@
               trial.use(node, as: 1)
               unsafe trial.reset(hazard)
             },
+            {
+              trial.replace()
+              trial.domain.reclaim()
+            },
+          ]
+        }, check: { _ in }),
+      ModelScenario(
+        "holders in a new chunk",
+        rule: "each holder has a slot of its own, and a pass finds it wherever it is",
+        preemptions: 2,
+        bodies: { machine in
+          let trial = trial(machine)
+          let hold = { (reader: Int) in
+            let hazard = unsafe trial.makeHolder()
+            unsafe trial.use(trial.protect(hazard), as: reader)
+            unsafe trial.reset(hazard)
+            unsafe trial.domain.core.giveBackHolderSlot(hazard)
+          }
+          return [
+            { hold(0) },
+            { hold(1) },
             {
               trial.replace()
               trial.domain.reclaim()

@@ -143,8 +143,9 @@ extension HazardDomain {
   ///
   /// By `.retiring`: an unfinished batch and one more per thread, what is due when a pass begins and
   /// what may become due before the next, and one per protection. In a domain by transition, what is
-  /// retired while an isolated CPU stays in one kernel section comes on top. What an isolated CPU
-  /// retires is not counted in: others reclaim it.
+  /// retired while an isolated CPU stays in one kernel section comes on top; in any domain, what is
+  /// retired while a reader is stopped inside `HazardPointer.acquire`, and what isolated CPUs retire,
+  /// which others reclaim.
   ///
   /// - Progress: wait-free
   /// - Context: any thread
