@@ -4,5 +4,5 @@ extension Benchmark {
   /// All rows, in the order in which they run and are printed.
   static let catalog: [Benchmark] =
     TransitionBenchmarks.all + SendBenchmarks.all + DrainBenchmarks.all + WakeBenchmarks.all
-    + TraceBenchmarks.all + CountBenchmarks.all
+    + TraceBenchmarks.all + HazardBenchmarks.all + CountBenchmarks.all
 }

@@ -40,7 +40,9 @@ struct HazardMisuseTests {
     let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
       let domain = try HazardDomain(reclamation: .explicit)
       let context = unsafe Unmanaged.passRetained(domain).toOpaque()
-      unsafe domain.retire(UnsafeMutableRawPointer.allocate(byteCount: 8, alignment: 8), context: context) {
+      unsafe domain.retire(
+        UnsafeMutableRawPointer.allocate(byteCount: 8, alignment: 8), context: context
+      ) {
         _, context in
         _ = unsafe Unmanaged<HazardDomain>.fromOpaque(context!).takeUnretainedValue().barrier()
       }

@@ -125,14 +125,18 @@ extension StressTests.HazardTorture {
       reads.wrappingAdd(1, ordering: .relaxed)
     }
 
-    private func read(_ index: Int, _ generator: inout SeededGenerator, _ hazard: inout HazardPointer) {
+    private func read(
+      _ index: Int, _ generator: inout SeededGenerator, _ hazard: inout HazardPointer
+    ) {
       let link = links[generator.below(Self.links)]
       let pausing = generator.oneIn(64)
       switch generator.below(4) {
       case 0: domain.withProtected(link.link) { look($0, pausing: pausing) }
       case 1:
         domain.withProtected(link.link) { outer in
-          domain.withProtected(links[generator.below(Self.links)].link) { look($0, pausing: pausing) }
+          domain.withProtected(links[generator.below(Self.links)].link) {
+            look($0, pausing: pausing)
+          }
           look(outer, pausing: false)
         }
       case 2 where test.acquires:
@@ -204,7 +208,9 @@ extension StressTests.HazardTorture {
     func run() throws {
       Faults.met.store(0, ordering: .relaxed)
       HazardFault.setHook(Faults.hook)
-      let stoppedThreads = (0..<test.stopped).map { index in TestThread { self.stoppedReader(index) } }
+      let stoppedThreads = (0..<test.stopped).map { index in
+        TestThread { self.stoppedReader(index) }
+      }
       #expect(eventually { stoppedReaders.load(ordering: .relaxed) == test.stopped })
       let threads =
         (0..<test.readers).map { index in TestThread { self.reader(index) } }

@@ -192,7 +192,8 @@
         }, check: { _ in }),
       ModelScenario(
         "a hazard beside transitions",
-        rule: "in a domain by transition, threads that are no CPU and CPUs in user fence themselves",
+        rule:
+          "in a domain by transition, threads that are no CPU and CPUs in user fence themselves",
         preemptions: 2,
         bodies: { machine in
           machine.place(0, .user)
@@ -220,7 +221,7 @@
       ModelScenario(
         "a hazard of a thread that attaches",
         rule: "a thread that attaches and protects is waited for like the one before it",
-        preemptions: 4,
+        preemptions: 2,
         bodies: { machine in
           let trial = trial(machine, byTransition: true)
           return [
@@ -243,7 +244,7 @@
       ModelScenario(
         "a wildcard",
         rule: "an acquisition protects what it finds, however many passes begin in between",
-        preemptions: 2,
+        preemptions: 3,
         bodies: { machine in
           let trial = trial(machine)
           return [

@@ -34,13 +34,13 @@ extension HazardDomain {
 
   /// Gives one reference to a class instance back when no reader protects it any more.
   ///
-  ///     domain.retire(releasing: Unmanaged.passRetained(table))
+  ///     domain.retire(instance: Unmanaged.passRetained(table))
   ///
   /// - Progress: as the other form
   /// - Context: any thread, also inside a reclaimer; not in a signal handler
   /// - Allocates: as the other form
   public func retire<Object: AnyObject>(
-    releasing object: Unmanaged<Object>, cohort: HazardCohort? = nil
+    instance object: Unmanaged<Object>, cohort: HazardCohort? = nil
   ) {
     unsafe retire(object.toOpaque(), cohort: cohort) { address, _ in
       unsafe Unmanaged<AnyObject>.fromOpaque(address).release()

@@ -64,9 +64,11 @@ public final class HazardDomain: Sendable {
   /// For whatever needs no domain of its own: full fences, reclaimed in the background.
   ///
   /// Keep it in a constant where it is used often: each look at a global costs a nanosecond.
-  public static let shared: HazardDomain = {
+  public static let shared = makeShared()
+
+  private static func makeShared() -> HazardDomain {
     do { return try HazardDomain() } catch { misuse("there is no shared hazard domain: \(error)") }
-  }()
+  }
 
   /// Makes a domain.
   ///

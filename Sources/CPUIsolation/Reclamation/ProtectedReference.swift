@@ -122,7 +122,7 @@ public struct ProtectedReference<Object: AnyObject>: ~Copyable {
     let new = unsafe UInt(bitPattern: Unmanaged.passRetained(object).toOpaque())
     // Acquire and release — hazardLink:X. Pairs with hazard:V and hazard:T.
     let old = word.exchange(new, ordering: .acquiringAndReleasing)
-    unsafe domain.retire(releasing: Self.unmanaged(old))
+    unsafe domain.retire(instance: Self.unmanaged(old))
   }
 }
 

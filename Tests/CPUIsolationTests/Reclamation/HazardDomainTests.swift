@@ -91,7 +91,7 @@ struct HazardDomainTests {
       deinit { counter.increment() }
     }
     let domain = try HazardDomain(reclamation: .explicit)
-    unsafe domain.retire(releasing: Unmanaged.passRetained(Object(reclaimed)))
+    unsafe domain.retire(instance: Unmanaged.passRetained(Object(reclaimed)))
     #expect(reclaimed.value == 0)
     #expect(domain.reclaim() == 1)
     #expect(reclaimed.value == 1)
