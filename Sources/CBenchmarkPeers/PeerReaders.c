@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 enum { most_threads = 64 };
 
@@ -16,6 +17,7 @@ struct reading {
   void *context;
   uint64_t count;
   _Atomic uint64_t nanoseconds;
+  _Atomic int32_t started;
 };
 
 static uint64_t thread_nanoseconds(void) {
@@ -26,6 +28,10 @@ static uint64_t thread_nanoseconds(void) {
 
 static void *reader(void *address) {
   struct reading *reading = address;
+  // They inherit one processor; readers that meet have to be on several.
+  long processors = sysconf(_SC_NPROCESSORS_ONLN);
+  int32_t number = atomic_fetch_add(&reading->started, 1);
+  if (processors > 1) (void)peer_pin((int32_t)(number % processors));
   reading->run(reading->context, 16);  // whatever is made at the first use
   pthread_barrier_wait(&reading->start);
   uint64_t begin = thread_nanoseconds();
