@@ -244,7 +244,7 @@
       ModelScenario(
         "a wildcard",
         rule: "an acquisition protects what it finds, however many passes begin in between",
-        preemptions: 3,
+        preemptions: 2,
         bodies: { machine in
           let trial = trial(machine)
           return [
@@ -292,7 +292,7 @@
       ModelScenario(
         "holders in a new chunk",
         rule: "each holder has a slot of its own, and a pass finds it wherever it is",
-        preemptions: 2,
+        memories: [.totalStoreOrder], preemptions: 2,
         bodies: { machine in
           let trial = trial(machine)
           let hold = { (reader: Int) in
@@ -304,6 +304,26 @@
           return [
             { hold(0) },
             { hold(1) },
+            {
+              trial.replace()
+              trial.domain.reclaim()
+            },
+          ]
+        }, check: { _ in }),
+      ModelScenario(
+        "a holder in a new chunk",
+        rule: "a pass finds a slot that was made while it began",
+        preemptions: 2,
+        bodies: { machine in
+          let trial = trial(machine)
+          let hold = { (reader: Int) in
+            let hazard = unsafe trial.makeHolder()
+            unsafe trial.use(trial.protect(hazard), as: reader)
+            unsafe trial.reset(hazard)
+            unsafe trial.domain.core.giveBackHolderSlot(hazard)
+          }
+          return [
+            { hold(0) },
             {
               trial.replace()
               trial.domain.reclaim()
