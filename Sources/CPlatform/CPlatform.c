@@ -44,8 +44,85 @@ static void create_exit_key(void) {
 void cpi_set_current_cpu(void *cpu, void (*on_exit)(void *)) {
   pthread_once(&exit_key_once, create_exit_key);
   thread_exit_function = on_exit;
+  cpi_this_thread.fenced_cpu = 0;
   cpi_this_thread.cpu = cpu;
   pthread_setspecific(exit_key, on_exit ? cpu : NULL);
+}
+
+// MARK: Numbers of threads
+
+// A bit each: given out, and lost in a fork. Number 0 is nobody's.
+static _Atomic uint64_t given_numbers[CPI_THREAD_NUMBERS / 64] = {1};
+static _Atomic uint64_t lost_numbers[CPI_THREAD_NUMBERS / 64];
+static _Atomic int32_t numbered_threads[CPI_THREAD_NUMBERS];
+static _Atomic uint32_t number_limit = 1;
+static pthread_key_t number_key;
+static pthread_once_t number_key_once = PTHREAD_ONCE_INIT;
+
+static void give_number_back(void *value) {
+  uint32_t number = (uint32_t)(uintptr_t)value;
+  cpi_this_thread.number = 0;
+  atomic_store_explicit(&numbered_threads[number], 0, memory_order_relaxed);
+  // Release: whoever gets the number next sees what its tables hold.
+  atomic_fetch_and_explicit(
+      &given_numbers[number / 64], ~(UINT64_C(1) << number % 64), memory_order_release);
+}
+
+static void create_number_key(void) {
+  if (pthread_key_create(&number_key, give_number_back) != 0) abort();
+}
+
+uint32_t cpi_take_thread_number(void) {
+  if (cpi_this_thread.number != 0) return cpi_this_thread.number;
+  pthread_once(&number_key_once, create_number_key);
+  cpi_fork_generation();
+  for (uint32_t word = 0; word < CPI_THREAD_NUMBERS / 64; word++) {
+    uint64_t given = atomic_load_explicit(&given_numbers[word], memory_order_relaxed);
+    while (~given != 0) {
+      uint32_t bit = (uint32_t)__builtin_ctzll(~given);
+      if (!atomic_compare_exchange_weak_explicit(
+              &given_numbers[word], &given, given | UINT64_C(1) << bit, memory_order_acquire,
+              memory_order_relaxed))
+        continue;
+      uint32_t number = word * 64 + bit;
+      uint32_t limit = atomic_load(&number_limit);
+      while (limit <= number && !atomic_compare_exchange_weak(&number_limit, &limit, number + 1)) {
+      }
+      atomic_store_explicit(
+          &numbered_threads[number], cpi_known_thread_id(), memory_order_relaxed);
+      cpi_this_thread.number = number;
+      if (pthread_setspecific(number_key, (void *)(uintptr_t)number) != 0) abort();
+      return number;
+    }
+  }
+  return 0;
+}
+
+uint32_t cpi_thread_number_limit(void) { return atomic_load(&number_limit); }
+
+int32_t cpi_numbered_thread(uint32_t number) {
+  if (number >= CPI_THREAD_NUMBERS) return 0;
+  return atomic_load_explicit(&numbered_threads[number], memory_order_relaxed);
+}
+
+bool cpi_thread_is_lost(uint32_t number) {
+  if (number >= CPI_THREAD_NUMBERS) return false;
+  uint64_t lost = atomic_load_explicit(&lost_numbers[number / 64], memory_order_relaxed);
+  return lost >> number % 64 & 1;
+}
+
+static void lose_other_numbers(void) {
+  uint32_t own = cpi_this_thread.number;
+  for (uint32_t word = 0; word < CPI_THREAD_NUMBERS / 64; word++) {
+    uint64_t given = atomic_load_explicit(&given_numbers[word], memory_order_relaxed);
+    if (word == 0) given &= ~UINT64_C(1);
+    if (own != 0 && own / 64 == word) given &= ~(UINT64_C(1) << own % 64);
+    if (given == 0) continue;
+    atomic_fetch_or_explicit(&lost_numbers[word], given, memory_order_relaxed);
+    for (uint32_t bit = 0; bit < 64; bit++)
+      if (given >> bit & 1)
+        atomic_store_explicit(&numbered_threads[word * 64 + bit], 0, memory_order_relaxed);
+  }
 }
 
 // MARK: Time
@@ -353,6 +430,7 @@ static void child_after_fork(void) {
   // The child's only thread keeps its words if it had a CPU: it is the one live slot. But it is
   // another thread to the kernel.
   cpi_this_thread.id = 0;
+  lose_other_numbers();
 }
 
 static void watch_forks(void) { pthread_atfork(NULL, NULL, child_after_fork); }

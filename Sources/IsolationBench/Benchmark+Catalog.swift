@@ -10,5 +10,6 @@ extension Benchmark {
     + TextPatchingBenchmarks.all
     + TranslationBenchmarks.all
     + PoolBenchmarks.all
+    + HazardBenchmarks.all
     + CountBenchmarks.all
 }

@@ -13,6 +13,7 @@
       + keyMutants
       + translationMutants
       + poolMutants
+      + hazardMutants
 
     private static let tracker = "Context/ContextTracker.swift"
     private static let sendPath = "Coordination/SendPath.swift"

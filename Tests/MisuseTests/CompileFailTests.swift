@@ -16,7 +16,7 @@ struct CompileFailTests {
     "the compiler says what the fixture expects",
     arguments: [
       "LocalCPUCopied", "LocalCPUAfterDetach", "LocalCPUSent", "LocalCPUCaptured", "SenderCopied",
-      "SenderSent", "CrossCallCopied", "KernelNames",
+      "SenderSent", "CrossCallCopied", "KernelNames", "ProtectedNodeKept", "HazardPointerCopied",
     ])
   func diagnosed(fixture: String) throws {
     let (status, output) = try #require(Compiler()).verify(fixture)

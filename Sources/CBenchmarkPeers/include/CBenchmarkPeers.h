@@ -220,4 +220,19 @@ uint64_t peer_allocations(void);
 /// Retains and releases of Swift objects by this thread so far.
 uint64_t peer_reference_counts(void);
 
+// MARK: Readers
+
+/// Runs `run(context, count)` on so many threads at once; the processor time that one round of one
+/// of them took, in nanoseconds, which stays comparable where threads outnumber processors. Not a
+/// number if a thread could not be made.
+double peer_readers(
+    int32_t threads, uint64_t count, void (*_Nonnull run)(void *_Nullable context, uint64_t count),
+    void *_Nullable context);
+
+/// Sections that read one shared object, `count` of them: under a reader-writer lock, under an
+/// atomic count, and under nothing.
+void peer_read_locked(void *_Nullable context, uint64_t count);
+void peer_read_counted(void *_Nullable context, uint64_t count);
+void peer_read_plainly(void *_Nullable context, uint64_t count);
+
 #endif

@@ -24,6 +24,7 @@ public struct CoordinatorError: Error, Hashable, Sendable, CustomStringConvertib
       case tooManyTraceEvents, tooManyStaticKeys
       case workTypeUnregistered, tooManySenders, timedOut, closed, forked
       case textPatchingRefused, tooManyPatchSites
+      case fenceRefused
     }
     private let kind: Kind
 
@@ -73,6 +74,9 @@ public struct CoordinatorError: Error, Hashable, Sendable, CustomStringConvertib
     public static let textPatchingRefused = Code(.textPatchingRefused)
     /// All patch sites are in use.
     public static let tooManyPatchSites = Code(.tooManyPatchSites)
+
+    /// The system does not offer the fence, or it would disturb isolated CPUs.
+    public static let fenceRefused = Code(.fenceRefused)
 
     public var description: String { kind.rawValue }
   }

@@ -90,7 +90,7 @@ struct OwnerLine: ~Copyable {
   let core = SharedAddress(0)
   /// The sender slot of the thread that is attached.
   let sender = SharedAddress(0)
-  let number = SharedWord(0)
+  @usableFromInline let number = SharedWord(0)
 
   init() {}
 }

@@ -32,6 +32,8 @@
     var poolModel: AnyObject? = nil
     /// What type 0 runs, in scenarios that have a handler of their own.
     var replacement: ((ModelMachine) -> Void)? = nil
+    /// The domain of an execution, in scenarios of hazard pointers.
+    var hazards: HazardTrial? = nil
 
     init() {
       memory = try! MappedMemory(byteCount: CoordinatorCore.byteCount(cpus: Self.cpus))

@@ -59,5 +59,6 @@
       + keyScenarios
       + translationScenarios
       + poolScenarios
+      + hazardScenarios
   }
 #endif

@@ -22,6 +22,8 @@ struct cpi_thread {
   int32_t id;           // what the kernel calls it, once somebody has asked; else 0
   char name[16];        // its name when somebody asked first
   bool is_helping;      // it runs a handler on behalf of another CPU
+  uint32_t number;      // its small number, once somebody has asked; else 0
+  uintptr_t fenced_cpu; // `cpu` if that is an isolated CPU, 1 if it is not, 0 while nobody has asked
 };
 
 extern _Thread_local struct cpi_thread cpi_this_thread
@@ -31,6 +33,11 @@ static inline void *_Nullable cpi_current_cpu(void) { return cpi_this_thread.cpu
 
 static inline bool cpi_is_helping(void) { return cpi_this_thread.is_helping; }
 static inline void cpi_set_helping(bool is_helping) { cpi_this_thread.is_helping = is_helping; }
+
+/// What hazard pointers ask at every protection, in one word: whether this thread is an isolated CPU,
+/// and which. Forgotten whenever the thread changes its CPU.
+static inline uintptr_t cpi_fenced_cpu(void) { return cpi_this_thread.fenced_cpu; }
+static inline void cpi_set_fenced_cpu(uintptr_t cpu) { cpi_this_thread.fenced_cpu = cpu; }
 
 /// Binds the CPU slot to this thread. Where `on_exit` is given it runs on this thread if the thread
 /// ends while still bound: a pthread key destructor, which Swift could create but not safely share
@@ -47,6 +54,9 @@ static inline void cpi_pause(void) {
   __asm__ volatile("isb" ::: "memory");  // `yield` is a no-op on the cores that servers use
 #endif
 }
+
+/// Holds what the compiler does with memory in its order; no instruction. Swift has fences alone.
+static inline void cpi_compiler_barrier(void) { __asm__ volatile("" ::: "memory"); }
 
 /// The free-running cycle counter: constant rate, synchronised between processors on every machine
 /// that Linux uses it as its clock. Swift has no intrinsic for it.
@@ -103,6 +113,22 @@ static inline int32_t cpi_known_thread_id(void) {
   if (cpi_this_thread.id == 0) cpi_this_thread.id = cpi_thread_id();
   return cpi_this_thread.id;
 }
+
+/// Numbers of threads, dense and small: what tables per thread are indexed by. `pthread_self` and the
+/// kernel's ids are neither. A number goes back when its thread ends, and another thread gets it.
+#define CPI_THREAD_NUMBERS 16384
+
+/// This thread's number, 1 and up; 0 while it has none. Allowed in signal handlers.
+static inline uint32_t cpi_thread_number(void) { return cpi_this_thread.number; }
+/// The same, and gives it one at the first call; 0 when all are given out.
+uint32_t cpi_take_thread_number(void);
+/// One above the highest number that was ever given out: sequentially consistent, as the giving is.
+uint32_t cpi_thread_number_limit(void);
+/// The kernel's id of the thread that has the number; 0 if none has.
+int32_t cpi_numbered_thread(uint32_t number);
+/// Whether the number was that of a thread which a fork left behind: it is not in this child, and
+/// the number is never given out again.
+bool cpi_thread_is_lost(uint32_t number);
 
 /// Names this thread. At most 15 bytes are used, a longer name is cut: the kernel refuses it whole.
 int cpi_set_thread_name(const char *_Nonnull name);

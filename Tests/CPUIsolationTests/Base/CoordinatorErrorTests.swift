@@ -20,7 +20,7 @@ struct CoordinatorErrorTests {
       .invalidConfiguration, .outOfMemory, .cpuTaken, .threadAlreadyAttached,
       .threadCreationFailed, .pinningRefused, .schedulingRefused, .memoryLockRefused, .signalTaken,
       .signalRefused, .tooManyWorkTypes, .unreachableMaximumAge, .watchdogRequired,
-      .workTypeUnregistered, .tooManySenders, .timedOut, .closed, .forked,
+      .workTypeUnregistered, .tooManySenders, .timedOut, .closed, .forked, .fenceRefused,
     ]
     #expect(Set(codes).count == codes.count)
     #expect(Set(codes.map(\.description)).count == codes.count)

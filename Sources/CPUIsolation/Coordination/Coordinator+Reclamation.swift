@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+
+extension Coordinator {
+  /// Makes a domain of hazard pointers whose fence is the transition: an isolated CPU in kernel
+  /// protects by a plain store, and passes wait until it has left.
+  ///
+  ///     let domain = try coordinator.makeHazardDomain()
+  ///     let routes = ProtectedReference(RoutingTable(), in: domain)
+  ///     try coordinator.launch(on: 1) { cpu in
+  ///       while !stop.load(ordering: .relaxed) {
+  ///         cpu.user { spin() }
+  ///         routes.withObject { table in serve(table) }  // two nanoseconds, whoever else reads
+  ///       }
+  ///     }
+  ///
+  /// Everybody else uses the same domain, by fences: housekeeping CPUs, which stay in kernel for as
+  /// long as they like, isolated CPUs in user, and threads that are no CPU. No CPU is interrupted,
+  /// and none in user is waited for. An isolated CPU that stays in kernel holds every reclamation of
+  /// the domain back until it leaves; `HazardDomain.barrier` names it.
+  ///
+  /// The domain keeps the CPUs' memory, and may outlive the coordinator.
+  ///
+  /// - Throws: `outOfMemory`.
+  /// - Progress: blocking
+  /// - Context: any thread
+  /// - Allocates: yes
+  public func makeHazardDomain(
+    reclamation: HazardDomain.Reclamation = .thread
+  ) throws(CoordinatorError) -> HazardDomain {
+    let domain = try HazardDomain(
+      fencing: HazardFencing.byTransition, reclamation: reclamation, slots: core.slots,
+      isolated: isolated, keeper: cold)
+    if reclamation == .thread {
+      HazardReclaimer.shared.watch(
+        domain, avoiding: isolated.compactMap(configuration.processor(of:)))
+    }
+    return domain
+  }
+
+  /// The same with another fence than the transition.
+  ///
+  /// - Throws: `fenceRefused` for `.membarrier` if the coordinator has isolated CPUs, which each pass
+  ///   would interrupt, or if the system has none; `outOfMemory`.
+  /// - Progress: blocking
+  /// - Context: any thread
+  /// - Allocates: yes
+  public func makeHazardDomain(
+    fence: HazardDomain.Fence, reclamation: HazardDomain.Reclamation = .thread
+  ) throws(CoordinatorError) -> HazardDomain {
+    if fence == .membarrier, !isolated.isEmpty {
+      throw CoordinatorError(
+        .fenceRefused, "a membarrier would interrupt the isolated CPUs \(isolated)")
+    }
+    return try HazardDomain(fence: fence, reclamation: reclamation)
+  }
+}

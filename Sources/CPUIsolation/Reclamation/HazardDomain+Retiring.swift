@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import Synchronization
+
+extension HazardDomain {
+  // MARK: Retiring
+
+  /// Has `reclaim` called with the object's address when no reader protects it any more.
+  ///
+  ///     domain.retire(node) { address, _ in
+  ///       address.assumingMemoryBound(to: Node.self).deinitialize(count: 1)
+  ///       address.deallocate()
+  ///     }
+  ///
+  /// The object has been unlinked: whoever looks at the links from now on does not find it. It is
+  /// retired once. Its address is even.
+  ///
+  /// - Progress: lock-free; by `.retiring` it runs reclaimers now and then, and waits for a pass of
+  ///   another thread when too much is unreclaimed
+  /// - Context: any thread, also inside a reclaimer; not in a signal handler
+  /// - Allocates: a batch for 62 objects now and then
+  public func retire(
+    _ object: UnsafeMutableRawPointer, context: UnsafeMutableRawPointer? = nil,
+    cohort: HazardCohort? = nil, reclaim: HazardReclaimFunction
+  ) {
+    let address = UInt(bitPattern: object)
+    if address & 1 != 0 {
+      misuse("an object at an odd address cannot be retired: its lowest bit is the mark of links")
+    }
+    put(
+      unsafe HazardRetired(
+        address: address, reclaim: reclaim, context: context, cohort: cohort?.number ?? 0))
+  }
+
+  /// Gives one reference to a class instance back when no reader protects it any more.
+  ///
+  ///     domain.retire(instance: Unmanaged.passRetained(table))
+  ///
+  /// - Progress: as the other form
+  /// - Context: any thread, also inside a reclaimer; not in a signal handler
+  /// - Allocates: as the other form
+  public func retire<Object: AnyObject>(
+    instance object: Unmanaged<Object>, cohort: HazardCohort? = nil
+  ) {
+    unsafe retire(object.toOpaque(), cohort: cohort) { address, _ in
+      unsafe Unmanaged<AnyObject>.fromOpaque(address).release()
+    }
+  }
+
+  private func put(_ object: HazardRetired) {
+    let line = core.ownLine
+    HazardFault.point(5)
+    // Acquire — hazardBatch:T. Exactly one thread has a batch. Pairs with hazardBatch:P.
+    let address = unsafe line.batch.pointee.exchange(0, ordering: .acquiring)
+    let batch = HazardBatch(address: address) ?? scanner.takeEmptyBatch()
+    HazardFault.point(6)
+    batch.append(object)
+    if HazardThread.number == 0 {
+      scanner.retiredElsewhere.wrappingAdd(1, ordering: .relaxed)
+    } else {
+      unsafe line.retired.pointee.countOne()
+    }
+    if batch.isFull { return handOver(batch) }
+    // Acquire and release — hazardBatch:P. What the batch holds is seen by whoever takes it. Pairs
+    // with hazardBatch:T.
+    let other = unsafe line.batch.pointee.exchange(batch.address, ordering: .acquiringAndReleasing)
+    // Another thread without a number was here.
+    if let other = HazardBatch(address: other) { handOver(other) }
+  }
+
+  private func handOver(_ batch: HazardBatch) {
+    let count = batch.isFull ? UInt64(HazardBatch.capacity) : 0
+    let due = unsafe core.scan.pointee.due.wrappingAdd(count, ordering: .relaxed).newValue
+    _ = unsafe core.scan.pointee.retired.push(batch.base)
+    let threshold = self.threshold
+    guard due >= threshold, reclamation != .explicit, !HazardThread.isIsolatedCPU else { return }
+    if reclamation == .thread { return HazardReclaimer.shared.ring(self) }
+    retiringPass(threshold)
+  }
+
+  private func retiringPass(_ threshold: UInt64) {
+    if scanner.isOwn { return }
+    var backoff = Backoff()
+    while scanner.pass(everything: false) == nil {
+      // Somebody is at it. Where that is not enough, whoever retires has to wait.
+      if unsafe core.scan.pointee.due.load(ordering: .relaxed) < 2 * threshold { return }
+      backoff.wait()
+    }
+  }
+
+  /// How many retired objects make a pass worth its look at all slots: a pass that finds every slot
+  /// in use still reclaims half of them.
+  private var threshold: UInt64 {
+    let slots = UInt64(HazardThread.limit * HazardLine.scopes)
+    let holders = unsafe core.scan.pointee.holders.load(ordering: .relaxed)
+    return max(UInt64(4 * HazardBatch.capacity), 2 * (slots + holders))
+  }
+
+  // MARK: Reclaiming
+
+  /// Reclaims what nobody protects, batches that are not full included; tells how many objects.
+  ///
+  /// In a domain by transition, what was retired while an isolated CPU was in kernel may take a
+  /// second call, when the CPU has left. Another thread's pass is not waited for.
+  ///
+  /// An isolated CPU that calls it ends the process with a sentence.
+  ///
+  /// - Progress: lock-free, and the reclaimers
+  /// - Context: any thread but isolated CPUs, with no lock that a reclaimer takes; not inside one
+  /// - Allocates: batches for what survives, now and then
+  @discardableResult
+  public func reclaim() -> Int {
+    requireMayReclaim("reclaim")
+    return scanner.pass(everything: true) ?? 0
+  }
+
+  func requireMayReclaim(_ action: String) {
+    if HazardThread.isIsolatedCPU {
+      misuse("an isolated CPU must not \(action): reclaimers run on other threads")
+    }
+    if scanner.isOwn { misuse("a reclaimer must not \(action): it would wait for itself") }
+  }
+
+  // MARK: Counts
+
+  /// How many objects have been retired, reclaimed, and neither yet.
+  ///
+  /// - Progress: wait-free
+  /// - Context: any thread
+  /// - Allocates: never
+  public var counts: HazardCounts {
+    // In this order: what has been reclaimed was retired before.
+    let reclaimed = scanner.reclaimed.load(ordering: .relaxed)
+    var retired = scanner.retiredElsewhere.load(ordering: .relaxed)
+    core.forEachLine { _, line in
+      unsafe retired &+= line.retired.pointee.load(ordering: .relaxed)
+    }
+    return HazardCounts(retired: retired, reclaimed: reclaimed)
+  }
+
+  /// How many objects may be retired and not reclaimed, at most; nil where nobody is made to keep to
+  /// it.
+  ///
+  /// By `.retiring`: an unfinished batch and one more per thread, what is due when a pass begins and
+  /// what may become due before the next, and one per protection. In a domain by transition, what is
+  /// retired while an isolated CPU stays in one kernel section comes on top; in any domain, what is
+  /// retired while a reader is stopped inside `HazardPointer.acquire`, and what isolated CPUs retire,
+  /// which others reclaim.
+  ///
+  /// - Progress: wait-free
+  /// - Context: any thread
+  /// - Allocates: never
+  public var unreclaimedBound: Int? {
+    guard reclamation == .retiring else { return nil }
+    let holders = Int(unsafe core.scan.pointee.holders.load(ordering: .relaxed))
+    let protections = HazardThread.limit * HazardLine.scopes + holders
+    return 2 * HazardThread.limit * HazardBatch.capacity + 4 * Int(threshold) + protections
+  }
+}
+
+/// How many objects a domain has seen.
+///
+/// - Progress: wait-free
+/// - Context: any thread
+/// - Allocates: never
+public struct HazardCounts: Hashable, Sendable {
+  /// Handed to `retire` so far.
+  public let retired: UInt64
+  /// Handed to their reclaimers so far.
+  public let reclaimed: UInt64
+  /// Retired and not reclaimed: exact when nobody retires or reclaims at the time.
+  public var pending: UInt64 { retired &- reclaimed }
+}

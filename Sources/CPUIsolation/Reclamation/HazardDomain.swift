@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import CPlatform
+
+/// Reclaims what readers may still be using, as soon as none does: hazard pointers.
+///
+///     let domain = try HazardDomain()
+///     …
+///     let found = domain.withProtected(table.bucket(of: key)) { node in node.value }  // a reader
+///     …
+///     let old = table.bucket(of: key).exchange(.init(replacement))  // a writer
+///     domain.retire(old.node!) { address, _ in free(address) }  // when no reader uses it
+///
+/// Readers write one word of their own and look at no count that others write, so any number of them
+/// costs each no more than one. A reader that is held up holds back the one object that it protects,
+/// and no other. Objects wait in batches of 62; `unreclaimedBound` says how many may at most.
+///
+/// A domain belongs to a data structure, or to several that are happy to wait for each other's
+/// readers; `shared` is for what needs none of its own. It ends when nothing refers to it, holders
+/// included, and reclaims what is left.
+///
+/// | who pays for the order of a reader's store and load | reader | pass |
+/// |---|---|---|
+/// | `.full` | a locked instruction | a fence |
+/// | by transition: `Coordinator.makeHazardDomain` | an isolated CPU in kernel: nothing; others as above | waits until each isolated CPU has left kernel since |
+/// | `.membarrier` | nothing | a system call that interrupts every running thread of the process |
+///
+/// Do not use it for objects that Swift counts anyway and that are read seldom: a reference costs
+/// less thought. Use a grace period where readers walk through many nodes.
+///
+/// - Progress: as each member says
+/// - Context: any thread
+/// - Allocates: when made
+public final class HazardDomain: Sendable {
+  @usableFromInline let core: HazardCore
+  let scanner: HazardScanner
+  /// Who runs the reclaimers.
+  public let reclamation: Reclamation
+  private let memory: MappedMemory
+  /// Keeps the CPUs' memory.
+  private let keeper: (any AnyObject & Sendable)?
+
+  /// How the order between a reader's store to its slot and its look at the link is kept.
+  public enum Fence: Hashable, Sendable {
+    /// By a locked instruction of the reader.
+    case full
+    /// By the membarrier system call of whoever makes a pass, which interrupts every running thread
+    /// of the process, isolated ones included: for programs that have none.
+    case membarrier
+  }
+
+  /// Who runs reclaimers. Never an isolated CPU: what it retires waits for somebody else.
+  public enum Reclamation: Hashable, Sendable {
+    /// A thread of the library's, one for all domains, in the background: never under the caller's
+    /// locks.
+    case thread
+    /// Whoever retires, now and then, inside `retire`: for callers that hold no lock which a
+    /// reclaimer takes. The one way that bounds what is unreclaimed.
+    case retiring
+    /// Whoever calls `reclaim` or `barrier`.
+    case explicit
+  }
+
+  /// For whatever needs no domain of its own: full fences, reclaimed in the background.
+  ///
+  /// Keep it in a constant where it is used often: each look at a global costs a nanosecond.
+  public static let shared = makeShared()
+
+  private static func makeShared() -> HazardDomain {
+    do { return try HazardDomain() } catch { misuse("there is no shared hazard domain: \(error)") }
+  }
+
+  /// Makes a domain.
+  ///
+  /// - Throws: `fenceRefused` where the system has no membarrier, `outOfMemory`.
+  /// - Progress: blocking
+  /// - Context: any thread
+  /// - Allocates: yes
+  public convenience init(
+    fence: Fence = .full, reclamation: Reclamation = .thread
+  ) throws(CoordinatorError) {
+    if fence == .membarrier {
+      let error = cpi_membarrier_register()
+      if error != 0 {
+        throw CoordinatorError(.fenceRefused, errno: error, "the system refuses membarriers")
+      }
+    }
+    try self.init(
+      fencing: fence == .full ? HazardFencing.full : HazardFencing.membarrier,
+      reclamation: reclamation, slots: nil, isolated: CPUMask(), keeper: nil)
+  }
+
+  init(
+    fencing: UInt, reclamation: Reclamation, slots: CPUSlots?, isolated: CPUMask,
+    keeper: (any AnyObject & Sendable)?
+  ) throws(CoordinatorError) {
+    memory = try MappedMemory(byteCount: HazardCore.byteCount)
+    core = unsafe HazardCore(
+      initializing: memory.address, fencing: fencing, slots: slots)
+    scanner = HazardScanner(core: core, slots: slots, isolated: isolated)
+    self.reclamation = reclamation
+    self.keeper = keeper
+  }
+
+  deinit {
+    scanner.finish()
+    core.unmapHolderChunks()
+  }
+
+  // MARK: Reading
+
+  /// Lends the node that the link leads to, protected for as long as the body runs; nil if there is
+  /// none.
+  ///
+  ///     domain.withProtected(head) { node in node.value }
+  ///
+  /// The body borrows the node and cannot keep it: a node that is `~Copyable` cannot leave. Bodies
+  /// may be nested, to any depth. A body that must not lose its protection at an `await` uses a
+  /// `HazardPointer`.
+  ///
+  /// - Progress: wait-free on an isolated CPU in kernel in a domain by transition; else lock-free:
+  ///   it looks again when the link has changed
+  /// - Context: any thread; not in a signal handler
+  /// - Allocates: never, but for a scope that is nested deeper than 13
+  @inlinable @inline(__always)
+  public func withProtected<Node: ~Copyable, Result: ~Copyable, Failure: Error>(
+    _ link: borrowing HazardLink<Node>, _ body: (borrowing Node) throws(Failure) -> Result
+  ) throws(Failure) -> Result? {
+    let scope = core.beginScope()
+    defer { core.endScope(scope) }
+    let content = unsafe core.protect(scope.slot, link.word)
+    guard let node = unsafe HazardLink<Node>.Value(rawValue: content).node else { return nil }
+    return try unsafe body(node.pointee)
+  }
+}

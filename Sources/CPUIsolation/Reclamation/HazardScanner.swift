@@ -1,0 +1,343 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import CPlatform
+internal import Synchronization
+
+/// The part of a domain that one pass at a time uses: what has been retired, on its way to being
+/// reclaimed.
+///
+///     lines' batches ─┬─ full ──► retired ──► fresh ──► awaiting ──► looked at ─┬─► reclaimed
+///                     └─ barrier, reclaim() ──┘          transitions            └─► survivors ─┐
+///                                                                    ▲─────── the next pass ───┘
+///
+/// A domain by transition has a stage more: what is fresh gets the CPUs' state words of that moment,
+/// and is looked at when each of them has been seen outside kernel or has moved. Nobody waits for
+/// that: the next pass looks again.
+// Sendable: what is not atomic is touched by the holder of `lock` alone.
+final class HazardScanner: @unchecked Sendable {
+  let core: HazardCore
+  /// The CPUs whose transitions are waited for.
+  private let cpus: [(number: Int, slot: CPUSlot)]
+  /// Whoever makes a pass: 0, or one above the number of forks above the thread's id.
+  private let lock = SharedWord(0)
+  /// How many objects have been reclaimed; written by the holder of the lock.
+  let reclaimed = SharedWord(0)
+  /// How many objects threads without a number have retired.
+  let retiredElsewhere = SharedWord(0)
+  /// How many cohorts there have been.
+  let cohorts = SharedWord(0)
+
+  /// How many passes there have been.
+  private(set) var passes: UInt64 = 0
+  private var fresh = HazardBatches()
+  private var awaiting = HazardBatches()
+  private var survivors = HazardBatches()
+  private var words: [UInt64]
+  private var hasPassed: [Bool]
+  private var protected = HazardAddresses()
+  /// Whether a wildcard older than the scan stood to its end.
+  private var metWildcard = false
+
+  init(core: HazardCore, slots: CPUSlots?, isolated: CPUMask) {
+    self.core = core
+    cpus = slots.map { slots in isolated.map { ($0, slots[$0]) } } ?? []
+    words = Array(repeating: 0, count: cpus.count)
+    hasPassed = Array(repeating: true, count: cpus.count)
+  }
+
+  // MARK: The lock
+
+  private static var ownMark: UInt64 {
+    UInt64(cpi_fork_generation() &+ 1) << 32 | UInt64(UInt32(bitPattern: CurrentThread.knownID))
+  }
+
+  /// Whether the calling thread is making a pass: it runs a reclaimer.
+  var isOwn: Bool { lock.load(ordering: .relaxed) == Self.ownMark }
+
+  /// Makes the body the only one that touches what a pass uses; nil if somebody else does.
+  func withLock<Result>(_ body: () -> Result) -> Result? {
+    let mark = Self.ownMark
+    var holder = lock.load(ordering: .relaxed)
+    // A holder from before a fork is not in this process.
+    let isLost = holder != 0 && holder >> 32 < mark >> 32
+    guard holder == 0 || isLost else { return nil }
+    // Acquire — hazardScan:A. Pairs with hazardScan:R.
+    (_, holder) = lock.compareExchange(
+      expected: holder, desired: mark, successOrdering: .acquiring, failureOrdering: .relaxed)
+    guard lock.load(ordering: .relaxed) == mark else { return nil }
+    if isLost { forgetLists() }
+    let result = body()
+    // Release — hazardScan:R. Pairs with hazardScan:A.
+    lock.store(0, ordering: .releasing)
+    return result
+  }
+
+  /// After a fork in the middle of a pass: the lists may be half moved. What they hold is leaked in
+  /// the child, never reclaimed twice.
+  private func forgetLists() {
+    fresh = HazardBatches()
+    awaiting = HazardBatches()
+    survivors = HazardBatches()
+  }
+
+  // MARK: A pass
+
+  /// Reclaims what nobody protects; returns how much, or nil if another thread is at it.
+  ///
+  /// `everything` takes the batches that are not full as well.
+  @discardableResult
+  func pass(everything: Bool) -> Int? {
+    withLock { passLocked(everything: everything) }
+  }
+
+  func passLocked(everything: Bool) -> Int {
+    passes &+= 1
+    collect(everything: everything)
+    var count = 0
+    // What a pass finds waiting for transitions keeps what is fresh behind it: one more round.
+    for _ in 0..<2 {
+      guard var candidates = nextCandidates() else { break }
+      look()
+      HazardFault.point(8)
+      count += reclaim(&candidates)
+      if fresh.isEmpty || !awaiting.isEmpty { break }
+    }
+    return count
+  }
+
+  private func collect(everything: Bool) {
+    var found = HazardBatches()
+    unsafe found.take(core.scan.pointee.retired.takeAll())
+    if everything {
+      core.forEachLine { _, line in
+        // Acquire — hazardBatch:T. Pairs with hazardBatch:P.
+        let address = unsafe line.batch.pointee.exchange(0, ordering: .acquiring)
+        if let batch = HazardBatch(address: address) { found.prepend(batch) }
+      }
+    }
+    var full: UInt64 = 0
+    var batch = found.first
+    while let current = batch {
+      if current.isFull { full += UInt64(HazardBatch.capacity) }
+      batch = unsafe IntrusiveStack.next(after: current.base).map { unsafe HazardBatch($0) }
+    }
+    unsafe core.scan.pointee.due.wrappingAdd(0 &- full, ordering: .relaxed)
+    let pass = passes
+    unsafe found.forEach { unsafe $0.pointee.pass = pass }
+    fresh.take(&found)
+  }
+
+  /// What may be compared with the slots now; nil if that is nothing.
+  private func nextCandidates() -> HazardBatches? {
+    var candidates = HazardBatches()
+    if cpus.isEmpty {
+      if fresh.isEmpty && survivors.isEmpty { return nil }
+      if unsafe core.reader.pointee.fencing == HazardFencing.membarrier {
+        let error = cpi_membarrier_private()
+        if error != 0 { misuse("the system takes its membarrier back: errno \(error)") }
+      }
+      // Sequentially consistent fence — hazard:F. What was unlinked before it was retired is
+      // unlinked before the slots are looked at. Dekker with hazard:P and hazard:V. Pairs with
+      // hazard:P and hazard:V.
+      fullFence()
+      HazardFault.point(7)
+      candidates.take(&fresh)
+      candidates.take(&survivors)
+      return candidates
+    }
+    if awaiting.isEmpty, !fresh.isEmpty {
+      awaiting.take(&fresh)
+      takeWords()
+    }
+    if haveAllPassed() { candidates.take(&awaiting) }
+    // Survivors have been behind a fence already, and nobody can begin to protect them any more:
+    // they wait for no CPU.
+    candidates.take(&survivors)
+    return candidates.isEmpty ? nil : candidates
+  }
+
+  // MARK: Transitions
+
+  /// What the CPUs' state words say behind the unlinking.
+  private func takeWords() {
+    // Sequentially consistent fence — hazard:F, as above; here also in front of the looks at W: an
+    // entry that they do not see comes behind it. Pairs with hazard:P, hazard:V and entry:W.
+    fullFence()
+    HazardFault.point(7)
+    for index in cpus.indices {
+      words[index] = Self.word(of: cpus[index].slot)
+      hasPassed[index] = !Self.isKernel(words[index])
+    }
+  }
+
+  private func haveAllPassed() -> Bool {
+    var all = true
+    for index in cpus.indices where !hasPassed[index] {
+      hasPassed[index] = Self.word(of: cpus[index].slot) != words[index]
+      if !hasPassed[index] { all = false }
+    }
+    return all
+  }
+
+  private static func word(of slot: CPUSlot) -> UInt64 {
+    // Acquire — hazard:W. What a section stored to slots is seen behind its end. Pairs with entry:W
+    // and exit:W.
+    unsafe slot.state.pointee.word.load(ordering: .acquiring)
+  }
+
+  private static func isKernel(_ word: UInt64) -> Bool {
+    ContextWord(rawValue: word).context == .kernel
+  }
+
+  /// The CPUs that have not passed.
+  var stragglers: [Int] {
+    awaiting.isEmpty ? [] : cpus.indices.filter { !hasPassed[$0] }.map { cpus[$0].number }
+  }
+
+  // MARK: The slots
+
+  /// Notes every address that a slot holds.
+  private func look() {
+    protected.removeAll()
+    metWildcard = false
+    // Acquire and release — hazard:G. Behind the fence: a wildcard of this date or a later one was
+    // put up by a reader for whom what was unlinked is unlinked. Pairs with hazard:D.
+    let date = unsafe core.scans.pointee.wrappingAdd(1, ordering: .acquiringAndReleasing).newValue
+    core.forEachLine { number, line in
+      if cpi_thread_is_lost(UInt32(number)) { return }
+      for index in 0..<HazardLine.scopes { unsafe note(line.base + index, date) }
+    }
+    unsafe core.forEachHolderLine { line in
+      for index in 1...HazardCore.holderSlots { unsafe note(line + index, date) }
+      return true
+    }
+  }
+
+  private func note(_ slot: UnsafeMutablePointer<SharedAddress>, _ date: UInt64) {
+    var patience = 0
+    var backoff = Backoff()
+    while true {
+      // Acquire — hazard:S. If the slot has moved on, the last use of what it held comes before.
+      // Pairs with hazard:P, hazard:T, hazard:M, hazard:A and hazard:R.
+      let content = unsafe slot.pointee.load(ordering: .acquiring)
+      if content & 1 == 0 {
+        if content > HazardLine.blocked { protected.insert(content) }
+        return
+      }
+      if UInt64(content >> 1) >= date { return }
+      if patience == Self.patience {
+        metWildcard = true
+        return
+      }
+      patience += 1
+      backoff.wait()
+    }
+  }
+
+  /// How often a scan looks again at a wildcard, which lasts a few nanoseconds unless its thread was
+  /// preempted. Then the pass reclaims nothing, and the next one looks again.
+  private static let patience = 10
+
+  /// Reclaims what no slot was seen to hold; the rest survives.
+  private func reclaim(_ candidates: inout HazardBatches) -> Int {
+    var count = 0
+    var kept: HazardBatch? = nil
+    while let batch = candidates.popFirst() {
+      for index in 0..<batch.count {
+        let object = unsafe batch.objects[index]
+        if metWildcard || protected.contains(object.address) {
+          let target = kept ?? takeEmptyBatch()
+          target.append(object)
+          kept = target
+          if target.isFull {
+            survivors.prepend(target)
+            kept = nil
+          }
+        } else {
+          let address = unsafe UnsafeMutableRawPointer(bitPattern: object.address)
+          unsafe object.reclaim(address.unsafelyUnwrapped, object.context)
+          reclaimed.countOne()
+          count += 1
+        }
+      }
+      putAside(batch)
+    }
+    if let kept { survivors.prepend(kept) }
+    return count
+  }
+
+  // MARK: Memory of batches
+
+  #if ModelChecking
+    private static let spareBatches: UInt64 = 0
+  #else
+    /// How many empty batches are kept.
+    private static let spareBatches: UInt64 = 64
+  #endif
+
+  func takeEmptyBatch() -> HazardBatch {
+    let stack = unsafe core.scan
+    guard let first = unsafe stack.pointee.spare.takeAll() else { return HazardBatch.make() }
+    var rest = unsafe IntrusiveStack.next(after: first)
+    while let node = unsafe rest {
+      unsafe rest = unsafe IntrusiveStack.next(after: node)
+      _ = unsafe stack.pointee.spare.push(node)
+    }
+    unsafe stack.pointee.spareCount.wrappingAdd(0 &- 1, ordering: .relaxed)
+    unsafe IntrusiveStack.setNext(after: first, nil)
+    return unsafe HazardBatch(first)
+  }
+
+  private func putAside(_ batch: HazardBatch) {
+    batch.count = 0
+    let stack = unsafe core.scan
+    if unsafe stack.pointee.spareCount.load(ordering: .relaxed) >= Self.spareBatches {
+      return batch.free()
+    }
+    unsafe stack.pointee.spareCount.wrappingAdd(1, ordering: .relaxed)
+    _ = unsafe stack.pointee.spare.push(batch.base)
+  }
+
+  // MARK: Looking, for reports
+
+  /// The objects up to that pass, of that cohort or of all, that have not been reclaimed. The caller
+  /// holds the lock.
+  func remaining(upTo pass: UInt64, cohort: UInt64?) -> [UInt] {
+    var addresses: [UInt] = []
+    for batches in [fresh, awaiting, survivors] {
+      unsafe batches.forEach { object in
+        if unsafe object.pointee.pass <= pass,
+          unsafe cohort == nil || object.pointee.cohort == cohort
+        {
+          unsafe addresses.append(object.pointee.address)
+        }
+      }
+    }
+    return addresses
+  }
+
+  /// Whether passes have something to do without anybody retiring more.
+  var hasUnfinished: Bool {
+    withLock { !fresh.isEmpty || !awaiting.isEmpty || !survivors.isEmpty } ?? true
+  }
+
+  // MARK: The end
+
+  /// Reclaims everything: nobody can protect anything any more.
+  func finish() {
+    while true {
+      collect(everything: true)
+      var all = HazardBatches()
+      all.take(&fresh)
+      all.take(&awaiting)
+      all.take(&survivors)
+      if all.isEmpty { break }
+      protected.removeAll()
+      metWildcard = false
+      _ = reclaim(&all)
+    }
+    var spare = HazardBatches()
+    unsafe spare.take(core.scan.pointee.spare.takeAll())
+    while let batch = spare.popFirst() { batch.free() }
+  }
+}
