@@ -65,7 +65,7 @@
     }
 
     /// How a trial ended.
-    enum Verdict {
+    enum Verdict: Sendable {
       case killed(Trial)
       case survived(Trial)
       /// The scenario, the comment or the access is not where the list says.

@@ -116,8 +116,9 @@
       for mutant in orderings { table.add(MutantTable.Row(mutant), mutant.run(&labels)) }
       if !patches.isEmpty {
         do throws(Mutant.Unresolved) {
-          let copy = try PatchedCopy.make()
-          for mutant in patches { table.add(MutantTable.Row(mutant), copy.run(mutant)) }
+          for (mutant, verdict) in zip(patches, try PatchedCopy.run(patches)) {
+            table.add(MutantTable.Row(mutant), verdict)
+          }
         } catch {
           Self.report(error.sentence)
           return 1

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
 #if ModelChecking
+  internal import Dispatch
   internal import Glibc
   internal import ModelEngine
+  internal import Synchronization
 
   /// A copy of the package in a temporary folder, to try patches on: built once, then again in
   /// parts with each of them.
@@ -11,8 +13,33 @@
 
     private init(folder: String) { self.folder = folder }
 
+    /// Runs mutants in two copies at once: most of the time goes into compiling one module.
+    static func run(_ mutants: [PatchMutant]) throws(Mutant.Unresolved) -> [Mutant.Verdict] {
+      let verdicts = Mutex<[Mutant.Verdict?]>(Array(repeating: nil, count: mutants.count))
+      let next = Mutex(0)
+      let refusal = Mutex<Mutant.Unresolved?>(nil)
+      DispatchQueue.concurrentPerform(iterations: min(2, mutants.count)) { _ in
+        do throws(Mutant.Unresolved) {
+          let copy = try make()
+          while true {
+            let index = next.withLock { next in
+              defer { next += 1 }
+              return next
+            }
+            if index >= mutants.count { return }
+            let verdict = copy.run(mutants[index])
+            verdicts.withLock { $0[index] = verdict }
+          }
+        } catch {
+          refusal.withLock { $0 = error }
+        }
+      }
+      if let refusal = refusal.withLock({ $0 }) { throw refusal }
+      return verdicts.withLock { $0.compactMap { $0 } }
+    }
+
     /// Copies and builds the package, as it is.
-    static func make() throws(Mutant.Unresolved) -> PatchedCopy {
+    private static func make() throws(Mutant.Unresolved) -> PatchedCopy {
       let (status, folder) = Shell.run("mktemp -d")
       guard status == 0 else { throw Mutant.Unresolved(sentence: "no temporary folder: \(folder)") }
       let copy = PatchedCopy(folder: String(folder.prefix { $0 != "\n" }))
