@@ -140,6 +140,9 @@ private final class PoolExperiment: Sendable {
     }
   }
 
+  // Not optimized: the compiler (Swift 6.3.1, SimplifyCFG) ends itself over a borrowed optional that
+  // cannot be copied.
+  @_optimize(none)
   private func turn(
     _ local: borrowing RawObjectPool.Local?, _ random: inout SeededGenerator, _ name: inout UInt64
   ) {

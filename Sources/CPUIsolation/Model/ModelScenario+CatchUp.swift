@@ -98,10 +98,7 @@
               machine.leave(slot)
               machine.enter(slot)
             },
-            {
-              machine.send(work, as: 0, datum: 1)
-              machine.send(work, as: 0, datum: 2)
-            },
+            { machine.send(work, as: 0, datum: 1) },
           ]
         }, check: checkCaughtUp),
       ModelScenario(
