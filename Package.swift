@@ -60,7 +60,8 @@ let package = Package(
     .target(name: "CFiber"),
     .target(name: "ModelEngine", dependencies: ["CFiber"], swiftSettings: settings),
     .executableTarget(
-      name: "IsolationDemo", dependencies: ["CPUIsolation", "CPUIsolationTrace"],
+      name: "IsolationDemo",
+      dependencies: ["CPUIsolation", "CPUIsolationTextPatching", "CPUIsolationTrace"],
       path: "Examples/IsolationDemo", swiftSettings: settings),
     .executableTarget(
       name: "QuickStart", dependencies: ["CPUIsolation"], path: "Examples/QuickStart",
