@@ -114,7 +114,8 @@ let package = Package(
     .testTarget(
       name: "ArchitectureTests", exclude: ["PublicAPI.txt"], swiftSettings: settings),
     .testTarget(
-      name: "ToolTests", dependencies: ["BufferPool", "IsolationDemo", "IsolationBench", "IsolationTrace"],
+      name: "ToolTests",
+      dependencies: ["BufferPool", "IsolationDemo", "IsolationBench", "IsolationTrace", "CRefusals"],
       swiftSettings: settings),
   ],
   swiftLanguageModes: [.v6],

@@ -141,7 +141,8 @@ final class Experiment: Sendable {
 
   private var isBroken: Bool { options.broken != nil }
 
-  /// Waits, and returns the greatest age of pending work that it met. Something illegal ends it.
+  /// Waits, and returns the greatest age of the witness's pending work that it met. Something
+  /// illegal ends it.
   private func watch(for duration: Duration, _ progress: Progress) -> Duration {
     let begin = ContinuousClock.now
     var oldest = Duration.zero
@@ -155,9 +156,7 @@ final class Experiment: Sendable {
       samples += 1
       let statistics = coordinator.statistics()
       for cpu in targets {
-        for work in Callback.deferrable.flatMap(works(of:)) {
-          oldest = max(oldest, statistics[work, on: cpu].oldestPending ?? .zero)
-        }
+        for work in works { oldest = max(oldest, statistics[work, on: cpu].oldestPending ?? .zero) }
       }
       usleep(UInt32(min(Self.samplingInterval, duration - passed) / .microseconds(1)) + 1)
     }

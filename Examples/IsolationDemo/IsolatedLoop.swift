@@ -15,11 +15,10 @@ struct IsolatedLoop {
   static let stay = Duration.milliseconds(2)
   static let longStay = Duration.milliseconds(100)
   static let staysPerLongStay = 32
-  /// Between two stays: for so long, entries are microseconds apart, so that what is wrong for a
-  /// moment alone is met as well.
+  /// Between two stays entries are microseconds apart, for so long and so often at most: what is
+  /// wrong for a moment alone is met as well.
   static let hurry = Duration.microseconds(300)
-  /// Entries that a hurry has room for, at most.
-  static let entriesPerHurry = 300
+  static let entriesPerHurry = 150
 
   /// What a loop found out.
   struct Outcome: Sendable {
@@ -64,7 +63,9 @@ struct IsolatedLoop {
       meter.sample(after: .drain)
       noise.add(meter.report)
       let begin = CycleClock.now
-      while CycleClock.now &- begin < hurry, !stop.isSet {
+      var entries = 0
+      while CycleClock.now &- begin < hurry, entries < Self.entriesPerHurry, !stop.isSet {
+        entries += 1
         cpu.user {
           inspection.begin(on: cpu)
           value = Self.step(value)

@@ -16,7 +16,7 @@ final class Legality: @unchecked Sendable {
 
   init() {
     unsafe kept = .allocate(capacity: 1)
-    unsafe kept.initialize(to: Violation(.poison, at: Place(cpu: 0, iteration: 0), thing: 0))
+    unsafe kept.initialize(to: Violation(.poison, at: Place(cpu: 0), thing: 0))
   }
 
   deinit { unsafe kept.deallocate() }
@@ -80,10 +80,8 @@ final class Legality: @unchecked Sendable {
 /// Where and when something was seen.
 struct Place: Equatable, Sendable {
   var cpu: Int
-  /// How often the CPU had entered kernel.
-  var iteration: UInt64
-  /// In a handler, while the CPU drained.
-  var isDraining = false
+  /// How often the CPU had entered kernel by itself; nil in a handler, while it drained.
+  var iteration: UInt64?
 }
 
 /// Something that no CPU may see: numbers alone, made into a sentence later.
@@ -125,12 +123,13 @@ struct Violation: Equatable, Sendable, CustomStringConvertible {
       case .otherVersion: "read version \(version) of page \(thing); \(legal)"
       case .torn: "read page \(thing) half written; \(legal)"
       case .missing: "did not find page \(thing), which was mapped; \(legal)"
-      case .call: "executed variant \(seen) of site \(thing); \(legal), and of that other variants"
-      case .key: "read \(seen == 0 ? "off" : "on") from key \(thing); \(legal), which says otherwise"
+      case .call:
+        "executed variant \(seen) of site \(thing); \(legal), of \(LiveText.variants) variants in turn"
+      case .key: "found key \(thing) \(seen == 0 ? "off" : "on"); \(legal), and odd ones are on"
       case .keyInUser: "saw key \(thing) change within a user section"
       case .deadline: "knew of no timer before \(seen), but \(lowest) had been promised"
       }
-    return "CPU \(place.cpu), in iteration \(place.iteration)"
-      + (place.isDraining ? " and while it drained, " : ", ") + what
+    let moment = place.iteration.map { "in iteration \($0)" } ?? "while it drained"
+    return "CPU \(place.cpu), \(moment), \(what)"
   }
 }

@@ -96,8 +96,7 @@ final class LiveHandles: @unchecked Sendable {
     let lowest = memory.versions.lowest(Int(truncatingIfNeeded: handle))
     guard let frame = unsafe caches[cpu].lookUp(handle) else { return }
     memory.legality.judge(
-      handle, memory.frames.read(frame), in: memory.versions, from: lowest,
-      at: Place(cpu: cpu, iteration: 0, isDraining: true))
+      handle, memory.frames.read(frame), in: memory.versions, from: lowest, at: Place(cpu: cpu))
   }
 
   /// Reads all handles that anybody has, in a handler.

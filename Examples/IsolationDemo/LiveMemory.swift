@@ -13,7 +13,7 @@ final class LiveMemory: Sendable {
   static let pages = 64
   static let handles = 8
   static let numbers = UInt64(pages + handles)
-  /// The pages and handles, two of them between frames; and the pages that wait in a batch hold theirs.
+  /// One for each, and for one of each that is on its way from one frame to another.
   private static let frames = pages + handles + 2
 
   init(housekeepers: Int, _ legality: Legality) {

@@ -32,7 +32,7 @@ final class LiveState: Sendable {
     do throws(CoordinatorError) {
       text = try LiveText(coordinator, housekeepers: housekeepers, urgency: urgency)
       refusal = nil
-    } catch where error.code == .textPatchingRefused {
+    } catch  where error.code == .textPatchingRefused {
       text = nil
       refusal = "\(error)"
     }

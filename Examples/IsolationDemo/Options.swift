@@ -114,7 +114,8 @@ struct Options: Equatable, Sendable {
     }
     return .run(
       Options(
-        modes: modes ?? (broken == nil ? Mode.allCases : [.deferred]), duration: duration, housekeeping: cpus.housekeeping, isolated: cpus.isolated,
+        modes: modes ?? (broken == nil ? Mode.allCases : [.deferred]), duration: duration,
+        housekeeping: cpus.housekeeping, isolated: cpus.isolated,
         isJSON: isJSON, broken: broken,
         events: try RecordedEvent.parse(
           filters, housekeeping: cpus.housekeeping, isolated: cpus.isolated),
