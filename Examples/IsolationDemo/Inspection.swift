@@ -29,11 +29,16 @@ struct Inspection {
     wasOn = live.keys.isOn(housekeeper, on: cpu)
   }
 
-  /// Ends it, in user: what has been promised by now has to hold behind the entry.
+  /// Turns to the entry, in user: what has been promised by now has to hold behind it.
   @inline(__always)
-  mutating func end(on cpu: borrowing LocalCPU) {
+  mutating func prepareToEnter(on cpu: borrowing LocalCPU) {
     live.handles.prepareToEnter(on: self.cpu)
     promised = live.timers.promised(to: self.cpu)
+  }
+
+  /// Ends the section, in user, just before the entry.
+  @inline(__always)
+  mutating func end(on cpu: borrowing LocalCPU) {
     if live.keys.isOn(housekeeper, on: cpu) != wasOn {
       live.legality.note(Violation(.keyInUser, at: place, thing: UInt64(housekeeper)))
     }
@@ -46,6 +51,7 @@ struct Inspection {
   mutating func look(
     on cpu: borrowing LocalCPU, through translations: borrowing LocalTranslations, rounds: Int
   ) {
+    live.handles.endEntry(on: self.cpu)
     iteration &+= 1
     housekeeper = housekeeper &+ 1 == live.memory.housekeepers ? 0 : housekeeper &+ 1
     let place = place
@@ -64,9 +70,10 @@ struct Inspection {
     checked.count(rounds: rounds, hasText: live.text != nil, pages: Self.pagesPerRound)
   }
 
-  /// A number of rounds from 1 to 8: what is short and what is long takes turns.
+  /// A power of two up to 64, each as often as the others: what is short and what is long has to
+  /// meet all lengths of what others do.
   @inline(__always)
-  mutating func someRounds() -> Int { Int(truncatingIfNeeded: next() & 7) &+ 1 }
+  mutating func length() -> Int { 1 << Int(truncatingIfNeeded: next() % 7) }
 
   @inline(__always)
   private mutating func next() -> UInt64 {

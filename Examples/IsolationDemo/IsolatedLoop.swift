@@ -17,8 +17,10 @@ struct IsolatedLoop {
   static let staysPerLongStay = 32
   /// Between two stays entries are microseconds apart, for so long and so often at most: what is
   /// wrong for a moment alone is met as well.
-  static let hurry = Duration.microseconds(300)
-  static let entriesPerHurry = 150
+  static let hurry = Duration.milliseconds(2)
+  static let entriesPerHurry = 400
+  /// The shortest stay in a hurry: about 100 ns.
+  private static let stepsPerLength = 64
 
   /// What a loop found out.
   struct Outcome: Sendable {
@@ -54,6 +56,7 @@ struct IsolatedLoop {
           meter.sample(after: now == runs ? .unknown : .signal)
           runs = now
         }
+        inspection.prepareToEnter(on: cpu)
         inspection.end(on: cpu)
         witness.expect(on: number)
       }
@@ -68,12 +71,14 @@ struct IsolatedLoop {
         entries += 1
         cpu.user {
           inspection.begin(on: cpu)
-          value = Self.step(value)
+          inspection.prepareToEnter(on: cpu)
+          // The rest of the stay. What arrives now is for the entry to find.
+          for _ in 0..<Self.stepsPerLength * inspection.length() { value = Self.step(value) }
           inspection.end(on: cpu)
           witness.expect(on: number)
         }
         witness.check(on: number)
-        inspection.look(on: cpu, through: translations, rounds: inspection.someRounds())
+        inspection.look(on: cpu, through: translations, rounds: inspection.length())
       }
     }
     stop.keep(value)

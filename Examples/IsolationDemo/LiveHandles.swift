@@ -17,6 +17,8 @@ final class LiveHandles: @unchecked Sendable {
   private let log: FlushLog
   private let cpus: Int
   private let caches: UnsafeMutablePointer<Cache>
+  /// Whether a CPU has caught up before its entry; of a broken order alone. Used by its thread.
+  private let isEarly: UnsafeMutablePointer<Bool>
   /// The frame of each handle, by its number.
   private let table: UnsafeMutablePointer<Atomic<UInt64>>
 
@@ -29,6 +31,8 @@ final class LiveHandles: @unchecked Sendable {
     for cpu in 0..<cpus {
       unsafe (caches + cpu).initialize(to: try Cache(entries: 256, of: log))
     }
+    unsafe isEarly = .allocate(capacity: cpus)
+    unsafe isEarly.initialize(repeating: false, count: cpus)
     let numbers = Int(LiveMemory.numbers) * memory.housekeepers
     unsafe table = .allocate(capacity: numbers)
     for number in 0..<numbers { unsafe (table + number).initialize(to: Atomic(0)) }
@@ -44,6 +48,7 @@ final class LiveHandles: @unchecked Sendable {
   deinit {
     unsafe caches.deinitialize(count: cpus)
     unsafe caches.deallocate()
+    unsafe isEarly.deallocate()
     unsafe table.deallocate()
   }
 
@@ -78,15 +83,23 @@ final class LiveHandles: @unchecked Sendable {
   /// The handler's part: drops what the log says. Interrupt-safe.
   @inline(__always)
   func flush(on cpu: Int) {
-    // Broken: the CPU has caught up before it entered.
-    if broken != .flagAfterFlush { catchUp(cpu) }
+    // Broken: at this entry it has been done.
+    if unsafe !isEarly[cpu] { catchUp(cpu) }
   }
 
-  /// What the CPU does in user, just before it enters kernel: nothing.
+  /// What the CPU does in user, on its way to the entry: nothing.
   @inline(__always)
   func prepareToEnter(on cpu: Int) {
-    // Broken: it catches up here, and publishes kernel afterwards.
-    if broken == .flagAfterFlush { catchUp(cpu) }
+    guard broken == .flagAfterFlush else { return }
+    // Broken: it catches up, and publishes kernel afterwards.
+    catchUp(cpu)
+    unsafe isEarly[cpu] = true
+  }
+
+  /// What the CPU does behind the entry: from here on its drains flush in either order.
+  @inline(__always)
+  func endEntry(on cpu: Int) {
+    if broken == .flagAfterFlush { unsafe isEarly[cpu] = false }
   }
 
   private func catchUp(_ cpu: Int) { _ = unsafe caches[cpu].catchUp(with: log) }

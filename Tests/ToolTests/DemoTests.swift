@@ -84,7 +84,7 @@ import Testing
     #expect(try Options.parse(["--json", "--help", "--nonsense"], processors: 2) == .help)
     for option in [
       "--mode", "--duration", "--housekeeping", "--isolated", "--json", "--filter", "--trace",
-      "--report", "--break early-touch", "--help",
+      "--report", "--break", "--help",
     ] {
       #expect(Options.help.contains(option))
     }
