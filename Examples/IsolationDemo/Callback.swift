@@ -5,8 +5,8 @@
 /// The proportions are those of the experiment that "defer some IPIs until a user->kernel
 /// transition" (V. Schneider, 2023) was measured with, on 80 processors in 20 minutes: 576
 /// do_sync_core, 236 do_flush_tlb_all, 309 nohz_full_kick, and, of calls that nothing could defer,
-/// 24. Here the twenty minutes pass in `period`. It had no flush_tlb_range; here there is one for
-/// each of the pages of a small unmapping, four at a time, and as many of those as it had flushes.
+/// 24. Here the twenty minutes pass in `period`. It had no flush_tlb_range; here there are three, of
+/// a page each, for each flush_tlb_all.
 ///
 /// Of two bursts one is counted by the witness, and one is what such a send is for: code is
 /// patched, a mapping is changed, a timer brought forward.
@@ -38,7 +38,7 @@ enum Callback: Int, CaseIterable, Sendable {
     switch self {
     case .syncCore: 576
     case .flushTLBAll: 236
-    case .flushTLBRange: 944
+    case .flushTLBRange: 3 * 236
     case .nohzKick: 309
     case .plainCall: 24
     }
@@ -50,8 +50,7 @@ enum Callback: Int, CaseIterable, Sendable {
     switch self {
     case .syncCore: 3
     case .flushTLBAll: 2
-    case .flushTLBRange: 4
-    case .nohzKick, .plainCall: 1
+    case .flushTLBRange, .nohzKick, .plainCall: 1
     }
   }
 

@@ -19,8 +19,8 @@ struct IsolatedLoop {
   /// wrong for a moment alone is met as well.
   static let hurry = Duration.milliseconds(2)
   static let entriesPerHurry = 400
-  /// The shortest stay in a hurry: about 100 ns.
-  private static let stepsPerLength = 64
+  /// The shortest stay in a hurry: about 200 ns.
+  private static let stepsPerLength = 128
 
   /// What a loop found out.
   struct Outcome: Sendable {

@@ -37,8 +37,8 @@ final class Legality: @unchecked Sendable {
   ) {
     let highest = versions.highest(Int(truncatingIfNeeded: page))
     guard let contents else {
-      // A page is without a frame in even versions. Two steps at once are a frame's exchange.
-      if lowest & highest & 1 != 0, highest &- lowest <= 2 {
+      // Legal if it may have been without a frame in between.
+      if lowest & 1 != 0, highest == lowest || highest == lowest &+ LiveMemory.exchange {
         note(Violation(.missing, at: place, thing: page, legal: lowest...highest))
       }
       return

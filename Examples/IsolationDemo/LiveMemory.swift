@@ -34,11 +34,18 @@ final class LiveMemory: Sendable {
     return first..<first + UInt64(Self.handles)
   }
 
+  /// From one frame to another it is so many versions; to no frame, and from none to one, it is one.
+  ///
+  /// So the two can be told apart. A CPU that reads `lowest`, with a frame, and behind its look
+  /// `highest`, four more, has seen an exchange: there was a frame all the time. An unmapping and a
+  /// mapping are two more; a second unmapping cannot end before the CPU has left its kernel
+  /// section, so that there are never four.
+  static let exchange: UInt64 = 4
+
   /// Begins a change of a page to another frame, which it fills.
   func begin(_ page: UInt64, by housekeeper: Int) -> (frame: UInt64, version: UInt64) {
-    // From no frame it is one step, from one to another two.
     let isMapped = versions.current(Int(page)) & 1 != 0
-    let version = versions.begin(Int(page), by: isMapped ? 2 : 1)
+    let version = versions.begin(Int(page), by: isMapped ? Self.exchange : 1)
     return (frames.take(for: page, version: version, by: housekeeper), version)
   }
 }

@@ -9,12 +9,14 @@ struct Upkeep: ~Copyable {
   private let index: Int
   private var keeper: LivePages.Keeper
   private var patches = 0
-  private var nextHandle = 0
+  private var changes = 0
 
   private var live: LiveState { experiment.live }
 
   /// How many patches there are to a turn of the key.
   private static let patchesPerTurn = 4
+  /// One change in so many is of a page; the others are of handles, the next one each time.
+  private static let changesPerPage = 5
 
   init(_ experiment: Experiment, _ index: Int) throws(CoordinatorError) {
     self.experiment = experiment
@@ -34,8 +36,8 @@ struct Upkeep: ~Copyable {
     case .flushTLBAll:
       for _ in 0..<callback.burst { try keeper.turnOver() }
     case .flushTLBRange:
-      keeper.replace()
-      for _ in 1..<callback.burst { exchange() }
+      changes += 1
+      if changes % Self.changesPerPage == 0 { keeper.replace() } else { exchange() }
     case .nohzKick:
       live.timers.bringForward(on: cpu, by: index)
     case .plainCall:
@@ -44,11 +46,10 @@ struct Upkeep: ~Copyable {
     return true
   }
 
-  private mutating func exchange() {
+  private func exchange() {
     let handles = live.memory.handles(of: index)
-    nextHandle = (nextHandle + 1) % LiveMemory.handles
     live.handles.exchange(
-      handles.lowerBound + UInt64(nextHandle), by: index, experiment.work(.flushTLBRange),
+      handles.lowerBound + UInt64(changes % LiveMemory.handles), by: index, experiment.work(.flushTLBRange),
       experiment.coordinator, urgency: experiment.mode.urgency)
   }
 }

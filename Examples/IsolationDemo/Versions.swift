@@ -10,7 +10,8 @@ import Synchronization
 /// - `done` was stored behind the wait. So what is older must not be found.
 /// - `begun` was stored before anything was changed. So what is newer cannot be found.
 ///
-/// One thread changes each thing. Even versions of a page are without a frame, odd ones have one.
+/// One thread changes each thing. Even versions of a page are without a frame, odd ones have one; see
+/// `LiveMemory` for the steps between them.
 // Sendable: memory of its own that does not move, in which every word is atomic.
 @safe
 final class Versions: @unchecked Sendable {

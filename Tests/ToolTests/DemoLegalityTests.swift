@@ -54,11 +54,14 @@ import Testing
     versions.finish(2, at: versions.begin(2))
     #expect(judge(nil, from: 0) == nil, "it was being mapped")
     #expect(judge(nil, from: 1) == .missing)
-    _ = versions.begin(2, by: 2)
+    _ = versions.begin(2, by: LiveMemory.exchange)
     #expect(judge(nil, from: 1) == .missing, "a page that gets another frame is never without one")
-    versions.finish(2, at: 3)
+    versions.finish(2, at: 5)
     _ = versions.begin(2)
-    #expect(judge(nil, from: 3) == nil, "it is being unmapped")
+    #expect(judge(nil, from: 5) == nil, "it is being unmapped")
+    versions.finish(2, at: 6)
+    _ = versions.begin(2)
+    #expect(judge(nil, from: 5) == nil, "it was unmapped, and is being mapped")
     #expect(legality.violations == 2)
   }
 
