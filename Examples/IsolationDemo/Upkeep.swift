@@ -49,7 +49,8 @@ struct Upkeep: ~Copyable {
   private func exchange() {
     let handles = live.memory.handles(of: index)
     live.handles.exchange(
-      handles.lowerBound + UInt64(changes % LiveMemory.handles), by: index, experiment.work(.flushTLBRange),
+      handles.lowerBound + UInt64(changes % LiveMemory.handles), by: index,
+      experiment.work(.flushTLBRange),
       experiment.coordinator, urgency: experiment.mode.urgency)
   }
 }
