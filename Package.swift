@@ -60,7 +60,8 @@ let package = Package(
     .target(name: "CFiber"),
     .target(name: "ModelEngine", dependencies: ["CFiber"], swiftSettings: settings),
     .executableTarget(
-      name: "IsolationDemo", dependencies: ["CPUIsolation", "CPUIsolationTrace"],
+      name: "IsolationDemo",
+      dependencies: ["CPUIsolation", "CPUIsolationTextPatching", "CPUIsolationTrace"],
       path: "Examples/IsolationDemo", swiftSettings: settings),
     .executableTarget(
       name: "QuickStart", dependencies: ["CPUIsolation"], path: "Examples/QuickStart",
@@ -113,7 +114,8 @@ let package = Package(
     .testTarget(
       name: "ArchitectureTests", exclude: ["PublicAPI.txt"], swiftSettings: settings),
     .testTarget(
-      name: "ToolTests", dependencies: ["BufferPool", "IsolationDemo", "IsolationBench", "IsolationTrace"],
+      name: "ToolTests",
+      dependencies: ["BufferPool", "IsolationDemo", "IsolationBench", "IsolationTrace", "CRefusals"],
       swiftSettings: settings),
   ],
   swiftLanguageModes: [.v6],

@@ -29,7 +29,7 @@ final class BadCase: Sendable {
     configuration.isolatedInterrupter = .signal
     coordinator = try Coordinator(configuration)
     var works: [DeferredWork] = []
-    for callback in Callback.deferrable {
+    for callback in Callback.original {
       var options = DeferredWork.Options()
       options.isInterruptSafe = true
       // The handler does nothing: the drain is measured, not what it runs.

@@ -2,7 +2,7 @@
 
 import CPUIsolation
 
-/// A housekeeping thread: changes state, and sends what isolated CPUs have to do about it.
+/// A housekeeping thread: changes what isolated CPUs use, and sends what they have to do about it.
 struct Churn {
   let experiment: Experiment
   /// Which of the housekeepers this is.
@@ -10,20 +10,29 @@ struct Churn {
 
   /// Sends until it is told to stop.
   func run(_ cpu: borrowing LocalCPU) {
-    let sender: Sender
-    do {
-      sender = try experiment.coordinator.makeSender()
+    do throws(CoordinatorError) {
+      var upkeep = try Upkeep(experiment, index)
+      try run(cpu, experiment.coordinator.makeSender(), &upkeep)
     } catch {
-      return experiment.fail(error)
+      experiment.fail(error)
     }
-    var rows = Callback.allCases.map { Row($0, experiment.housekeepers, index) }
+  }
+
+  private func run(
+    _ cpu: borrowing LocalCPU, _ sender: consuming Sender, _ upkeep: inout Upkeep
+  ) throws(CoordinatorError) {
+    var rows = Callback.allCases.map {
+      Row($0, experiment.housekeepers, index, targets: experiment.targets.count)
+    }
     var state = [UInt64](repeating: 1, count: 1024)
     while !experiment.stopSending.isSet {
       let now = ContinuousClock.now
       for row in rows.indices where rows[row].due <= now {
         Self.change(&state)
-        for _ in 0..<rows[row].callback.burst { send(&rows[row], sender) }
+        try burst(&rows[row], sender, &upkeep)
         rows[row].plan(after: now)
+        // Others may be waiting for this thread, as it waits for them.
+        cpu.safePoint()
       }
       let next = rows.map(\.due).min() ?? now
       let pause = ContinuousClock.now.duration(to: next)
@@ -38,14 +47,17 @@ struct Churn {
     let interval: Duration
     var due: ContinuousClock.Instant
     var turn: Int
+    var isInEarnest = false
 
-    init(_ callback: Callback, _ housekeepers: Int, _ index: Int) {
+    init(_ callback: Callback, _ housekeepers: Int, _ index: Int, targets: Int) {
       self.callback = callback
       interval = callback.interval(housekeepers: housekeepers)
       // Housekeepers take turns, so that they do not all send at the same moment.
       due = .now + interval * (index + 1) / (housekeepers + 1)
-      turn = index
+      turn = index % targets
     }
+
+    mutating func takeTurn(_ targets: Int) { turn = (turn + 1) % targets }
 
     /// Some time from now: at equal distances, rare callbacks would always come together with
     /// frequent ones. A thread that was late does not catch up, since the load would come in
@@ -55,11 +67,23 @@ struct Churn {
     }
   }
 
+  /// Bursts that the witness counts, and bursts in earnest, take turns.
+  private func burst(
+    _ row: inout Row, _ sender: borrowing Sender, _ upkeep: inout Upkeep
+  ) throws(CoordinatorError) {
+    row.isInEarnest.toggle()
+    if row.isInEarnest {
+      if !row.callback.isBroadcast { row.takeTurn(experiment.targets.count) }
+      if try upkeep.perform(row.callback, to: experiment.targets[row.turn]) { return }
+    }
+    for _ in 0..<row.callback.burst { send(&row, sender) }
+  }
+
   private func send(_ row: inout Row, _ sender: borrowing Sender) {
     if row.callback.isBroadcast {
       send(row.callback, to: experiment.coordinator.isolated, sender)
     } else {
-      row.turn = (row.turn + 1) % experiment.targets.count
+      row.takeTurn(experiment.targets.count)
       send(row.callback, to: CPUMask(experiment.targets[row.turn]), sender)
     }
   }
@@ -80,9 +104,9 @@ struct Churn {
     }
   }
 
-  /// The change that makes the sends necessary: some microseconds of work on memory of its own.
-  /// Nothing is mapped or unmapped, since that would have the operating system interrupt the
-  /// isolated threads for its own reasons.
+  /// What housekeepers do besides: some microseconds of work on memory of their own. Nothing is
+  /// mapped or unmapped in the operating system, which would interrupt the isolated threads for its
+  /// own reasons.
   private static func change(_ state: inout [UInt64]) {
     for index in state.indices { state[index] = IsolatedLoop.step(state[index]) }
   }

@@ -35,8 +35,11 @@ enum Command {
   private static func run(_ options: Options, processors: Int) -> Int32 {
     let introduction = introduction(options, processors: processors)
     if options.isJSON {
-      if let warning = introduction.warning { StandardError.write("isolation-demo: \(warning)\n") }
+      for sentence in [introduction.broken, introduction.warning].compactMap(\.self) {
+        StandardError.write("isolation-demo: \(sentence)\n")
+      }
     } else {
+      if let broken = introduction.broken { print(broken) }
       print(introduction.text)
       if let warning = introduction.warning { print("Note: \(warning)") }
       print()
@@ -51,10 +54,13 @@ enum Command {
         let half = try Experiment(mode, options).run(progress)
         modes.append(half.report)
         if options.traceFile != nil || options.reportFile != nil { traces.append(half.trace) }
+        if half.report.legality.violations > 0 { break }
       }
-      let report = Report(modes: modes, badCase: try BadCase(options).run(progress))
+      let isWhole = options.broken == nil && modes.allSatisfy { $0.legality.violations == 0 }
+      let report = Report(
+        modes: modes, badCase: isWhole ? try BadCase(options).run(progress) : nil)
       print(options.isJSON ? report.json + "\n" : report.text, terminator: "")
-      for sentence in modes.compactMap(\.disagreement) {
+      for sentence in modes.compactMap(\.disagreement) + modes.compactMap(\.violation) {
         StandardError.write("isolation-demo: \(sentence)\n")
       }
       try write(traces, options)
@@ -84,7 +90,8 @@ enum Command {
   /// What runs where, and whether the machine is too small for it.
   static func introduction(
     _ options: Options, processors: Int
-  ) -> (text: String, warning: String?) {
+  ) -> (text: String, warning: String?, broken: String?) {
+    let broken = options.broken?.sentence
     let cpus = options.housekeeping.union(options.isolated)
     let text =
       "housekeeping CPUs \(options.housekeeping), isolated CPUs \(options.isolated), "
@@ -93,13 +100,15 @@ enum Command {
       return (
         text,
         "\(cpus.count) CPUs outnumber \(processors) processors: threads take turns, "
-          + "and their noise is each other"
+          + "and their noise is each other", broken
       )
     }
     let unbound = CPUMask(cpus.filter { $0 >= processors })
     if !unbound.isEmpty {
-      return (text, "there are \(processors) processors: CPUs \(unbound) are not bound to one")
+      return (
+        text, "there are \(processors) processors: CPUs \(unbound) are not bound to one", broken
+      )
     }
-    return (text, nil)
+    return (text, nil, broken)
   }
 }

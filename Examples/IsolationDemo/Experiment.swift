@@ -13,7 +13,9 @@ final class Experiment: Sendable {
   /// The isolated CPUs, for callbacks that take turns.
   let targets: [Int]
   let housekeepers: Int
+  let live: LiveState
   private let works: [DeferredWork]
+  private let contexts: [HandlerContext]
   private let stopIsolated = StopFlag()
   private let failure = Mutex<CoordinatorError?>(nil)
   private let options: Options
@@ -37,17 +39,19 @@ final class Experiment: Sendable {
     configuration.isolatedInterrupter = .signal
     configuration.traceEvents = HalfTrace.eventsPerRing(options)
     coordinator = try Coordinator(configuration)
-    var works: [DeferredWork] = []
-    for callback in Callback.deferrable {
-      var options = DeferredWork.Options()
-      options.isInterruptSafe = true
-      options.order = callback == .nohzKick ? .normal : .early
-      works.append(
-        try unsafe coordinator.register(
-          callback.name, options: options, context: witness.context(of: callback)
-        ) { unsafe WitnessRow.observe($0, on: $1) })
+    let live = try LiveState(
+      coordinator, housekeepers: housekeepers, urgency: mode.urgency, options.broken)
+    let contexts = Callback.deferrable.map { [witness] in
+      HandlerContext($0, witness, live.handles)
     }
-    self.works = works
+    var works: [Callback: DeferredWork] = [:]
+    // The handler that reads through the cache is the first of its order.
+    for context in contexts.reversed() {
+      works[context.callback] = try context.register(with: coordinator, options.broken)
+    }
+    self.works = Callback.deferrable.compactMap { works[$0] }
+    self.live = live
+    self.contexts = contexts
     // Behind the registrations: a filter finds functions by their names.
     for event in options.events {
       try coordinator.tracer.start(event.format, filter: event.filter)
@@ -83,6 +87,7 @@ final class Experiment: Sendable {
     witness.checkAll()
     let trace = HalfTrace(snapshot: coordinator.tracer.snapshot(), threadNames: threadNames)
     let report = report(oldest, receivers, IPICounts(trace, options))
+    try live.close()
     coordinator.close()
     return (report, trace)
   }
@@ -99,6 +104,11 @@ final class Experiment: Sendable {
 
   func work(_ callback: Callback) -> DeferredWork { works[callback.rawValue] }
 
+  /// All types of the callback's name: the witness's, and the one that is in earnest.
+  private func works(of callback: Callback) -> [DeferredWork] {
+    [work(callback)] + (live.work(callback).map { [$0] } ?? [])
+  }
+
   /// Keeps the first error of a thread, to be thrown when all have ended.
   func fail(_ error: CoordinatorError) { failure.withLock { $0 = $0 ?? error } }
 
@@ -113,8 +123,8 @@ final class Experiment: Sendable {
 
   private func launchIsolated(_ cpu: Int) throws(CoordinatorError) -> Receiver {
     var options = CPUThread.Options()
-    options.name = "isolated/\(cpu)"
-    let loop = IsolatedLoop(witness: witness, stop: stopIsolated)
+    options.name = isBroken ? "broken/\(cpu)" : "isolated/\(cpu)"
+    let loop = IsolatedLoop(witness: witness, live: live, stop: stopIsolated)
     let result = IsolatedLoop.Result()
     let thread = try coordinator.launch(on: cpu, options: options) { local in
       result.set(loop.run(local))
@@ -129,14 +139,17 @@ final class Experiment: Sendable {
     return try coordinator.launch(on: cpu, options: options) { local in churn.run(local) }
   }
 
-  /// Waits, and returns the greatest age of pending work that it met.
+  private var isBroken: Bool { options.broken != nil }
+
+  /// Waits, and returns the greatest age of the witness's pending work that it met. Something
+  /// illegal ends it.
   private func watch(for duration: Duration, _ progress: Progress) -> Duration {
     let begin = ContinuousClock.now
     var oldest = Duration.zero
     var samples = 0
     while true {
       let passed = begin.duration(to: .now)
-      if passed >= duration { return oldest }
+      if passed >= duration || live.legality.violations > 0 { return oldest }
       if samples % Self.samplesPerProgress == 0 {
         progress.show("\(mode.rawValue)", passed, of: duration)
       }
@@ -154,17 +167,23 @@ final class Experiment: Sendable {
   ) -> ModeReport {
     let statistics = coordinator.statistics()
     var callbacks = Callback.deferrable.map { callback in
-      targets.reduce(into: CallbackCounts(callback)) { $0.add(statistics[work(callback), on: $1]) }
+      var counts = CallbackCounts(callback)
+      for work in works(of: callback) {
+        for cpu in targets { counts.add(statistics[work, on: cpu]) }
+      }
+      return counts
     }
     var calls = CallbackCounts(.plainCall)
     for cpu in targets { calls.add(statistics[cpu: cpu].calls) }
     calls.gone += postsGone.load(ordering: .relaxed)
     callbacks.append(calls)
+    let outcomes = receivers.compactMap(\.report.value)
+    let legality = LegalityReport(
+      violations: live.legality.violations, first: live.legality.first?.description,
+      checked: outcomes.reduce(into: Checked()) { $0 += $1.checked }, refusal: live.refusal)
     return ModeReport(
-      mode: mode, callbacks: callbacks, lost: witness.lost, oldestPending: oldest,
-      noise: receivers.compactMap { receiver in
-        receiver.report.value.map { Noise(cpu: receiver.thread.cpu, $0) }
-      },
+      mode: mode, broken: options.broken, callbacks: callbacks, lost: witness.lost,
+      legality: legality, oldestPending: oldest, noise: outcomes.map(\.noise),
       transitions: targets.reduce(0) { $0 + statistics[cpu: $1].transitions }, traced: traced)
   }
 }

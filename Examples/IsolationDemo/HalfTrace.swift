@@ -17,13 +17,20 @@ struct HalfTrace: Sendable {
   /// How many events each ring has to keep so that none is overwritten, as far as that is sensible.
   ///
   /// The load is known: a send leaves at most four events on one CPU (it is queued, an interrupt is
-  /// sent, and there are its beginning and end), and an isolated CPU makes two transitions a stay.
-  /// Twice that is room for the random part. Memory that no event needs is never touched.
+  /// sent, and there are its beginning and end), and an isolated CPU makes two transitions a stay,
+  /// and many, which only count if they are recorded, in the hurry behind it. Twice that is room for the random part. Memory that no
+  /// event needs is never touched.
   static func eventsPerRing(_ options: Options) -> Int {
     let sends = Callback.allCases.reduce(0.0) { sum, callback in
       sum + Double(callback.sendsPerPeriod * (callback.isBroadcast ? options.isolated.count : 1))
     }
-    let stays = Duration.seconds(1) / IsolatedLoop.stay
+    let transitions: Set = [
+      TraceEventFormat.contextUserEnter.name, TraceEventFormat.contextUserExit.name,
+    ]
+    let isEntryRecorded = options.events.contains { transitions.contains($0.format.name) }
+    let stays =
+      Duration.seconds(1) / IsolatedLoop.stay
+      * Double(1 + (isEntryRecorded ? IsolatedLoop.entriesPerHurry : 0))
     let perSecond = 4 * sends / (Callback.period / .seconds(1)) + 4 * stays
     let wanted = 2 * perSecond * (options.duration / .seconds(1)) + 4096
     let rings = (options.housekeeping.union(options.isolated).last ?? 0) + 2

@@ -25,17 +25,25 @@ struct Noise: Equatable, Sendable {
     unknown = report.unknown
   }
 
+  /// A loop that has not run yet.
+  init(cpu: Int) { self.cpu = cpu }
+
   /// All loops together: times add up, and the longest gap is the longest of any.
   init(sumOf parts: [Noise]) {
-    for part in parts {
-      runtime += part.runtime
-      noise += part.noise
-      maximumSingle = max(maximumSingle, part.maximumSingle)
-      samples += part.samples
-      signals += part.signals
-      drains += part.drains
-      unknown += part.unknown
-    }
+    for part in parts { add(part) }
+  }
+
+  /// One stay more.
+  mutating func add(_ report: NoiseReport) { add(Noise(cpu: 0, report)) }
+
+  private mutating func add(_ part: Noise) {
+    runtime += part.runtime
+    noise += part.noise
+    maximumSingle = max(maximumSingle, part.maximumSingle)
+    samples += part.samples
+    signals += part.signals
+    drains += part.drains
+    unknown += part.unknown
   }
 
   var percentAvailable: Double { runtime == 0 ? 100 : 100 * (1 - noise / runtime) }

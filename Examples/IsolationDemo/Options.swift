@@ -9,6 +9,8 @@ struct Options: Equatable, Sendable {
   var housekeeping: CPUMask
   var isolated: CPUMask
   var isJSON = false
+  /// The order that is wrong on purpose.
+  var broken: BrokenOrder?
   /// What is recorded, and under which filters.
   var events: [RecordedEvent]
   /// Where the recorded events are written.
@@ -37,19 +39,29 @@ struct Options: Equatable, Sendable {
 
     Runs the same load twice: housekeeping threads send work to isolated threads, first every send
     by a signal, then deferred until the isolated threads enter kernel by themselves. Prints how
-    often isolated threads were interrupted, and by what.
+    often isolated threads were interrupted, and by what. Every other burst of sends is in earnest:
+    code is patched, memory is mapped elsewhere, freed, poisoned and handed out again, timers are
+    brought forward. Isolated threads execute that code and read that memory whenever they enter,
+    and judge whether it was legal at that moment.
 
       --mode immediate|deferred|both  which halves to run (both)
       --duration SECONDS              how long each half runs (5)
       --housekeeping LIST             the CPUs that send, such as 0 or 0-1,4
       --isolated LIST                 the CPUs that are sent to
       --json                          print one JSON object
+      --break ORDER                   run something that is wrong on purpose; deferred alone,
+                                      unless --mode says otherwise
       --filter [EVENT:]EXPR           which events are recorded; may be repeated
       --trace FILE                    write them as trace.dat, for trace-cmd and KernelShark
       --report FILE                   write them as a page of HTML
       --help                          print this
 
     CPU n is a thread on processor n where there is one.
+
+    Orders to break: early-touch (a handler reads through cached translations before their flush
+    has run), reuse (frames are handed out again before every CPU has dropped them) and
+    flag-after-flush (CPUs catch up first, and say afterwards that they are in kernel). The first
+    violation ends a run.
 
     The table of interrupts is counted from recorded events: ipi_send_cpu under the filter
     'cpu & CPUS{isolated}' and ipi_send_cpumask under 'cpumask & CPUS{isolated}'. An EXPR that
@@ -58,8 +70,8 @@ struct Options: Equatable, Sendable {
     an empty EXPR asks nothing. In CPUS{}, isolated and housekeeping stand for the lists. A file
     holds all halves that ran, one behind the other.
 
-    Exit status: 0, 1 if a send was lost, or counts do not add up or differ between trace and
-    statistics, 64 for bad options, 71 if the system refuses something.
+    Exit status: 0, 1 if a send was lost, something illegal was seen, or counts do not add up or
+    differ between trace and statistics, 64 for bad options, 71 if the system refuses something.
 
     """
 
@@ -67,8 +79,9 @@ struct Options: Equatable, Sendable {
   static func parse(
     _ arguments: [String], processors: Int
   ) throws(UsageError) -> Invocation {
-    var modes = Mode.allCases
+    var modes: [Mode]?
     var duration = Duration.seconds(5)
+    var broken: BrokenOrder?
     var housekeeping: CPUMask?
     var isolated: CPUMask?
     var isJSON = false
@@ -84,6 +97,7 @@ struct Options: Equatable, Sendable {
       case "--duration": duration = try Self.duration(value(of: option, &rest))
       case "--housekeeping": housekeeping = try mask(option, value(of: option, &rest))
       case "--isolated": isolated = try mask(option, value(of: option, &rest))
+      case "--break": broken = try order(value(of: option, &rest))
       case "--filter": filters.append(try value(of: option, &rest))
       case "--trace": traceFile = try file(option, value(of: option, &rest))
       case "--report": reportFile = try file(option, value(of: option, &rest))
@@ -100,8 +114,9 @@ struct Options: Equatable, Sendable {
     }
     return .run(
       Options(
-        modes: modes, duration: duration, housekeeping: cpus.housekeeping, isolated: cpus.isolated,
-        isJSON: isJSON,
+        modes: modes ?? (broken == nil ? Mode.allCases : [.deferred]), duration: duration,
+        housekeeping: cpus.housekeeping, isolated: cpus.isolated,
+        isJSON: isJSON, broken: broken,
         events: try RecordedEvent.parse(
           filters, housekeeping: cpus.housekeeping, isolated: cpus.isolated),
         traceFile: traceFile, reportFile: reportFile))
@@ -145,6 +160,14 @@ struct Options: Equatable, Sendable {
       throw UsageError("--mode is immediate, deferred or both, not \"\(text)\"")
     }
     return [mode]
+  }
+
+  private static func order(_ text: String) throws(UsageError) -> BrokenOrder {
+    guard let order = BrokenOrder(rawValue: text) else {
+      let all = BrokenOrder.allCases.map(\.rawValue).joined(separator: ", ")
+      throw UsageError("--break is one of \(all), not \"\(text)\"")
+    }
+    return order
   }
 
   private static func duration(_ text: String) throws(UsageError) -> Duration {

@@ -4,7 +4,7 @@ extension Report {
   /// One JSON object on one line.
   var json: String {
     let halves = modes.map(\.json).joined(separator: ",")
-    return "{\"modes\":[\(halves)],\"bad_case\":\(badCase.json)}"
+    return "{\"modes\":[\(halves)],\"bad_case\":\(badCase?.json ?? "null")}"
   }
 }
 
@@ -13,9 +13,14 @@ extension ModeReport {
     let rows = callbacks.map { "\"\($0.callback.name)\":\($0.json)" }.joined(separator: ",")
     return object([
       ("mode", "\"\(mode.rawValue)\""),
+      ("broken", broken.map { string($0.rawValue) } ?? "null"),
       ("callbacks", "{\(rows)}"),
       ("ipis_total", "\(ipis)"),
       ("lost", "\(lost)"),
+      ("violations", "\(legality.violations)"),
+      ("first_violation", legality.first.map(string) ?? "null"),
+      ("checked", object(legality.checked.counts.map { ($0.name, "\($0.count)") })),
+      ("patching", string(legality.refusal.map { "refused: \($0)" } ?? "done")),
       ("oldest_pending_us", decimal(oldestPending / .microseconds(1), 3)),
       ("noise", Noise(sumOf: noise).json),
       ("transitions", "\(transitions)"),

@@ -4,14 +4,16 @@ extension Report {
   /// The report for people.
   var text: String {
     let halves = modes.map(\.text).joined(separator: "\n")
-    return halves + "\n" + badCase.text
-      + (isSound ? "" : "\nNOT SOUND: a send was lost, or counts do not add up or differ.\n")
+    let unsound =
+      "\nNOT SOUND: a send was lost, something illegal was seen, or counts do not add up or differ.\n"
+    return halves + (badCase.map { "\n" + $0.text } ?? "") + (isSound ? "" : unsound)
   }
 }
 
 extension ModeReport {
   fileprivate var text: String {
-    var text = ipiTable + "\n"
+    var text = broken.map { $0.sentence + "\n" } ?? ""
+    text += ipiTable + "\n"
     text += table(
       [
         "callback", "sent", "ipis", "deferred", "queued", "coalesced", "executed", "pending",
@@ -27,6 +29,11 @@ extension ModeReport {
     text +=
       isBalanced ? "sent = executed + coalesced + pending + gone\n" : "THE COUNTS DO NOT ADD UP\n"
     text += "lost: \(lost)\n"
+    text += "violations: \(legality.violations)\n"
+    if let first = legality.first { text += "the first one: \(first)\n" }
+    let checked = legality.checked.counts.map { "\($0.count) \($0.name)" }
+    text += "judged: \(checked.joined(separator: ", "))\n"
+    if let refusal = legality.refusal { text += "no code was patched: \(refusal)\n" }
     text += "oldest pending: \(decimal(oldestPending / .milliseconds(1), 1)) ms\n"
     text += "transitions of isolated CPUs: \(transitions)\n\n"
     return text + noiseTable

@@ -250,7 +250,7 @@ extension TextPatcher {
     report.rounds += 1
     let mask = memory.admitted()
     if mask.isEmpty { return }
-    let ticket = coordinator.sendWithTicket(work, to: mask)
+    let ticket = coordinator.sendWithTicket(work, to: mask, urgency: urgency)
     if ticket.report.rejection != nil {
       throw CoordinatorError(.closed, "cannot \(action): the coordinator is closed")
     }

@@ -28,8 +28,10 @@ internal import CTextPatching
 public final class TextPatcher: Sendable {
   /// Whose CPUs call the sites.
   public let coordinator: Coordinator
+  /// The work type: `sync_core`, the name that the kernel's own has in traces.
+  public let work: DeferredWork
+  let urgency: Urgency
   let memory: TextMemory
-  let work: DeferredWork
   let state = Lock(State())
 
   struct State: Sendable {
@@ -58,14 +60,24 @@ public final class TextPatcher: Sendable {
   /// - Throws: `textPatchingRefused` with the reason and the error number; `signalTaken` if
   ///   somebody has put another handler over ours; `tooManyWorkTypes`, `outOfMemory`, `closed`,
   ///   `forked`.
+  /// With an `urgency` of `.immediate` each round interrupts every CPU that calls sites: patching
+  /// without deferral, to compare with.
+  ///
+  /// - Throws: `textPatchingRefused` with the reason and the error number; `signalTaken` if somebody
+  ///   has put another handler over ours; `tooManyWorkTypes`, `outOfMemory`, `closed`, `forked`.
   /// - Progress: blocking
   /// - Context: any thread
   /// - Allocates: yes
-  public convenience init(coordinator: Coordinator, capacity: Int = 256) throws(CoordinatorError) {
-    try self.init(coordinator: coordinator, capacity: capacity, layout: .standard)
+  public convenience init(
+    coordinator: Coordinator, capacity: Int = 256, urgency: Urgency = .deferrable
+  ) throws(CoordinatorError) {
+    try self.init(
+      coordinator: coordinator, capacity: capacity, urgency: urgency, layout: .standard)
   }
 
-  init(coordinator: Coordinator, capacity: Int, layout: SlotLayout) throws(CoordinatorError) {
+  init(
+    coordinator: Coordinator, capacity: Int, urgency: Urgency = .deferrable, layout: SlotLayout
+  ) throws(CoordinatorError) {
     guard capacity > 0, capacity <= 1 << 20 else {
       misuse("a text patcher has 1 to \(1 << 20) sites, not \(capacity)")
     }
@@ -73,6 +85,7 @@ public final class TextPatcher: Sendable {
       throw CoordinatorError(.forked, "the process was forked: its CPUs are not in the child")
     }
     self.coordinator = coordinator
+    self.urgency = urgency
     memory = try TextMemory(
       capacity: capacity, cpuCount: (coordinator.cpus.last ?? 0) + 1, layout: layout)
     var options = DeferredWork.Options()

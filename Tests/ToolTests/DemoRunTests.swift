@@ -8,7 +8,7 @@ import Testing
 @Suite(.serialized) struct DemoRunTests {
   private typealias Object = [String: Any]
 
-  private static let deferrable = ["sync_core", "flush_tlb_all", "nohz_kick"]
+  private static let deferrable = ["sync_core", "flush_tlb_all", "flush_tlb_range", "nohz_kick"]
   private static let fields: Set = [
     "sent", "ipis", "deferred", "queued", "merged", "executed", "pending", "gone",
   ]
@@ -39,10 +39,18 @@ import Testing
     for mode in modes {
       #expect(
         Set(mode.keys) == [
-          "mode", "callbacks", "ipis_total", "lost", "oldest_pending_us", "noise", "transitions",
-          "trace",
+          "mode", "broken", "callbacks", "ipis_total", "lost", "violations", "first_violation",
+          "checked", "patching", "oldest_pending_us", "noise", "transitions", "trace",
         ])
       #expect(mode["lost"] as? Int == 0)
+      #expect(mode["violations"] as? Int == 0)
+      #expect(mode["first_violation"] is NSNull && mode["broken"] is NSNull)
+      let checked = try #require(mode["checked"] as? [String: Int])
+      #expect(Set(checked.keys) == ["calls", "pages", "handles", "keys", "timers"])
+      for (what, count) in checked where what != "calls" { #expect(count > 100, "\(what)") }
+      // Where the system refuses executable memory, the demonstration says so, and does without.
+      let patching = try #require(mode["patching"] as? String)
+      #expect(patching == "done" ? checked["calls"]! > 100 : patching.hasPrefix("refused: "))
       #expect(try #require(mode["transitions"] as? Int) > 0)
       let noise = try #require(mode["noise"] as? [String: Double])
       #expect(
@@ -77,7 +85,8 @@ import Testing
     #expect(run.errors.isEmpty)
     for text in [
       "immediate: IPIs to isolated CPUs", "deferred: IPIs to isolated CPUs",
-      "      0 callback=sync_core\n", "lost: 0", "oldest pending:", "% available",
+      "      0 callback=sync_core\n", "lost: 0", "violations: 0", "judged: ", "oldest pending:",
+      "% available",
       "ns per round trip, nothing pending",
     ] {
       #expect(run.output.contains(text), "no \"\(text)\"")
@@ -109,6 +118,7 @@ import Testing
   @Test(arguments: [
     (["--nonsense"], "--nonsense"), (["--duration", "x"], "--duration"),
     (["--isolated", "1-"], "--isolated"), (["--mode"], "--mode"),
+    (["--break", "everything"], "--break"),
   ])
   func badOptions(arguments: [String], option: String) throws {
     let run = try DemoProcess(arguments)

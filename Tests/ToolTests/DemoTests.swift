@@ -20,6 +20,14 @@ import Testing
     #expect(options.housekeeping == [0])
     #expect(options.isolated == [1])
     #expect(!options.isJSON)
+    #expect(options.broken == nil)
+  }
+
+  @Test func whatIsBrokenIsDeferred() throws {
+    let options = try options("--break", "flag-after-flush")
+    #expect(options.broken == .flagAfterFlush)
+    #expect(options.modes == [.deferred])
+    #expect(try self.options("--mode", "both", "--break", "reuse").modes == Mode.allCases)
   }
 
   @Test func everythingSaid() throws {
@@ -54,7 +62,9 @@ import Testing
 
   @Test(arguments: [
     (["--frobnicate"], "--frobnicate"), (["deferred"], "deferred"), (["--mode"], "--mode"),
-    (["--mode", "sideways"], "--mode"), (["--duration"], "--duration"),
+    (["--mode", "sideways"], "--mode"),
+    (["--break", "reus"], "early-touch, reuse, flag-after-flush"),
+    (["--duration"], "--duration"),
     (["--duration", "soon"], "--duration"), (["--duration", "0"], "--duration"),
     (["--duration", "-1"], "--duration"), (["--duration", "nan"], "--duration"),
     (["--duration", "inf"], "--duration"), (["--duration", "1e9"], "--duration"),
@@ -74,7 +84,7 @@ import Testing
     #expect(try Options.parse(["--json", "--help", "--nonsense"], processors: 2) == .help)
     for option in [
       "--mode", "--duration", "--housekeeping", "--isolated", "--json", "--filter", "--trace",
-      "--report", "--help",
+      "--report", "--break", "--help",
     ] {
       #expect(Options.help.contains(option))
     }
@@ -170,7 +180,9 @@ import Testing
       ], isolated: [1])
     (traced.events, traced.ipis) = (4, ["sync_core": 4])
     let mode = ModeReport(
-      mode: .immediate, callbacks: [counts], lost: 0, oldestPending: .microseconds(1500),
+      mode: .immediate, broken: nil, callbacks: [counts], lost: 0,
+      legality: LegalityReport(violations: 0, checked: Checked(), refusal: nil),
+      oldestPending: .microseconds(1500),
       noise: [noise, noise], transitions: 8, traced: traced)
     return Report(modes: [mode], badCase: BadCaseReport(idle: 2.25, storm: 180))
   }
@@ -183,8 +195,10 @@ import Testing
       + #""max_single_us":2.500,"samples":0}"#
     #expect(
       report.json
-        == #"{"modes":[{"mode":"immediate","callbacks":{"sync_core":"# + counts
-        + #"},"ipis_total":4,"lost":0,"oldest_pending_us":1500.000,"noise":"# + noise
+        == #"{"modes":[{"mode":"immediate","broken":null,"callbacks":{"sync_core":"# + counts
+        + #"},"ipis_total":4,"lost":0,"violations":0,"first_violation":null,"#
+        + #""checked":{"calls":0,"pages":0,"handles":0,"keys":0,"timers":0},"patching":"done","#
+        + #""oldest_pending_us":1500.000,"noise":"# + noise
         + #","transitions":8,"trace":{"filters":{"ipi_send_cpu":"cpu & CPUS{1}","#
         + #""ipi_send_cpumask":"cpumask & CPUS{1}","context_user_exit":"comm != \"\\\""},"#
         + #""events":4,"lost":0,"ipis":{"sync_core":4},"equals_statistics":true}}],"bad_case":{"ns_per_round_trip_idle":2.250,"#
@@ -213,6 +227,31 @@ import Testing
     miscounted.modes[0].callbacks[0].executed = 5
     #expect(!miscounted.isSound)
     #expect(miscounted.text.contains("THE COUNTS DO NOT ADD UP"))
+  }
+
+  @Test func whatIsIllegalIsNotSound() {
+    var illegal = report
+    illegal.badCase = nil
+    illegal.modes[0].broken = .reuse
+    illegal.modes[0].legality.violations = 2
+    illegal.modes[0].legality.first = "CPU 1 read poison"
+    #expect(!illegal.isSound)
+    #expect(illegal.text.contains("BROKEN ON PURPOSE (--break reuse)"))
+    #expect(illegal.text.contains("violations: 2\nthe first one: CPU 1 read poison\n"))
+    #expect(illegal.text.contains("NOT SOUND"))
+    #expect(illegal.json.contains(#""violations":2,"first_violation":"CPU 1 read poison""#))
+    #expect(
+      illegal.json.contains(#""broken":"reuse""#) && illegal.json.hasSuffix(#""bad_case":null}"#))
+    #expect(illegal.modes[0].violation?.contains("2 violations (BROKEN ON PURPOSE") == true)
+  }
+
+  /// Refused memory is no fault of what runs without it.
+  @Test func aRefusalIsToldAndSound() {
+    var refused = report
+    refused.modes[0].legality.refusal = "the system refuses"
+    #expect(refused.isSound)
+    #expect(refused.json.contains(#""patching":"refused: the system refuses""#))
+    #expect(refused.text.contains("no code was patched: the system refuses\n"))
   }
 
   @Test func aTraceThatCountsOtherwiseIsNotSound() {

@@ -91,7 +91,8 @@ extension AddressSpace {
       return Change(previous: old.frame, report: ticket.report, unacknowledged: late)
     }
     let report = coordinator.send(
-      flushRangeWork, to: coordinator.cpus, file: file, line: line, where: core.mustBeTold)
+      flushRangeWork, to: coordinator.cpus, urgency: urgency, file: file, line: line,
+      where: core.mustBeTold)
     return Change(previous: old.frame, report: report, unacknowledged: CPUMask())
   }
 
@@ -172,7 +173,7 @@ extension AddressSpace {
   ) -> Retirement {
     let ticket = coordinator.sendWithTicket(
       all ? flushAllWork : flushRangeWork, to: coordinator.cpus,
-      urgency: isUrgent ? .immediate : .deferrable, file: file, line: line)
+      urgency: isUrgent ? .immediate : urgency, file: file, line: line)
     return Retirement(self, retired, ticket, goal: isUrgent ? .executed : .covered)
   }
 
@@ -189,7 +190,7 @@ extension AddressSpace {
   public func flushAll(file: StaticString = #fileID, line: UInt = #line) -> Ticket {
     table.asWriter { _ = core.publish(0..<UInt64.max) {} }
     return coordinator.sendWithTicket(
-      flushAllWork, to: coordinator.cpus, file: file, line: line)
+      flushAllWork, to: coordinator.cpus, urgency: urgency, file: file, line: line)
   }
 
   // MARK: Checks

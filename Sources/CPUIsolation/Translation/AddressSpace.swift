@@ -42,6 +42,7 @@ public final class AddressSpace: Sendable {
   public let flushRangeWork: DeferredWork
 
   let core: TranslationCore
+  let urgency: Urgency
   private let isClosed = Lock(false)
 
   /// How large an address space is, and how it flushes.
@@ -65,6 +66,9 @@ public final class AddressSpace: Sendable {
     public var delivery = DeferredWork.Delivery.bit
     /// The longest that a flush may stay pending; see `DeferredWork.Options.maximumAge`.
     public var maximumAge: Duration? = nil
+    /// How soon flushes have to run. With `.immediate` each interrupts every CPU: an address space
+    /// without deferral, to compare with.
+    public var urgency = Urgency.deferrable
 
     /// An address space of so many pages; everything else has a default.
     ///
@@ -82,6 +86,7 @@ public final class AddressSpace: Sendable {
   /// - Allocates: yes
   public init(_ coordinator: Coordinator, _ options: Options) throws(CoordinatorError) {
     self.coordinator = coordinator
+    urgency = options.urgency
     if options.loggedRanges < 1 || options.loggedRanges > 1 << 20 {
       misuse("a flush log cannot remember \(options.loggedRanges) ranges: it takes 1 to 1048576")
     }
