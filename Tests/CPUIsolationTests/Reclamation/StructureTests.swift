@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Synchronization
 import Testing
 
 @testable import CPUIsolation
@@ -38,7 +37,7 @@ struct StructureTests {
   func treiber(threads: Int) throws {
     let domain = try HazardDomain(reclamation: .retiring)
     for round in 0..<200 {
-      let stack = TreiberStack(domain)
+      let stack = try TreiberStack(domain)
       let clock = Clock()
       let gate = Flag()
       let steps = (0..<threads).map { thread in
@@ -64,11 +63,5 @@ struct StructureTests {
     }
     #expect(domain.barrier(deadline: .seconds(20)) == .reclaimed)
     #expect(domain.counts.pending == 0)
-  }
-
-  /// One order of all begins and ends.
-  private final class Clock: Sendable {
-    private let time = Atomic<UInt64>(0)
-    func tick() -> UInt64 { time.wrappingAdd(1, ordering: .sequentiallyConsistent).newValue }
   }
 }

@@ -12,24 +12,27 @@ final class TreiberStack: Sendable {
 
   private let head = HazardLink<Node>()
   private let domain: HazardDomain
-  let cohort: HazardCohort
+  let nodes: PooledNodes
 
-  init(_ domain: HazardDomain) {
+  init(_ domain: HazardDomain, capacity: Int = 1024) throws {
     self.domain = domain
-    cohort = domain.makeCohort()
+    nodes = try PooledNodes(Node.self, capacity: capacity, in: domain)
   }
 
   deinit { while pop() != nil {} }
 
-  func push(_ value: Int) {
-    let node = UnsafeMutablePointer<Node>.allocate(capacity: 1)
+  /// False if there is no node for it.
+  @discardableResult
+  func push(_ value: Int) -> Bool {
+    guard let memory = unsafe nodes.take() else { return false }
+    let node = unsafe memory.bindMemory(to: Node.self, capacity: 1)
     unsafe node.initialize(to: Node(value: value))
     var expected = head.load()
     while true {
       unsafe node.pointee.next.store(expected)
       let (exchanged, original) = unsafe head.compareExchange(
         expected: expected, desired: .init(node))
-      if exchanged { return }
+      if exchanged { return true }
       expected = original
     }
   }
@@ -43,11 +46,7 @@ final class TreiberStack: Sendable {
       guard head.compareExchange(expected: top, desired: next).exchanged else { continue }
       let value = unsafe node.pointee.value
       hazard.reset()
-      unsafe domain.retire(UnsafeMutableRawPointer(node), cohort: cohort) { address, _ in
-        let node = unsafe address.assumingMemoryBound(to: Node.self)
-        unsafe node.deinitialize(count: 1)
-        unsafe node.deallocate()
-      }
+      unsafe nodes.retire(UnsafeMutableRawPointer(node))
       return value
     }
   }
