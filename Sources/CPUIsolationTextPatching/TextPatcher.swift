@@ -57,9 +57,6 @@ public final class TextPatcher: Sendable {
   /// The handler stays for good. It hands on what is not its own to the handler that was there
   /// before. arm64 needs none.
   ///
-  /// - Throws: `textPatchingRefused` with the reason and the error number; `signalTaken` if
-  ///   somebody has put another handler over ours; `tooManyWorkTypes`, `outOfMemory`, `closed`,
-  ///   `forked`.
   /// With an `urgency` of `.immediate` each round interrupts every CPU that calls sites: patching
   /// without deferral, to compare with.
   ///
