@@ -5,7 +5,8 @@ import Synchronization
 /// The memory that pages are mapped to. A frame says what it is: the page that it holds, which
 /// version of it, and words that follow from both. A free frame is poisoned.
 // Sendable: memory of its own in which every word is atomic, and relaxed: that nobody reads a frame
-// while it is written is what the demonstration is about.
+// while it is written is what the demonstration is about. Each list of free frames is one
+// housekeeper's, and used by its thread alone.
 @safe
 final class Frames: @unchecked Sendable {
   static let words = 8
@@ -13,27 +14,34 @@ final class Frames: @unchecked Sendable {
   private static let mixer: UInt64 = 0x9e37_79b9_7f4a_7c15
 
   private let base: UnsafeMutablePointer<Atomic<UInt64>>
-  /// Of each housekeeper its own. The one that became free last is handed out first.
-  private let free: Mutex<[[UInt64]]>
+  private let housekeepers: Int
+  /// The one that became free last is handed out first.
+  private let free: UnsafeMutablePointer<[UInt64]>
 
   /// So many frames for each housekeeper, all of them free.
   init(perHousekeeper count: Int, housekeepers: Int) {
     let words = count * housekeepers * Self.words
     unsafe base = .allocate(capacity: words)
     for word in 0..<words { unsafe (base + word).initialize(to: Atomic(Self.poison)) }
-    free = Mutex(
-      (0..<housekeepers).map { index in
-        (index * count..<(index + 1) * count).map { UInt64($0) }
-      })
+    self.housekeepers = housekeepers
+    unsafe free = .allocate(capacity: housekeepers)
+    for index in 0..<housekeepers {
+      let first = UInt64(index * count)
+      unsafe (free + index).initialize(to: Array(first..<first + UInt64(count)))
+    }
   }
 
-  deinit { unsafe base.deallocate() }
+  deinit {
+    unsafe free.deinitialize(count: housekeepers)
+    unsafe free.deallocate()
+    unsafe base.deallocate()
+  }
 
   // MARK: The housekeeper
 
   /// Hands a frame out, filled. There are as many as a housekeeper can need.
   func take(for page: UInt64, version: UInt64, by housekeeper: Int) -> UInt64 {
-    guard let frame = free.withLock({ $0[housekeeper].popLast() }) else {
+    guard let frame = unsafe free[housekeeper].popLast() else {
       fatalError("housekeeper \(housekeeper) has no free frame")
     }
     let words = unsafe base + Int(frame) * Self.words
@@ -49,7 +57,7 @@ final class Frames: @unchecked Sendable {
   func giveBack(_ frame: UInt64, by housekeeper: Int) {
     let words = unsafe base + Int(frame) * Self.words
     for word in 0..<Self.words { unsafe words[word].store(Self.poison, ordering: .relaxed) }
-    free.withLock { $0[housekeeper].append(frame) }
+    unsafe free[housekeeper].append(frame)
   }
 
   // MARK: The isolated CPU

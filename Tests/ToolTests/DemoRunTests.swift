@@ -47,10 +47,10 @@ import Testing
       #expect(mode["first_violation"] is NSNull && mode["broken"] is NSNull)
       let checked = try #require(mode["checked"] as? [String: Int])
       #expect(Set(checked.keys) == ["calls", "pages", "handles", "keys", "timers"])
-      for (what, count) in checked where what != "calls" { #expect(count > 100, "\(what)") }
+      for (what, count) in checked where what != "calls" { #expect(count > 10, "\(what)") }
       // Where the system refuses executable memory, the demonstration says so, and does without.
       let patching = try #require(mode["patching"] as? String)
-      #expect(patching == "done" ? checked["calls"]! > 100 : patching.hasPrefix("refused: "))
+      #expect(patching == "done" ? checked["calls"]! > 10 : patching.hasPrefix("refused: "))
       #expect(try #require(mode["transitions"] as? Int) > 0)
       let noise = try #require(mode["noise"] as? [String: Double])
       #expect(
