@@ -37,17 +37,17 @@ extension ArchitectureTests {
           "swift test --traits ModelChecking --filter RouteModelTests"))
     }
 
-    private static func lines(of text: String) -> [String] {
+    static func lines(of text: String) -> [String] {
       text.split(separator: "\n", omittingEmptySubsequences: false).map { line in
         String(line.drop { $0 == " " })
       }
     }
 
-    private static func contains(_ file: [String], _ block: [String]) -> Bool {
+    static func contains(_ file: [String], _ block: [String]) -> Bool {
       file.indices.contains { file[$0...].starts(with: block) }
     }
 
-    private static func swiftBlocks(in text: String) -> [[String]] {
+    static func swiftBlocks(in text: String) -> [[String]] {
       var blocks: [[String]] = []
       var block: [String]? = nil
       for line in lines(of: text) {

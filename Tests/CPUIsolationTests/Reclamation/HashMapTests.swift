@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Synchronization
+import Glibc
 import Testing
 
 @testable import CPUIsolation
@@ -117,9 +117,13 @@ struct HashMapTests {
     arguments: [HazardDomain.Fence.full, .membarrier])
   func conservation(fence: HazardDomain.Fence) throws {
     let domain = try HazardDomain(fence: fence, reclamation: .retiring)
-    let keys = 24
-    let capacity = 1024
-    let map = try HashMap(domain, bucketCount: 4, capacity: capacity)
+    let keys = 12
+    // Few: whoever finds none reclaims, so that what is unlinked is used again at once.
+    let capacity = 32
+    let turn = Clock()
+    let map = try HashMap(domain, bucketCount: 1, capacity: capacity) {
+      if turn.tick().isMultiple(of: 61) { sched_yield() }
+    }
     let gate = Flag()
     let steps = (0..<4).map { thread in
       PlainThread.start { () -> Ledger in

@@ -61,7 +61,10 @@ struct StructureTests {
       #expect(history.count == 4 * threads)
       #expect(Self.stack.holds(history, from: []), "\(history)")
     }
-    #expect(domain.barrier(deadline: .seconds(20)) == .reclaimed)
-    #expect(domain.counts.pending == 0)
+    // A thread may hold its stack a little longer than its step, and empty it at the end.
+    #expect(
+      eventually {
+        domain.barrier(deadline: .seconds(20)) == .reclaimed && domain.counts.pending == 0
+      })
   }
 }

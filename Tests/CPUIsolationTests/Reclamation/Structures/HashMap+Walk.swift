@@ -79,6 +79,7 @@ extension HashMap {
           expected: place.next, desired: Link(place.next.node, isMarked: true)
         ).exchanged
         guard isTaken else { continue }
+        map.pause()
         let value = unsafe node.pointee.value
         if !unlink(place) { _ = find(key) }
         return value
@@ -89,16 +90,16 @@ extension HashMap {
 
     /// Looks for the first node whose key is not below, and unlinks the marked ones on its way.
     ///
-    /// A node that was protected from a link is safe if the link's own node was in the chain then,
-    /// which the look back shows: the predecessor, unmarked, still leads here. A mark stays, and what
-    /// is behind it too: a marked node that is still in the chain leads to one that is.
+    /// What was protected from a node's link is safe if that node was in the chain then. A node
+    /// whose link is not marked is. One whose link is marked leads to the same node for ever, and
+    /// unlinking it succeeds only if it has been in the chain until now.
     private mutating func find(_ key: Int) -> Place {
       search: while true {
         var previous = unsafe map.bucket(of: key)
         var current = unsafe here.protect(previous.pointee.next)
         while let node = unsafe current.node {
+          map.pause()
           let next = unsafe ahead.protect(node.pointee.next)
-          guard unsafe previous.pointee.next.load() == current else { continue search }
           if next.isMarked {
             let rest = unsafe Link(next.node)
             let place = unsafe Place(

@@ -24,10 +24,16 @@ final class HashMap: Sendable {
   private let mask: Int
   let domain: HazardDomain
   let nodes: PooledNodes
+  /// What a test has happen where it matters that others get in.
+  let pause: @Sendable () -> Void
 
   /// - Parameter bucketCount: A power of two.
-  init(_ domain: HazardDomain, bucketCount: Int, capacity: Int) throws {
+  init(
+    _ domain: HazardDomain, bucketCount: Int, capacity: Int,
+    pause: @escaping @Sendable () -> Void = {}
+  ) throws {
     self.domain = domain
+    self.pause = pause
     nodes = try PooledNodes(Node.self, capacity: capacity, in: domain)
     mask = bucketCount - 1
     unsafe buckets = .allocate(capacity: bucketCount)
