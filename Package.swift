@@ -115,7 +115,9 @@ let package = Package(
       name: "ArchitectureTests", exclude: ["PublicAPI.txt"], swiftSettings: settings),
     .testTarget(
       name: "ToolTests",
-      dependencies: ["BufferPool", "IsolationDemo", "IsolationBench", "IsolationTrace", "CRefusals"],
+      dependencies: [
+        "BufferPool", "IsolationDemo", "IsolationBench", "IsolationTrace", "CRefusals",
+      ],
       swiftSettings: settings),
   ],
   swiftLanguageModes: [.v6],

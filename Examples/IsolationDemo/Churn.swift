@@ -47,6 +47,8 @@ struct Churn {
     let interval: Duration
     var due: ContinuousClock.Instant
     var turn: Int
+    /// Bursts in earnest have turns of their own: each target gets both kinds.
+    var earnestTurn: Int
     var isInEarnest = false
 
     init(_ callback: Callback, _ housekeepers: Int, _ index: Int, targets: Int) {
@@ -54,10 +56,9 @@ struct Churn {
       interval = callback.interval(housekeepers: housekeepers)
       // Housekeepers take turns, so that they do not all send at the same moment.
       due = .now + interval * (index + 1) / (housekeepers + 1)
-      turn = index % targets
+      turn = index
+      earnestTurn = index % targets
     }
-
-    mutating func takeTurn(_ targets: Int) { turn = (turn + 1) % targets }
 
     /// Some time from now: at equal distances, rare callbacks would always come together with
     /// frequent ones. A thread that was late does not catch up, since the load would come in
@@ -73,8 +74,9 @@ struct Churn {
   ) throws(CoordinatorError) {
     row.isInEarnest.toggle()
     if row.isInEarnest {
-      if !row.callback.isBroadcast { row.takeTurn(experiment.targets.count) }
-      if try upkeep.perform(row.callback, to: experiment.targets[row.turn]) { return }
+      let target = experiment.targets[row.earnestTurn]
+      row.earnestTurn = (row.earnestTurn + 1) % experiment.targets.count
+      if try upkeep.perform(row.callback, to: target) { return }
     }
     for _ in 0..<row.callback.burst { send(&row, sender) }
   }
@@ -83,7 +85,7 @@ struct Churn {
     if row.callback.isBroadcast {
       send(row.callback, to: experiment.coordinator.isolated, sender)
     } else {
-      row.takeTurn(experiment.targets.count)
+      row.turn = (row.turn + 1) % experiment.targets.count
       send(row.callback, to: CPUMask(experiment.targets[row.turn]), sender)
     }
   }

@@ -17,10 +17,10 @@ struct IsolatedLoop {
   static let staysPerLongStay = 32
   /// Between two stays entries are microseconds apart, for so long and so often at most: what is
   /// wrong for a moment alone is met as well.
-  static let hurry = Duration.milliseconds(2)
-  static let entriesPerHurry = 400
-  /// The shortest stay in a hurry: about 200 ns.
-  private static let stepsPerLength = 128
+  static let hurry = Duration.milliseconds(1)
+  static let entriesPerHurry = 200
+  /// The shortest stay in a hurry; the longest is 64 times as long.
+  private static let shortStay = Duration.nanoseconds(200)
 
   /// What a loop found out.
   struct Outcome: Sendable {
@@ -34,6 +34,7 @@ struct IsolatedLoop {
     let stay = CycleClock.cycles(of: Self.stay)
     let longStay = CycleClock.cycles(of: Self.longStay)
     let hurry = CycleClock.cycles(of: Self.hurry)
+    let shortStay = CycleClock.cycles(of: Self.shortStay)
     let translations = live.pages.space.open(on: cpu)
     var inspection = Inspection(live, cpu: number)
     var noise = Noise(cpu: number)
@@ -73,7 +74,9 @@ struct IsolatedLoop {
           inspection.begin(on: cpu)
           inspection.prepareToEnter(on: cpu)
           // The rest of the stay. What arrives now is for the entry to find.
-          for _ in 0..<Self.stepsPerLength * inspection.length() { value = Self.step(value) }
+          let begin = CycleClock.now
+          let length = shortStay &* UInt64(inspection.length())
+          while CycleClock.now &- begin < length { value = Self.step(value) }
           inspection.end(on: cpu)
           witness.expect(on: number)
         }

@@ -88,6 +88,18 @@ import Testing
 
 /// The built command with an order that is wrong on purpose, and where the system refuses.
 @Suite(.serialized) struct DemoBreakTests {
+  @Test(arguments: [
+    (["--break", "flag-after-flush"], [Mode.deferred]),
+    (["--mode", "both", "--break", "flag-after-flush"], Mode.allCases),
+  ])
+  func whatIsBrokenIsDeferred(arguments: [String], modes: [Mode]) throws {
+    guard case .run(let options) = try Options.parse(arguments, processors: 2) else {
+      throw Options.UsageError("help was asked for")
+    }
+    #expect(options.broken == .flagAfterFlush)
+    #expect(options.modes == modes)
+  }
+
   /// Each is caught, by the same check, and long before the time is over.
   @Test(.timeLimit(.minutes(2)), arguments: BrokenOrder.allCases)
   func aBrokenOrderIsCaught(order: BrokenOrder) throws {

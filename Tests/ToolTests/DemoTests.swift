@@ -23,13 +23,6 @@ import Testing
     #expect(options.broken == nil)
   }
 
-  @Test func whatIsBrokenIsDeferred() throws {
-    let options = try options("--break", "flag-after-flush")
-    #expect(options.broken == .flagAfterFlush)
-    #expect(options.modes == [.deferred])
-    #expect(try self.options("--mode", "both", "--break", "reuse").modes == Mode.allCases)
-  }
-
   @Test func everythingSaid() throws {
     let options = try options(
       "--mode", "deferred", "--duration", "0.25", "--housekeeping", "0-1,4", "--isolated", "2-3",

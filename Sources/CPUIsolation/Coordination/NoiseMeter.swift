@@ -77,7 +77,13 @@ public struct NoiseMeter: Sendable {
   /// - Context: any thread
   /// - Allocates: never
   public mutating func reset() {
-    self = NoiseMeter(threshold: CycleClock.duration(ofCycles: threshold))
+    // Not by way of a new meter: a threshold that is turned into a duration and back loses a cycle.
+    begun = CycleClock.now
+    last = begun
+    noise = 0
+    maximum = 0
+    samples = 0
+    counts = [4 of UInt64](repeating: 0)
   }
 
   /// What has been seen so far.

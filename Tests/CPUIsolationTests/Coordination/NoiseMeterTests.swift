@@ -74,4 +74,15 @@ struct NoiseMeterTests {
     meter.sample()
     #expect(meter.report.unknown == 1)
   }
+
+  /// A loop that begins again for each of its rounds counts by the same threshold in all of them.
+  @Test func beginningAgainKeepsTheThreshold() {
+    var meter = NoiseMeter(threshold: .microseconds(10))
+    // Were one of these to lose a cycle, the threshold would be gone.
+    for _ in 0..<200_000 { meter.reset() }
+    for _ in 0..<1000 { meter.sample() }
+    let report = meter.report
+    #expect(report.samples == 1000)
+    #expect(report.unknown < 500, "most samples follow each other within 10 µs")
+  }
 }
