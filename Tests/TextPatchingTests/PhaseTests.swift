@@ -57,6 +57,11 @@
 
         let memory = site.memory
         func bytes() -> [UInt8] { Array(memory.bytes(of: 1)[offset..<offset + 5]) }
+        // The bytes of a phase are there before the round that follows them is asked for.
+        func reachSafePoint() throws {
+          try #require(eventually { machine.isPending(patcher.work, on: 1) })
+          machine[1].safePoint()
+        }
         let neighbours = [memory.bytes(of: 0), memory.bytes(of: 2)]
         let old = bytes()
         let instruction = try to.instruction()
@@ -79,7 +84,7 @@
         #expect(machine[1].run { site(on: $0, -3, 4) } == to.result, "\(from) → \(to)")
         calls += 1
         #expect(!thread.hasEnded && bytes() == phase, "it goes on without the CPU")
-        machine[1].safePoint()
+        try reachSafePoint()
 
         // 2. The new tail behind it, if there is one.
         let new = try Self.code(instruction, patcher, site)
@@ -89,7 +94,7 @@
           #expect(machine[1].run { site(on: $0, -3, 4) } == to.result)
           calls += 1
           #expect(!thread.hasEnded && bytes() == phase, "it goes on without the CPU")
-          machine[1].safePoint()
+          try reachSafePoint()
         }
 
         // 3. The whole instruction: no trap any more.
@@ -98,7 +103,7 @@
         #expect(machine[1].run { site(on: $0, -3, 4) } == to.result)
         calls += 1
         #expect(!thread.hasEnded, "it ends without the CPU")
-        machine[1].safePoint()
+        try reachSafePoint()
         thread.join()
         #expect(bytes() == new)
         #expect(machine[1].run { site(on: $0, -3, 4) } == to.result)
