@@ -9,11 +9,13 @@ internal import Synchronization
 @safe
 final class LockedPool: Pool, @unchecked Sendable {
   private let frames: Frames
+  private let pages: Int
   private var table: [Int]
   private let lock = UnsafeMutablePointer<pthread_rwlock_t>.allocate(capacity: 1)
 
   init(_ frames: Frames, pages: Int) {
     self.frames = frames
+    self.pages = pages
     table = Array(repeating: -1, count: pages)
     unsafe pthread_rwlock_init(lock, nil)
   }
@@ -25,7 +27,7 @@ final class LockedPool: Pool, @unchecked Sendable {
 
   func read(_ reader: Int, until stop: StopFlag) -> Tally {
     var tally = Tally()
-    var requests = PageSequence(seed: reader, pages: table.count)
+    var requests = PageSequence(seed: reader, pages: pages)
     while !stop.isSet {
       let page = requests.next()
       unsafe pthread_rwlock_rdlock(lock)

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import Glibc
-internal import Synchronization
 
 /// Readers at one pool, and the thread that evicts.
 final class Run {
@@ -25,16 +24,12 @@ final class Run {
 
   func go(readers: Int, seconds: Double) {
     let stop = StopFlag()
-    let sink = Sink()
-    let threads = (0..<readers).map { [pool] reader in
-      Thread { sink.add(pool.read(reader, until: stop)) }
-    }
+    let threads = (0..<readers).map { Reader($0, of: pool, until: stop) }
     let begin = ContinuousClock.now
     evict(until: begin + .seconds(seconds))
     stop.set()
-    for thread in threads { thread.join() }
+    let all = threads.map { $0.join() }
     let time = (ContinuousClock.now - begin) / .seconds(1)
-    let all = sink.all
     lookupsPerSecond = Double(all.reduce(0) { $0 + $1.lookups }) / time
     stale = all.reduce(0) { $0 + $1.stale }
   }
@@ -59,34 +54,31 @@ final class Run {
   }
 }
 
-/// Where readers leave what they counted.
-private final class Sink: Sendable {
-  private let tallies = Mutex<[Tally]>([])
+/// A POSIX thread that reads, and then leaves what it counted.
+// Sendable: the tally is the thread's until it has been joined.
+@safe
+private final class Reader: @unchecked Sendable {
+  private let number: Int
+  private let pool: any Pool
+  private let stop: StopFlag
+  private var tally = Tally()
+  private var handle = pthread_t()
 
-  func add(_ tally: Tally) { tallies.withLock { $0.append(tally) } }
-  var all: [Tally] { tallies.withLock { $0 } }
-}
-
-/// A POSIX thread with a closure for a body.
-private struct Thread {
-  private final class Body {
-    let run: @Sendable () -> Void
-    init(_ run: @escaping @Sendable () -> Void) { self.run = run }
-  }
-  private let handle: pthread_t
-
-  init(_ run: @escaping @Sendable () -> Void) {
-    var handle = pthread_t()
-    let body = unsafe Unmanaged.passRetained(Body(run))
+  init(_ number: Int, of pool: any Pool, until stop: StopFlag) {
+    (self.number, self.pool, self.stop) = (number, pool, stop)
     let error = unsafe pthread_create(
       &handle, nil,
-      { body in
-        unsafe Unmanaged<Body>.fromOpaque(body.unsafelyUnwrapped).takeRetainedValue().run()
+      { address in
+        let address = unsafe address.unsafelyUnwrapped
+        let reader = unsafe Unmanaged<Reader>.fromOpaque(address).takeRetainedValue()
+        reader.tally = reader.pool.read(reader.number, until: reader.stop)
         return nil
-      }, body.toOpaque())
+      }, Unmanaged.passRetained(self).toOpaque())
     if error != 0 { fatalError("no thread: \(error)") }
-    self.handle = handle
   }
 
-  func join() { pthread_join(handle, nil) }
+  func join() -> Tally {
+    pthread_join(handle, nil)
+    return tally
+  }
 }

@@ -38,8 +38,8 @@ struct StaticKeyTests {
     let key = try keys.makeKey("key")
     let cpu = try ScriptedThread(coordinator, on: 1)
     let change = PlainThread.start { try? keys.enable(key) }
-    #expect(eventually { keys.isEnabled(key) })
-    #expect(try cpu.run { !key.isEnabled(on: $0) })
+    #expect(eventually { coordinator.statistics()[keys.deferred.work].pending == 1 })
+    #expect(try keys.isEnabled(key) && cpu.run { !key.isEnabled(on: $0) })
     #expect(!change.isOver)
     // The first enable is in progress: it counts.
     #expect(keys.count(of: key) == 1)
@@ -58,7 +58,7 @@ struct StaticKeyTests {
     let key = try keys.makeKey("key")
     let cpu = try ScriptedThread(coordinator, on: 1)
     let first = PlainThread.start { try? keys.enable(key) }
-    #expect(eventually { keys.isEnabled(key) })
+    #expect(eventually { coordinator.statistics()[keys.deferred.work].pending == 1 })
     let second = PlainThread.start { try? keys.enable(key) }
     #expect(try cpu.run { !key.isEnabled(on: $0) })
     #expect(!first.isOver && !second.isOver)
@@ -236,8 +236,8 @@ struct StaticKeyTests {
     let cpu = try ScriptedThread(coordinator, on: 1)
     try cpu.enterUser()
     let change = PlainThread.start { try? keys.enable(key) }
-    #expect(eventually { keys.isEnabled(key) })
-    #expect(try !cpu.run { key.isEnabled(on: $0) })
+    #expect(eventually { coordinator.statistics()[keys.immediate.work].pending == 1 })
+    #expect(try keys.isEnabled(key) && !cpu.run { key.isEnabled(on: $0) })
     #expect(!change.isOver)
     try cpu.poll()
     #expect(try change.value() == .flipped)
