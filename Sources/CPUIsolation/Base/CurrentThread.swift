@@ -71,6 +71,11 @@ enum CurrentThread {
     return cpi_known_thread_id()
   }
 
+  /// The name of this thread, remembered with its number; a zero ends it early.
+  static var knownName: UnsafeRawBufferPointer {
+    unsafe UnsafeRawBufferPointer(start: cpi_known_thread_name(), count: 16)
+  }
+
   /// Whether a thread of this process is there; a number that has been given to another thread is.
   static func isAlive(_ id: Int32) -> Bool {
     #if ModelChecking

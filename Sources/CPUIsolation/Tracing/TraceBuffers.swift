@@ -92,11 +92,8 @@ struct TraceBuffers: @unchecked Sendable {
     if unsafe filter(event.index).pointee.load(ordering: .relaxed) != 0 {
       let passes = withFilter(of: event.index, isProtected: isProtected) { program in
         guard let program else { return true }
-        let name =
-          unsafe _slowPath(program.header.pointee.asksForTaskName) ? cpi_known_thread_name() : nil
         return unsafe program.matches(
-          UnsafeRawBufferPointer(start: payload, count: words &* 8), cpu: index,
-          taskName: UnsafeRawBufferPointer(start: name, count: name == nil ? 0 : 16))
+          UnsafeRawBufferPointer(start: payload, count: words &* 8), cpu: index, taskName: nil)
       }
       if !passes { return }
     }

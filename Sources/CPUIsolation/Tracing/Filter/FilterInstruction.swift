@@ -3,18 +3,18 @@
 /// One predicate, ready to be asked: 32 bytes without a reference.
 ///
 /// All comparisons of numbers are one: a number is loaded, `operand` is subtracted, and the answer
-/// is whether what is left does not exceed `extent`. In the arithmetic modulo 2⁶⁴ that is a range
-/// of unsigned numbers as well as of signed ones, and `==` is the range of one.
+/// is whether what is left does not exceed `extent`. In the arithmetic modulo 2 to the number's
+/// width that is a range of unsigned numbers as well as of signed ones, and `==` is the range of
+/// one.
 struct FilterInstruction {
   enum Operation: UInt8 {
     case inRange8, inRange16, inRange32, inRange64
-    case inSignedRange8, inSignedRange16, inSignedRange32
     case cpuInRange
     /// Whether the number has a bit in common with `operand`.
     case hasBits8, hasBits16, hasBits32, hasBits64
     /// Whether the number is the number of a CPU in the mask at `operand`, which is `extent` wide;
     /// a mask of one word is `operand` itself.
-    case isMember8, isMember16, isMember32, cpuIsMember
+    case isMember8, isMember16, isMember32, cpuIsMember, cpuIsMemberOfWord
     /// Of the mask in the record: whether CPU `operand` is in it, or alone in it.
     case maskContains, maskIsOnly
     /// Whether the mask in the record equals, or meets, the mask at `operand`; for masks of one
@@ -31,7 +31,7 @@ struct FilterInstruction {
     case equal, beginsWith, endsWith, contains, matchesPattern
   }
 
-  var operation: Operation
+  let operation: Operation
   var branchWhen = false
   var target: UInt16 = 0
   /// Where the field is in the record.
@@ -42,5 +42,11 @@ struct FilterInstruction {
   var size: UInt32 = 0
   var comparison = TextComparison.equal
 
-  init(_ operation: Operation) { self.operation = operation }
+  /// 4 or 8 where the operation is `inRange32` or `inRange64`, else 0.
+  let comparedBytes: UInt8
+
+  init(_ operation: Operation) {
+    self.operation = operation
+    comparedBytes = operation == .inRange32 ? 4 : operation == .inRange64 ? 8 : 0
+  }
 }

@@ -67,45 +67,36 @@ struct FilterCompiler {
     let size = field.kind == .cpu ? 4 : field.size
     guard [1, 2, 4, 8].contains(size) else { return (FilterInstruction(.never), false) }
     // The kernel, too, compares with what the field can hold of the number.
-    let unused = UInt64(64 - 8 * size)
-    let magnitude = (bits << unused) >> unused
-    let number =
-      isSigned ? UInt64(bitPattern: Int64(bitPattern: bits << unused) >> Int64(unused)) : magnitude
+    let held = UInt64.max >> UInt64(64 - 8 * size)
+    let number = bits & held
     if comparison == .and, field.kind != .cpu {
       var instruction = FilterInstruction(
         Self.operation(size, .hasBits8, .hasBits16, .hasBits32, .hasBits64))
-      instruction.operand = magnitude
+      instruction.operand = number
       return (instruction, false)
     }
-    var instruction = FilterInstruction(Self.load(field, size, isSigned))
-    let least = isSigned ? UInt64(bitPattern: Int64.min) : UInt64.min
-    let most = isSigned ? UInt64(bitPattern: Int64.max) : UInt64.max
+    var instruction = FilterInstruction(
+      field.kind == .cpu
+        ? .cpuInRange : Self.operation(size, .inRange8, .inRange16, .inRange32, .inRange64))
+    let least = isSigned ? held / 2 + 1 : 0
+    let most = isSigned ? held / 2 : held
     (instruction.operand, instruction.extent) = (number, 0)
     switch comparison {
     case .equal: return (instruction, false)
     case .notEqual: return (instruction, true)
-    case .lessOrEqual: (instruction.operand, instruction.extent) = (least, number &- least)
-    case .greaterOrEqual: instruction.extent = most &- number
+    case .lessOrEqual: (instruction.operand, instruction.extent) = (least, (number &- least) & held)
+    case .greaterOrEqual: instruction.extent = (most &- number) & held
     // `<` is the opposite of `>=`, and `>` of `<=`.
     case .less:
-      instruction.extent = most &- number
+      instruction.extent = (most &- number) & held
       return (instruction, true)
     case .greater:
-      (instruction.operand, instruction.extent) = (least, number &- least)
+      (instruction.operand, instruction.extent) = (least, (number &- least) & held)
       return (instruction, true)
     // A CPU number has no bits to the kernel.
     case .and, .matches: return (FilterInstruction(.never), false)
     }
     return (instruction, false)
-  }
-
-  private static func load(
-    _ field: FilterField, _ size: Int, _ isSigned: Bool
-  ) -> FilterInstruction.Operation {
-    if field.kind == .cpu { return .cpuInRange }
-    return isSigned
-      ? operation(size, .inSignedRange8, .inSignedRange16, .inSignedRange32, .inRange64)
-      : operation(size, .inRange8, .inRange16, .inRange32, .inRange64)
   }
 
   private static func operation(
@@ -149,7 +140,8 @@ struct FilterCompiler {
     // The kernel takes 32 bits of a wider field.
     let operations: (FilterInstruction.Operation, FilterInstruction.Operation)
     switch (field.kind, field.size) {
-    case (.cpu, _): operations = (.cpuIsMember, .cpuInRange)
+    case (.cpu, _):
+      operations = (cpuCount <= 64 ? .cpuIsMemberOfWord : .cpuIsMember, .cpuInRange)
     case (_, 1): operations = (.isMember8, .inRange8)
     case (_, 2): operations = (.isMember16, .inRange16)
     case (_, 4), (_, 8): operations = (.isMember32, .inRange32)

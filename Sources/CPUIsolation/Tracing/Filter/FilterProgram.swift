@@ -16,8 +16,6 @@ struct FilterProgram: @unchecked Sendable {  // constant memory
     var cpuCount: Int
     /// The distance from the first instruction to the masks and texts.
     var constants: Int
-    /// Whether it asks for the name of the thread.
-    var asksForTaskName: Bool
   }
 
   let base: UnsafeRawPointer
@@ -43,8 +41,7 @@ struct FilterProgram: @unchecked Sendable {  // constant memory
     let memory = UnsafeMutableRawPointer.allocate(
       byteCount: Self.headerSize + codeSize + constants.count, alignment: 16)
     let header = Header(
-      shortestRecord: shortestRecord, cpuCount: cpuCount, constants: codeSize,
-      asksForTaskName: instructions.contains { $0.operation == .taskName })
+      shortestRecord: shortestRecord, cpuCount: cpuCount, constants: codeSize)
     unsafe memory.bindMemory(to: Header.self, capacity: 1).initialize(to: header)
     let code = unsafe memory + Self.headerSize
     unsafe code.withMemoryRebound(to: FilterInstruction.self, capacity: instructions.count) {
