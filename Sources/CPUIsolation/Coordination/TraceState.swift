@@ -9,8 +9,8 @@ struct TraceState {
   /// The events that are recorded, a bit each.
   var traced: UInt64 = 0
   private var filters: [Int: TraceFilter] = [:]
-  /// Filters that somebody may still look at.
-  private var retired: [(filter: TraceFilter, wait: GracePeriodWait)] = []
+  /// Filters that somebody may still look at: a CPU, or a reader who is counted on one of the sides.
+  private var retired: [(filter: TraceFilter, wait: GracePeriodWait, sides: UInt64)] = []
   /// Names of work types, by the number of the registration: those of the last ones, since events
   /// outlive registrations.
   private var workNames: [(registration: UInt64, name: String)] = []
@@ -54,14 +54,18 @@ struct TraceState {
     let old = filters[event.index]
     buffers.setFilter(filter?.program, of: event.index)
     filters[event.index] = filter
-    if let old { retired.append((old, GracePeriodWait(slots, excluding: nil))) }
+    if let old {
+      retired.append((old, GracePeriodWait(slots, excluding: nil), TraceBuffers.bothSides))
+    }
     freeRetired(buffers, slots)
   }
 
   mutating func freeRetired(_ buffers: TraceBuffers, _ slots: CPUSlots) {
-    guard !retired.isEmpty, buffers.isUnread else { return }
-    for index in retired.indices.reversed() where retired[index].wait.poll(slots) {
-      retired.remove(at: index)
+    if retired.isEmpty { return }
+    let unread = buffers.unreadSides()
+    for index in retired.indices.reversed() {
+      retired[index].sides &= ~unread
+      if retired[index].wait.poll(slots), retired[index].sides == 0 { retired.remove(at: index) }
     }
   }
 

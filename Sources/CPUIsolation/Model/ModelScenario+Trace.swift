@@ -89,7 +89,7 @@
       ModelScenario(
         "a filter that is changed",
         rule: "a filter that was freed is not looked at, by threads or by CPUs",
-        preemptions: 4,
+        preemptions: 3,
         bodies: { machine in
           machine.place(0, .user)
           let base = unsafe machine.traceMemory.address
@@ -121,7 +121,11 @@
               buffers.setFilter(programs[1], of: 0)
               var wait = GracePeriodWait(machine.core.slots, excluding: nil)
               var backoff = Backoff()
-              while !buffers.isUnread { backoff.wait() }
+              var sides = TraceBuffers.bothSides & ~buffers.unreadSides()
+              while sides != 0 {
+                backoff.wait()
+                sides &= ~buffers.unreadSides()
+              }
               while !wait.poll(machine.core.slots) { backoff.wait() }
               machine.flags[0].store(1, ordering: .relaxed)
             },

@@ -7,7 +7,8 @@ internal import Synchronization
 /// A trivially copyable handle round one address.
 ///
 ///     offset    0  TraceHeader  constants
-///             128  readers      threads that are no CPUs and look at a filter right now
+///             128  readers      threads that are no CPUs and look at a filter right now: two counts
+///             144  turn         which of the counts new readers use
 ///             256  filters      per event the address of its filter's program, or 0
 ///             768  rings        those of the CPUs, then the shared one
 // Sendable: an address of memory in which every word is atomic or constant.
@@ -71,6 +72,10 @@ struct TraceBuffers: @unchecked Sendable {
     unsafe (base + 128).assumingMemoryBound(to: SharedWord.self)
   }
 
+  private var turn: UnsafeMutablePointer<SharedWord> {
+    unsafe (base + 144).assumingMemoryBound(to: SharedWord.self)
+  }
+
   private func filter(_ event: Int) -> UnsafeMutablePointer<SharedAddress> {
     unsafe (base + 256).assumingMemoryBound(to: SharedAddress.self) + event
   }
@@ -102,20 +107,23 @@ struct TraceBuffers: @unchecked Sendable {
 
   /// Lends the event's filter, which is not freed before the body has returned.
   ///
-  /// The argument against whoever changes the filter and then asks `isUnread`, for a thread that is
-  /// no CPU: both sides write one word and then read the other's.
-  /// - If our addition comes before the look at the readers, that look finds us, and the old
-  ///   program stays until a later look does not.
+  /// The argument against whoever changes the filter and then asks for `unreadSides`, for a thread
+  /// that is no CPU: both sides write one word and then read the other's.
+  /// - If our addition comes before the look at our count, that look finds us, and the old program
+  ///   stays until a later look at that count does not.
   /// - Else the change came before our look at the filter, and we see the new program.
   /// A CPU in kernel counts nothing: the grace period that begins behind the change waits for it.
   @inline(__always)
   func withFilter<Result>(
     of event: Int, isProtected: Bool, _ body: (FilterProgram?) -> Result
   ) -> Result {
+    var side = 0
     if !isProtected {
+      // Relaxed: either count will do, since both are looked at.
+      side = unsafe Int(truncatingIfNeeded: turn.pointee.load(ordering: .relaxed))
       // Sequentially consistent — filter:R. We are counted before we look at the filter. Dekker
       // with gracePeriod:F between filter:W and filter:C.
-      unsafe readers.pointee.wrappingAdd(1, ordering: .sequentiallyConsistent)
+      unsafe readers[side].wrappingAdd(1, ordering: .sequentiallyConsistent)
     }
     // Sequentially consistent — filter:L. Behind filter:R, or behind the entry of the CPU; the
     // program that it leads to was written before. Pairs with filter:W.
@@ -124,13 +132,13 @@ struct TraceBuffers: @unchecked Sendable {
       unsafe UnsafeRawPointer(bitPattern: address).map { unsafe FilterProgram(base: $0) })
     if !isProtected {
       // Release — filter:D. Our last look at the program comes before. Pairs with filter:C.
-      unsafe readers.pointee.wrappingAdd(0 &- 1, ordering: .releasing)
+      unsafe readers[side].wrappingAdd(0 &- 1, ordering: .releasing)
     }
     return result
   }
 
   /// Puts another filter in the place of an event's. The old one may be in use until a grace period
-  /// that began later is over, and `isUnread` has said so once since that began.
+  /// that began later is over, and `unreadSides` has named either side since that began.
   func setFilter(_ program: FilterProgram?, of event: Int) {
     // Release — filter:W. Publishes the program. Pairs with filter:L. The fence with which a grace
     // period begins (gracePeriod:F) keeps it in front of the look at the readers.
@@ -138,12 +146,27 @@ struct TraceBuffers: @unchecked Sendable {
       UInt(bitPattern: program?.base), ordering: .releasing)
   }
 
-  /// Whether no thread that is no CPU looks at a filter which was there before the last change. To
-  /// be asked behind the beginning of a grace period.
-  var isUnread: Bool {
-    // Acquire — filter:C. Behind gracePeriod:F: a reader that is not counted here sees the new
-    // filter. Pairs with filter:R and filter:D.
-    unsafe readers.pointee.load(ordering: .acquiring) == 0
+  /// The two sides, as bits; no reader is left of those that came before a change once each has been
+  /// named behind it.
+  static let bothSides: UInt64 = 0b11
+
+  /// The sides, as bits, on which no thread that is no CPU looks at a filter right now. To be asked
+  /// behind the beginning of a grace period, by one thread at a time.
+  ///
+  /// New readers are led to the side that has become empty, so that the other one does as well,
+  /// however many keep coming.
+  func unreadSides() -> UInt64 {
+    var sides: UInt64 = 0
+    for side in 0...1 {
+      // Acquire — filter:C. Behind gracePeriod:F: a reader that is not counted here sees the new
+      // filter. Pairs with filter:R and filter:D.
+      if unsafe readers[side].load(ordering: .acquiring) == 0 { sides |= 1 << UInt64(side) }
+    }
+    // Relaxed: the asker's own.
+    let next = unsafe turn.pointee.load(ordering: .relaxed) ^ 1
+    // Relaxed: readers who see it late use the other count, at which the next look is directed too.
+    if sides >> next & 1 != 0 { unsafe turn.pointee.store(next, ordering: .relaxed) }
+    return sides
   }
 }
 

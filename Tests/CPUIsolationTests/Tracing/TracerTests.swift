@@ -289,6 +289,45 @@ import Testing
     #expect(coordinator.cold.withLock { $0.trace.retiredFilters } == 0)
   }
 
+  /// However many threads look at filters all the time, those of before a change have an end.
+  @Test func readersWhoKeepComing() throws {
+    let coordinator = try makeCoordinator()
+    let tracer = coordinator.tracer
+    try tracer.start(.deferredWorkSet, filter: "cpu == 1")
+    let line = unsafe coordinator.core.line
+    let address = unsafe line.pointee.trace.load(ordering: .relaxed)
+    let base = try unsafe #require(UnsafeMutableRawPointer(bitPattern: address))
+    let buffers = unsafe TraceBuffers(base: base)
+    let entered = (0..<4).map { _ in Flag() }
+    let released = (0..<4).map { _ in Flag() }
+    func startReader(_ number: Int) -> Step<Void> {
+      PlainThread.start {
+        buffers.withFilter(of: TraceEvent.deferredWorkSet.index, isProtected: false) { _ in
+          entered[number].raise()
+          _ = eventually { released[number].isRaised }
+        }
+      }
+    }
+    var reader = startReader(0)
+    for next in 1..<4 {
+      #expect(eventually { entered[next - 1].isRaised })
+      try tracer.start(.deferredWorkSet, filter: "cpu == \(next + 1)")
+      #expect(coordinator.cold.withLock { $0.trace.retiredFilters } > 0, "somebody looks at it")
+      let follower = startReader(next)
+      #expect(eventually { entered[next].isRaised })
+      released[next - 1].raise()
+      try reader.value()
+      reader = follower
+    }
+    // Two sides, so two looks; the last reader is still there, and holds back what it may look at.
+    try tracer.start(.deferredWorkSet, filter: "cpu == 7")
+    #expect(coordinator.cold.withLock { $0.trace.retiredFilters } <= 2)
+    released[3].raise()
+    try reader.value()
+    tracer.stop(.deferredWorkSet)
+    #expect(coordinator.cold.withLock { $0.trace.retiredFilters } == 0)
+  }
+
   // MARK: Users' events
 
   private static let refreshed = TraceEventFormat(
