@@ -80,6 +80,10 @@ extension Coordinator {
     let index = Int(work.type)
     let before = cpus.map { (cpu: $0, dropped: dropped(index, on: $0)) }
     withdraw(work.type) { $0.acceptsDeferral || $0 == .offline }
+    // The caller's own CPU is not waited for: this is its safe point.
+    if let own = ownSlot, ContextTracker(own).ownContext == UInt64(CPUContext.kernel.rawValue) {
+      OwnerTransitions.safePoint(own)
+    }
     // CPUs in kernel run the bit at a safe point; the wait for that is the wait for the grace
     // period below, whose end they reach only through one.
     try waitForGracePeriod(until, "unregister \(work)")
