@@ -34,6 +34,12 @@ struct CatchUpTests {
     unsafe coordinator.core.slots[cpu].state.pointee.work.load(ordering: .relaxed)
   }
 
+  /// All that a CPU's slot holds, byte by byte.
+  func memory(of cpu: Int) -> [UInt8] {
+    unsafe Array(
+      UnsafeRawBufferPointer(start: coordinator.core.slots[cpu].base, count: CPUSlot.stride))
+  }
+
   /// The equation of a catch-up type: what was deferred left no bit.
   func expectBalance(sent: UInt64, sourceLocation: SourceLocation = #_sourceLocation) {
     let counts = coordinator.statistics()[work]
@@ -47,18 +53,21 @@ struct CatchUpTests {
   @Test("a CPU in user is written nothing, and runs once for all at its entry")
   func user() throws {
     try cpu.enterUser()
+    let before = memory(of: 1)
     for _ in 0..<3 { #expect(coordinator.send(work, to: 1) == .deferred) }
-    #expect(workWord(of: 1) == 0)
-    #expect(coordinator.statistics()[work, on: 1].lag == 3)
+    #expect(coordinator.send(work, to: [1] as CPUMask).deferred == [1])
+    #expect(memory(of: 1) == before)
+    #expect(coordinator.statistics()[work, on: 1].lag == 4)
     #expect(told.entries.isEmpty)
     try cpu.enterKernel()
-    #expect(told.entries == ["1 lags 3"])
+    #expect(told.entries == ["1 lags 4"])
+    #expect(memory(of: 1) != before)
     let counts = coordinator.statistics()[work, on: 1]
     #expect(counts.caughtUp == 1 && counts.lag == 0 && counts.executed == 0)
-    expectBalance(sent: 3)
+    expectBalance(sent: 4)
     try cpu.enterUser()
     try cpu.enterKernel()
-    #expect(told.entries == ["1 lags 3"])
+    #expect(told.entries == ["1 lags 4"])
     try endAll()
   }
 
@@ -251,7 +260,7 @@ struct CatchUpTests {
     let handle = Guarded<DeferredWork?>(nil)
     let again = try coordinator.register("again", options: Self.options) { cpu, gap in
       told.append("\(cpu) lags \(gap.rawValue)")
-      // From elsewhere, to everybody: this CPU is in its handler, so it gets a bit.
+      // To another CPU: nobody leaves a bit here, and the next entry has to compare.
       if told.entries.count == 1 { coordinator.send(handle.withLock { $0! }, to: 2) }
     }
     handle.withLock { $0 = again }
