@@ -78,7 +78,12 @@ extension Coordinator {
     -> CPUMask
   {
     let index = Int(work.type)
-    let before = cpus.map { (cpu: $0, dropped: dropped(index, on: $0)) }
+    let before = cold.withLock { state in
+      if let known = state.registrations[index]?.lostBefore { return known }
+      let now = cpus.map { lost(index, on: $0) }
+      state.registrations[index]?.lostBefore = now
+      return now
+    }
     withdraw(work.type) { $0.acceptsDeferral || $0 == .offline }
     // The caller's own CPU is not waited for: this is its safe point.
     if let own = ownSlot, ContextTracker(own).ownContext == UInt64(CPUContext.kernel.rawValue) {
@@ -103,23 +108,24 @@ extension Coordinator {
     // Also what a drain met that saw the type live no more.
     let withdrawn = CPUMask(
       before.compactMap {
-        let now = dropped(index, on: $0.cpu)
-        return now.owner == $0.dropped.owner && now.count > $0.dropped.count ? $0.cpu : nil
+        let now = lost(index, on: $0.cpu)
+        return now.owner == $0.owner && now.count > $0.count ? $0.cpu : nil
       })
     // A catch-up type leaves no bit with a CPU in user: what is withdrawn there is what it lags.
     return work.form == .catchUp ? withdrawn.union(lagging) : withdrawn
   }
 
-  /// How many bits of a type a CPU's thread has lost, and which thread that is; what a send left
-  /// where nobody was is nobody's to hear of.
-  private func dropped(_ type: Int, on cpu: Int) -> (count: UInt64, owner: UInt64) {
+  /// What a CPU's thread has lost of a type; what a send left where nobody was is nobody's to hear
+  /// of.
+  private func lost(_ type: Int, on cpu: Int) -> LostWork {
     let slot = core.slots[cpu]
     let state = unsafe slot.state
-    guard unsafe state.pointee.isOwned.load(ordering: .relaxed) != 0 else { return (.max, 0) }
-    return unsafe (
-      slot.dropped[type].load(ordering: .relaxed),
-      state.pointee.incarnation.load(ordering: .relaxed)
-    )
+    guard unsafe state.pointee.isOwned.load(ordering: .relaxed) != 0 else {
+      return LostWork(cpu: cpu, count: .max, owner: 0)
+    }
+    return unsafe LostWork(
+      cpu: cpu, count: slot.dropped[type].load(ordering: .relaxed),
+      owner: state.pointee.incarnation.load(ordering: .relaxed))
   }
 
   /// Settles, as gone, the tickets whose work was taken back. The grace period is over, and the
