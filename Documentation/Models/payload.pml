@@ -8,13 +8,15 @@
    what it found; it calls nobody for nothing. Entry and exit are those of bit.pml.
 
    Here a payload has a bit for each sender whose data it announces; with SAME both senders announce
-   both.
+   both. With TICKET the first sender draws a generation behind each merge (ticket:G), which a drain
+   loads behind its take of the bits (drain:G) and stores behind its run (drain:A).
 
    Bound: one CPU, two senders with SENDS sends each, ROUNDS round trips, one more when the senders
    are through.
 
    Asserted: what a send that saw user, or set a bit, promised has been read behind the next entry, or
-   the next drain; in the end everything has been read and nothing is left.
+   the next drain; in the end everything has been read and nothing is left. With TICKET: what is
+   executed has been read.
 
    Broken forms, which have to fail:
      BIT_FIRST        the bit before the merge: the run that it brings is told nothing
@@ -23,12 +25,16 @@
      TAKE_BY_STORE    taken by load and store: what is merged between is wiped out
      SAME PLAIN_SKIP  a merge that would add nothing is left out on a plain look: the datum waits in the
                       store buffer while the payload that was seen is taken and told
+     TICKET TICKET_FIRST  the generation before the merge: a run for the other sender's bit loads it,
+                      and is told nothing
+     TICKET GENERATION_LATE  the drain loads the generation behind the payload: what is merged and
+                      drawn in between counts as run
 
    Reached:
      REACH_NOTHING    a bit without payload: an earlier bit's run was told of it */
 
 #define THREADS 3
-#define WORDS 5
+#define WORDS 7
 #include "tso.h"
 #ifndef ROUNDS
 #define ROUNDS 2
@@ -41,6 +47,8 @@
 #define K 1
 #define PAYLOAD 2
 #define DATUM(s) (2 + (s))
+#define GENERATION 5
+#define APPLIED 6
 
 #ifdef SAME
 #define TOLD(s) 3
@@ -67,15 +75,27 @@ inline drain() {
   if
   :: k ->
      atomic { DRAINED(0) -> k = mem[K]; mem[K] = 0 };
+#ifdef TICKET
+#ifndef GENERATION_LATE
+     g = mem[GENERATION];
+#endif
+#endif
 #ifndef PAYLOAD_FIRST
      takePayload();
+#endif
+#ifdef GENERATION_LATE
+     g = mem[GENERATION];
 #endif
 #ifdef REACH_NOTHING
      assert(p != 0);
 #endif
      assert(CONTEXT(mem[W]) == KERNEL);
      if :: p & 1 -> seen[1] = mem[DATUM(1)] :: else fi;
-     if :: p & 2 -> seen[2] = mem[DATUM(2)] :: else fi
+     if :: p & 2 -> seen[2] = mem[DATUM(2)] :: else fi;
+#ifdef TICKET
+     STORE(0, APPLIED, g);
+     g = 0
+#endif
   :: else
   fi;
   p = 0;
@@ -83,7 +103,7 @@ inline drain() {
 }
 
 proctype owner() {
-  byte n, k, p, word;
+  byte n, k, p, g, word;
   do
   :: n < ROUNDS || finished == 2 ->
      drain();
@@ -126,14 +146,31 @@ inline merge() {
 #endif
 }
 
+inline draw() {
+#ifdef TICKET
+  if
+  :: s == 1 -> atomic { DRAINED(s) -> mem[GENERATION]++; g = mem[GENERATION] }
+  :: else
+  fi
+#else
+  skip
+#endif
+}
+
 proctype sender(byte s) {
-  byte j, p;
+  byte j, p, g;
   do
   :: j < SENDS ->
      j++;
      STORE(s, DATUM(s), j);
+#ifdef TICKET_FIRST
+     draw();
+#endif
 #ifndef BIT_FIRST
      merge();
+#endif
+#ifndef TICKET_FIRST
+     draw();
 #endif
 #ifdef PLAIN_SKIP
      /* What waits is taken to be covered, bit and all. */
@@ -147,7 +184,15 @@ proctype sender(byte s) {
 #ifdef BIT_FIRST
      merge();
 #endif
-     promised[s] = j
+     promised[s] = j;
+#ifdef TICKET
+     /* At any later moment: nothing says when the sender gets here. */
+     if
+     :: s == 1 && mem[APPLIED] >= g -> assert(seen[1] >= j)
+     :: else
+     fi;
+     g = 0
+#endif
   :: else -> break
   od;
   DRAINED(s);

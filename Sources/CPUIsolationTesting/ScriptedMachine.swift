@@ -131,22 +131,30 @@ public final class ScriptedMachine {
   /// Where each CPU is.
   public var contexts: [Int: CPUContext] { scripted.mapValues(\.context) }
 
-  /// How often the handler has run on a CPU for a bit that was set.
+  /// How often the handler has run on a CPU, for a bit that was set, or because the CPU lagged
+  /// behind a catch-up type.
   ///
   /// - Progress: blocking
   /// - Context: any thread
   /// - Allocates: yes
   public func executed(_ work: DeferredWork, on cpu: Int) -> Int {
-    Int(statistics[work, on: cpu].executed)
+    let counts = statistics[work, on: cpu]
+    return Int(counts.executed + counts.caughtUp)
   }
 
-  /// Whether the work is pending on a CPU.
+  /// Whether the work is pending on a CPU: its bit is set, or, outside kernel, the CPU lags behind a
+  /// catch-up type.
   ///
   /// - Progress: blocking
   /// - Context: any thread
   /// - Allocates: yes
   public func isPending(_ work: DeferredWork, on cpu: Int) -> Bool {
-    statistics[work, on: cpu].pending != 0
+    isPending(work, on: cpu, statistics)
+  }
+
+  private func isPending(_ work: DeferredWork, on cpu: Int, _ statistics: Statistics) -> Bool {
+    let counts = statistics[work, on: cpu]
+    return counts.pending != 0 || counts.lag != 0 && coordinator.context(of: cpu) != .kernel
   }
 
   /// The CPUs on which the work is pending.
@@ -156,7 +164,7 @@ public final class ScriptedMachine {
   /// - Allocates: yes
   public func pending(_ work: DeferredWork) -> CPUMask {
     let statistics = self.statistics
-    return CPUMask(coordinator.cpus.filter { statistics[work, on: $0].pending != 0 })
+    return CPUMask(coordinator.cpus.filter { isPending(work, on: $0, statistics) })
   }
 }
 

@@ -10,10 +10,9 @@ final class CatchUpStage: Sendable {
   private static let ownCPU = 65
 
   let coordinator: Coordinator
-  /// A type that catches up, one of bits, and one that merges payloads.
+  /// A type that catches up, and one of bits.
   let catchUp: DeferredWork
   let bit: DeferredWork
-  let merging: DeferredWork
   private let isOver = DispatchSemaphore(value: 0)
   private let threads: [CPUThread]
 
@@ -28,8 +27,6 @@ final class CatchUpStage: Sendable {
     bit = try coordinator.register("bit") { _ in }
     options.delivery = .catchUp
     catchUp = try coordinator.register("catch up", options: options) { _ in }
-    options.delivery = .merging(.union)
-    merging = try coordinator.register("merging", options: options) { _ in }
     let isInUser = DispatchSemaphore(value: 0)
     var threads: [CPUThread] = []
     var options64 = CPUThread.Options()

@@ -31,6 +31,9 @@
       Mutant("payload:T", .relaxed, "take of a payload", in: drain, by: "a payload", .weak),
       Mutant(
         "payload:T", .split, "take of a payload", in: drain, by: "a payload", .totalStoreOrder),
+      Mutant(
+        "attach:P", .relaxed, "emptying of a payload by a thread that attaches", in: attachment,
+        by: "a payload for a thread that attaches", .weak),
     ]
   }
 #endif

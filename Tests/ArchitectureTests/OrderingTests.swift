@@ -116,6 +116,25 @@ extension ArchitectureTests {
       expectNone(findings)
     }
 
+    /// A mutant, or the reason why there is none: the page on verification has every label that
+    /// stands for more than a relaxed access.
+    @Test func everyOrderingHasAMutantOrAReason() throws {
+      let page = try SourceTree.text("Documentation/Verification.md")
+      let mutants = try #require(page.firstRange(of: "## The mutants")?.upperBound)
+      let named = Set(page[mutants...].labels)
+      #expect(named.count > 100)
+      var strong = 0
+      var findings: [String] = []
+      for (label, row) in try rows() {
+        let columns = row.split(separator: "|").map { $0.filter { $0 != " " } }
+        if columns.count > 2, columns[2] == "relaxed" { continue }
+        strong += 1
+        if !named.contains(label) { findings.append("\(label) has neither a mutant nor a reason") }
+      }
+      #expect(strong > 100)
+      expectNone(findings)
+    }
+
     @Test func everyLabelThatIsNamedIsDefined() throws {
       let defined = Set(try definitions().map(\.label))
       var findings: [String] = []

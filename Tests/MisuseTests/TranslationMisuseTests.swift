@@ -147,12 +147,12 @@ struct TranslationMisuseTests {
   }
 
   enum Callbacks: String, CaseIterable, Codable {
-    case runOnIsolated, barrierInCallback, barrierInKernel
+    case runOnIsolated, barrierInCallback, retireWaitingInCallback, barrierInKernel
 
     var sentence: String {
       switch self {
       case .runOnIsolated: "CPU 1 is isolated, and cannot run grace period callbacks"
-      case .barrierInCallback:
+      case .barrierInCallback, .retireWaitingInCallback:
         "a grace period callback waited for grace period callbacks: it would wait for itself"
       case .barrierInKernel:
         "CPU 1 waited for grace period callbacks in kernel: it would wait for itself"
@@ -175,6 +175,11 @@ struct TranslationMisuseTests {
       case .barrierInCallback:
         _ = callbacks.retire { _ = callbacks.barrier(deadline: .milliseconds(10)) }
         callbacks.runReady()
+      case .retireWaitingInCallback:
+        // There is no room until the callback has returned.
+        let full = try GracePeriodCallbacks(coordinator, capacity: 1, runsThread: false)
+        _ = full.retire { _ = full.retireWaiting(deadline: .milliseconds(10)) {} }
+        full.runReady()
       case .barrierInKernel:
         let cpu = try coordinator.attach(to: 1)
         _ = callbacks.retire {}

@@ -19,6 +19,23 @@ import Testing
     #expect(machine.executed(flush, on: 2) == 1)  // it enters: exactly once
   }
 
+  @Test func whatACPULagsBehindIsPending() throws {
+    let machine = try ScriptedMachine(housekeeping: [0], isolated: [1, 2])
+    var options = DeferredWork.Options()
+    options.delivery = .catchUp
+    let refresh = try machine.coordinator.register("refresh", options: options) { _ in }
+    machine[1].enterUser()
+    #expect(machine.coordinator.send(refresh, to: [1, 2]).deferred == [1])
+    #expect(machine.pending(refresh) == [1, 2])
+    #expect(machine.isPending(refresh, on: 1) && !machine.isPending(refresh, on: 0))
+    #expect(machine.executed(refresh, on: 1) == 0)
+    machine[1].enterKernel()
+    machine[2].safePoint()
+    #expect(machine.executed(refresh, on: 1) == 1)
+    #expect(machine.executed(refresh, on: 2) == 1)
+    #expect(machine.pending(refresh).isEmpty)
+  }
+
   @Test func contextsAreInspectable() throws {
     let machine = try ScriptedMachine(housekeeping: [0], isolated: [1])
     #expect(machine[1].context == .kernel)

@@ -67,6 +67,16 @@ struct Registration: Sendable {
   var number: UInt64
   /// Whether a call is about to end it.
   var isUnregistering = false
+  /// What the CPUs had lost of it when the first call came: what that one takes back, a later one
+  /// that succeeds still has to tell.
+  var lostBefore: [LostWork]? = nil
+}
+
+/// How many bits of a type a CPU's thread has lost, and which thread that is.
+struct LostWork: Sendable {
+  var cpu: Int
+  var count: UInt64
+  var owner: UInt64
 }
 
 /// A closure that serves as a handler and is told a payload.

@@ -62,10 +62,13 @@ extension Coordinator {
     cold.withLock { state in
       for (index, registration) in state.registrations.enumerated() {
         guard let registration else { continue }
+        let type: UInt64 = 1 << UInt64(index)
         let waiting = CPUMask(
           attached.filter {
-            unsafe core.slots[$0].state.pointee.work.load(ordering: .relaxed) >> UInt64(index) & 1
-              != 0
+            // What a CPU outside kernel has not caught up with is as pending as a bit.
+            unsafe core.slots[$0].state.pointee.work.load(ordering: .relaxed) & type != 0
+              || context(of: $0).acceptsDeferral
+                && Drain(core, core.slots[$0]).lagging(among: type) != 0
           })
         if !waiting.isEmpty { report.pending[registration.name] = waiting }
       }

@@ -17,12 +17,12 @@ extension Coordinator {
   ///     let withdrawn = try coordinator.unregister(refresh, deadline: .seconds(1))
   ///
   /// Sends are rejected at once. What is pending on CPUs in kernel runs at their next safe point;
-  /// what is pending on CPUs outside is withdrawn, counted as gone, and returned. Then a grace
-  /// period waits out running handlers. The bit stays retired until the call has succeeded; after a
-  /// timeout the call can be repeated.
+  /// what is pending on CPUs outside is withdrawn, counted as gone, and returned; of a catch-up
+  /// type, the CPUs that lag. Then a grace period waits out running handlers. The bit stays retired
+  /// until the call has succeeded; after a timeout the call can be repeated.
   ///
   /// - Throws: `timedOut`, naming the CPUs that are still in kernel; `workTypeUnregistered`;
-  ///   `forked`.
+  ///   `closed`, if the coordinator is, and a CPU is still in kernel; `forked`.
   /// - Progress: blocking
   /// - Context: any thread, outside handlers and kernel sections
   /// - Allocates: yes
@@ -78,16 +78,26 @@ extension Coordinator {
     -> CPUMask
   {
     let index = Int(work.type)
-    let before = cpus.map { (cpu: $0, dropped: dropped(index, on: $0)) }
+    let before = cold.withLock { state in
+      if let known = state.registrations[index]?.lostBefore { return known }
+      let now = cpus.map { lost(index, on: $0) }
+      state.registrations[index]?.lostBefore = now
+      return now
+    }
     withdraw(work.type) { $0.acceptsDeferral || $0 == .offline }
+    // The caller's own CPU is not waited for: this is its safe point.
+    if let own = ownSlot, ContextTracker(own).ownContext == UInt64(CPUContext.kernel.rawValue) {
+      OwnerTransitions.safePoint(own)
+    }
     // CPUs in kernel run the bit at a safe point; the wait for that is the wait for the grace
     // period below, whose end they reach only through one.
     try waitForGracePeriod(until, "unregister \(work)")
     core.stopRunning(work.type)
     try waitForGracePeriod(until, "unregister \(work)")
+    var lagging = CPUMask()
     let box = cold.withLock { state -> (any Sendable)? in
       withdraw(work.type) { _ in true }
-      settleTickets(work.type)
+      lagging = settleTickets(work.type)
       defer {
         state.registrations[index] = nil
         state.retired.append(index)
@@ -96,37 +106,44 @@ extension Coordinator {
     }
     withExtendedLifetime(box) {}
     // Also what a drain met that saw the type live no more.
-    return CPUMask(
+    let withdrawn = CPUMask(
       before.compactMap {
-        let now = dropped(index, on: $0.cpu)
-        return now.owner == $0.dropped.owner && now.count > $0.dropped.count ? $0.cpu : nil
+        let now = lost(index, on: $0.cpu)
+        return now.owner == $0.owner && now.count > $0.count ? $0.cpu : nil
       })
+    // A catch-up type leaves no bit with a CPU in user: what is withdrawn there is what it lags.
+    return work.form == .catchUp ? withdrawn.union(lagging) : withdrawn
   }
 
-  /// How many bits of a type a CPU's thread has lost, and which thread that is; what a send left
-  /// where nobody was is nobody's to hear of.
-  private func dropped(_ type: Int, on cpu: Int) -> (count: UInt64, owner: UInt64) {
+  /// What a CPU's thread has lost of a type; what a send left where nobody was is nobody's to hear
+  /// of.
+  private func lost(_ type: Int, on cpu: Int) -> LostWork {
     let slot = core.slots[cpu]
     let state = unsafe slot.state
-    guard unsafe state.pointee.isOwned.load(ordering: .relaxed) != 0 else { return (.max, 0) }
-    return unsafe (
-      slot.dropped[type].load(ordering: .relaxed),
-      state.pointee.incarnation.load(ordering: .relaxed)
-    )
+    guard unsafe state.pointee.isOwned.load(ordering: .relaxed) != 0 else {
+      return LostWork(cpu: cpu, count: .max, owner: 0)
+    }
+    return unsafe LostWork(
+      cpu: cpu, count: slot.dropped[type].load(ordering: .relaxed),
+      owner: state.pointee.incarnation.load(ordering: .relaxed))
   }
 
   /// Settles, as gone, the tickets whose work was taken back. The grace period is over, and the
-  /// caller holds the lock under which threads attach: nobody else writes these words.
-  private func settleTickets(_ type: UInt64) {
+  /// caller holds the lock under which threads attach: nobody else writes these words. Returns the
+  /// CPUs whose threads had not applied the last generation.
+  private func settleTickets(_ type: UInt64) -> CPUMask {
+    var behind = CPUMask()
     let index = Int(type)
     let generation = unsafe core.generation(type).pointee.load(ordering: .relaxed)
     for cpu in cpus {
       let slot = core.slots[cpu]
       if unsafe slot.applied[index].load(ordering: .relaxed) >= generation { continue }
+      if unsafe slot.state.pointee.isOwned.load(ordering: .relaxed) != 0 { behind.insert(cpu) }
       unsafe slot.attachGeneration[index].store(generation, ordering: .relaxed)
       // Release — attach:A, as for a CPU that attaches. Pairs with ticket:A.
       unsafe slot.applied[index].store(generation, ordering: .releasing)
     }
+    return behind
   }
 
   /// Takes a bit back from the CPUs whose context qualifies.

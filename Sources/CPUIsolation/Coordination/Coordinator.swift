@@ -286,8 +286,9 @@ public final class Coordinator: Sendable {
     switch context {
     case .kernel?: OwnerTransitions.safePoint(slot)
     case .user?, .guest?:
-      // Everything, not only what is urgent: two CPUs may wait for each other's deferred work.
-      if unsafe slot.state.pointee.work.load(ordering: .relaxed) != 0 {
+      // Everything, not only what is urgent: two CPUs may wait for each other's deferred work, of
+      // which catch-up types leave nothing in K.
+      if unsafe slot.state.pointee.work.load(ordering: .relaxed) != 0 || Drain(slot).mayLag {
         OwnerTransitions.serveOutside(slot, in: context!)
       }
     default: break

@@ -52,7 +52,7 @@ extension DeferredWork {
 
     /// The payload of these 64 bits: a number to take the maximum of, or bits to unite.
     ///
-    ///     sender.send(refresh, payload: .init(rawValue: 1 << shard), to: 3)
+    ///     sender.send(refresh, payload: .init(rawValue: 1 << shard), to: [3])
     ///
     /// - Progress: wait-free
     /// - Context: any thread
@@ -61,7 +61,7 @@ extension DeferredWork {
 
     /// A range for `Merge.hull`, of pages, slots or whatever the type is about. Not empty.
     ///
-    ///     sender.send(flush, payload: .range(16..<24), to: 3)
+    ///     sender.send(flush, payload: .range(16..<24), to: [3])
     ///
     /// - Progress: wait-free
     /// - Context: any thread

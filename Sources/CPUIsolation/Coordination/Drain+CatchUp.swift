@@ -22,6 +22,13 @@ extension Drain {
     return lagging(among: .max)
   }
 
+  /// Whether a catch-up type has moved since this CPU, the caller's own, last compared.
+  var mayLag: Bool {
+    // Relaxed, a hint: the entry that it leads to loads it again (entry:S).
+    let summary = unsafe core.summary.pointee.load(ordering: .relaxed)
+    return unsafe slot.owner.pointee.caughtUp.load(ordering: .relaxed) != summary
+  }
+
   /// The catch-up types of a set whose generation this CPU has not applied.
   func lagging(among set: UInt64) -> UInt64 {
     let line = unsafe core.line

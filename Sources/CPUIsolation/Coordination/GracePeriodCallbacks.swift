@@ -130,11 +130,12 @@ public final class GracePeriodCallbacks: Sendable {
 
   /// As `retire`, and waits for room: until the deadline, when the answer is `full`.
   ///
-  /// A caller that is a CPU serves its own work meanwhile. Inside a kernel section the caller would
-  /// wait for itself: that ends the process with a sentence.
+  /// A caller that is a CPU serves its own work meanwhile. Inside a kernel section, or a callback,
+  /// the caller would wait for itself: that ends the process with a sentence. In the child of a fork
+  /// nobody makes room, and the answer comes at once.
   ///
   /// - Progress: blocking
-  /// - Context: any thread, outside handlers and kernel sections
+  /// - Context: any thread, outside handlers and kernel sections; in callbacks take `retire`
   /// - Allocates: never; the closure as the caller made it
   public func retireWaiting(
     deadline: Duration? = nil, _ body: @escaping @Sendable () -> Void
@@ -144,7 +145,9 @@ public final class GracePeriodCallbacks: Sendable {
     var backoff = Backoff()
     while true {
       let outcome = append(.closure(body))
-      if outcome != .full || until.hasPassed || coordinator.isClosed { return outcome }
+      guard outcome == .full else { return outcome }
+      requireOutsideCallbacks(state.withLock { $0.runner })
+      if until.hasPassed || coordinator.isClosed || coordinator.isForked { return .full }
       step()
       backoff.wait()
     }
@@ -252,9 +255,7 @@ public final class GracePeriodCallbacks: Sendable {
   public func barrier(deadline: Duration? = nil) -> Bool {
     coordinator.requireMayWait("wait for grace period callbacks")
     let (end, runner) = state.withLock { ($0.retired, $0.runner) }
-    if runner == CurrentThread.knownID {
-      misuse("a grace period callback waited for grace period callbacks: it would wait for itself")
-    }
+    requireOutsideCallbacks(runner)
     let until = Deadline(after: deadline)
     var backoff = Backoff()
     while state.withLock({ $0.completed }) < end {
@@ -263,6 +264,12 @@ public final class GracePeriodCallbacks: Sendable {
       backoff.wait()
     }
     return true
+  }
+
+  private func requireOutsideCallbacks(_ runner: Int32) {
+    if runner == CurrentThread.knownID {
+      misuse("a grace period callback waited for grace period callbacks: it would wait for itself")
+    }
   }
 
   /// One step of a waiting loop.

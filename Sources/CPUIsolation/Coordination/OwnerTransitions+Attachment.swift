@@ -16,8 +16,10 @@ extension OwnerTransitions {
     let state = unsafe slot.state
     abandonPending(slot, core)
     for type in 0..<ticketedTypes {
-      // Relaxed: a sender of the slot's former thread may still merge; handlers tolerate that.
-      unsafe slot.payloads[type].store(0, ordering: .relaxed)
+      // Acquire — attach:P. A send may have merged before this and set its bit behind abandonPending,
+      // even behind our entry: its run finds nothing to tell, so the thread has to see its datum
+      // itself. One that merges behind this is told. Pairs with payload:M.
+      _ = unsafe slot.payloads[type].exchange(0, ordering: .acquiring)
     }
     // Acquire — catchUp:A. Before the generations: what moves behind this load moves the summary,
     // and the entry below, which compares it, catches up. Pairs with catchUp:S.

@@ -39,7 +39,8 @@ public struct Statistics: Sendable {
     public internal(set) var skipped: UInt64 = 0
     /// Sends whose bit was taken back: nobody was there, or the type was unregistered.
     public internal(set) var gone: UInt64 = 0
-    /// Runs of the handler for a bit that was set.
+    /// Runs for a bit that was set. One that finds its payload told by the run before it counts, and
+    /// calls nobody.
     public internal(set) var executed: UInt64 = 0
     /// Runs of a catch-up type's handler for sends that left no bit; one run for all of them that
     /// the CPU lagged behind.

@@ -179,9 +179,10 @@ extension Coordinator {
   ///     try await ticket.wait(until: .executed, deadline: .seconds(1))
   ///
   /// It costs one addition to a word that all ticketed senders of the type share; sends without
-  /// ticket pay nothing.
+  /// ticket pay nothing. A payload is for a type whose delivery is `.merging`; with another it ends
+  /// the process with a sentence.
   ///
-  /// - Progress: wait-free for `.deferrable`
+  /// - Progress: wait-free for `.deferrable`; with a payload lock-free
   /// - Context: any thread
   /// - Allocates: never for CPUs below 128
   public func sendWithTicket(
@@ -189,18 +190,29 @@ extension Coordinator {
     urgency: Urgency = .deferrable, file: StaticString = #fileID, line: UInt = #line,
     where predicate: (Int) -> Bool = { _ in true }
   ) -> Ticket {
-    if work.form == .catchUp {
+    let path = self.path
+    let site = CallSite(file, line)
+    if payload != .everything { path.requireMerging(work) }
+    if let rejection = path.rejection(of: work) {
+      var report = SendReport()
+      report.rejection = rejection
+      return Ticket(self, work.type, 0, report)
+    }
+    switch work.form {
+    case .bit:
+      let generation = Ticket.draw(core, work.type)
+      let report = path.send(work, to: mask, urgency: urgency, from: site, where: predicate)
+      return Ticket(self, work.type, generation, report)
+    case .catchUp:
       let generation = path.announce(work.type)
       let report = path.catchUp(
-        work, to: mask, SendReport(), generation, urgency: urgency, from: CallSite(file, line),
-        asks: true,
+        work, to: mask, SendReport(), generation, urgency: urgency, from: site, asks: true,
         where: predicate)
       return Ticket(self, work.type, generation, report)
+    case .maximum, .union, .hull:
+      let (generation, report) = path.sendWithTicket(
+        work, payload.rawValue, to: mask, urgency, from: site, where: predicate)
+      return Ticket(self, work.type, generation, report)
     }
-    let generation = Ticket.draw(core, work.type)
-    let report = path.send(
-      work, to: mask, urgency: urgency, from: CallSite(file, line), payload: payload.rawValue,
-      where: predicate)
-    return Ticket(self, work.type, generation, report)
   }
 }

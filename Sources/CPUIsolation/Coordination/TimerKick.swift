@@ -17,8 +17,9 @@ internal import Synchronization
 ///     }
 ///
 /// A CPU in user sees it at its next entry, and not before: for timers of work that is done in
-/// kernel, which cannot be done before an entry anyway. A timer that has to fire in user is a kick:
-/// `urgency: .immediate`.
+/// kernel, which cannot be done before an entry anyway. A timer that has to fire in user needs a
+/// loop that polls: with `urgency: .immediate` its next `poll()` brings the deadline. A signal
+/// brings it no earlier than the next entry.
 ///
 /// Deadlines are numbers of any clock, as long as it is one clock; the smaller is the earlier.
 ///

@@ -166,7 +166,10 @@ final class WatchdogService: Sendable {
       sight = Sight()
       return
     }
-    let executed = unsafe slot.executed[type].load(ordering: .relaxed)
+    // Runs of either kind: a bit's, and those of a comparison.
+    let executed =
+      unsafe slot.executed[type].load(ordering: .relaxed)
+      &+ slot.catchUps[type].load(ordering: .relaxed)
     if sight.type != type || sight.executed != executed {
       if let last = sight.type { recovered(&sight, cpu, .kernel, last, now) }
       sight = Sight(since: now, executed: executed, type: type)

@@ -210,6 +210,59 @@
             { machine.send(work, as: 1, datum: 1, payload: 0b11) },
           ]
         }),
+      ModelScenario(
+        "a ticket of a payload",
+        rule: "executed means that a run was told of it; covered, that the next entry's will be",
+        preemptions: 3,
+        bodies: { machine in
+          let work = machine.registerType(form: .union)
+          machine.place(0, .kernel)
+          machine.send(work, as: 1, datum: 1, payload: 1 << 1)
+          return [
+            {
+              let slot = machine.become(0)
+              OwnerTransitions.safePoint(slot)
+              machine.leave(slot)
+              machine.enter(slot)
+              machine.leave(slot)
+            },
+            {
+              machine.data[0].store(1, ordering: .relaxed)
+              let (generation, _) = machine.path(0).sendWithTicket(
+                work, 1 << 0, to: [0], .deferrable, from: CallSite("model", 0)
+              ) { _ in true }
+              switch machine.await(generation, work, on: 0) {
+              case .executed:
+                machine.expect(machine.seen[0] == 1, "executed, but nobody was told")
+              case .covered: machine.promised[0] = 1
+              default: machine.expect(false, "gone, but nobody went")
+              }
+            },
+          ]
+        }),
+      ModelScenario(
+        "a payload for a thread that attaches",
+        rule: "a thread that empties what waited for the last one holds nothing older than that",
+        preemptions: 3,
+        bodies: { machine in
+          let work = machine.registerType(form: .union)
+          return [
+            {
+              let slot = machine.attach(0)
+              machine.cacheData()
+              OwnerTransitions.safePoint(slot)
+              machine.leave(slot)
+              machine.enter(slot)
+            },
+            { machine.send(work, as: 0, datum: 1, payload: 1 << 0) },
+          ]
+        },
+        check: {
+          $0.checkAccounts()
+          if $0.outcomes != [.gone] {
+            $0.expect($0.seen[0] == 1, "accepted, and neither told nor cached")
+          }
+        }),
     ]
   }
 #endif

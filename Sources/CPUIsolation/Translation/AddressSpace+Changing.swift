@@ -20,7 +20,7 @@ extension AddressSpace {
 
   /// Maps a page. What the frames hold was written before, and is seen by whoever finds them.
   ///
-  ///     guard space.map(7, to: frame) == .mapped else { … }
+  ///     guard try space.map(7, to: frame) == .mapped else { … }
   ///
   /// A larger page has to begin at a multiple of its size, and its frames follow one another. A
   /// page that is `neverDeferred` may be looked up in early entry too; in exchange each change of

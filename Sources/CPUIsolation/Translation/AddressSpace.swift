@@ -5,7 +5,7 @@ internal import Synchronization
 /// A page table, a translation cache for each CPU, and the flushes between them.
 ///
 ///     let space = try AddressSpace(coordinator, .init(pages: 1 << 20))
-///     space.map(7, to: frame)
+///     _ = try space.map(7, to: frame)
 ///     try coordinator.launch(on: 2) { cpu in
 ///       let translations = space.open(on: cpu)
 ///       while running {

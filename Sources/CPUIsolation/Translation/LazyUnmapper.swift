@@ -7,7 +7,7 @@ internal import Synchronization
 ///     let unmapper = LazyUnmapper(space, pages: 0..<1 << 20) { page, frame in free(frame) }
 ///     guard let pages = unmapper.reserve(16) else { … }
 ///     for (offset, frame) in frames.enumerated() {
-///       try space.map(pages.lowerBound + UInt64(offset), to: frame)
+///       _ = try space.map(pages.lowerBound + UInt64(offset), to: frame)
 ///     }
 ///     …
 ///     unmapper.unmap(pages)  // no flush: the batch is not full

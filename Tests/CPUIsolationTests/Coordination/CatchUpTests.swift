@@ -34,6 +34,12 @@ struct CatchUpTests {
     unsafe coordinator.core.slots[cpu].state.pointee.work.load(ordering: .relaxed)
   }
 
+  /// All that a CPU's slot holds, byte by byte.
+  func memory(of cpu: Int) -> [UInt8] {
+    unsafe Array(
+      UnsafeRawBufferPointer(start: coordinator.core.slots[cpu].base, count: CPUSlot.stride))
+  }
+
   /// The equation of a catch-up type: what was deferred left no bit.
   func expectBalance(sent: UInt64, sourceLocation: SourceLocation = #_sourceLocation) {
     let counts = coordinator.statistics()[work]
@@ -47,18 +53,21 @@ struct CatchUpTests {
   @Test("a CPU in user is written nothing, and runs once for all at its entry")
   func user() throws {
     try cpu.enterUser()
+    let before = memory(of: 1)
     for _ in 0..<3 { #expect(coordinator.send(work, to: 1) == .deferred) }
-    #expect(workWord(of: 1) == 0)
-    #expect(coordinator.statistics()[work, on: 1].lag == 3)
+    #expect(coordinator.send(work, to: [1] as CPUMask).deferred == [1])
+    #expect(memory(of: 1) == before)
+    #expect(coordinator.statistics()[work, on: 1].lag == 4)
     #expect(told.entries.isEmpty)
     try cpu.enterKernel()
-    #expect(told.entries == ["1 lags 3"])
+    #expect(told.entries == ["1 lags 4"])
+    #expect(memory(of: 1) != before)
     let counts = coordinator.statistics()[work, on: 1]
     #expect(counts.caughtUp == 1 && counts.lag == 0 && counts.executed == 0)
-    expectBalance(sent: 3)
+    expectBalance(sent: 4)
     try cpu.enterUser()
     try cpu.enterKernel()
-    #expect(told.entries == ["1 lags 3"])
+    #expect(told.entries == ["1 lags 4"])
     try endAll()
   }
 
@@ -137,6 +146,62 @@ struct CatchUpTests {
     try endAll()
   }
 
+  @Test("a CPU in user that waits for a ticket catches up meanwhile")
+  func waiterInUser() throws {
+    let coordinator = coordinator
+    let work = work
+    try cpu.enterUser()
+    let outcome = try cpu.run { _ in
+      coordinator.sendWithTicket(work, to: [1] as CPUMask)
+        .wait(until: .executed, deadline: .seconds(2))
+    }
+    #expect(outcome == .settled)
+    #expect(told.entries == ["1 lags 1"])
+    try cpu.enterKernel()
+    #expect(told.entries == ["1 lags 1"])
+    try endAll()
+  }
+
+  @Test("a ticketed send is rejected where every other send is")
+  func ticketRejected() throws {
+    try cpu.enterUser()
+    try other.enterUser()
+    try coordinator.unregister(work, deadline: .seconds(10))
+    let withdrawn = coordinator.sendWithTicket(work, to: [1, 2] as CPUMask)
+    #expect(withdrawn.report.rejection == .unregistered)
+    #expect(withdrawn.report.covered.isEmpty)
+    #expect(withdrawn.wait(until: .executed, deadline: .milliseconds(10)) == .settled)
+
+    let elsewhere = try Coordinator(.scripted(isolated: 2))
+    _ = try elsewhere.register("other", options: Self.options) { _ in }
+    let foreign = try elsewhere.register("foreign", options: Self.options) { _ in }
+    let told = told
+    let again = try coordinator.register("again", options: Self.options) { _ in
+      told.append("ran for a send of another coordinator's work")
+    }
+    #expect(foreign.bit == again.bit)
+    #expect(
+      coordinator.sendWithTicket(foreign, to: [1] as CPUMask).report.rejection == .unregistered)
+    coordinator.close(deadline: .milliseconds(1))
+    #expect(coordinator.sendWithTicket(again, to: [1] as CPUMask).report.rejection == .closed)
+    #expect(coordinator.statistics()[again].lag == 0)
+    try cpu.enterKernel()
+    try other.enterKernel()
+    #expect(told.entries.isEmpty)
+    try endAll()
+  }
+
+  @Test("who closes is told of what a CPU has not caught up with")
+  func close() throws {
+    try cpu.enterUser()
+    #expect(coordinator.send(work, to: 1) == .deferred)
+    #expect(coordinator.close(deadline: .milliseconds(1)).pending == ["work": [1]])
+    try cpu.enterKernel()
+    #expect(told.entries == ["1 lags 1"])
+    #expect(coordinator.close(deadline: .milliseconds(1)).pending.isEmpty)
+    try endAll()
+  }
+
   @Test("an own send in kernel runs inline")
   func inline() throws {
     let work = work
@@ -178,7 +243,8 @@ struct CatchUpTests {
     try cpu.enterUser()
     try other.enterUser()
     #expect(coordinator.send(work, to: 1) == .deferred)
-    try coordinator.unregister(work, deadline: .seconds(10))
+    // Everybody lags who was there: nobody but a thread that attaches later has nothing to lose.
+    #expect(try coordinator.unregister(work, deadline: .seconds(10)) == [1, 2])
     try cpu.enterKernel()
     try other.enterKernel()
     #expect(told.entries.isEmpty)
@@ -194,7 +260,7 @@ struct CatchUpTests {
     let handle = Guarded<DeferredWork?>(nil)
     let again = try coordinator.register("again", options: Self.options) { cpu, gap in
       told.append("\(cpu) lags \(gap.rawValue)")
-      // From elsewhere, to everybody: this CPU is in its handler, so it gets a bit.
+      // To another CPU: nobody leaves a bit here, and the next entry has to compare.
       if told.entries.count == 1 { coordinator.send(handle.withLock { $0! }, to: 2) }
     }
     handle.withLock { $0 = again }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Synchronization
 import Testing
 
 @testable import CPUIsolation
@@ -133,6 +134,54 @@ struct GracePeriodCallbacksTests {
     try cpu.end()
     #expect(callbacks.close(deadline: .seconds(20)))
     #expect(callbacks.retire {} == .closed)
+  }
+
+  @Test("nothing that a section has found is freed before it ends, whoever retires meanwhile")
+  func sections() throws {
+    let callbacks = try GracePeriodCallbacks(coordinator, capacity: 8)
+    let nodes = Nodes()
+    let stop = Flag()
+    try cpu.enterUser()
+    let reader = cpu.start { cpu in
+      var sections = 0
+      repeat {
+        cpu.enterKernel()
+        let found = nodes.current.load(ordering: .acquiring)
+        for _ in 0..<5 {
+          if nodes.freed.load(ordering: .acquiring) > found { nodes.violations.increment() }
+          Flag.pause()
+        }
+        cpu.enterUser()
+        sections += 1
+      } while !stop.isRaised
+      return sections
+    }
+    let noise = PlainThread.start {
+      while !stop.isRaised { _ = callbacks.retireWaiting(deadline: .milliseconds(1)) {} }
+    }
+    for number in 0..<1000 {
+      nodes.current.store(number + 1, ordering: .releasing)
+      let outcome = callbacks.retireWaiting {
+        nodes.freed.store(number + 1, ordering: .releasing)
+      }
+      #expect(outcome == .accepted)
+    }
+    #expect(callbacks.barrier(deadline: .seconds(20)))
+    stop.raise()
+    try noise.value()
+    #expect(try reader.value() > 0)
+    #expect(nodes.freed.load(ordering: .relaxed) == 1000)
+    #expect(nodes.violations.value == 0)
+    try cpu.enterKernel()
+    try cpu.end()
+    #expect(callbacks.close(deadline: .seconds(20)))
+  }
+
+  /// A list of one node at a time: `current` is linked, and those below `freed` are no more.
+  private final class Nodes: Sendable {
+    let current = Atomic<Int>(0)
+    let freed = Atomic<Int>(0)
+    let violations = Counter()
   }
 
   @Test("who lets go of it loses no callback")

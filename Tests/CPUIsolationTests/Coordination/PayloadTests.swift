@@ -119,6 +119,49 @@ struct PayloadTests {
     try cpu.end()
   }
 
+  @Test("a ticket is not settled by a run that was told before its own payload was merged")
+  func ticketBeforeMerge() throws {
+    let work = try register(.union)
+    let other = coordinator.send(work, payload: .init(rawValue: 1), to: [1] as CPUMask)
+    #expect(other.queued == [1])
+    // The other sender's run comes when this send has begun and has merged nothing.
+    let ticket = coordinator.sendWithTicket(work, payload: .init(rawValue: 2), to: [1]) { _ in
+      (try? cpu.safePoint()) != nil
+    }
+    #expect(told.entries == [.init(rawValue: 1)])
+    #expect(ticket.report.queued == [1])
+    #expect(ticket.state(of: 1) == .pending)
+    try cpu.safePoint()
+    #expect(told.entries == [.init(rawValue: 1), .init(rawValue: 2)])
+    #expect(ticket.state(of: 1) == .executed)
+    coordinator.expectBalance(of: work, sent: 2)
+    try cpu.end()
+  }
+
+  @Test("a ticketed send reports per CPU, as every send does")
+  func ticketReport() throws {
+    let work = try register(.union)
+    let other = try ScriptedThread(coordinator, on: 2)
+    try cpu.enterUser()
+    let ticket = coordinator.sendWithTicket(
+      work, payload: .init(rawValue: 6), to: [0, 1, 2] as CPUMask
+    ) { $0 != 2 }
+    #expect(ticket.report.deferred == [1])
+    #expect(ticket.report.skipped == [2])
+    #expect(ticket.report.gone == [0])
+    #expect(ticket.unsettled(.executed) == [1])
+    #expect(ticket.unsettled(.covered).isEmpty)
+    try other.safePoint()
+    #expect(told.entries.isEmpty)
+    try cpu.enterKernel()
+    #expect(told.entries == [.init(rawValue: 6)])
+    #expect(ticket.wait(until: .executed, deadline: .seconds(20)) == .settled)
+    #expect(coordinator.statistics()[work].skipped == 1)
+    coordinator.expectBalance(of: work, sent: 2)
+    try cpu.end()
+    try other.end()
+  }
+
   @Test("a handler of a plain type that asks for a payload is told everything")
   func plain() throws {
     let told = told

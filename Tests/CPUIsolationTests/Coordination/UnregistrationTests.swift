@@ -51,6 +51,42 @@ struct UnregistrationTests {
     try cpu.end()
   }
 
+  @Test("what a call took back before its deadline came is returned by the one that succeeds")
+  func withdrawnBeforeTimeout() throws {
+    let other = try ScriptedThread(coordinator, on: 2)
+    try cpu.enterUser()
+    #expect(coordinator.send(work, to: 1) == .deferred)
+    let error = coordinatorError { try coordinator.unregister(work, deadline: .milliseconds(5)) }
+    #expect(error?.code == .timedOut)
+    try cpu.enterKernel()
+    #expect(runs.value == 0)
+    try cpu.enterUser()
+    try other.enterUser()
+    #expect(try coordinator.unregister(work, deadline: .seconds(20)) == [1])
+    coordinator.expectBalance(of: work, sent: 1)
+    try cpu.enterKernel()
+    try cpu.end()
+    try other.enterKernel()
+    try other.end()
+  }
+
+  @Test("what is pending on the caller's own CPU, in kernel, runs there too")
+  func ownCPU() throws {
+    let housekeeper = try ScriptedThread(coordinator, on: 0)
+    try cpu.enterUser()
+    #expect(coordinator.send(work, to: 0) == .queued)
+    let withdrawn = try housekeeper.run { [coordinator, work] _ in
+      try? coordinator.unregister(work, deadline: .seconds(20))
+    }
+    #expect(withdrawn == CPUMask())
+    #expect(runs.value == 1)
+    #expect(coordinator.statistics()[work].gone == 0)
+    coordinator.expectBalance(of: work, sent: 1)
+    try cpu.enterKernel()
+    try cpu.end()
+    try housekeeper.end()
+  }
+
   @Test("only its own handle ends the retirement of a type")
   func retiringHandles() throws {
     let other = try Coordinator(.scripted())

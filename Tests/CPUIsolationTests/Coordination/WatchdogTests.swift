@@ -141,6 +141,39 @@ struct WatchdogTests {
     try cpu.end()
   }
 
+  @Test("two runs of a catch-up handler are not taken for one that does not return")
+  func catchUpHandlerRunsAgain() throws {
+    let reports = Journal<StallReport>()
+    var configuration = Self.watched(.poll, reports)
+    configuration.watchdog?.isManual = true
+    let coordinator = try Coordinator(configuration)
+    let thread = try ScriptedThread(coordinator, on: 1)
+    let runs = Counter()
+    let mayEnd = [Flag(), Flag()]
+    var options = DeferredWork.Options()
+    options.delivery = .catchUp
+    let work = try coordinator.register("catch up", options: options) { _ in
+      runs.increment()
+      mayEnd[runs.value - 1].wait()
+    }
+    for run in 1...2 {
+      try thread.enterUser()
+      coordinator.send(work, to: 1)
+      let entry = thread.start { $0.enterKernel() }
+      #expect(eventually { runs.value == run })
+      coordinator.advanceClock(by: .milliseconds(30))
+      #expect(reports.entries.isEmpty)
+      if run == 2 {
+        coordinator.advanceClock(by: .milliseconds(30))
+        #expect(reports.entries.map(\.kind) == [.handlerRunning])
+      }
+      mayEnd[run - 1].raise()
+      try entry.value()
+    }
+    try thread.end()
+    try cpu.end()
+  }
+
   @Test("a call that does not return is named")
   func callRunning() throws {
     let mayEnd = Flag()
