@@ -133,7 +133,8 @@ public final class AddressSpace: Sendable {
   /// reference.
   ///
   /// No CPU may have the translations open any more. An address space that is never closed keeps
-  /// its memory, and its two work types, to the end of the process.
+  /// its memory, and its two work types, to the end of the process. What is unmapped behind this, or
+  /// while it goes on, is flushed by nobody: its frames come back when the CPUs' threads have left.
   ///
   /// - Throws: as `Coordinator.unregister`; it can be repeated.
   /// - Progress: blocking

@@ -214,7 +214,8 @@ public final class LazyUnmapper: Sendable {
       }
       _ = flushBatch(ofAtLeast: 1, file, line)
       if pendingPages == 0 { return .settled }
-      if until.hasPassed || space.coordinator.isClosed { return .timedOut(late) }
+      // Without a deadline, whoever is late is not coming: a closed coordinator lets waiters go.
+      if until.hasPassed || !late.isEmpty { return .timedOut(late) }
       // Another thread has the flight, or the next one has only been sent.
       backoff.wait()
     }
