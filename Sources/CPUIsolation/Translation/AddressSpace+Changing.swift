@@ -36,7 +36,7 @@ extension AddressSpace {
   public func map(
     _ page: UInt64, to frame: UInt64, size: PageSize = .base, neverDeferred: Bool = false
   ) throws(CoordinatorError) -> MapOutcome {
-    requirePages(page..<page &+ size.pages)
+    requirePages(from: page, size.pages)
     requireFrame(frame, size)
     if size.rawValue >= table.nodes.levels || page & (size.pages - 1) != 0 {
       misuse("page \(page) cannot begin a \(size) page: that begins at a multiple of \(size.pages)")
@@ -112,7 +112,7 @@ extension AddressSpace {
   }
 
   private func exchange(_ page: UInt64, _ frame: UInt64) -> PageWord? {
-    requirePages(page..<page &+ 1)
+    requirePages(from: page, 1)
     requireFrame(frame, .base)
     return table.asWriter {
       var old: PageWord? = nil
@@ -199,6 +199,12 @@ extension AddressSpace {
     if pages.upperBound > table.nodes.span {
       misuse("there are no pages \(pages): this address space has 0..<\(table.nodes.span)")
     }
+  }
+
+  /// The same of so many pages, whose end need not be a number.
+  private func requirePages(from first: UInt64, _ count: UInt64) {
+    let end = first.addingReportingOverflow(count)
+    requirePages(first..<(end.overflow ? .max : end.partialValue))
   }
 
   private func requireFrame(_ frame: UInt64, _ size: PageSize) {

@@ -27,6 +27,7 @@ internal import Synchronization
 /// - Allocates: lists, which grow to their bound
 public final class LazyUnmapper: Sendable {
   private let space: AddressSpace
+  private let pages: Range<UInt64>
   private let maximumPending: Int
   private let release: @Sendable (_ page: UInt64, _ frame: UInt64) -> Void
   private let state: Lock<State>
@@ -42,6 +43,7 @@ public final class LazyUnmapper: Sendable {
   }
 
   private struct Batch {
+    /// In order and apart, as what is free.
     var ranges: [Range<UInt64>] = []
     var retired: [Retired] = []
     var pages = 0
@@ -81,6 +83,7 @@ public final class LazyUnmapper: Sendable {
     }
     let cpus = space.coordinator.cpus.count
     self.space = space
+    self.pages = pages
     self.maximumPending = maximumPending ?? 8192 * (Int.bitWidth - cpus.leadingZeroBitCount)
     self.release = release
     state = Lock(State(free: pages.isEmpty ? [] : [pages]))
@@ -149,12 +152,12 @@ public final class LazyUnmapper: Sendable {
     space.requirePages(pages)
     let count = Int(clamping: pages.upperBound - pages.lowerBound)
     let hasRoom = state.withLock { state in
-      if state.free.contains(where: { $0.overlaps(pages) }) {
+      if !isReserved(pages, state) {
         misuse("pages \(pages) were unmapped at \(file):\(line), but were not reserved")
       }
       guard state.batch.pages < maximumPending else { return false }
       space.retireLazily(pages, &state.batch.retired, &state.batch.isUrgent)
-      state.batch.ranges.append(pages)
+      Self.insert(pages, into: &state.batch.ranges)
       state.batch.pages += count
       return true
     }
@@ -239,21 +242,42 @@ public final class LazyUnmapper: Sendable {
     return isOver
   }
 
-  /// Puts a range back in order, and joins it to its neighbours.
-  private static func insert(_ range: Range<UInt64>, into free: inout [Range<UInt64>]) {
+  /// Whether the whole of a range was handed out, and no part of it was unmapped since: what came
+  /// back twice would be handed out twice.
+  private func isReserved(_ range: Range<UInt64>, _ state: borrowing State) -> Bool {
+    if range.isEmpty { return true }
+    if range.lowerBound < pages.lowerBound || range.upperBound > pages.upperBound { return false }
+    return [state.free, state.batch.ranges, state.flight?.ranges ?? []].allSatisfy { ranges in
+      let next = Self.index(of: range.lowerBound, in: ranges)
+      return next == ranges.count || ranges[next].lowerBound >= range.upperBound
+    }
+  }
+
+  /// Where the first range is that ends behind a page.
+  private static func index(of page: UInt64, in ranges: [Range<UInt64>]) -> Int {
+    var (low, high) = (0, ranges.count)
+    while low < high {
+      let middle = (low + high) / 2
+      if ranges[middle].upperBound > page { high = middle } else { low = middle + 1 }
+    }
+    return low
+  }
+
+  /// Puts a range where it belongs, and joins it to its neighbours.
+  private static func insert(_ range: Range<UInt64>, into ranges: inout [Range<UInt64>]) {
     if range.isEmpty { return }
     var joined = range
-    var index = free.firstIndex { $0.lowerBound >= range.upperBound } ?? free.count
-    if index < free.count, free[index].lowerBound == joined.upperBound {
-      joined = joined.lowerBound..<free[index].upperBound
-      free.remove(at: index)
+    var index = index(of: range.lowerBound, in: ranges)
+    if index < ranges.count, ranges[index].lowerBound == joined.upperBound {
+      joined = joined.lowerBound..<ranges[index].upperBound
+      ranges.remove(at: index)
     }
-    if index > 0, free[index - 1].upperBound == joined.lowerBound {
+    if index > 0, ranges[index - 1].upperBound == joined.lowerBound {
       index -= 1
-      joined = free[index].lowerBound..<joined.upperBound
-      free.remove(at: index)
+      joined = ranges[index].lowerBound..<joined.upperBound
+      ranges.remove(at: index)
     }
-    free.insert(joined, at: index)
+    ranges.insert(joined, at: index)
   }
 }
 
