@@ -75,7 +75,7 @@ struct TranslationMisuseTests {
   enum Mistake: String, CaseIterable, Codable {
     case inUser, byNumberInUser, otherCPU, openTwice, afterDetach, cutLargePage, unaligned, noPage
     case frameTooLarge, lastPage, lastPageChanged, notAThread
-    case unreserved, foreignRange, unmappedTwice, unmappedTwiceInFlight
+    case unreserved, foreignRange, unmappedTwice, unmappedTwiceInFlight, closedWhileOpen
 
     var sentence: String {
       switch self {
@@ -91,6 +91,7 @@ struct TranslationMisuseTests {
       case .frameTooLarge: "frame 18446744073709551615 does not fit into 61 bits"
       case .unreserved: "pages 0..<4 were unmapped at "
       case .unmappedTwice, .unmappedTwiceInFlight: "pages 3..<5 were unmapped at "
+      case .closedWhileOpen: "an address space was closed while CPU 1 had its translations open"
       case .foreignRange: "pages 60..<68 were unmapped at "
       case .notAThread: "page 7 was looked up at "
       }
@@ -146,6 +147,13 @@ struct TranslationMisuseTests {
         _ = unmapper.reserve(16)
         _ = unmapper.unmap(4..<8)
         _ = unmapper.unmap(3..<5)
+      case .closedWhileOpen:
+        let cpu = try coordinator.attach(to: 1)
+        let translations = space.open(on: cpu)
+        cpu.enterUser()
+        onOtherThread { try? space.close(deadline: .seconds(10)) }
+        cpu.enterKernel()
+        _ = translations.lookUp(7, on: cpu)
       case .notAThread: _ = space.lookUp(7, asCPU: 1)
       }
     }

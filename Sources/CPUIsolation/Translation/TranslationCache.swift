@@ -234,8 +234,8 @@ struct CacheOwner: ~Copyable {
   /// The way that a full set loses next.
   @usableFromInline var victim: UInt64 = 0
   /// The attachment that has the cache open, by the counter that it began with; all ones
-  /// is nobody.
-  var openedBy = UInt64.max
+  /// is nobody. Whoever closes the space looks at it.
+  let openedBy = SharedWord(.max)
   @usableFromInline let sets: Int
 
   init(sets: Int) { self.sets = sets }

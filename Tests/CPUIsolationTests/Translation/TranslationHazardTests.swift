@@ -79,6 +79,8 @@ struct TranslationHazardTests {
 
   @Test("closing that came to no end refuses flushes, and frees nothing")
   func refusedWhileClosing() throws {
+    // Its section goes on with the frame that it has found.
+    try cpu.close()
     let error = #expect(throws: CoordinatorError.self) { try space.close(deadline: .zero) }
     #expect(error?.code == .timedOut)
     let frames = Guarded<[UInt64]>([])
@@ -90,7 +92,6 @@ struct TranslationHazardTests {
     // More than the ceiling: a flush of everything, whose type takes no sends any more.
     #expect(unmapper.purge() == .timedOut([1]))
     #expect(frames.withLock { $0 } == [] && unmapper.reserve(1) == nil)
-    #expect(try cpu.lookUp(7) == 70)
     try cpu.end()
     #expect(unmapper.purge() == .settled)
     #expect(frames.withLock { $0 } == [70])
