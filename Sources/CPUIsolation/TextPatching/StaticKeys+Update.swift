@@ -252,8 +252,9 @@ extension StaticKeys {
   ///
   ///     try keys.disable(sampling, after: .seconds(1))
   ///
-  /// Where the key has other users, it counts at once. The rest is done by the next change of any key
-  /// once the time has come, or by `applyDelayed()`: nobody is woken for it.
+  /// Where the key has other users, it counts at once, and those of them who leave later stay for as
+  /// long. The rest is done by the next change of any key once the time has come, or by
+  /// `applyDelayed()`: nobody is woken for it.
   ///
   /// - Throws: `closed`, `forked`.
   /// - Progress: blocking
@@ -261,13 +262,19 @@ extension StaticKeys {
   /// - Allocates: one entry
   public func disable(_ key: StaticKey, after delay: Duration) throws(CoordinatorError) {
     try requireMayChange()
+    let due = now &+ UInt64(clamping: Int64(clamping: Int128(delay / .nanoseconds(1))))
+    // Before this one counts: those who leave later must not turn the key off sooner than it may.
+    state.withLock { state in
+      for index in state.delayed.indices where state.delayed[index].key == key {
+        state.delayed[index].due = max(state.delayed[index].due, due)
+      }
+    }
     switch side(of: key).table.decrement(key.index, by: 1, isClaimer: false) {
     case .counted: return
     case .last: break
     case .tooFew: tooFew(key)
     case .enabling: stillEnabling(key)
     }
-    let due = now &+ UInt64(clamping: Int64(clamping: Int128(delay / .nanoseconds(1))))
     let users = count(of: key)
     let isKnown = state.withLock { state in
       // A user can leave but once.

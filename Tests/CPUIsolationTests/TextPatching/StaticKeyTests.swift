@@ -190,6 +190,21 @@ struct StaticKeyTests {
     #expect(try keys.applyDelayed() == nil)
     #expect(!keys.isEnabled(key) && keys.count(of: key) == 0)
 
+    // The last one's delay counts, also where another user's is about to end.
+    try keys.enable(key)
+    try keys.disable(key, after: .seconds(1))
+    try keys.enable(key)
+    coordinator.advanceClock(by: .milliseconds(999))
+    try keys.disable(key, after: .seconds(1))
+    try keys.enable(other)
+    try keys.disable(other, after: .milliseconds(1))
+    coordinator.advanceClock(by: .milliseconds(1))
+    #expect(try keys.applyDelayed() == .milliseconds(999))
+    #expect(keys.isEnabled(key) && keys.count(of: key) == 1 && !keys.isEnabled(other))
+    coordinator.advanceClock(by: .milliseconds(999))
+    #expect(try keys.applyDelayed() == nil)
+    #expect(!keys.isEnabled(key))
+
     try keys.enable(key)
     try keys.disable(key, after: .seconds(1))
     #expect(try keys.applyDelayed() == .seconds(1))
