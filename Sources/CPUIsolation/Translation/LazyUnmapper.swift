@@ -17,8 +17,9 @@ internal import Synchronization
 /// goes back when every CPU has acknowledged that flush (`Retirement`). An isolated CPU in user
 /// acknowledges by being there: it drops what it has before it looks again.
 ///
-/// Memory is bounded by `maximumPending` pages twice, one batch that fills and one that waits: then
-/// `unmap` answers `full`, and the caller waits by `purge`, or does something else.
+/// Memory is bounded by `maximumPending` pages twice, one batch that fills and one that waits, each
+/// with what the range that fills it has too many: then `unmap` answers `full`, and the caller waits
+/// by `purge`, or does something else.
 ///
 /// After the lazy unmapping of Linux's vmalloc (mm/vmalloc.c, `lazy_max_pages`).
 ///
