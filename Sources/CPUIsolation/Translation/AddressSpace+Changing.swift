@@ -73,7 +73,7 @@ extension AddressSpace {
   ///
   /// - Progress: blocking, for as long as another thread changes the table; for a page that is
   ///   never deferred until every CPU has run the flush
-  /// - Context: any thread, outside handlers
+  /// - Context: any thread, outside handlers; in kernel it is a safe point
   /// - Allocates: never for CPUs below 128
   @discardableResult
   public func change(
@@ -100,7 +100,7 @@ extension AddressSpace {
   /// is not mapped.
   ///
   /// - Progress: blocking, for as long as another thread changes the table
-  /// - Context: any thread, outside handlers
+  /// - Context: any thread, outside handlers; in kernel it is a safe point
   /// - Allocates: a word
   public func replace(
     _ page: UInt64, with frame: UInt64, file: StaticString = #fileID, line: UInt = #line
@@ -139,7 +139,7 @@ extension AddressSpace {
   /// A range that cuts a larger page ends the process with a sentence.
   ///
   /// - Progress: blocking, for as long as another thread changes the table
-  /// - Context: any thread, outside handlers
+  /// - Context: any thread, outside handlers; in kernel it is a safe point
   /// - Allocates: two words per page that was mapped
   public func unmap(
     _ pages: Range<UInt64>, file: StaticString = #fileID, line: UInt = #line
@@ -184,7 +184,7 @@ extension AddressSpace {
   /// The ticket tells when it has taken effect.
   ///
   /// - Progress: blocking, for as long as another thread changes the table
-  /// - Context: any thread, outside handlers
+  /// - Context: any thread, outside handlers; in kernel it is a safe point
   /// - Allocates: never for CPUs below 128
   @discardableResult
   public func flushAll(file: StaticString = #fileID, line: UInt = #line) -> Ticket {

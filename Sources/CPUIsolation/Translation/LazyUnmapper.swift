@@ -145,7 +145,7 @@ public final class LazyUnmapper: Sendable {
   /// Unmaps a range that was reserved, at once for the table, and later for the caches.
   ///
   /// - Progress: blocking, for as long as another thread uses it
-  /// - Context: any thread, outside handlers
+  /// - Context: any thread, outside handlers; in kernel it is a safe point
   /// - Allocates: two words per page that was mapped
   public func unmap(
     _ pages: Range<UInt64>, file: StaticString = #fileID, line: UInt = #line
@@ -200,7 +200,7 @@ public final class LazyUnmapper: Sendable {
   /// Flushes what is pending, and waits until every CPU has acknowledged it.
   ///
   /// - Progress: blocking
-  /// - Context: any thread, outside handlers
+  /// - Context: any thread, outside handlers; in kernel it is a safe point
   /// - Allocates: as `release`
   @discardableResult
   public func purge(

@@ -58,6 +58,30 @@ struct TranslationHazardTests {
     try end()
   }
 
+  enum OwnChange: CaseIterable { case change, replace, unmap, flushAll, batch }
+
+  @Test("a change that a CPU makes itself is a safe point", arguments: OwnChange.allCases)
+  func ownChange(_ change: OwnChange) throws {
+    #expect(try space.map(8, to: 80) == .mapped)
+    let unmapper = LazyUnmapper(space, pages: 8..<9, maximumPending: 1) { _, _ in }
+    #expect(unmapper.reserve(1) == 8..<9)
+    var old = space.unmap(7..<8)
+    #expect(released(&old) == nil)
+    try cpu.cpu.run { [space] _ in
+      switch change {
+      case .change: space.change(8, to: 81)
+      case .replace: _ = space.replace(8, with: 81)
+      case .unmap: _ = space.unmap(8..<9)
+      case .flushAll: space.flushAll()
+      case .batch: _ = unmapper.unmap(8..<9)
+      }
+    }
+    // What it had found before may be somebody else's now.
+    #expect(released(&old) == [70])
+    #expect(try cpu.lookUp(7) == nil)
+    try end()
+  }
+
   @Test("a flush that is refused acknowledges nothing: the frame comes back behind the thread")
   func refusedFlush() throws {
     coordinator.close(deadline: .zero)
