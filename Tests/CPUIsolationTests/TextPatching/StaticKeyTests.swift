@@ -38,7 +38,9 @@ struct StaticKeyTests {
     let key = try keys.makeKey("key")
     let cpu = try ScriptedThread(coordinator, on: 1)
     let change = PlainThread.start { try? keys.enable(key) }
-    #expect(eventually { keys.isEnabled(key) })
+    // Turned for all and sent: before that a safe point would find nothing.
+    #expect(eventually { coordinator.statistics()[keys.deferred.work].pending == 1 })
+    #expect(keys.isEnabled(key))
     #expect(try cpu.run { !key.isEnabled(on: $0) })
     #expect(!change.isOver)
     // The first enable is in progress: it counts.
@@ -58,7 +60,7 @@ struct StaticKeyTests {
     let key = try keys.makeKey("key")
     let cpu = try ScriptedThread(coordinator, on: 1)
     let first = PlainThread.start { try? keys.enable(key) }
-    #expect(eventually { keys.isEnabled(key) })
+    #expect(eventually { coordinator.statistics()[keys.deferred.work].pending == 1 })
     let second = PlainThread.start { try? keys.enable(key) }
     #expect(try cpu.run { !key.isEnabled(on: $0) })
     #expect(!first.isOver && !second.isOver)
@@ -251,7 +253,8 @@ struct StaticKeyTests {
     let cpu = try ScriptedThread(coordinator, on: 1)
     try cpu.enterUser()
     let change = PlainThread.start { try? keys.enable(key) }
-    #expect(eventually { keys.isEnabled(key) })
+    // Kicked: before that a poll would find nothing.
+    #expect(eventually { coordinator.statistics()[keys.immediate.work, on: 1].interrupted == 1 })
     #expect(try !cpu.run { key.isEnabled(on: $0) })
     #expect(!change.isOver)
     try cpu.poll()
