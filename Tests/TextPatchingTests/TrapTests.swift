@@ -77,11 +77,11 @@
       @Test(arguments: [false, true])
       func systemCallsGoOn(isIgnored: Bool) async {
         await #expect(processExitsWith: .exitCode(9)) { [isIgnored] in
-          if isIgnored {
-            signal(SIGTRAP, SIG_IGN)
-          } else {
-            signal(SIGTRAP) { _ in Seen.traps.wrappingAdd(1, ordering: .relaxed) }
-          }
+          var action = sigaction()
+          action.sa_flags = isIgnored ? 0 : SA_RESTART
+          unsafe action.__sigaction_handler.sa_handler =
+            isIgnored ? SIG_IGN : { _ in Seen.traps.wrappingAdd(1, ordering: .relaxed) }
+          unsafe sigaction(SIGTRAP, &action, nil)
           let patcher = try Self.makePatcher()
           var ends: [Int32] = [0, 0]
           guard unsafe pipe(&ends) == 0 else { _exit(2) }
