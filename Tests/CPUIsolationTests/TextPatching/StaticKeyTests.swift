@@ -323,6 +323,20 @@ struct StaticKeyTests {
     withExtendedLifetime(keys) {}
   }
 
+  @Test("keys that could not be made for want of a work type can be made later")
+  func again() throws {
+    let coordinator = try Coordinator(.scripted())
+    var works: [DeferredWork] = []
+    while let work = try? coordinator.register("\(works.count)", { _ in }) {
+      works.append(work)
+    }
+    let error = #expect(throws: CoordinatorError.self) { try StaticKeys(coordinator) }
+    #expect(error?.code == .tooManyWorkTypes)
+    for work in works.suffix(2) { try coordinator.unregister(work) }
+    let keys = try StaticKeys(coordinator)
+    #expect(try keys.makeKey("key", isEnabled: true, neverDeferred: true).isNeverDeferred)
+  }
+
   @Test("a closed coordinator's keys are changed no more")
   func closed() throws {
     let coordinator = try Coordinator(.scripted())
