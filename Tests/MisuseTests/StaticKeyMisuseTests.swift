@@ -243,6 +243,21 @@ struct StaticKeyMisuseTests {
     }
     result.expect("a static key was used on a CPU of another coordinator")
   }
+
+  @Test("a call of a coordinator that is gone, on a CPU of the one that has its place")
+  func outlived() async {
+    let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+      func makeCall() throws -> StaticCall {
+        try unsafe StaticKeys(Coordinator.make()).makeCall("call") { _, number in number }
+      }
+      let call = try makeCall()
+      let coordinator = try Coordinator.make()
+      _ = try StaticKeys(coordinator).makeKey("sampling", isEnabled: true)
+      let cpu = try coordinator.attach(to: 1)
+      _ = call(1, on: cpu)
+    }
+    result.expect("a static call was used on a CPU of another coordinator")
+  }
 }
 
 /// A thread that nobody waits for.
