@@ -41,6 +41,8 @@ extension TextPatcher {
   ///
   /// - Throws: `timedOut`, naming the CPUs in kernel that reached no safe point. The site has the
   ///   new behaviour then all the same, by way of its breakpoint, which the next patch removes.
+  ///   If it says that another thread is patching, or that an earlier patch cannot be finished,
+  ///   nothing was changed.
   ///   `signalTaken` if another handler of SIGTRAP was installed: nothing is changed. `closed`,
   ///   `forked`.
   /// - Progress: blocking, while CPUs that call sites are in kernel
@@ -82,7 +84,7 @@ extension TextPatcher {
     var batch = prepare(changes, &report)
     if batch.pokes.isEmpty { return report }
     let traps = memory.traps
-    try run(&batch, until, &report)
+    try run(&batch, "patch text", until, &report)
     report.traps = Int(memory.traps - traps)
     return report
   }
@@ -131,7 +133,7 @@ extension TextPatcher {
   func finishEarlierPatch(_ until: PatchDeadline) throws(CoordinatorError) {
     guard var batch = state.withLock({ $0.unfinished }) else { return }
     var report = PatchReport()
-    try run(&batch, until, &report)
+    try run(&batch, "finish an earlier patch", until, &report)
   }
 
   // MARK: The protocol
@@ -218,7 +220,8 @@ extension TextPatcher {
   /// - It is gone, or was never admitted. Whoever attaches asks to be admitted before its first
   ///   call, and synchronizes (`text:A` against `text:F`).
   private func run(
-    _ batch: inout PatchBatch, _ until: PatchDeadline, _ report: inout PatchReport
+    _ batch: inout PatchBatch, _ action: String, _ until: PatchDeadline,
+    _ report: inout PatchReport
   ) throws(CoordinatorError) {
     if batch.phases.first == NativeCode.phases.first {
       for poke in batch.pokes { memory.setResume(poke.index, poke.resume) }
@@ -229,7 +232,7 @@ extension TextPatcher {
       for poke in pokes { memory.write(poke.index, phase, poke.code) }
       if !pokes.isEmpty {
         do throws(CoordinatorError) {
-          try synchronizeCores("patch text", until, &report)
+          try synchronizeCores(action, until, &report)
         } catch {
           // The phase is written and not acknowledged: the next patch writes it again.
           let rest = batch

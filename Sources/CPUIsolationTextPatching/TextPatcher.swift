@@ -104,7 +104,8 @@ public final class TextPatcher: Sendable {
   public func makeSite(
     _ name: String, original: PatchFunction, deadline: Duration? = nil
   ) throws(CoordinatorError) -> PatchSite {
-    try takeTurn("make a patch site", PatchDeadline(deadline))
+    let until = PatchDeadline(deadline)
+    try takeTurn("make a patch site", until)
     defer { giveTurn() }
     let index = state.withLock { $0.sites.count }
     guard index < memory.capacity else {
@@ -114,7 +115,7 @@ public final class TextPatcher: Sendable {
     memory.make(index, original: PatchSite.Instruction.jump(to: original).target)
     // Nobody has executed the slot, but a processor may have fetched it ahead, empty.
     var report = PatchReport()
-    try synchronizeCores("make a patch site", PatchDeadline(deadline), &report)
+    try synchronizeCores("make a patch site", until, &report)
     state.withLock { $0.sites.append(SiteState(name: name)) }
     return PatchSite(name, memory, index: index, of: coordinator)
   }

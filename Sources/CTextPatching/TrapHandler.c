@@ -117,8 +117,11 @@ static int install(void) {
 #if defined(__x86_64__)
   struct sigaction action = {.sa_sigaction = trap_handler, .sa_flags = SA_SIGINFO | SA_ONSTACK};
   sigemptyset(&action.sa_mask);
-  if (sigaction(SIGTRAP, NULL, &previous) != 0 || sigaction(SIGTRAP, &action, NULL) != 0)
-    return errno;
+  if (sigaction(SIGTRAP, NULL, &previous) != 0) return errno;
+  // A signal that was ignored, or whose handler let system calls go on, ends none now either.
+  bool is_ignored = !(previous.sa_flags & SA_SIGINFO) && previous.sa_handler == SIG_IGN;
+  if (is_ignored || previous.sa_flags & SA_RESTART) action.sa_flags |= SA_RESTART;
+  if (sigaction(SIGTRAP, &action, NULL) != 0) return errno;
 #endif
   is_installed = true;
   return 0;

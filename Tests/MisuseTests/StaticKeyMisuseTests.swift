@@ -145,6 +145,41 @@ struct StaticKeyMisuseTests {
     }
   }
 
+  @Test(
+    "reading a key, and calling, by the handle of another thread's CPU", arguments: [false, true])
+  func handleElsewhere(calls: Bool) async {
+    let result =
+      calls
+      ? await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+        let coordinator = try Coordinator.make()
+        let call = try unsafe StaticKeys(coordinator).makeCall("call")
+        let cpu = try coordinator.attachHandle(to: 1)
+        onOtherThread { _ = call(1, on: cpu) }
+      }
+      : await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+        let coordinator = try Coordinator.make()
+        let key = try StaticKeys(coordinator).makeKey("sampling")
+        let cpu = try coordinator.attachHandle(to: 1)
+        onOtherThread { _ = key.isEnabled(on: cpu) }
+      }
+    result.expect("CPU 1 was used by a thread that is not attached to it")
+  }
+
+  @Test("calling on behalf of a CPU, by its handle")
+  func handleOnBehalf() async {
+    let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+      let coordinator = try Coordinator.make()
+      let call = try unsafe StaticKeys(coordinator).makeCall("call")
+      let cpu = try coordinator.attachHandle(to: 1)
+      var options = DeferredWork.Options()
+      options.mayRunOnBehalf = true
+      let work = try coordinator.register("caller", options: options) { _ in _ = call(1, on: cpu) }
+      cpu.enterUser()
+      onOtherThread { _ = coordinator.send(work, to: 1, urgency: .onBehalf) }
+    }
+    result.expect("CPU 1 was used by a thread that is not attached to it")
+  }
+
   @Test("reading a deferred key in an interrupt")
   func readInInterrupt() async {
     let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
@@ -207,6 +242,21 @@ struct StaticKeyMisuseTests {
       if !key.isEnabled(on: cpu) { try keys.enable(key) }
     }
     result.expect("a static key was used on a CPU of another coordinator")
+  }
+
+  @Test("a call of a coordinator that is gone, on a CPU of the one that has its place")
+  func outlived() async {
+    let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+      func makeCall() throws -> StaticCall {
+        try unsafe StaticKeys(Coordinator.make()).makeCall("call") { _, number in number }
+      }
+      let call = try makeCall()
+      let coordinator = try Coordinator.make()
+      _ = try StaticKeys(coordinator).makeKey("sampling", isEnabled: true)
+      let cpu = try coordinator.attach(to: 1)
+      _ = call(1, on: cpu)
+    }
+    result.expect("a static call was used on a CPU of another coordinator")
   }
 }
 

@@ -74,7 +74,8 @@ struct TranslationMisuseTests {
 
   enum Mistake: String, CaseIterable, Codable {
     case inUser, byNumberInUser, otherCPU, openTwice, afterDetach, cutLargePage, unaligned, noPage
-    case frameTooLarge, unreserved, notAThread
+    case frameTooLarge, lastPage, lastPageChanged, notAThread
+    case unreserved, foreignRange, unmappedTwice, unmappedTwiceInFlight, closedWhileOpen
 
     var sentence: String {
       switch self {
@@ -86,8 +87,12 @@ struct TranslationMisuseTests {
       case .cutLargePage: "pages 0..<8 cut the large page that begins at 0"
       case .unaligned: "page 8 cannot begin a large page: that begins at a multiple of 512"
       case .noPage: "there are no pages "
+      case .lastPage, .lastPageChanged: "there are no pages 18446744073709551615..<"
       case .frameTooLarge: "frame 18446744073709551615 does not fit into 61 bits"
       case .unreserved: "pages 0..<4 were unmapped at "
+      case .unmappedTwice, .unmappedTwiceInFlight: "pages 3..<5 were unmapped at "
+      case .closedWhileOpen: "an address space was closed while CPU 1 had its translations open"
+      case .foreignRange: "pages 60..<68 were unmapped at "
       case .notAThread: "page 7 was looked up at "
       }
     }
@@ -125,10 +130,30 @@ struct TranslationMisuseTests {
         _ = space.unmap(0..<8)
       case .unaligned: _ = try space.map(8, to: 1, size: .large)
       case .noPage: _ = try space.map(1 << 40, to: 1)
+      case .lastPage: _ = try space.map(.max, to: 1)
+      case .lastPageChanged: space.change(.max, to: 1)
       case .frameTooLarge: _ = try space.map(7, to: .max)
       case .unreserved:
         let unmapper = LazyUnmapper(space, pages: 0..<64) { _, _ in }
         _ = unmapper.unmap(0..<4)
+      case .foreignRange:
+        let unmapper = LazyUnmapper(space, pages: 0..<64) { _, _ in }
+        _ = unmapper.reserve(64)
+        _ = unmapper.unmap(60..<68)
+      case .unmappedTwice, .unmappedTwiceInFlight:
+        let unmapper = LazyUnmapper(
+          space, pages: 0..<64, maximumPending: self == .unmappedTwice ? 64 : 4
+        ) { _, _ in }
+        _ = unmapper.reserve(16)
+        _ = unmapper.unmap(4..<8)
+        _ = unmapper.unmap(3..<5)
+      case .closedWhileOpen:
+        let cpu = try coordinator.attach(to: 1)
+        let translations = space.open(on: cpu)
+        cpu.enterUser()
+        onOtherThread { try? space.close(deadline: .seconds(10)) }
+        cpu.enterKernel()
+        _ = translations.lookUp(7, on: cpu)
       case .notAThread: _ = space.lookUp(7, asCPU: 1)
       }
     }

@@ -73,6 +73,36 @@
         }
       }
 
+      /// Nor do system calls end sooner: a handler that had them go on still has.
+      @Test(arguments: [false, true])
+      func systemCallsGoOn(isIgnored: Bool) async {
+        await #expect(processExitsWith: .exitCode(9)) { [isIgnored] in
+          var action = sigaction()
+          action.sa_flags = isIgnored ? 0 : SA_RESTART
+          unsafe action.__sigaction_handler.sa_handler =
+            isIgnored ? SIG_IGN : { _ in Seen.traps.wrappingAdd(1, ordering: .relaxed) }
+          unsafe sigaction(SIGTRAP, &action, nil)
+          let patcher = try Self.makePatcher()
+          var ends: [Int32] = [0, 0]
+          guard unsafe pipe(&ends) == 0 else { _exit(2) }
+          let (readEnd, reader) = (ends[0], pthread_self())
+          let writeEnd = ends[1]
+          // Some of the signals come while we sleep in the call.
+          let thread = TestThread {
+            for _ in 0..<50 {
+              pthread_kill(reader, SIGTRAP)
+              usleep(1_000)
+            }
+            _ = unsafe write(writeEnd, "x", 1)
+          }
+          var byte: UInt8 = 0
+          let count = unsafe read(readEnd, &byte, 1)
+          thread.join()
+          let isCalled = Seen.traps.load(ordering: .relaxed) > 0
+          _exit(withExtendedLifetime(patcher) { count == 1 && isCalled != isIgnored ? 9 : 1 })
+        }
+      }
+
       /// One that wants to know more is told the place.
       @Test func anEarlierHandlerSeesTheContext() async {
         await #expect(processExitsWith: .exitCode(9)) {

@@ -15,6 +15,9 @@ internal import Synchronization
 /// more may never come. A ticket draws a generation of its type before it sets the bit; whoever
 /// runs the type loads the generation after it has taken the bit, and publishes it after the run.
 ///
+/// A send that was rejected has told nobody, so that there is nobody to wait for. Whoever frees or
+/// reuses something looks at `report.rejection` first.
+///
 /// - Progress: wait-free to poll
 /// - Context: any thread
 /// - Allocates: never for CPUs below 128

@@ -66,11 +66,11 @@ public struct StaticCall: Hashable, Sendable {
     return call(cpu.slot, argument)
   }
 
-  /// Calls this CPU's function, for code that has a handle: it looks, besides, whether it is inside
-  /// a handler.
+  /// Calls this CPU's function, for code that has a handle: it looks, besides, whether this is the
+  /// CPU's thread, and whether it is inside a handler.
   ///
-  /// Inside a handler, where the CPU has not caught up, and in an interrupt, this ends the process
-  /// with a sentence that names the place.
+  /// On another thread, to which function and context may change apart, inside a handler, where the
+  /// CPU has not caught up, and in an interrupt, this ends the process with a sentence.
   ///
   /// - Progress: wait-free, then as the function
   /// - Context: owner, in user or kernel, outside handlers
@@ -80,6 +80,7 @@ public struct StaticCall: Hashable, Sendable {
     _ argument: Int, on cpu: CPUHandle, file: StaticString = #fileID, line: UInt = #line
   ) -> Int {
     if cpu.core != core { PatchDiagnosis.foreign("a static call") }
+    OwnerTransitions.requireOwner(cpu.slot)
     PatchDiagnosis.requireCaughtUp(cpu.slot, "a static call", file, line)
     return call(cpu.slot, argument)
   }
@@ -92,7 +93,11 @@ public struct StaticCall: Hashable, Sendable {
     ).unsafelyUnwrapped
     // Relaxed, both: only this thread writes them, in its drain.
     let function = unsafe copy.pointee.load(ordering: .relaxed)
-    if function == 0 { return 0 }
+    if function <= 1 {
+      // What a key says: the call is of a coordinator that is gone, in whose place this one stands.
+      if function == 1 { PatchDiagnosis.foreign("a static call") }
+      return 0
+    }
     let context = unsafe copy.advanced(by: 1).pointee.load(ordering: .relaxed)
     let target = unsafe unsafeBitCast(UInt(truncatingIfNeeded: function), to: Function.self)
     return unsafe target(

@@ -81,11 +81,12 @@ public struct StaticKey: Hashable, Sendable {
     return true
   }
 
-  /// Whether the key is on for this CPU, for code that has a handle: it looks, besides, whether it
-  /// is inside a handler.
+  /// Whether the key is on for this CPU, for code that has a handle: it looks, besides, whether
+  /// this is the CPU's thread, and whether it is inside a handler.
   ///
-  /// Inside a handler, where the CPU has not caught up, and in an interrupt, this ends the process
-  /// with a sentence that names the place, unless the key is never deferred.
+  /// On another thread, which may be one that works on the CPU's behalf, inside a handler, where the
+  /// CPU has not caught up, and in an interrupt, this ends the process with a sentence, unless the
+  /// key is never deferred.
   ///
   /// - Progress: wait-free
   /// - Context: owner, in user or kernel, outside handlers
@@ -95,7 +96,10 @@ public struct StaticKey: Hashable, Sendable {
     on cpu: CPUHandle, file: StaticString = #fileID, line: UInt = #line
   ) -> Bool {
     if cpu.core != core { PatchDiagnosis.foreign("a static key") }
-    if !isNeverDeferred { PatchDiagnosis.requireCaughtUp(cpu.slot, "a static key", file, line) }
+    if !isNeverDeferred {
+      OwnerTransitions.requireOwner(cpu.slot)
+      PatchDiagnosis.requireCaughtUp(cpu.slot, "a static key", file, line)
+    }
     return value(on: cpu.slot) != 0
   }
 

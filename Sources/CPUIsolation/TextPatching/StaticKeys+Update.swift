@@ -97,7 +97,8 @@ extension StaticKeys {
   /// - Parameter goal: what is waited for: `.covered`, that no CPU finds anything old behind its next
   ///   entry; or `.executed`, that each has caught up, which may never come for a CPU that stays in
   ///   user. Keys that are never deferred wait for the latter always.
-  /// - Throws: `closed`, `forked`, before anything is changed.
+  /// - Throws: `closed`, `forked`, before anything is changed; `closed` behind the change, where the
+  ///   coordinator is closed meanwhile and lets waiters go: CPUs may not have been reached.
   /// - Progress: blocking
   /// - Context: any thread, outside handlers and user; in kernel it is a safe point
   /// - Allocates: yes
@@ -109,7 +110,7 @@ extension StaticKeys {
     body(&changes)
     try requireMayChange()
     for key in takeDelayed(before: now) { changes.disable(key) }
-    return apply(changes, until: goal)
+    return try apply(changes, until: goal)
   }
 
   /// Exchanges the function of a call, and waits until every CPU is reached.
@@ -118,7 +119,7 @@ extension StaticKeys {
   ///
   /// See `StaticCall` for when the old context may be freed.
   ///
-  /// - Throws: `closed`, `forked`.
+  /// - Throws: as `update(until:_:)`.
   /// - Progress: blocking
   /// - Context: any thread, outside handlers and user; in kernel it is a safe point
   /// - Allocates: yes
@@ -136,7 +137,7 @@ extension StaticKeys {
   /// When it returns, the key is on, for the first user and for every later one: whoever comes while
   /// the first one waits for CPUs waits with it.
   ///
-  /// - Throws: `closed`, `forked`.
+  /// - Throws: as `update(until:_:)`.
   /// - Progress: lock-free where the key has users already; else blocking
   /// - Context: any thread, outside handlers and user; in kernel it is a safe point
   /// - Allocates: where the key is turned
@@ -154,7 +155,7 @@ extension StaticKeys {
   ///
   /// A key without users, or whose only user is still enabling it, ends the process with a sentence.
   ///
-  /// - Throws: `closed`, `forked`.
+  /// - Throws: as `update(until:_:)`.
   /// - Progress: lock-free where the key has other users; else blocking
   /// - Context: any thread, outside handlers and user; in kernel it is a safe point
   /// - Allocates: where the key is turned
@@ -170,7 +171,9 @@ extension StaticKeys {
 
   // MARK: -
 
-  private func apply(_ changes: Changes, until goal: Ticket.Goal) -> Report {
+  private func apply(
+    _ changes: Changes, until goal: Ticket.Goal
+  ) throws(CoordinatorError) -> Report {
     var turns = changes.keys.map {
       PatchTable.Turn(table: side(of: $0.key).table, key: Int($0.key.index), users: $0.users)
     }
@@ -198,6 +201,10 @@ extension StaticKeys {
         self.reach(immediate, until: .executed)
       }
     }
+    if coordinator.isClosed, !report.flipped.isEmpty || !report.exchanged.isEmpty {
+      throw CoordinatorError(
+        .closed, "the coordinator was closed while a static key changed: CPUs may have the old one")
+    }
     return report
   }
 
@@ -215,7 +222,7 @@ extension StaticKeys {
   private func reach(_ side: PatchSide, until goal: Ticket.Goal) {
     let ticket = coordinator.sendWithTicket(
       side.work, to: coordinator.cpus, urgency: side.interrupts ? .immediate : .deferrable)
-    // It ends early where the coordinator is closed, and threads leave.
+    // It ends early where the coordinator is closed, and threads leave: `apply` says so.
     _ = ticket.wait(until: goal)
   }
 
@@ -252,8 +259,9 @@ extension StaticKeys {
   ///
   ///     try keys.disable(sampling, after: .seconds(1))
   ///
-  /// Where the key has other users, it counts at once. The rest is done by the next change of any key
-  /// once the time has come, or by `applyDelayed()`: nobody is woken for it.
+  /// Where the key has other users, it counts at once, and those of them who leave later stay for as
+  /// long. The rest is done by the next change of any key once the time has come, or by
+  /// `applyDelayed()`: nobody is woken for it.
   ///
   /// - Throws: `closed`, `forked`.
   /// - Progress: blocking
@@ -261,13 +269,19 @@ extension StaticKeys {
   /// - Allocates: one entry
   public func disable(_ key: StaticKey, after delay: Duration) throws(CoordinatorError) {
     try requireMayChange()
+    let due = now &+ UInt64(clamping: Int64(clamping: Int128(delay / .nanoseconds(1))))
+    // Before this one counts: those who leave later must not turn the key off sooner than it may.
+    state.withLock { state in
+      for index in state.delayed.indices where state.delayed[index].key == key {
+        state.delayed[index].due = max(state.delayed[index].due, due)
+      }
+    }
     switch side(of: key).table.decrement(key.index, by: 1, isClaimer: false) {
     case .counted: return
     case .last: break
     case .tooFew: tooFew(key)
     case .enabling: stillEnabling(key)
     }
-    let due = now &+ UInt64(clamping: Int64(clamping: Int128(delay / .nanoseconds(1))))
     let users = count(of: key)
     let isKnown = state.withLock { state in
       // A user can leave but once.
@@ -283,7 +297,7 @@ extension StaticKeys {
   ///
   ///     cpu.idle(for: try keys.applyDelayed())
   ///
-  /// - Throws: `closed`, `forked`.
+  /// - Throws: as `update(until:_:)`.
   /// - Progress: blocking
   /// - Context: any thread, outside handlers and user
   /// - Allocates: where a key is turned
@@ -293,7 +307,7 @@ extension StaticKeys {
     let now = self.now
     var changes = Changes()
     for key in takeDelayed(before: now) { changes.disable(key) }
-    if !changes.keys.isEmpty { _ = apply(changes, until: .covered) }
+    if !changes.keys.isEmpty { _ = try apply(changes, until: .covered) }
     return state.withLock { $0.delayed.map(\.due).min() }
       .map { .nanoseconds(Int64(clamping: $0 - min($0, now))) }
   }

@@ -55,7 +55,13 @@ public final class StaticKeys: Sendable {
       }
       state.hasStaticKeys = true
     }
-    deferred = try PatchSide(coordinator, "static_key", interrupts: false)
+    do throws(CoordinatorError) {
+      deferred = try PatchSide(coordinator, "static_key", interrupts: false)
+    } catch {
+      // Nothing was left behind, so another try may come: behind the second one there would be.
+      coordinator.cold.withLock { $0.hasStaticKeys = false }
+      throw error
+    }
     immediate = try PatchSide(coordinator, "static_key_now", interrupts: true)
   }
 

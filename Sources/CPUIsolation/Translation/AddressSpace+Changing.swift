@@ -36,7 +36,7 @@ extension AddressSpace {
   public func map(
     _ page: UInt64, to frame: UInt64, size: PageSize = .base, neverDeferred: Bool = false
   ) throws(CoordinatorError) -> MapOutcome {
-    requirePages(page..<page &+ size.pages)
+    requirePages(from: page, size.pages)
     requireFrame(frame, size)
     if size.rawValue >= table.nodes.levels || page & (size.pages - 1) != 0 {
       misuse("page \(page) cannot begin a \(size) page: that begins at a multiple of \(size.pages)")
@@ -73,7 +73,7 @@ extension AddressSpace {
   ///
   /// - Progress: blocking, for as long as another thread changes the table; for a page that is
   ///   never deferred until every CPU has run the flush
-  /// - Context: any thread, outside handlers
+  /// - Context: any thread, outside handlers; in kernel it is a safe point
   /// - Allocates: never for CPUs below 128
   @discardableResult
   public func change(
@@ -100,7 +100,7 @@ extension AddressSpace {
   /// is not mapped.
   ///
   /// - Progress: blocking, for as long as another thread changes the table
-  /// - Context: any thread, outside handlers
+  /// - Context: any thread, outside handlers; in kernel it is a safe point
   /// - Allocates: a word
   public func replace(
     _ page: UInt64, with frame: UInt64, file: StaticString = #fileID, line: UInt = #line
@@ -112,7 +112,7 @@ extension AddressSpace {
   }
 
   private func exchange(_ page: UInt64, _ frame: UInt64) -> PageWord? {
-    requirePages(page..<page &+ 1)
+    requirePages(from: page, 1)
     requireFrame(frame, .base)
     return table.asWriter {
       var old: PageWord? = nil
@@ -139,7 +139,7 @@ extension AddressSpace {
   /// A range that cuts a larger page ends the process with a sentence.
   ///
   /// - Progress: blocking, for as long as another thread changes the table
-  /// - Context: any thread, outside handlers
+  /// - Context: any thread, outside handlers; in kernel it is a safe point
   /// - Allocates: two words per page that was mapped
   public func unmap(
     _ pages: Range<UInt64>, file: StaticString = #fileID, line: UInt = #line
@@ -184,7 +184,7 @@ extension AddressSpace {
   /// The ticket tells when it has taken effect.
   ///
   /// - Progress: blocking, for as long as another thread changes the table
-  /// - Context: any thread, outside handlers
+  /// - Context: any thread, outside handlers; in kernel it is a safe point
   /// - Allocates: never for CPUs below 128
   @discardableResult
   public func flushAll(file: StaticString = #fileID, line: UInt = #line) -> Ticket {
@@ -199,6 +199,12 @@ extension AddressSpace {
     if pages.upperBound > table.nodes.span {
       misuse("there are no pages \(pages): this address space has 0..<\(table.nodes.span)")
     }
+  }
+
+  /// The same of so many pages, whose end need not be a number.
+  private func requirePages(from first: UInt64, _ count: UInt64) {
+    let end = first.addingReportingOverflow(count)
+    requirePages(first..<(end.overflow ? .max : end.partialValue))
   }
 
   private func requireFrame(_ frame: UInt64, _ size: PageSize) {

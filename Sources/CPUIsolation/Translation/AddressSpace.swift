@@ -132,8 +132,10 @@ public final class AddressSpace: Sendable {
   /// Ends the flushes: when it returns, no handler runs, and the memory goes with the last
   /// reference.
   ///
-  /// No CPU may have the translations open any more. An address space that is never closed keeps
-  /// its memory, and its two work types, to the end of the process.
+  /// A CPU that has the translations open would keep what nobody flushes any more: that ends the
+  /// process with a sentence. An address space that is never closed keeps
+  /// its memory, and its two work types, to the end of the process. What is unmapped behind this, or
+  /// while it goes on, is flushed by nobody: its frames come back when the CPUs' threads have left.
   ///
   /// - Throws: as `Coordinator.unregister`; it can be repeated.
   /// - Progress: blocking
@@ -141,6 +143,9 @@ public final class AddressSpace: Sendable {
   /// - Allocates: yes
   public func close(deadline: Duration? = nil) throws(CoordinatorError) {
     if isClosed.withLock({ $0 }) { return }
+    for cpu in coordinator.attached where isOpen(on: cpu) {
+      misuse("an address space was closed while CPU \(cpu) had its translations open")
+    }
     for work in [flushAllWork, flushRangeWork] {
       do {
         try coordinator.unregister(work, deadline: deadline)
@@ -153,5 +158,13 @@ public final class AddressSpace: Sendable {
       return !isClosed
     }
     if isFirst { unsafe Unmanaged.passUnretained(core).release() }
+  }
+
+  /// Whether the thread that has a CPU has the translations open.
+  private func isOpen(on cpu: Int) -> Bool {
+    // Relaxed, both: whoever closes has been told that they are not.
+    let openedBy = unsafe core.cache(cpu).owner.pointee.openedBy.load(ordering: .relaxed)
+    let slot = coordinator.core.slots[cpu]
+    return unsafe openedBy == slot.owner.pointee.counterAtAttach.load(ordering: .relaxed)
   }
 }

@@ -17,8 +17,9 @@ internal import Synchronization
 /// goes back when every CPU has acknowledged that flush (`Retirement`). An isolated CPU in user
 /// acknowledges by being there: it drops what it has before it looks again.
 ///
-/// Memory is bounded by `maximumPending` pages twice, one batch that fills and one that waits: then
-/// `unmap` answers `full`, and the caller waits by `purge`, or does something else.
+/// Memory is bounded by `maximumPending` pages twice, one batch that fills and one that waits, each
+/// with what the range that fills it has too many: then `unmap` answers `full`, and the caller waits
+/// by `purge`, or does something else.
 ///
 /// After the lazy unmapping of Linux's vmalloc (mm/vmalloc.c, `lazy_max_pages`).
 ///
@@ -27,6 +28,7 @@ internal import Synchronization
 /// - Allocates: lists, which grow to their bound
 public final class LazyUnmapper: Sendable {
   private let space: AddressSpace
+  private let pages: Range<UInt64>
   private let maximumPending: Int
   private let release: @Sendable (_ page: UInt64, _ frame: UInt64) -> Void
   private let state: Lock<State>
@@ -42,6 +44,7 @@ public final class LazyUnmapper: Sendable {
   }
 
   private struct Batch {
+    /// In order and apart, as what is free.
     var ranges: [Range<UInt64>] = []
     var retired: [Retired] = []
     var pages = 0
@@ -81,6 +84,7 @@ public final class LazyUnmapper: Sendable {
     }
     let cpus = space.coordinator.cpus.count
     self.space = space
+    self.pages = pages
     self.maximumPending = maximumPending ?? 8192 * (Int.bitWidth - cpus.leadingZeroBitCount)
     self.release = release
     state = Lock(State(free: pages.isEmpty ? [] : [pages]))
@@ -141,7 +145,7 @@ public final class LazyUnmapper: Sendable {
   /// Unmaps a range that was reserved, at once for the table, and later for the caches.
   ///
   /// - Progress: blocking, for as long as another thread uses it
-  /// - Context: any thread, outside handlers
+  /// - Context: any thread, outside handlers; in kernel it is a safe point
   /// - Allocates: two words per page that was mapped
   public func unmap(
     _ pages: Range<UInt64>, file: StaticString = #fileID, line: UInt = #line
@@ -149,12 +153,12 @@ public final class LazyUnmapper: Sendable {
     space.requirePages(pages)
     let count = Int(clamping: pages.upperBound - pages.lowerBound)
     let hasRoom = state.withLock { state in
-      if state.free.contains(where: { $0.overlaps(pages) }) {
+      if !isReserved(pages, state) {
         misuse("pages \(pages) were unmapped at \(file):\(line), but were not reserved")
       }
       guard state.batch.pages < maximumPending else { return false }
       space.retireLazily(pages, &state.batch.retired, &state.batch.isUrgent)
-      state.batch.ranges.append(pages)
+      Self.insert(pages, into: &state.batch.ranges)
       state.batch.pages += count
       return true
     }
@@ -196,7 +200,7 @@ public final class LazyUnmapper: Sendable {
   /// Flushes what is pending, and waits until every CPU has acknowledged it.
   ///
   /// - Progress: blocking
-  /// - Context: any thread, outside handlers
+  /// - Context: any thread, outside handlers; in kernel it is a safe point
   /// - Allocates: as `release`
   @discardableResult
   public func purge(
@@ -214,7 +218,8 @@ public final class LazyUnmapper: Sendable {
       }
       _ = flushBatch(ofAtLeast: 1, file, line)
       if pendingPages == 0 { return .settled }
-      if until.hasPassed || space.coordinator.isClosed { return .timedOut(late) }
+      // Without a deadline, whoever is late is not coming: a closed coordinator lets waiters go.
+      if until.hasPassed || !late.isEmpty { return .timedOut(late) }
       // Another thread has the flight, or the next one has only been sent.
       backoff.wait()
     }
@@ -238,21 +243,42 @@ public final class LazyUnmapper: Sendable {
     return isOver
   }
 
-  /// Puts a range back in order, and joins it to its neighbours.
-  private static func insert(_ range: Range<UInt64>, into free: inout [Range<UInt64>]) {
+  /// Whether the whole of a range was handed out, and no part of it was unmapped since: what came
+  /// back twice would be handed out twice.
+  private func isReserved(_ range: Range<UInt64>, _ state: borrowing State) -> Bool {
+    if range.isEmpty { return true }
+    if range.lowerBound < pages.lowerBound || range.upperBound > pages.upperBound { return false }
+    return [state.free, state.batch.ranges, state.flight?.ranges ?? []].allSatisfy { ranges in
+      let next = Self.index(of: range.lowerBound, in: ranges)
+      return next == ranges.count || ranges[next].lowerBound >= range.upperBound
+    }
+  }
+
+  /// Where the first range is that ends behind a page.
+  private static func index(of page: UInt64, in ranges: [Range<UInt64>]) -> Int {
+    var (low, high) = (0, ranges.count)
+    while low < high {
+      let middle = (low + high) / 2
+      if ranges[middle].upperBound > page { high = middle } else { low = middle + 1 }
+    }
+    return low
+  }
+
+  /// Puts a range where it belongs, and joins it to its neighbours.
+  private static func insert(_ range: Range<UInt64>, into ranges: inout [Range<UInt64>]) {
     if range.isEmpty { return }
     var joined = range
-    var index = free.firstIndex { $0.lowerBound >= range.upperBound } ?? free.count
-    if index < free.count, free[index].lowerBound == joined.upperBound {
-      joined = joined.lowerBound..<free[index].upperBound
-      free.remove(at: index)
+    var index = index(of: range.lowerBound, in: ranges)
+    if index < ranges.count, ranges[index].lowerBound == joined.upperBound {
+      joined = joined.lowerBound..<ranges[index].upperBound
+      ranges.remove(at: index)
     }
-    if index > 0, free[index - 1].upperBound == joined.lowerBound {
+    if index > 0, ranges[index - 1].upperBound == joined.lowerBound {
       index -= 1
-      joined = free[index].lowerBound..<joined.upperBound
-      free.remove(at: index)
+      joined = ranges[index].lowerBound..<joined.upperBound
+      ranges.remove(at: index)
     }
-    free.insert(joined, at: index)
+    ranges.insert(joined, at: index)
   }
 }
 

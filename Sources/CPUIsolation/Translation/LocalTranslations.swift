@@ -44,10 +44,10 @@ public struct LocalTranslations: ~Copyable {
     _ cache: borrowing TranslationCache<UInt64, UInt64>, _ slot: CPUSlot, _ attachment: UInt64
   ) {
     guard unsafe CurrentThread.cpu == slot.base,
-      unsafe cache.owner.pointee.openedBy == attachment
+      unsafe cache.owner.pointee.openedBy.load(ordering: .relaxed) == attachment
     else { return }
     cache.beginLazy()
-    unsafe cache.owner.pointee.openedBy = .max
+    unsafe cache.owner.pointee.openedBy.store(.max, ordering: .relaxed)
   }
 
   /// The frame that a page is mapped to; nil if it is not mapped. A miss reads the table.
@@ -158,10 +158,10 @@ extension AddressSpace {
     }
     let cache = core.cache(number)
     let attachment = unsafe slot.owner.pointee.counterAtAttach.load(ordering: .relaxed)
-    if unsafe cache.owner.pointee.openedBy == attachment {
+    if unsafe cache.owner.pointee.openedBy.load(ordering: .relaxed) == attachment {
       misuse("CPU \(number) has its translations open already")
     }
-    unsafe cache.owner.pointee.openedBy = attachment
+    unsafe cache.owner.pointee.openedBy.store(attachment, ordering: .relaxed)
     cache.join(core.ring)
     return LocalTranslations(self, slot)
   }

@@ -19,8 +19,9 @@ struct Retired: Sendable {
 ///
 /// Until then the pages cannot be mapped again, and nobody but this value knows the frames: it is
 /// the only way to have them back. A CPU has dropped them if it has run the flush, or is outside
-/// kernel with the flush pending, or has gone. A value that is thrown away leaves its pages
-/// unusable and its frames lost, which is safe.
+/// kernel with the flush pending, or has gone. Where the flush was refused, by a closed coordinator
+/// or while the space was being closed, only the last of these counts. A value that is thrown away
+/// leaves its pages unusable and its frames lost, which is safe.
 ///
 /// A grace period would not do in its place: a CPU that declares a quiescent state passes it with
 /// the flush still pending.
@@ -51,12 +52,25 @@ public struct Retirement: ~Copyable, Sendable {
   /// - Context: any thread
   /// - Allocates: never for CPUs below 128
   public var stragglers: CPUMask {
-    var left = CPUMask()
+    var left = untold
     for cpu in ticket.report.covered
     where !TranslationCore.hasDropped(ticket.state(of: cpu), mayBeCovered: goal == .covered) {
       left.insert(cpu)
     }
     return left
+  }
+
+  /// The CPUs that a refused flush has not reached, and whose threads are still there. No run will
+  /// come: that one is outside kernel now says nothing about what it does behind its next entry.
+  private var untold: CPUMask {
+    guard ticket.report.rejection != nil else { return CPUMask() }
+    let slots = space.coordinator.core.slots
+    return CPUMask(
+      space.coordinator.cpus.subtracting(ticket.report.covered).filter {
+        // Acquire — detach:R. What its thread did with the frames comes before whoever has them
+        // next. Pairs with detach:R.
+        unsafe slots[$0].state.pointee.isOwned.load(ordering: .acquiring) != 0
+      })
   }
 
   /// Gives the frames back if every CPU has dropped them, once; tells whether that is so.
@@ -75,7 +89,8 @@ public struct Retirement: ~Copyable, Sendable {
   /// Waits until every CPU has dropped the frames, and gives them back; or until the deadline.
   ///
   /// A caller that is a CPU serves its own work meanwhile. Isolated CPUs in user are not waited
-  /// for.
+  /// for. A flush that was refused is not waited for either: the answer names the CPUs that are
+  /// still there, at once.
   ///
   /// - Progress: blocking
   /// - Context: any thread, outside handlers
@@ -85,8 +100,11 @@ public struct Retirement: ~Copyable, Sendable {
     deadline: Duration? = nil, _ release: (_ page: UInt64, _ frame: UInt64) -> Void
   ) -> Ticket.WaitOutcome {
     let outcome = ticket.wait(until: goal, deadline: deadline)
-    if outcome == .settled { finish(release) }
-    return outcome
+    guard outcome == .settled else { return outcome }
+    let untold = untold
+    if !untold.isEmpty { return .timedOut(untold) }
+    finish(release)
+    return .settled
   }
 
   private mutating func finish(_ release: (_ page: UInt64, _ frame: UInt64) -> Void) {

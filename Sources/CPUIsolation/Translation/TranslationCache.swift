@@ -52,6 +52,8 @@ extension UInt64: TranslationKey {
 /// - A miss that reads the table before a change and inserts after it is no exception: both happen
 ///   on the owner's thread, so the drain that serves the flush comes behind the insertion and drops
 ///   it.
+/// - A thread that attaches to a CPU whose cache has entries catches up (`catchUp`) before its first
+///   lookup: what was sent while nobody had the CPU went to nobody. `LocalTranslations` does that.
 ///
 /// Not for values that have to be current: a cache is what may lag.
 ///
@@ -234,8 +236,8 @@ struct CacheOwner: ~Copyable {
   /// The way that a full set loses next.
   @usableFromInline var victim: UInt64 = 0
   /// The attachment that has the cache open, by the counter that it began with; all ones
-  /// is nobody.
-  var openedBy = UInt64.max
+  /// is nobody. Whoever closes the space looks at it.
+  let openedBy = SharedWord(.max)
   @usableFromInline let sets: Int
 
   init(sets: Int) { self.sets = sets }

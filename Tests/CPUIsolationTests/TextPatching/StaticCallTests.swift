@@ -93,4 +93,26 @@ struct StaticCallTests {
     #expect(try change.value() == .exchanged)
     try cpu.end()
   }
+
+  @Test("a coordinator that is closed meanwhile lets the change go, which says so")
+  func closedMeanwhile() throws {
+    let coordinator = try Coordinator(.scripted())
+    let keys = try StaticKeys(coordinator)
+    let call = try unsafe keys.makeCall("call", Self.double)
+    let cpu = try ScriptedThread(coordinator, on: 1)
+    let change = PlainThread.start { () -> CoordinatorError.Code? in
+      do throws(CoordinatorError) {
+        try unsafe keys.update(call, to: nil, nil)
+        return nil
+      } catch {
+        return error.code
+      }
+    }
+    #expect(eventually { coordinator.statistics()[keys.deferred.work].pending == 1 })
+    coordinator.close(deadline: .zero)
+    #expect(try change.value() == .closed)
+    // It still calls what it called: whoever took the change for made would free that.
+    #expect(try cpu.run { call(21, on: $0) } == 42)
+    try cpu.end()
+  }
 }

@@ -38,8 +38,10 @@ struct StaticKeyTests {
     let key = try keys.makeKey("key")
     let cpu = try ScriptedThread(coordinator, on: 1)
     let change = PlainThread.start { try? keys.enable(key) }
+    // Turned for all and sent: before that a safe point would find nothing.
     #expect(eventually { coordinator.statistics()[keys.deferred.work].pending == 1 })
-    #expect(try keys.isEnabled(key) && cpu.run { !key.isEnabled(on: $0) })
+    #expect(keys.isEnabled(key))
+    #expect(try cpu.run { !key.isEnabled(on: $0) })
     #expect(!change.isOver)
     // The first enable is in progress: it counts.
     #expect(keys.count(of: key) == 1)
@@ -190,6 +192,21 @@ struct StaticKeyTests {
     #expect(try keys.applyDelayed() == nil)
     #expect(!keys.isEnabled(key) && keys.count(of: key) == 0)
 
+    // The last one's delay counts, also where another user's is about to end.
+    try keys.enable(key)
+    try keys.disable(key, after: .seconds(1))
+    try keys.enable(key)
+    coordinator.advanceClock(by: .milliseconds(999))
+    try keys.disable(key, after: .seconds(1))
+    try keys.enable(other)
+    try keys.disable(other, after: .milliseconds(1))
+    coordinator.advanceClock(by: .milliseconds(1))
+    #expect(try keys.applyDelayed() == .milliseconds(999))
+    #expect(keys.isEnabled(key) && keys.count(of: key) == 1 && !keys.isEnabled(other))
+    coordinator.advanceClock(by: .milliseconds(999))
+    #expect(try keys.applyDelayed() == nil)
+    #expect(!keys.isEnabled(key))
+
     try keys.enable(key)
     try keys.disable(key, after: .seconds(1))
     #expect(try keys.applyDelayed() == .seconds(1))
@@ -236,8 +253,9 @@ struct StaticKeyTests {
     let cpu = try ScriptedThread(coordinator, on: 1)
     try cpu.enterUser()
     let change = PlainThread.start { try? keys.enable(key) }
-    #expect(eventually { coordinator.statistics()[keys.immediate.work].pending == 1 })
-    #expect(try keys.isEnabled(key) && !cpu.run { key.isEnabled(on: $0) })
+    // Kicked: before that a poll would find nothing.
+    #expect(eventually { coordinator.statistics()[keys.immediate.work, on: 1].interrupted == 1 })
+    #expect(try !cpu.run { key.isEnabled(on: $0) })
     #expect(!change.isOver)
     try cpu.poll()
     #expect(try change.value() == .flipped)
@@ -303,6 +321,20 @@ struct StaticKeyTests {
       _ = try StaticKeys(coordinator)
     } throws: { ($0 as? CoordinatorError)?.code == .tooManyStaticKeys }
     withExtendedLifetime(keys) {}
+  }
+
+  @Test("keys that could not be made for want of a work type can be made later")
+  func again() throws {
+    let coordinator = try Coordinator(.scripted())
+    var works: [DeferredWork] = []
+    while let work = try? coordinator.register("\(works.count)", { _ in }) {
+      works.append(work)
+    }
+    let error = #expect(throws: CoordinatorError.self) { try StaticKeys(coordinator) }
+    #expect(error?.code == .tooManyWorkTypes)
+    for work in works.suffix(2) { try coordinator.unregister(work) }
+    let keys = try StaticKeys(coordinator)
+    #expect(try keys.makeKey("key", isEnabled: true, neverDeferred: true).isNeverDeferred)
   }
 
   @Test("a closed coordinator's keys are changed no more")

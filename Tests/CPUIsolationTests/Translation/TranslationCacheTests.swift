@@ -54,6 +54,26 @@ struct TranslationCacheTests {
     #expect(found > 0 && found <= max(8, entries.roundedUpToPowerOfTwo))
   }
 
+  @Test("a flush that nobody was there for is caught up with by the next thread")
+  func nextThread() throws {
+    let coordinator = try Coordinator(.scripted())
+    let cache = try cache()
+    let flush = try coordinator.register("flush") { _ in }
+    try coordinator.attach(to: 1).detach()
+    cache.insert(70, for: 7)
+    cache.insert(80, for: 8)
+    log.append(7..<8)
+    let ticket = coordinator.sendWithTicket(flush, to: [1])
+    #expect(ticket.wait(until: .covered) == .settled && ticket.state(of: 1) == .gone)
+    let cpu = try coordinator.attach(to: 1)
+    cpu.safePoint()
+    // No handler has run: the entry would still be found.
+    #expect(cache.lookUp(7) == 70)
+    #expect(cache.catchUp(with: log) == .partial(pages: 1))
+    #expect(cache.lookUp(7) == nil && cache.lookUp(8) == 80)
+    cpu.detach()
+  }
+
   struct Route: TranslationKey {
     var prefix: UInt32
     var pageNumber: UInt64 { UInt64(prefix) }

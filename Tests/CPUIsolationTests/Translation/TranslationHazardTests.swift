@@ -58,6 +58,70 @@ struct TranslationHazardTests {
     try end()
   }
 
+  enum OwnChange: CaseIterable { case change, replace, unmap, flushAll, batch }
+
+  @Test("a change that a CPU makes itself is a safe point", arguments: OwnChange.allCases)
+  func ownChange(_ change: OwnChange) throws {
+    #expect(try space.map(8, to: 80) == .mapped)
+    let unmapper = LazyUnmapper(space, pages: 8..<9, maximumPending: 1) { _, _ in }
+    #expect(unmapper.reserve(1) == 8..<9)
+    var old = space.unmap(7..<8)
+    #expect(released(&old) == nil)
+    try cpu.cpu.run { [space] _ in
+      switch change {
+      case .change: space.change(8, to: 81)
+      case .replace: _ = space.replace(8, with: 81)
+      case .unmap: _ = space.unmap(8..<9)
+      case .flushAll: space.flushAll()
+      case .batch: _ = unmapper.unmap(8..<9)
+      }
+    }
+    // What it had found before may be somebody else's now.
+    #expect(released(&old) == [70])
+    #expect(try cpu.lookUp(7) == nil)
+    try end()
+  }
+
+  @Test("a flush that is refused acknowledges nothing: the frame comes back behind the thread")
+  func refusedFlush() throws {
+    coordinator.close(deadline: .zero)
+    var old = space.unmap(7..<8)
+    #expect(old.ticket.report.rejection == .closed)
+    #expect(old.stragglers == [1])
+    #expect(released(&old) == nil)
+    let outcome = old.wait { _, frame in Issue.record("frame \(frame) is in use") }
+    #expect(outcome == .timedOut([1]))
+    // Nobody told it, and a safe point does not either: its next section goes on with the frame.
+    try cpu.cpu.safePoint()
+    try cpu.cpu.enterUser()
+    #expect(released(&old) == nil)
+    try cpu.cpu.enterKernel()
+    #expect(try cpu.lookUp(7) == 70)
+    try cpu.end()
+    #expect(released(&old) == [70])
+  }
+
+  @Test("closing that came to no end refuses flushes, and frees nothing")
+  func refusedWhileClosing() throws {
+    // Its section goes on with the frame that it has found.
+    try cpu.close()
+    let error = #expect(throws: CoordinatorError.self) { try space.close(deadline: .zero) }
+    #expect(error?.code == .timedOut)
+    let frames = Guarded<[UInt64]>([])
+    let unmapper = LazyUnmapper(space, pages: 0..<64) { _, frame in
+      frames.withLock { $0.append(frame) }
+    }
+    #expect(unmapper.reserve(64) == 0..<64)
+    #expect(unmapper.unmap(0..<64) == .batched)
+    // More than the ceiling: a flush of everything, whose type takes no sends any more.
+    #expect(unmapper.purge() == .timedOut([1]))
+    #expect(frames.withLock { $0 } == [] && unmapper.reserve(1) == nil)
+    try cpu.end()
+    #expect(unmapper.purge() == .settled)
+    #expect(frames.withLock { $0 } == [70])
+    try space.close(deadline: .seconds(10))
+  }
+
   @Test("a new mapping is not placed over an address that a CPU away has cached")
   func newMappingOverStaleEntry() throws {
     try cpu.cpu.enterUser()
