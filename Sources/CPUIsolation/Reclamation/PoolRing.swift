@@ -228,12 +228,18 @@ extension PoolRing {
         expected: holder, desired: mine, successOrdering: .acquiring, failureOrdering: .relaxed
       ).exchanged
     else { return false }
-    // A thread that died with the bottom lowered took the entry with it, or lost it to a thief, and
-    // then the top is above. Nobody moves it further meanwhile: there is nothing to steal.
     let top = unsafe top.pointee.load(ordering: .relaxed)
     var position = unsafe bottom.pointee.load(ordering: .relaxed)
-    if Int64(bitPattern: position &- top) < 0 {
-      position = top
+    if Self.thread(of: holder) != 0, Int64(bitPattern: position &- top) <= 0 {
+      // The thread may have died with the bottom lowered to its last entry, which it took along or lost
+      // to a thief; and a thief that has seen the old bottom may take it still. So the position is used
+      // up: what we put there such a thief would have, or hide by moving the top past it.
+      //
+      // Release — pool:C, as above. Whoever has moved the top, it is behind the entry now.
+      _ = unsafe self.top.pointee.compareExchange(
+        expected: position, desired: position &+ 1, successOrdering: .releasing,
+        failureOrdering: .relaxed)
+      position &+= 1
       unsafe bottom.pointee.store(position, ordering: .relaxed)
     }
     unsafe owner.pointee.bottom.store(position, ordering: .relaxed)
