@@ -43,4 +43,26 @@ import Testing
     ring.push(first, core.mask, NoFaults.self)
     #expect(ring.steal(core.mask, NoFaults.self) == first)
   }
+
+  @Test func isFreedBehindTheElements() throws {
+    final class Witness: Sendable {
+      let pool = Mutex<ObjectPool<Element>?>(nil)
+      let seen = Mutex<[Bool]>([])
+    }
+    struct Element: ~Copyable {
+      let witness: Witness
+      deinit {
+        let isFreed = witness.pool.withLock { $0!.isFreed }
+        witness.seen.withLock { $0.append(isFreed) }
+      }
+    }
+    let witness = Witness()
+    let pool = try ObjectPool(capacity: 2, rings: 1) { _ in Element(witness: witness) }
+    witness.pool.withLock { $0 = pool }
+    #expect(!pool.isFreed)
+    pool.close()
+    #expect(pool.isFreed)
+    #expect(witness.seen.withLock { $0 } == [false, false])
+    witness.pool.withLock { $0 = nil }
+  }
 }
