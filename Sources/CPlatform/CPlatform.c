@@ -44,8 +44,11 @@ static void create_exit_key(void) {
 void cpi_set_current_cpu(void *cpu, void (*on_exit)(void *)) {
   pthread_once(&exit_key_once, create_exit_key);
   thread_exit_function = on_exit;
-  cpi_this_thread.fenced_cpu = 0;
   cpi_this_thread.cpu = cpu;
+  // In this order for a signal handler in between, which may ask for the role of `cpu` and keep it:
+  // it must not keep that of the CPU that the thread leaves.
+  cpi_compiler_barrier();
+  cpi_this_thread.fenced_cpu = 0;
   pthread_setspecific(exit_key, on_exit ? cpu : NULL);
 }
 
