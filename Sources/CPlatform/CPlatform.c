@@ -126,6 +126,8 @@ static void lose_other_numbers(void) {
       if (given >> bit & 1)
         atomic_store_explicit(&numbered_threads[word * 64 + bit], 0, memory_order_relaxed);
   }
+  if (own != 0)
+    atomic_store_explicit(&numbered_threads[own], cpi_known_thread_id(), memory_order_relaxed);
 }
 
 // MARK: Time
