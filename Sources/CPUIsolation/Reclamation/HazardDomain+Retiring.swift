@@ -70,6 +70,8 @@ extension HazardDomain {
   private func passIfDue(_ due: UInt64) {
     let threshold = self.threshold
     guard due >= threshold, reclamation != .explicit, !HazardThread.isIsolatedCPU else { return }
+    // At its end the domain goes on until nothing is left.
+    if scanner.isEnding { return }
     if reclamation == .thread { return HazardReclaimer.shared.ring(self) }
     retiringPass(threshold)
   }

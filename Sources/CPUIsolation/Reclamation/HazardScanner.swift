@@ -40,6 +40,8 @@ final class HazardScanner: @unchecked Sendable {
   /// The lines whose threads were writing their batches when everything was collected last: what these
   /// hold was not found.
   private(set) var writing: Set<Int> = []
+  /// Whether the domain ends: nobody may refer to it any more.
+  private(set) var isEnding = false
 
   init(core: HazardCore, slots: CPUSlots?, isolated: CPUMask) {
     self.core = core
@@ -332,6 +334,7 @@ final class HazardScanner: @unchecked Sendable {
 
   /// Reclaims everything: nobody can protect anything any more.
   func finish() {
+    isEnding = true
     while true {
       collect(everything: true)
       var all = HazardBatches()

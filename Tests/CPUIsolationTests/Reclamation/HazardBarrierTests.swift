@@ -51,4 +51,35 @@ extension HazardDomainTests {
     #expect(reclaimed.value == count)
     try step.value()
   }
+
+  @Test("what reclaimers retire when the domain ends is reclaimed, however much it is")
+  func retiresAtTheEnd() throws {
+    @safe final class Tree: Sendable {
+      // Not retained: it is looked at while the domain is there.
+      let domain: Unmanaged<HazardDomain>
+      let counter: Counter
+      init(_ domain: HazardDomain, _ counter: Counter) {
+        unsafe self.domain = unsafe Unmanaged.passUnretained(domain)
+        self.counter = counter
+      }
+    }
+    let tree: Tree
+    do {
+      let domain = try HazardDomain(reclamation: .thread)
+      tree = Tree(domain, reclaimed)
+      let context = unsafe Unmanaged.passUnretained(tree).toOpaque()
+      unsafe domain.retire(UnsafeMutableRawPointer(Witness.make(0)), context: context) {
+        address, context in
+        unsafe address.assumingMemoryBound(to: Witness.self).deallocate()
+        let tree = unsafe Unmanaged<Tree>.fromOpaque(context!).takeUnretainedValue()
+        unsafe tree.domain._withUnsafeGuaranteedRef { domain in
+          for value in 0..<100_000 {
+            unsafe domain.retire(Witness.make(value), counting: tree.counter)
+          }
+        }
+      }
+    }
+    #expect(reclaimed.value == 100_000)
+    withExtendedLifetime(tree) {}
+  }
 }
