@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
+// Public: what is inlined into a pop or a push compares the thread, and a call would cost as much as
+// all the rest.
+public import CPlatform
 public import Synchronization
 
 /// What only the thread that works in a ring writes.
@@ -211,12 +214,28 @@ extension PoolRing {
 extension PoolRing {
   /// The word that says whose the ring is: a thread's number, and above it how often the ring has
   /// changed hands, since threads' numbers are used again. 0 below is nobody.
+  @inlinable @inline(__always)
   var holder: UInt64 {
     // Relaxed — a hint, until the word is claimed.
     unsafe owner.pointee.thread.load(ordering: .relaxed)
   }
 
+  @inlinable @inline(__always)
   static func thread(of holder: UInt64) -> Int32 { Int32(truncatingIfNeeded: holder) }
+
+  /// Ends the process if the calling thread does not work here.
+  ///
+  /// A registration cannot be copied, but it can travel: its thread may end then, and the ring have
+  /// another owner.
+  @inlinable @inline(__always)
+  func requireOwner() {
+    if Self.thread(of: holder) != cpi_noted_thread_id() { Self.refuseStranger() }
+  }
+
+  @usableFromInline @inline(never)
+  static func refuseStranger() -> Never {
+    misuse("a registration with a pool is used on another thread than it began on")
+  }
 
   /// Makes a thread the ring's owner, if the word still is what was looked at: nobody, or a thread
   /// that is dead.
