@@ -25,8 +25,8 @@ internal import CPlatform
 /// Pushing an object twice, or one that is not the pool's, ends the process with a sentence: a mark
 /// in front of each object says whether it is in or out. Looking at it and changing it costs a load
 /// and a store on the object's own line, for each pop and each push. Two threads that push the same
-/// object at the same instant may both get past; the pop that would give it out a second time
-/// finds it.
+/// object at the same instant may both get past; the pop that would give it out a second time finds
+/// it, unless two pops come at the same instant, too.
 ///
 /// Not for objects that are allocated once and kept, or where the number in use has no bound: use
 /// malloc. For elements with an `init` and a `deinit` use `ObjectPool`.
