@@ -44,8 +44,11 @@ static void create_exit_key(void) {
 void cpi_set_current_cpu(void *cpu, void (*on_exit)(void *)) {
   pthread_once(&exit_key_once, create_exit_key);
   thread_exit_function = on_exit;
-  cpi_this_thread.fenced_cpu = 0;
   cpi_this_thread.cpu = cpu;
+  // In this order for a signal handler in between, which may ask for the role of `cpu` and keep it:
+  // it must not keep that of the CPU that the thread leaves.
+  cpi_compiler_barrier();
+  cpi_this_thread.fenced_cpu = 0;
   pthread_setspecific(exit_key, on_exit ? cpu : NULL);
 }
 
@@ -123,6 +126,8 @@ static void lose_other_numbers(void) {
       if (given >> bit & 1)
         atomic_store_explicit(&numbered_threads[word * 64 + bit], 0, memory_order_relaxed);
   }
+  if (own != 0)
+    atomic_store_explicit(&numbered_threads[own], cpi_known_thread_id(), memory_order_relaxed);
 }
 
 // MARK: Time

@@ -6,7 +6,6 @@
     private static let lines = "Reclamation/HazardLines.swift"
     private static let holders = "Reclamation/HazardHolders.swift"
     private static let scanner = "Reclamation/HazardScanner.swift"
-    private static let retiring = "Reclamation/HazardDomain+Retiring.swift"
     private static let fences = "a hazard by fences"
     private static let tried = "a hazard that is tried"
     private static let transition = "a hazard by transition"
@@ -58,11 +57,11 @@
         "hazardHolder:T", .split, "the bit of a free slot", in: holders, by: chunk,
         .totalStoreOrder),
       Mutant(
-        "hazardBatch:T", .split, "taking a line's batch for a pass", in: scanner, by: batches,
-        .totalStoreOrder),
+        "hazardBatch:T", .split, "taking a line's batch for a pass", in: lines, occurrence: 3,
+        by: batches, .totalStoreOrder),
       Mutant(
-        "hazardBatch:T", .split, "taking one's own batch", at: "retire", in: retiring, by: batches,
-        .totalStoreOrder),
+        "hazardBatch:T", .split, "taking one's own batch", at: "retire", in: lines,
+        occurrence: 1, by: batches, .totalStoreOrder),
     ]
   }
 #endif

@@ -35,6 +35,24 @@ struct HazardMisuseTests {
     barrier.expect("an isolated CPU must not wait for a barrier: reclaimers run on other threads")
   }
 
+  @Test("a reference through a holder of another domain")
+  func foreignHolder() async {
+    final class Table: Sendable {}
+    let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+      let reference = ProtectedReference(Table(), in: try HazardDomain(reclamation: .explicit))
+      var hazard = HazardPointer(in: try HazardDomain(reclamation: .explicit))
+      reference.withObject(using: &hazard) { _ in }
+    }
+    result.expect("withObject: the holder belongs to another domain than the reference")
+    let suspending = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent])
+    {
+      let reference = ProtectedReference(Table(), in: try HazardDomain(reclamation: .explicit))
+      var hazard = HazardPointer(in: try HazardDomain(reclamation: .explicit))
+      await reference.withObject(using: &hazard) { _ in await Task.yield() }
+    }
+    suspending.expect("withObject: the holder belongs to another domain than the reference")
+  }
+
   @Test("a reclaimer that waits for its own domain")
   func insideReclaimer() async {
     let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {

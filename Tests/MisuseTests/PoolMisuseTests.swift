@@ -134,4 +134,24 @@ struct PoolMisuseTests {
     }
     result.expect("a registration with a pool ended on another thread than it began on")
   }
+
+  @Test("a registration that is used on another thread")
+  func usedOnAnotherThread() async {
+    let sentence = "a registration with a pool is used on another thread than it began on"
+    let pop = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+      let pool = try RawObjectPool(capacity: 1, objectBytes: 8, rings: 1)
+      let smuggler = Smuggler(pool.register()!)
+      onOtherThread { _ = unsafe smuggler.local!.pop() }
+    }
+    pop.expect(sentence)
+    let push = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+      let pool = try RawObjectPool(capacity: 1, objectBytes: 8, rings: 1)
+      let smuggler = Smuggler(pool.register()!)
+      let object = unsafe UInt(bitPattern: smuggler.local!.pop()!)
+      onOtherThread {
+        unsafe smuggler.local!.push(UnsafeMutableRawPointer(bitPattern: object)!)
+      }
+    }
+    push.expect(sentence)
+  }
 }

@@ -126,7 +126,9 @@ extension HazardCore {
     _ slot: UnsafeMutablePointer<SharedAddress>, _ expected: UInt, _ link: borrowing SharedAddress
   ) -> UInt {
     HazardFault.point(0)
-    if unsafe reader.pointee.fencing == HazardFencing.membarrier {
+    let fencing = unsafe reader.pointee.fencing
+    if fencing == HazardFencing.byTransition { HazardThread.learnRole() }
+    if fencing == HazardFencing.membarrier {
       // Release — hazard:M, as above. Pairs with hazard:S.
       unsafe slot.pointee.store(expected & ~1, ordering: .releasing)
       HazardThread.compilerBarrier()
@@ -156,11 +158,13 @@ extension HazardCore {
     _ slot: UnsafeMutablePointer<SharedAddress>, _ link: borrowing SharedAddress
   ) -> UInt {
     if isFencedByTransition { return unsafe protectInSection(slot, link) }
+    let fencing = unsafe reader.pointee.fencing
+    if fencing == HazardFencing.byTransition { HazardThread.learnRole() }
     // Acquire — hazard:D. Pairs with hazard:G.
     let date = unsafe scans.pointee.load(ordering: .acquiring)
     let wildcard = UInt(truncatingIfNeeded: date) &<< 1 | 1
     let content: UInt
-    if unsafe reader.pointee.fencing == HazardFencing.membarrier {
+    if fencing == HazardFencing.membarrier {
       // Release — hazard:M, as above. Pairs with hazard:S.
       unsafe slot.pointee.store(wildcard, ordering: .releasing)
       HazardThread.compilerBarrier()

@@ -30,12 +30,12 @@ struct HazardReaderLine: ~Copyable {
 /// What scans and those who retire share.
 @usableFromInline
 struct HazardScanLine: ~Copyable {
-  /// Full batches.
+  /// Batches that are full, and those for which there was no line.
   let retired = IntrusiveStack()
   /// Batches that are empty, to be used again.
   let spare = IntrusiveStack()
   let spareCount = SharedWord(0)
-  /// How many entries full batches have that no scan has taken.
+  /// How many entries these batches have.
   let due = SharedWord(0)
   /// How many slots holders have now: what a scan's threshold grows with.
   let holders = SharedWord(0)

@@ -41,7 +41,7 @@ public struct HazardObstacle: Hashable, Sendable, CustomStringConvertible {
     case wildcard
     /// An isolated CPU that has not left kernel.
     case cpu(Int)
-    /// Another thread's pass, which has not ended.
+    /// Another thread's pass, or its step of a retirement, which has not ended.
     case pass
   }
 
@@ -58,7 +58,7 @@ public struct HazardObstacle: Hashable, Sendable, CustomStringConvertible {
     case .holder: "a holder protects \(object)"
     case .wildcard: "a reader is acquiring"
     case .cpu(let cpu): "CPU \(cpu) has not left kernel"
-    case .pass: "another thread is reclaiming"
+    case .pass: "another thread is reclaiming or retiring"
     }
   }
 }
@@ -94,24 +94,50 @@ extension HazardDomain {
     requireMayReclaim("wait for a barrier")
     let until = Deadline(after: deadline)
     var backoff = Backoff()
-    var last: UInt64? = nil
+    var search = HazardScanner.Search()
     while true {
+      let isOver = until.hasPassed
       let obstacles = scanner.withLock { () -> [HazardObstacle]? in
-        _ = scanner.passLocked(everything: true)
-        // What was retired before the first pass of ours was found by it, or by an earlier one.
-        let pass = last ?? scanner.passes
-        last = pass
-        let left = scanner.remaining(upTo: pass, cohort: cohort?.number)
+        guard let left = scanner.advance(&search, cohort: cohort?.number) else { return [] }
         if left.isEmpty { return nil }
-        return until.hasPassed ? scanner.obstacles(to: left) : []
+        return isOver ? scanner.obstacles(to: left) : []
       }
       if case .some(nil) = obstacles { return .reclaimed }
-      if until.hasPassed {
-        let found = (obstacles ?? nil) ?? [HazardObstacle(kind: .pass, address: 0)]
+      if isOver {
+        let isSearching = obstacles == nil || !search.isOver
+        let found = isSearching ? [HazardObstacle(kind: .pass, address: 0)] : obstacles! ?? []
         if !found.isEmpty { return .held(found) }
       }
       backoff.wait()
     }
+  }
+}
+
+extension HazardScanner {
+  /// How far a barrier has come in finding what was retired before.
+  struct Search {
+    /// The lines that were being written whenever this barrier looked.
+    fileprivate var writing: Set<Int>? = nil
+    /// The pass by which everything was found.
+    fileprivate var pass: UInt64? = nil
+
+    var isOver: Bool { pass != nil }
+  }
+
+  /// One round of a barrier: the objects that are left, nil where not all have been found. The caller
+  /// holds the lock.
+  func advance(_ search: inout Search, cohort: UInt64?) -> [UInt]? {
+    _ = passLocked(everything: true)
+    if search.pass == nil {
+      // A thread that retires has its whole batch in its hands meanwhile, and what it retired before
+      // is in there. Once each line has been seen without that, what was retired before our first
+      // look has been found, by this pass or by an earlier one.
+      let left = search.writing?.intersection(writing) ?? writing
+      search.writing = left
+      guard left.isEmpty else { return nil }
+      search.pass = passes
+    }
+    return search.pass.map { remaining(upTo: $0, cohort: cohort) }
   }
 }
 

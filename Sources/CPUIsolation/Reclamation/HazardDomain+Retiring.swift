@@ -50,9 +50,8 @@ extension HazardDomain {
   private func put(_ object: HazardRetired) {
     let line = core.ownLine
     HazardFault.point(5)
-    // Acquire — hazardBatch:T. Exactly one thread has a batch. Pairs with hazardBatch:P.
-    let address = unsafe line.batch.pointee.exchange(0, ordering: .acquiring)
-    let batch = HazardBatch(address: address) ?? scanner.takeEmptyBatch()
+    let address = line.takeBatch()
+    let batch = HazardBatch(address: address ?? 0) ?? scanner.takeEmptyBatch()
     HazardFault.point(6)
     batch.append(object)
     if HazardThread.number == 0 {
@@ -60,20 +59,19 @@ extension HazardDomain {
     } else {
       unsafe line.retired.pointee.countOne()
     }
-    if batch.isFull { return handOver(batch) }
-    // Acquire and release — hazardBatch:P. What the batch holds is seen by whoever takes it. Pairs
-    // with hazardBatch:T.
-    let other = unsafe line.batch.pointee.exchange(batch.address, ordering: .acquiringAndReleasing)
-    // Another thread without a number was here.
-    if let other = HazardBatch(address: other) { handOver(other) }
+    if address != nil, !batch.isFull { return line.putBatch(batch.address) }
+    let due = unsafe core.scan.pointee.due.wrappingAdd(UInt64(batch.count), ordering: .relaxed)
+    _ = unsafe core.scan.pointee.retired.push(batch.base)
+    // Behind the push: who does not find the batch here finds it there.
+    if address != nil { line.putBatch(0) }
+    passIfDue(due.newValue)
   }
 
-  private func handOver(_ batch: HazardBatch) {
-    let count = batch.isFull ? UInt64(HazardBatch.capacity) : 0
-    let due = unsafe core.scan.pointee.due.wrappingAdd(count, ordering: .relaxed).newValue
-    _ = unsafe core.scan.pointee.retired.push(batch.base)
+  private func passIfDue(_ due: UInt64) {
     let threshold = self.threshold
     guard due >= threshold, reclamation != .explicit, !HazardThread.isIsolatedCPU else { return }
+    // At its end the domain goes on until nothing is left.
+    if scanner.isEnding { return }
     if reclamation == .thread { return HazardReclaimer.shared.ring(self) }
     retiringPass(threshold)
   }

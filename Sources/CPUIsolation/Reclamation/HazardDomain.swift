@@ -17,7 +17,8 @@ internal import CPlatform
 ///
 /// A domain belongs to a data structure, or to several that are happy to wait for each other's
 /// readers; `shared` is for what needs none of its own. It ends when nothing refers to it, holders
-/// included, and reclaims what is left.
+/// included, and whoever lets go of it last reclaims what is left, an isolated CPU too: keep it in
+/// something that outlives them, and ask for a `barrier` before.
 ///
 /// | who pays for the order of a reader's store and load | reader | pass |
 /// |---|---|---|
@@ -49,7 +50,8 @@ public final class HazardDomain: Sendable {
     case membarrier
   }
 
-  /// Who runs reclaimers. Never an isolated CPU: what it retires waits for somebody else.
+  /// Who runs reclaimers while the domain is there. Never an isolated CPU: what it retires waits for
+  /// somebody else.
   public enum Reclamation: Hashable, Sendable {
     /// A thread of the library's, one for all domains, in the background: never under the caller's
     /// locks.

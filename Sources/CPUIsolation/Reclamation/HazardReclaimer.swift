@@ -38,12 +38,14 @@ final class HazardReclaimer: @unchecked Sendable {
 
   /// A pass of this domain is due.
   func ring(_ domain: HazardDomain) {
-    let isNew = state.withLock { state in
-      if state.due.contains(where: { $0 === domain }) { return false }
+    let forks = cpi_fork_generation()
+    let mustStart = state.withLock { state in
+      // The thread has the domain before it already, if there is a thread.
+      if state.due.contains(where: { $0 === domain }) { return state.runsSince != forks }
       state.due.append(domain)
       return true
     }
-    if isNew { start() }
+    if mustStart { start() }
   }
 
   /// Looks at the domain now and then, and keeps off these processors.

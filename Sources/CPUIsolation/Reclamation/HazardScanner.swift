@@ -37,6 +37,11 @@ final class HazardScanner: @unchecked Sendable {
   private var protected = HazardAddresses()
   /// Whether a wildcard older than the scan stood to its end.
   private var metWildcard = false
+  /// The lines whose threads were writing their batches when everything was collected last: what these
+  /// hold was not found.
+  private(set) var writing: Set<Int> = []
+  /// Whether the domain ends: nobody may refer to it any more.
+  private(set) var isEnding = false
 
   init(core: HazardCore, slots: CPUSlots?, isolated: CPUMask) {
     self.core = core
@@ -57,14 +62,15 @@ final class HazardScanner: @unchecked Sendable {
   /// Makes the body the only one that touches what a pass uses; nil if somebody else does.
   func withLock<Result>(_ body: () -> Result) -> Result? {
     let mark = Self.ownMark
-    var holder = lock.load(ordering: .relaxed)
+    let holder = lock.load(ordering: .relaxed)
     // A holder from before a fork is not in this process.
     let isLost = holder != 0 && holder >> 32 < mark >> 32
     guard holder == 0 || isLost else { return nil }
     // Acquire — hazardScan:A. Pairs with hazardScan:R.
-    (_, holder) = lock.compareExchange(
-      expected: holder, desired: mark, successOrdering: .acquiring, failureOrdering: .relaxed)
-    guard lock.load(ordering: .relaxed) == mark else { return nil }
+    let isOurs = lock.compareExchange(
+      expected: holder, desired: mark, successOrdering: .acquiring, failureOrdering: .relaxed
+    ).exchanged
+    guard isOurs else { return nil }
     if isLost { forgetLists() }
     let result = body()
     // Release — hazardScan:R. Pairs with hazardScan:A.
@@ -107,24 +113,27 @@ final class HazardScanner: @unchecked Sendable {
 
   private func collect(everything: Bool) {
     var found = HazardBatches()
-    unsafe found.take(core.scan.pointee.retired.takeAll())
     if everything {
-      core.forEachLine { _, line in
-        // Acquire — hazardBatch:T. Pairs with hazardBatch:P.
-        let address = unsafe line.batch.pointee.exchange(0, ordering: .acquiring)
-        if let batch = HazardBatch(address: address) { found.prepend(batch) }
+      writing = []
+      // Before what was handed over: a batch goes from here to there.
+      core.forEachLine { number, line in
+        let (batch, writer) = line.takeBatchForPass()
+        if let batch { found.prepend(batch) }
+        if let writer, HazardThread.has(writer, number: number) { writing.insert(number) }
       }
     }
-    var full: UInt64 = 0
-    var batch = found.first
-    while let current = batch {
-      if current.isFull { full += UInt64(HazardBatch.capacity) }
-      batch = unsafe IntrusiveStack.next(after: current.base).map { unsafe HazardBatch($0) }
-    }
-    unsafe core.scan.pointee.due.wrappingAdd(0 &- full, ordering: .relaxed)
+    var handedOver = HazardBatches()
+    unsafe handedOver.take(core.scan.pointee.retired.takeAll())
     let pass = passes
     unsafe found.forEach { unsafe $0.pointee.pass = pass }
+    var due: UInt64 = 0
+    unsafe handedOver.forEach {
+      unsafe $0.pointee.pass = pass
+      due += 1
+    }
+    unsafe core.scan.pointee.due.wrappingAdd(0 &- due, ordering: .relaxed)
     fresh.take(&found)
+    fresh.take(&handedOver)
   }
 
   /// What may be compared with the slots now; nil if that is nothing.
@@ -325,6 +334,7 @@ final class HazardScanner: @unchecked Sendable {
 
   /// Reclaims everything: nobody can protect anything any more.
   func finish() {
+    isEnding = true
     while true {
       collect(everything: true)
       var all = HazardBatches()

@@ -24,6 +24,7 @@ enum HazardThread {
     static func takeNumber() -> Int { number }
     /// Bodies are few: three of them, and whoever checks.
     static var limit: Int { 4 }
+    static func has(_ thread: Int32, number: Int) -> Bool { true }
   #else
     /// The thread's small number; 0 while it has none.
     @inlinable @inline(__always)
@@ -50,6 +51,12 @@ enum HazardThread {
 
     /// One above the highest number that was ever given out. Sequentially consistent.
     static var limit: Int { Int(cpi_thread_number_limit()) }
+
+    /// Whether the thread with this id is there, and has this number, or none for 0.
+    static func has(_ thread: Int32, number: Int) -> Bool {
+      number == 0
+        ? CurrentThread.isAlive(thread) : cpi_numbered_thread(UInt32(number)) == thread
+    }
   #endif
 
   /// Holds the compiler's stores and loads in their order; no instruction.

@@ -155,6 +155,7 @@ extension ObjectPool where Element: ~Copyable {
     /// - Allocates: never
     @inlinable @inline(__always)
     public func pop() -> PooledObject<Element>? {
+      ring.requireOwner()
       let index = core.take(at: ring, NoFaults.self)
       return index == PoolRing.none ? nil : unsafe PooledObject(core, core.give(index))
     }
@@ -166,6 +167,7 @@ extension ObjectPool where Element: ~Copyable {
     /// - Allocates: never
     @inlinable @inline(__always)
     public func push(_ object: consuming PooledObject<Element>) {
+      ring.requireOwner()
       let index = unsafe core.receive(object.release())
       if !core.put(index, at: ring, NoFaults.self) { core.drop(1) }
     }

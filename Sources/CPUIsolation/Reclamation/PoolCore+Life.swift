@@ -55,11 +55,12 @@ extension PoolCore {
     fullFence()
     var references = 1 + emptyShelf()
     for number in 0..<ringCount {
-      references += empty(ring(number))
       if claimDead(number, as: CurrentThread.knownID) {
         references += 1
         ring(number).release()
       }
+      // Behind that look: what a thread has put there before it died nobody else looks for.
+      references += empty(ring(number))
     }
     drop(references)
     return true

@@ -41,9 +41,10 @@ extension PoolCore {
       * stride
   }
 
+  /// Whether the memory has gone, as a handle sees it, which holds the control.
   var isFreed: Bool {
-    // Relaxed — a hint: nothing is touched because of it.
-    unsafe control.pointee.references.load(ordering: .relaxed) == 0
+    // Acquire — pool:D. The memory gives up its hold behind the end of the elements.
+    unsafe control.pointee.holders.load(ordering: .acquiring) == 1
   }
 
   /// Ends a thread's registration.

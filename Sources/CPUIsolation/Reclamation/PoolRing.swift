@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
+// Public: what is inlined into a pop or a push compares the thread, and a call would cost as much as
+// all the rest.
+public import CPlatform
 public import Synchronization
 
 /// What only the thread that works in a ring writes.
@@ -211,12 +214,28 @@ extension PoolRing {
 extension PoolRing {
   /// The word that says whose the ring is: a thread's number, and above it how often the ring has
   /// changed hands, since threads' numbers are used again. 0 below is nobody.
+  @inlinable @inline(__always)
   var holder: UInt64 {
     // Relaxed — a hint, until the word is claimed.
     unsafe owner.pointee.thread.load(ordering: .relaxed)
   }
 
+  @inlinable @inline(__always)
   static func thread(of holder: UInt64) -> Int32 { Int32(truncatingIfNeeded: holder) }
+
+  /// Ends the process if the calling thread does not work here.
+  ///
+  /// A registration cannot be copied, but it can travel: its thread may end then, and the ring have
+  /// another owner.
+  @inlinable @inline(__always)
+  func requireOwner() {
+    if Self.thread(of: holder) != cpi_noted_thread_id() { Self.refuseStranger() }
+  }
+
+  @usableFromInline @inline(never)
+  static func refuseStranger() -> Never {
+    misuse("a registration with a pool is used on another thread than it began on")
+  }
 
   /// Makes a thread the ring's owner, if the word still is what was looked at: nobody, or a thread
   /// that is dead.
@@ -228,12 +247,18 @@ extension PoolRing {
         expected: holder, desired: mine, successOrdering: .acquiring, failureOrdering: .relaxed
       ).exchanged
     else { return false }
-    // A thread that died with the bottom lowered took the entry with it, or lost it to a thief, and
-    // then the top is above. Nobody moves it further meanwhile: there is nothing to steal.
     let top = unsafe top.pointee.load(ordering: .relaxed)
     var position = unsafe bottom.pointee.load(ordering: .relaxed)
-    if Int64(bitPattern: position &- top) < 0 {
-      position = top
+    if Self.thread(of: holder) != 0, Int64(bitPattern: position &- top) <= 0 {
+      // The thread may have died with the bottom lowered to its last entry, which it took along or lost
+      // to a thief; and a thief that has seen the old bottom may take it still. So the position is used
+      // up: what we put there such a thief would have, or hide by moving the top past it.
+      //
+      // Release — pool:C, as above. Whoever has moved the top, it is behind the entry now.
+      _ = unsafe self.top.pointee.compareExchange(
+        expected: position, desired: position &+ 1, successOrdering: .releasing,
+        failureOrdering: .relaxed)
+      position &+= 1
       unsafe bottom.pointee.store(position, ordering: .relaxed)
     }
     unsafe owner.pointee.bottom.store(position, ordering: .relaxed)

@@ -80,8 +80,21 @@ public struct ProtectedReference<Object: AnyObject>: ~Copyable {
     return try Self.lend(address, to: body)
   }
 
-  /// The same through a holder that the caller has: for a protection that outlasts an `await`, or
-  /// moves to another thread with it.
+  /// Protects the object that is current by a holder of the same domain; its address.
+  @inlinable @inline(__always)
+  func protect(by hazard: inout HazardPointer) -> UInt {
+    // A holder of another domain would protect nothing: passes of this one do not look there.
+    if unsafe hazard.core.base != core.base { Self.refuseHolder() }
+    return unsafe core.protect(hazard.slot, word)
+  }
+
+  @usableFromInline @inline(never)
+  static func refuseHolder() -> Never {
+    misuse("withObject: the holder belongs to another domain than the reference")
+  }
+
+  /// The same through a holder of the reference's domain that the caller has: for a protection that
+  /// outlasts an `await`, or moves to another thread with it.
   ///
   /// - Progress: as the other form
   /// - Context: any thread; not in a signal handler
@@ -90,7 +103,7 @@ public struct ProtectedReference<Object: AnyObject>: ~Copyable {
   public func withObject<Result, Failure: Error>(
     using hazard: inout HazardPointer, _ body: (Object) throws(Failure) -> Result
   ) throws(Failure) -> Result {
-    let address = unsafe hazard.core.protect(hazard.slot, word)
+    let address = protect(by: &hazard)
     defer { hazard.reset() }
     return try Self.lend(address, to: body)
   }
@@ -107,7 +120,7 @@ public struct ProtectedReference<Object: AnyObject>: ~Copyable {
     using hazard: inout HazardPointer, isolation: isolated (any Actor)? = #isolation,
     _ body: (Object) async throws(Failure) -> Result
   ) async throws(Failure) -> Result {
-    let address = unsafe hazard.core.protect(hazard.slot, word)
+    let address = protect(by: &hazard)
     defer { hazard.reset() }
     return try await body(unsafe Self.unmanaged(address).takeUnretainedValue())
   }

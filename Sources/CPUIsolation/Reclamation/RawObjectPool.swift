@@ -25,8 +25,8 @@ internal import CPlatform
 /// Pushing an object twice, or one that is not the pool's, ends the process with a sentence: a mark
 /// in front of each object says whether it is in or out. Looking at it and changing it costs a load
 /// and a store on the object's own line, for each pop and each push. Two threads that push the same
-/// object at the same instant may both get past; the pop that would give it out a second time
-/// finds it.
+/// object at the same instant may both get past; the pop that would give it out a second time finds
+/// it, unless two pops come at the same instant, too.
 ///
 /// Not for objects that are allocated once and kept, or where the number in use has no bound: use
 /// malloc. For elements with an `init` and a `deinit` use `ObjectPool`.
@@ -166,9 +166,9 @@ public final class RawObjectPool: Sendable {
 extension RawObjectPool {
   /// A thread's registration: its own ring.
   ///
-  /// The value cannot be copied or sent to another thread, and ends on the thread that it began on.
-  /// What is in the ring then stays there for the others, and the ring goes to the next thread that
-  /// registers.
+  /// The value cannot be copied, and serves the thread that it began on: another one that uses or
+  /// ends it ends the process with a sentence, and so does the child of a fork. When it ends, what is
+  /// in the ring stays there for the others, and the ring goes to the next thread that registers.
   ///
   /// - Progress: as each member says
   /// - Context: the thread that registered, outside signal handlers
@@ -202,6 +202,7 @@ extension RawObjectPool {
     /// - Allocates: never
     @inlinable @inline(__always)
     public func pop() -> UnsafeMutableRawPointer? {
+      ring.requireOwner()
       let index = core.take(at: ring, NoFaults.self)
       return index == PoolRing.none ? nil : unsafe core.give(index)
     }
@@ -213,6 +214,7 @@ extension RawObjectPool {
     /// - Allocates: never
     @inlinable @inline(__always)
     public func push(_ object: UnsafeMutableRawPointer) {
+      ring.requireOwner()
       let index = unsafe core.receive(object)
       if !core.put(index, at: ring, NoFaults.self) { core.drop(1) }
     }

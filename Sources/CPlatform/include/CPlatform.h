@@ -114,6 +114,9 @@ static inline int32_t cpi_known_thread_id(void) {
   return cpi_this_thread.id;
 }
 
+/// The same if somebody has asked already, else 0: no call.
+static inline int32_t cpi_noted_thread_id(void) { return cpi_this_thread.id; }
+
 /// Numbers of threads, dense and small: what tables per thread are indexed by. `pthread_self` and the
 /// kernel's ids are neither. A number goes back when its thread ends, and another thread gets it.
 #define CPI_THREAD_NUMBERS 16384

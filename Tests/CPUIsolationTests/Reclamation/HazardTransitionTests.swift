@@ -43,6 +43,27 @@ struct HazardTransitionTests {
     #expect(try PlainThread.start { !isFenced() }.value())
   }
 
+  @Test("whichever way an isolated CPU protects first, it finds out that it needs no fence")
+  func whoFindsOut() throws {
+    let core = domain.core
+    let link = shared
+    let isFencedBehindTrying = try cpu.run { [domain] _ in
+      var hazard = HazardPointer(in: domain)
+      var expected = link.link.load()
+      return hazard.tryProtect(&expected, in: link.link) && core.isFencedByTransition
+    }
+    #expect(isFencedBehindTrying)
+    let other = try ScriptedThread(coordinator, on: 2)
+    let isFencedBehindAcquiring = try other.run { [domain] _ in
+      var hazard = HazardPointer(in: domain)
+      _ = hazard.acquire(link.link)
+      return core.isFencedByTransition
+    }
+    #expect(isFencedBehindAcquiring)
+    try other.end()
+    try cpu.end()
+  }
+
   @Test("an isolated CPU in kernel holds back what is retired meanwhile, until it leaves")
   func waitsForTheSection() throws {
     shared.replace(with: 2, in: domain, counting: reclaimed)
