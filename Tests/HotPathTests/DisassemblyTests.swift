@@ -23,6 +23,7 @@ import Testing
     "$s12CPUIsolation14PatchDiagnosisO",
     "$s12CPUIsolation8PoolCoreV",
     "$s12CPUIsolation8PoolRingV12popContended",
+    "$s12CPUIsolation8PoolRingV14refuseStranger",
     "$s12CPUIsolation17LocalTranslationsV",
     // A record is made up on the stack, which the compiler guards.
     "__stack_chk_fail",

@@ -193,7 +193,7 @@ import Testing
 
   /// The table, the file and the page tell the same interrupts, and the statistics too.
   @Test func tableFileAndPageAgree() throws {
-    try written("--mode", "immediate", "--duration", "0.5", "--isolated", "1-2") { written in
+    try written("--mode", "immediate", "--duration", "1", "--isolated", "1-2") { written in
       #expect(written.halves.count == 1)
       #expect(written.halves[0]["equals_statistics"] as? Bool == true)
       #expect(written.halves[0]["lost"] as? Int == 0)
