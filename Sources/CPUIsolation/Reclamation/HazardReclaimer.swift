@@ -34,6 +34,7 @@ final class HazardReclaimer: @unchecked Sendable {
 
   /// How long a domain of isolated CPUs may wait for somebody to look.
   private static let interval = Duration.milliseconds(20)
+  /// How long it waits for readers that still protect something; twice as long each time.
   private static let retryInterval = Duration.milliseconds(1)
 
   /// A pass of this domain is due.
@@ -78,6 +79,7 @@ final class HazardReclaimer: @unchecked Sendable {
   private func run() {
     _ = unsafe cpi_set_thread_name("hazard-reclaim")
     var avoided: Set<Int32> = []
+    var retry = Self.retryInterval
     while true {
       let (due, processors, isWatching) = state.withLock { state in
         state.watched.removeAll { $0.domain == nil }
@@ -106,7 +108,13 @@ final class HazardReclaimer: @unchecked Sendable {
           state.due.append(domain)
         }
       }
-      let pause = unfinished.isEmpty ? (isWatching ? Self.interval : nil) : Self.retryInterval
+      var pause: Duration? = isWatching ? Self.interval : nil
+      if unfinished.isEmpty {
+        retry = Self.retryInterval
+      } else {
+        pause = retry
+        retry = min(2 * retry, Self.interval)
+      }
       unsafe parker.pointee.park(until: Deadline(after: pause))
     }
   }
