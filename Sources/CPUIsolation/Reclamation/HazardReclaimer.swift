@@ -113,7 +113,7 @@ final class HazardReclaimer: @unchecked Sendable {
         retry = Self.retryInterval
       } else {
         pause = retry
-        retry = min(2 * retry, Self.interval)
+        retry = min(retry * 2, Self.interval)
       }
       unsafe parker.pointee.park(until: Deadline(after: pause))
     }
