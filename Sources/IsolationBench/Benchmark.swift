@@ -7,7 +7,7 @@ struct Benchmark: Sendable {
   typealias Sample = @Sendable (borrowing Stage, _ count: Int) -> Double
 
   let name: String
-  /// The most that the ratio of the medians may be.
+  /// The most that the ratio may be.
   let budget: Double
   let ours: Sample
   /// The same thing done otherwise. Where there are several ways, the row shows the fastest.
@@ -72,10 +72,10 @@ extension Benchmark {
       }
       if !round.isMultiple(of: 2) { own.append(ours(stage, ownCount)) }
     }
-    let spreads = others.map(Spread.init)
-    let best = spreads.indices.min { spreads[$0].median < spreads[$1].median } ?? 0
+    let medians = others.map { Spread($0).median }
+    let best = medians.indices.min { medians[$0] < medians[$1] } ?? 0
     return BenchmarkRow(
-      name: name, ours: Spread(own), peer: peers[best].name, theirs: spreads[best], budget: budget)
+      name: name, ours: own, peer: peers[best].name, theirs: others[best], budget: budget)
   }
 
   private static func calibrate(_ sample: Sample, _ stage: borrowing Stage) -> Int {

@@ -95,8 +95,8 @@ extension BenchmarkOptions {
     isolation-bench --only pool-table
 
     Measures each operation beside the same operation in C, or beside the system's own
-    way to the same end, interleaved in one run. A ratio is ours over the peer's, by the
-    medians; a row is ok while it does not exceed its budget. The figures of the rows
+    way to the same end, interleaved in one run. A ratio is ours over the peer's, the median
+    of the rounds; a row is ok while it does not exceed its budget. The figures of the rows
     allocations and retains are counts per thousand operations.
 
       --json         prints one JSON object instead of the table

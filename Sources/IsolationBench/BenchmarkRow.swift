@@ -30,8 +30,21 @@ struct BenchmarkRow: Equatable {
   let theirs: Spread
   let budget: Double
 
-  /// Ours over the peer's, by the medians. 0 where the peer has nothing to compare with.
-  var ratio: Double { theirs.median > 0 ? max(0, ours.median) / theirs.median : 0 }
+  /// Ours over the peer's: the median of the rounds. A machine that is slow for a while is slow for
+  /// both sides of a round, and a row's two medians may be of different whiles. 0 where the peer has
+  /// nothing to compare with.
+  let ratio: Double
+
+  /// The row of these samples, one of either side per round.
+  init(name: String, ours: [Double], peer: String, theirs: [Double], budget: Double) {
+    self.name = name
+    self.ours = Spread(ours)
+    self.peer = peer
+    self.theirs = Spread(theirs)
+    self.budget = budget
+    let ratios = zip(ours, theirs).filter { $0.1 > 0 }.map { max(0, $0.0) / $0.1 }
+    ratio = ratios.isEmpty ? 0 : Spread(ratios).median
+  }
 
   /// Whether the ratio keeps within the budget. A side that measured nothing proves nothing.
   var isOK: Bool { ours.median.isFinite && theirs.median > 0 && ratio <= budget }

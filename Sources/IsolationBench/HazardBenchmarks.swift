@@ -22,7 +22,8 @@ enum HazardBenchmarks {
         { transition.read(by: 1, $0) }
       ) { transition.read(by: 32, $0) },
       row(
-        "hazard:flat-full", budget: 1.4, count: 200_000, against: "one reader, of thirty-two, by full fences",
+        "hazard:flat-full", budget: 1.4, count: 200_000,
+        against: "one reader, of thirty-two, by full fences",
         { full.read(by: 1, $0) }
       ) { full.read(by: 32, $0) },
     ]
