@@ -8,19 +8,14 @@
 #include "CPlatform.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
 #include <linux/futex.h>
 #include <linux/membarrier.h>
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -130,62 +125,6 @@ static void lose_other_numbers(void) {
     atomic_store_explicit(&numbered_threads[own], cpi_known_thread_id(), memory_order_relaxed);
 }
 
-// MARK: Time
-
-uint64_t cpi_monotonic_nanoseconds(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
-static uint64_t cycles_per_second;
-static pthread_once_t cycles_once = PTHREAD_ONCE_INIT;
-
-#if !defined(__aarch64__)
-// Both clocks at one moment: the tightest of several looks. A preemption between the clocks makes a
-// look wide, and the next one is taken instead.
-struct moment {
-  uint64_t cycles, nanoseconds;
-};
-
-static struct moment look_at_clocks(void) {
-  struct moment best = {0, 0};
-  uint64_t width = UINT64_MAX;
-  for (int look = 0; look < 32; look++) {
-    uint64_t before = cpi_cycles(), now = cpi_monotonic_nanoseconds(), after = cpi_cycles();
-    if (after - before >= width) continue;
-    width = after - before;
-    best = (struct moment){before + width / 2, now};
-  }
-  return best;
-}
-#endif
-
-static void measure_cycles(void) {
-#if defined(__aarch64__)
-  __asm__ volatile("mrs %0, cntfrq_el0" : "=r"(cycles_per_second));
-#else
-  struct moment first = look_at_clocks(), last;
-  do last = look_at_clocks();
-  while (last.nanoseconds - first.nanoseconds < 10000000u);
-  cycles_per_second = (uint64_t)((double)(last.cycles - first.cycles) * 1e9 /
-                                 (double)(last.nanoseconds - first.nanoseconds));
-#endif
-}
-
-uint64_t cpi_cycles_per_second(void) {
-  pthread_once(&cycles_once, measure_cycles);
-  return cycles_per_second;
-}
-
-void cpi_sleep_nanoseconds(uint64_t nanoseconds) {
-  struct timespec duration = {
-      .tv_sec = (time_t)(nanoseconds / 1000000000u), .tv_nsec = (long)(nanoseconds % 1000000000u)};
-  nanosleep(&duration, NULL);
-}
-
-void cpi_yield(void) { sched_yield(); }
-
 // MARK: Memory
 
 void *cpi_map_zeroed(size_t bytes) {
@@ -197,116 +136,6 @@ void *cpi_map_zeroed(size_t bytes) {
 void cpi_unmap(void *address, size_t bytes) { munmap(address, bytes); }
 
 int cpi_lock_memory(void) { return mlockall(MCL_CURRENT | MCL_FUTURE) == 0 ? 0 : errno; }
-
-// MARK: Threads
-
-int32_t cpi_thread_id(void) { return (int32_t)syscall(SYS_gettid); }
-
-const char *cpi_known_thread_name(void) {
-  if (cpi_this_thread.name[0] == 0) prctl(PR_GET_NAME, cpi_this_thread.name);
-  return cpi_this_thread.name;
-}
-
-int cpi_thread_name(int32_t id, uint8_t *out, int capacity) {
-  char path[48];
-  snprintf(path, sizeof path, "/proc/self/task/%d/comm", id);
-  int file = open(path, O_RDONLY | O_CLOEXEC);
-  if (file < 0) return 0;
-  ssize_t count = read(file, out, (size_t)capacity);
-  close(file);
-  while (count > 0 && out[count - 1] == '\n') count--;
-  return count > 0 ? (int)count : 0;
-}
-
-int cpi_set_thread_name(const char *name) {
-  char cut[16];
-  strncpy(cut, name, sizeof cut - 1);
-  cut[sizeof cut - 1] = 0;
-  memcpy(cpi_this_thread.name, cut, sizeof cut);
-  return pthread_setname_np(pthread_self(), cut);
-}
-
-_Static_assert(sizeof(struct cpi_affinity) == sizeof(cpu_set_t), "the opaque mask is a cpu_set_t");
-
-int cpi_pin_to_processor(int32_t processor) {
-  if (processor < 0 || processor >= CPU_SETSIZE) return EINVAL;
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  CPU_SET(processor, &set);
-  return sched_setaffinity(0, sizeof set, &set) == 0 ? 0 : errno;
-}
-
-int cpi_get_affinity(struct cpi_affinity *out) {
-  memset(out, 0, sizeof *out);
-  return sched_getaffinity(0, sizeof *out, (cpu_set_t *)out) == 0 ? 0 : errno;
-}
-
-int cpi_set_affinity(const struct cpi_affinity *mask) {
-  return sched_setaffinity(0, sizeof *mask, (const cpu_set_t *)mask) == 0 ? 0 : errno;
-}
-
-int cpi_avoid_processors(const int32_t *processors, int32_t count) {
-  cpu_set_t set;
-  if (sched_getaffinity(0, sizeof set, &set) != 0) return errno;
-  for (int32_t i = 0; i < count; i++)
-    if (processors[i] >= 0 && processors[i] < CPU_SETSIZE) CPU_CLR(processors[i], &set);
-  if (CPU_COUNT(&set) == 0) return EINVAL;
-  return sched_setaffinity(0, sizeof set, &set) == 0 ? 0 : errno;
-}
-
-int32_t cpi_processor_count(void) {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
-  return CPU_COUNT(&set);
-}
-
-int cpi_set_scheduling(int32_t scheduling_class, int32_t priority) {
-  static const int classes[] = {SCHED_OTHER, SCHED_FIFO, SCHED_RR, SCHED_BATCH, SCHED_IDLE};
-  if (scheduling_class < 0 || scheduling_class > 4) return EINVAL;
-  struct sched_param parameter = {
-      .sched_priority = scheduling_class == 1 || scheduling_class == 2 ? priority : 0};
-  return sched_setscheduler(0, classes[scheduling_class], &parameter) == 0 ? 0 : errno;
-}
-
-int cpi_set_timer_slack(uint64_t nanoseconds) {
-  return prctl(PR_SET_TIMERSLACK, (unsigned long)nanoseconds, 0, 0, 0) == 0 ? 0 : errno;
-}
-
-struct start {
-  void (*run)(void *);
-  void *context;
-};
-
-static void *thread_main(void *argument) {
-  struct start start = *(struct start *)argument;
-  free(argument);
-  start.run(start.context);
-  return NULL;
-}
-
-int cpi_start_thread(
-    size_t stack_bytes, void (*run)(void *), void *context, uint64_t *handle) {
-  struct start *start = malloc(sizeof *start);
-  if (!start) return ENOMEM;
-  *start = (struct start){run, context};
-  pthread_attr_t attributes;
-  pthread_attr_init(&attributes);
-  int error = stack_bytes ? pthread_attr_setstacksize(&attributes, stack_bytes) : 0;
-  pthread_t thread;
-  if (error == 0) error = pthread_create(&thread, &attributes, thread_main, start);
-  pthread_attr_destroy(&attributes);
-  if (error != 0) {
-    free(start);
-  } else {
-    *handle = (uint64_t)thread;
-  }
-  return error;
-}
-
-int cpi_join_thread(uint64_t handle) { return pthread_join((pthread_t)handle, NULL); }
-
-int cpi_detach_thread(uint64_t handle) { return pthread_detach((pthread_t)handle); }
 
 // MARK: Futex
 
@@ -336,93 +165,6 @@ int cpi_membarrier_register(void) {
 
 int cpi_membarrier_private(void) {
   return syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) == 0 ? 0 : errno;
-}
-
-// MARK: Signals
-
-int32_t cpi_default_interrupt_signal(void) { return SIGRTMIN + 2; }
-
-// One handler for the process: every coordinator installs the same function.
-static void (*_Atomic interrupt_function)(void *);
-
-static void interrupt_handler(int signal, siginfo_t *information, void *context) {
-  (void)signal;
-  (void)information;
-  (void)context;
-  void *cpu = cpi_this_thread.cpu;
-  void (*run)(void *) = atomic_load_explicit(&interrupt_function, memory_order_acquire);
-  if (!cpu || !run) return;
-  int saved = errno;
-  run(cpu);
-  errno = saved;
-}
-
-int cpi_install_interrupt_handler(int32_t signal, void (*run)(void *)) {
-  struct sigaction old;
-  if (sigaction(signal, NULL, &old) != 0) return errno;
-  bool is_ours = (old.sa_flags & SA_SIGINFO) && old.sa_sigaction == interrupt_handler;
-  bool is_free =
-      !(old.sa_flags & SA_SIGINFO) && (old.sa_handler == SIG_DFL || old.sa_handler == SIG_IGN);
-  if (!is_ours && !is_free) return EBUSY;
-  atomic_store_explicit(&interrupt_function, run, memory_order_release);
-  struct sigaction action = {
-      .sa_sigaction = interrupt_handler, .sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK};
-  sigfillset(&action.sa_mask);
-  // A fault inside a handler must still kill the process with its own signal.
-  sigdelset(&action.sa_mask, SIGSEGV);
-  sigdelset(&action.sa_mask, SIGBUS);
-  sigdelset(&action.sa_mask, SIGILL);
-  sigdelset(&action.sa_mask, SIGFPE);
-  sigdelset(&action.sa_mask, SIGTRAP);
-  sigdelset(&action.sa_mask, SIGABRT);
-  return sigaction(signal, &action, NULL) == 0 ? 0 : errno;
-}
-
-int cpi_remove_interrupt_handler(int32_t signal) {
-  struct sigaction old;
-  if (sigaction(signal, NULL, &old) != 0) return errno;
-  if (!(old.sa_flags & SA_SIGINFO) || old.sa_sigaction != interrupt_handler) return EBUSY;
-  struct sigaction action = {.sa_handler = SIG_DFL};
-  return sigaction(signal, &action, NULL) == 0 ? 0 : errno;
-}
-
-int cpi_unblock_signal(int32_t signal) {
-  sigset_t set;
-  sigemptyset(&set);
-  sigaddset(&set, signal);
-  return pthread_sigmask(SIG_UNBLOCK, &set, NULL);
-}
-
-int cpi_interrupt_thread(int32_t thread_id, int32_t signal) {
-  return syscall(SYS_tgkill, getpid(), thread_id, signal) == 0 ? 0 : errno;
-}
-
-void *cpi_install_alternate_stack(size_t bytes, int *error) {
-  *error = 0;
-  stack_t old;
-  if (sigaltstack(NULL, &old) != 0) {
-    *error = errno;
-    return NULL;
-  }
-  if (!(old.ss_flags & SS_DISABLE)) return NULL;
-  void *stack = cpi_map_zeroed(bytes);
-  if (!stack) {
-    *error = ENOMEM;
-    return NULL;
-  }
-  stack_t new = {.ss_sp = stack, .ss_size = bytes};
-  if (sigaltstack(&new, NULL) != 0) {
-    *error = errno;
-    cpi_unmap(stack, bytes);
-    return NULL;
-  }
-  return stack;
-}
-
-void cpi_remove_alternate_stack(void *stack, size_t bytes) {
-  stack_t off = {.ss_flags = SS_DISABLE};
-  sigaltstack(&off, NULL);
-  cpi_unmap(stack, bytes);
 }
 
 // MARK: Process
