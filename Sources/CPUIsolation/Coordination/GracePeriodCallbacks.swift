@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-internal import CPlatform
 internal import Synchronization
 
 /// Runs callbacks when a grace period is over: deferred frees, in bounded memory.
@@ -30,13 +29,13 @@ public final class GracePeriodCallbacks: Sendable {
   /// The room for callbacks.
   public let capacity: Int
 
-  private let coordinator: Coordinator
-  private let state: Lock<State>
-  private let bell: Bell
+  let coordinator: Coordinator
+  let state: Lock<State>
+  let bell: Bell
 
   /// A callback: a C function with its context, or a closure.
   @safe
-  private enum Callback: Sendable {
+  enum Callback: Sendable {
     case function(GracePeriodFunction, UInt)
     case closure(@Sendable () -> Void)
 
@@ -51,7 +50,7 @@ public final class GracePeriodCallbacks: Sendable {
 
   /// Callbacks are numbered from 0 in the order of retirement: those below `completed` have run,
   /// those below `covered` wait for the grace period that is under way, the others for the next.
-  private struct State {
+  struct State {
     var ring: [Callback?]
     var retired: UInt64 = 0
     var covered: UInt64 = 0
@@ -67,7 +66,7 @@ public final class GracePeriodCallbacks: Sendable {
 
   /// What wakes the service, and outlives whoever rings.
   // Sendable: a parker is a word that every access to is atomic.
-  private final class Bell: @unchecked Sendable {
+  final class Bell: @unchecked Sendable {
     let parker = Parker()
   }
 
@@ -312,67 +311,3 @@ public final class GracePeriodCallbacks: Sendable {
 
 /// The C function of a callback: its context.
 public typealias GracePeriodFunction = @convention(c) (UnsafeMutableRawPointer?) -> Void
-
-extension GracePeriodCallbacks {
-  /// What the service's thread has: the service itself only while it works, so that letting go of
-  /// it ends the thread.
-  private final class Service: Sendable {
-    private let bell: Bell
-    private let avoided: [Int32]
-    private let body: @Sendable () -> Bool?
-
-    /// `body` does what there is to do, and tells whether there is more to wait for; nil when
-    /// nobody refers to it any more.
-    init(_ bell: Bell, avoiding avoided: [Int32], _ body: @escaping @Sendable () -> Bool?) {
-      self.bell = bell
-      self.avoided = avoided
-      self.body = body
-    }
-
-    func run() {
-      unsafe avoided.withUnsafeBufferPointer {
-        _ = unsafe cpi_avoid_processors($0.baseAddress, Int32($0.count))
-      }
-      while let hasMore = body() {
-        // A grace period ends without anybody telling: the service looks again, never often.
-        bell.parker.park(
-          until: Deadline(after: hasMore ? .microseconds(200) : nil))
-      }
-    }
-  }
-
-  private func start() throws(CoordinatorError) {
-    state.withLock { $0.hasThread = true }
-    let configuration = coordinator.configuration
-    let service = Service(
-      bell, avoiding: configuration.isolated.compactMap(configuration.processor(of:))
-    ) { [weak self] in self?.serve() }
-    let context = unsafe Unmanaged.passRetained(service)
-    var handle: UInt64 = 0
-    let error = unsafe cpi_start_thread(
-      0,
-      { context in
-        _ = unsafe cpi_set_thread_name("cpu/callbacks")
-        unsafe Unmanaged<Service>.fromOpaque(context.unsafelyUnwrapped).takeRetainedValue().run()
-      }, context.toOpaque(), &handle)
-    if error != 0 {
-      unsafe context.release()
-      throw CoordinatorError(
-        .threadCreationFailed, errno: error, "cannot start the thread of grace period callbacks")
-    }
-    _ = cpi_detach_thread(handle)
-  }
-
-  /// One round of the service: whether there is more to wait for.
-  private func serve() -> Bool {
-    runReady()
-    let (hasMore, isKept) = state.withLock { state in
-      if state.retired != state.completed { return (true, false) }
-      defer { state.isKept = false }
-      return (false, state.isKept)
-    }
-    // The caller holds a reference of its own for as long as it is in here.
-    if isKept { unsafe Unmanaged.passUnretained(self).release() }
-    return hasMore
-  }
-}
