@@ -119,10 +119,11 @@ private final class TimerDeadlines: @unchecked Sendable {
     let word = unsafe Self.word(base, 2 * cpu)
     var old = unsafe word.pointee.load(ordering: .relaxed)
     while true {
-      // Acquire and release — timer:M. Also where the old one is earlier: its run then has
-      // what came before this request. In front of the bit. Pairs with timer:T.
+      // Release — timer:M. Also where the old one is earlier: its run then has what came before
+      // this request, and still what came before the old one, since an exchange carries the release
+      // on that it replaces. In front of the bit. Pairs with timer:T.
       let (exchanged, original) = unsafe word.pointee.weakCompareExchange(
-        expected: old, desired: min(old, deadline), successOrdering: .acquiringAndReleasing,
+        expected: old, desired: min(old, deadline), successOrdering: .releasing,
         failureOrdering: .relaxed)
       if exchanged { return }
       old = original
