@@ -75,7 +75,8 @@ struct TranslationMisuseTests {
   enum Mistake: String, CaseIterable, Codable {
     case inUser, byNumberInUser, otherCPU, openTwice, afterDetach, cutLargePage, unaligned, noPage
     case frameTooLarge, lastPage, lastPageChanged, notAThread
-    case unreserved, foreignRange, unmappedTwice, unmappedTwiceInFlight, closedWhileOpen
+    case unreserved, foreignRange, unmappedTwice, unmappedTwiceInFlight
+    case closedWhileOpen, openedBehindClosing
 
     var sentence: String {
       switch self {
@@ -92,6 +93,8 @@ struct TranslationMisuseTests {
       case .unreserved: "pages 0..<4 were unmapped at "
       case .unmappedTwice, .unmappedTwiceInFlight: "pages 3..<5 were unmapped at "
       case .closedWhileOpen: "an address space was closed while CPU 1 had its translations open"
+      case .openedBehindClosing:
+        "CPU 1 opened the translations of an address space that was closed"
       case .foreignRange: "pages 60..<68 were unmapped at "
       case .notAThread: "page 7 was looked up at "
       }
@@ -153,6 +156,11 @@ struct TranslationMisuseTests {
         cpu.enterUser()
         onOtherThread { try? space.close(deadline: .seconds(10)) }
         cpu.enterKernel()
+        _ = translations.lookUp(7, on: cpu)
+      case .openedBehindClosing:
+        try space.close(deadline: .seconds(10))
+        let cpu = try coordinator.attach(to: 1)
+        let translations = space.open(on: cpu)
         _ = translations.lookUp(7, on: cpu)
       case .notAThread: _ = space.lookUp(7, asCPU: 1)
       }

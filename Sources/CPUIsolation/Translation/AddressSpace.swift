@@ -132,9 +132,9 @@ public final class AddressSpace: Sendable {
   /// Ends the flushes: when it returns, no handler runs, and the memory goes with the last
   /// reference.
   ///
-  /// A CPU that has the translations open would keep what nobody flushes any more: that ends the
-  /// process with a sentence. An address space that is never closed keeps
-  /// its memory, and its two work types, to the end of the process. What is unmapped behind this, or
+  /// A CPU that has the translations open, or opens them later, would keep what nobody flushes any
+  /// more: that ends the process with a sentence. An address space that is never closed keeps its
+  /// memory, and its two work types, to the end of the process. What is unmapped behind this, or
   /// while it goes on, is flushed by nobody: its frames come back when the CPUs' threads have left.
   ///
   /// - Throws: as `Coordinator.unregister`; it can be repeated.
@@ -143,9 +143,7 @@ public final class AddressSpace: Sendable {
   /// - Allocates: yes
   public func close(deadline: Duration? = nil) throws(CoordinatorError) {
     if isClosed.withLock({ $0 }) { return }
-    for cpu in coordinator.attached where isOpen(on: cpu) {
-      misuse("an address space was closed while CPU \(cpu) had its translations open")
-    }
+    requireClosedEverywhere()
     for work in [flushAllWork, flushRangeWork] {
       do {
         try coordinator.unregister(work, deadline: deadline)
@@ -153,11 +151,20 @@ public final class AddressSpace: Sendable {
         // A call before this one came so far.
       }
     }
+    // Who opened while this went on, was in a section that the unregistration waited for, or found
+    // the type unregistered.
+    requireClosedEverywhere()
     let isFirst = isClosed.withLock { isClosed in
       defer { isClosed = true }
       return !isClosed
     }
     if isFirst { unsafe Unmanaged.passUnretained(core).release() }
+  }
+
+  private func requireClosedEverywhere() {
+    for cpu in coordinator.attached where isOpen(on: cpu) {
+      misuse("an address space was closed while CPU \(cpu) had its translations open")
+    }
   }
 
   /// Whether the thread that has a CPU has the translations open.

@@ -142,7 +142,7 @@ extension AddressSpace {
   /// Gives a CPU its view: with an empty cache, that has caught up.
   ///
   /// Once an attachment: a CPU that has the translations open already ends the process with a
-  /// sentence.
+  /// sentence, and so does one that comes when the address space has been closed.
   ///
   /// - Progress: wait-free
   /// - Context: owner, in kernel
@@ -162,6 +162,11 @@ extension AddressSpace {
       misuse("CPU \(number) has its translations open already")
     }
     unsafe cache.owner.pointee.openedBy.store(attachment, ordering: .relaxed)
+    // Behind that store: this section ends before `close` looks at it, or began behind the end of
+    // the registration.
+    if cpu.path.rejection(of: flushAllWork) == .unregistered {
+      misuse("CPU \(number) opened the translations of an address space that was closed")
+    }
     cache.join(core.ring)
     return LocalTranslations(self, slot)
   }
