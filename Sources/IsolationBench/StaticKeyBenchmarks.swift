@@ -83,23 +83,19 @@ private struct KeyStage: Sendable {
   @inline(__always)
   private static func repeated(_ count: Int, _ isOn: () -> Bool) {
     for turn in 0..<UInt64(count + 15) / 16 {
-      if isOn() { peer_turn(turn) }
-      if isOn() { peer_turn(turn) }
-      if isOn() { peer_turn(turn) }
-      if isOn() { peer_turn(turn) }
-      if isOn() { peer_turn(turn) }
-      if isOn() { peer_turn(turn) }
-      if isOn() { peer_turn(turn) }
-      if isOn() { peer_turn(turn) }
-      if isOn() { peer_turn(turn) }
-      if isOn() { peer_turn(turn) }
-      if isOn() { peer_turn(turn) }
-      if isOn() { peer_turn(turn) }
-      if isOn() { peer_turn(turn) }
-      if isOn() { peer_turn(turn) }
-      if isOn() { peer_turn(turn) }
-      if isOn() { peer_turn(turn) }
+      four(turn, isOn)
+      four(turn, isOn)
+      four(turn, isOn)
+      four(turn, isOn)
     }
+  }
+
+  @inline(__always)
+  private static func four(_ turn: UInt64, _ isOn: () -> Bool) {
+    if isOn() { peer_turn(turn) }
+    if isOn() { peer_turn(turn) }
+    if isOn() { peer_turn(turn) }
+    if isOn() { peer_turn(turn) }
   }
 }
 

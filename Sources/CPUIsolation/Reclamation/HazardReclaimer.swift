@@ -46,7 +46,10 @@ final class HazardReclaimer: @unchecked Sendable {
       state.due.append(domain)
       return true
     }
-    if mustStart { start() }
+    if mustStart { return start() }
+    // It may be asleep for a while, since readers held back what it has of this domain: what is due
+    // now need not wait for them.
+    unsafe parker.pointee.unpark()
   }
 
   /// Looks at the domain now and then, and keeps off these processors.

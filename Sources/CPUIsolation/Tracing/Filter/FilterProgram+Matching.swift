@@ -49,7 +49,7 @@ extension FilterProgram {
     }
   }
 
-  /// Returns the answer of any other predicate, or `nil` if the record cannot give one.
+  /// Returns the answer of a predicate of any kind, or `nil` if the record cannot give one.
   @inline(never)
   private func ask(
     _ instruction: UnsafePointer<FilterInstruction>, of record: UnsafeRawBufferPointer, cpu: Int,
