@@ -15,6 +15,10 @@ extension HazardDomain {
   /// The object has been unlinked: whoever looks at the links from now on does not find it. It is
   /// retired once. Its address is even.
   ///
+  /// A reclaimer that retains a class instance, as `takeUnretainedValue` does, may be the last to
+  /// let go of it: the instance's `deinit` then runs inside the reclaimer, where `barrier` and
+  /// `reclaim` end the process. Let the context be something that does not wait in its `deinit`.
+  ///
   /// - Progress: lock-free; by `.retiring` it runs reclaimers now and then, and waits for a pass of
   ///   another thread when too much is unreclaimed
   /// - Context: any thread, also inside a reclaimer; not in a signal handler

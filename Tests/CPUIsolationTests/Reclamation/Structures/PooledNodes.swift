@@ -8,15 +8,27 @@ import CPUIsolation
 /// What has been retired is in nobody's hands until a pass has looked at all slots: a pool for a
 /// structure of n nodes has more than n objects, by about `HazardDomain.unreclaimedBound`.
 final class PooledNodes: Sendable {
-  let pool: RawObjectPool
+  /// What reclaimers use. They may retain it for a moment and even be the last to let it go; if they
+  /// retained what waits for them in its `deinit`, that would wait inside a reclaimer.
+  private final class Memory: Sendable {
+    let pool: RawObjectPool
+    let byteCount: Int
+
+    init(capacity: Int, byteCount: Int) throws {
+      pool = try RawObjectPool(capacity: capacity, objectBytes: byteCount)
+      self.byteCount = byteCount
+    }
+  }
+
+  private let memory: Memory
   private let domain: HazardDomain
   private let cohort: HazardCohort
-  private let byteCount: Int
+
+  private var pool: RawObjectPool { memory.pool }
 
   /// So many nodes of a type that needs no `deinit`.
   init<Node: ~Copyable>(_ type: Node.Type, capacity: Int, in domain: HazardDomain) throws {
-    byteCount = MemoryLayout<Node>.size
-    pool = try RawObjectPool(capacity: capacity, objectBytes: byteCount)
+    memory = try Memory(capacity: capacity, byteCount: MemoryLayout<Node>.size)
     self.domain = domain
     cohort = domain.makeCohort()
   }
@@ -39,14 +51,14 @@ final class PooledNodes: Sendable {
 
   /// Gives back what has been unlinked, when no reader uses it any more.
   func retire(_ node: UnsafeMutableRawPointer) {
-    // Not retained: the end of this waits for the cohort.
-    let context = unsafe Unmanaged.passUnretained(self).toOpaque()
+    // Not retained: the end of its owner waits for the cohort.
+    let context = unsafe Unmanaged.passUnretained(memory).toOpaque()
     unsafe domain.retire(node, context: context, cohort: cohort) { node, context in
-      let nodes = unsafe Unmanaged<PooledNodes>.fromOpaque(context.unsafelyUnwrapped)
+      let memory = unsafe Unmanaged<Memory>.fromOpaque(context.unsafelyUnwrapped)
         .takeUnretainedValue()
       // Whoever still uses it finds out.
-      unsafe node.initializeMemory(as: UInt8.self, repeating: 0xdd, count: nodes.byteCount)
-      unsafe nodes.pool.push(node)
+      unsafe node.initializeMemory(as: UInt8.self, repeating: 0xdd, count: memory.byteCount)
+      unsafe memory.pool.push(node)
     }
   }
 
