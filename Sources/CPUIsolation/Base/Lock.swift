@@ -30,4 +30,10 @@ package struct Lock<Value: Sendable>: ~Copyable, Sendable {
       return try body(&value)
     }
   }
+
+  /// The same if nobody holds the lock, else nil: for the child of a fork, where whoever holds it may
+  /// not be there.
+  package func withLockIfAvailable<Result>(_ body: (inout Value) -> Result) -> Result? {
+    mutex.withLockIfAvailable { body(&$0) }
+  }
 }

@@ -8,10 +8,21 @@ internal import Synchronization
 ///
 /// It sleeps while nothing is due. What isolated CPUs retire rings no bell: a domain that belongs to
 /// a coordinator is looked at now and then for as long as it exists.
+///
+/// The child of a fork has one of its own. What it inherits has no thread, and may be locked by one
+/// that the child does not have.
 // Sendable: a lock, and a parker that any thread may ring and the one thread sleeps on.
 @safe
 final class HazardReclaimer: @unchecked Sendable {
-  static let shared = HazardReclaimer()
+  /// This process's.
+  static var shared: HazardReclaimer {
+    let forks = cpi_fork_generation()
+    var found = first
+    while found.forks != forks { found = found.successor(since: forks) }
+    return found
+  }
+
+  private static let first = HazardReclaimer(since: cpi_fork_generation())
 
   private struct Watched { weak var domain: HazardDomain? }
 
@@ -20,17 +31,63 @@ final class HazardReclaimer: @unchecked Sendable {
     var watched: [Watched] = []
     /// The processors that the thread keeps off.
     var avoided: Set<Int32> = []
-    /// The fork since which it runs; nil before it does.
-    var runsSince: UInt32? = nil
+    /// Whether there is a thread.
+    var isRunning = false
   }
 
+  /// The fork since which it is there.
+  private let forks: UInt32
+  /// The one behind the next fork that anybody noticed; never freed, like all of them.
+  private let next = SharedAddress(0)
   private let state = Lock(State())
   private let parker: UnsafeMutablePointer<Parker>
 
-  private init() {
+  private init(since forks: UInt32) {
+    self.forks = forks
     unsafe parker = .allocate(capacity: 1)
     unsafe parker.initialize(to: Parker())
   }
+
+  /// The reclaimer of the child, with everything that this one has to look at.
+  private func successor(since forks: UInt32) -> HazardReclaimer {
+    // Acquire — hazardReclaimer:N. Whoever finds the successor finds its state. Pairs with
+    // hazardReclaimer:S.
+    let known = next.load(ordering: .acquiring)
+    if known != 0 { return Self.reclaimer(at: known) }
+    let made = HazardReclaimer(since: forks)
+    let kept = unsafe Unmanaged.passRetained(made)
+    let (isOurs, earlier) = next.compareExchange(
+      expected: 0, desired: unsafe UInt(bitPattern: kept.toOpaque()),
+      // Release — hazardReclaimer:S. Pairs with hazardReclaimer:N.
+      successOrdering: .releasing,
+      // Acquire — hazardReclaimer:N. Another thread of the child was faster. Pairs with
+      // hazardReclaimer:S.
+      failureOrdering: .acquiring)
+    if !isOurs {
+      unsafe kept.release()
+      return Self.reclaimer(at: earlier)
+    }
+    // Where somebody held the lock at the fork, the state may be half changed: it is left behind, and
+    // its domains are looked at again when more is retired into them.
+    if let inherited = state.withLockIfAvailable({ $0 }) {
+      made.state.withLock { state in
+        state.due += inherited.due
+        state.watched += inherited.watched
+        state.avoided.formUnion(inherited.avoided)
+      }
+    }
+    return made
+  }
+
+  private static func reclaimer(at address: UInt) -> HazardReclaimer {
+    let pointer = unsafe UnsafeRawPointer(bitPattern: address).unsafelyUnwrapped
+    return unsafe Unmanaged<HazardReclaimer>.fromOpaque(pointer).takeUnretainedValue()
+  }
+
+  deinit { unsafe parker.deallocate() }
+
+  /// Runs the body while nobody else can look or ring: what a test forks inside.
+  func withLock<Result>(_ body: () -> Result) -> Result { state.withLock { _ in body() } }
 
   /// How long a domain of isolated CPUs may wait for somebody to look.
   private static let interval = Duration.milliseconds(20)
@@ -39,10 +96,9 @@ final class HazardReclaimer: @unchecked Sendable {
 
   /// A pass of this domain is due.
   func ring(_ domain: HazardDomain) {
-    let forks = cpi_fork_generation()
     let mustStart = state.withLock { state in
       // The thread has the domain before it already, if there is a thread.
-      if state.due.contains(where: { $0 === domain }) { return state.runsSince != forks }
+      if state.due.contains(where: { $0 === domain }) { return !state.isRunning }
       state.due.append(domain)
       return true
     }
@@ -62,18 +118,17 @@ final class HazardReclaimer: @unchecked Sendable {
   }
 
   private func start() {
-    let forks = cpi_fork_generation()
     let mustStart = state.withLock { state in
-      if state.runsSince == forks { return false }
-      state.runsSince = forks
-      return true
+      defer { state.isRunning = true }
+      return !state.isRunning
     }
     if mustStart {
       var handle: UInt64 = 0
       let error = unsafe cpi_start_thread(
-        0, { _ in HazardReclaimer.shared.run() }, nil, &handle)
+        0, { HazardReclaimer.reclaimer(at: UInt(bitPattern: $0)).run() },
+        Unmanaged.passUnretained(self).toOpaque(), &handle)
       // The next ring tries again; until then everything waits, and nothing is lost.
-      if error != 0 { return state.withLock { $0.runsSince = nil } }
+      if error != 0 { return state.withLock { $0.isRunning = false } }
       _ = cpi_detach_thread(handle)
     }
     unsafe parker.pointee.unpark()

@@ -82,7 +82,7 @@ public final class AddressSpace: Sendable {
   ///
   /// - Throws: `outOfMemory`; as `Coordinator.register`.
   /// - Progress: blocking
-  /// - Context: any thread
+  /// - Context: any thread, outside handlers and kernel sections
   /// - Allocates: yes
   public init(_ coordinator: Coordinator, _ options: Options) throws(CoordinatorError) {
     self.coordinator = coordinator
@@ -115,17 +115,30 @@ public final class AddressSpace: Sendable {
     work.maximumAge = options.maximumAge
     if case .merging = options.delivery { misuse("a flush has no payload that could be merged") }
     work.delivery = options.delivery
-    flushAllWork = try unsafe coordinator.register(
-      "flush_tlb_all", options: work, context: context
-    ) { context, cpu in
-      unsafe Unmanaged<TranslationCore>.fromOpaque(context.unsafelyUnwrapped)
-        ._withUnsafeGuaranteedRef { $0.flushAll(cpu) }
+    do throws(CoordinatorError) {
+      flushAllWork = try unsafe coordinator.register(
+        "flush_tlb_all", options: work, context: context
+      ) { context, cpu in
+        unsafe Unmanaged<TranslationCore>.fromOpaque(context.unsafelyUnwrapped)
+          ._withUnsafeGuaranteedRef { $0.flushAll(cpu) }
+      }
+    } catch {
+      unsafe Unmanaged.passUnretained(core).release()
+      throw error
     }
-    flushRangeWork = try unsafe coordinator.register(
-      "flush_tlb_range", options: work, context: context
-    ) { context, cpu in
-      unsafe Unmanaged<TranslationCore>.fromOpaque(context.unsafelyUnwrapped)
-        ._withUnsafeGuaranteedRef { $0.flushRange(cpu) }
+    do throws(CoordinatorError) {
+      flushRangeWork = try unsafe coordinator.register(
+        "flush_tlb_range", options: work, context: context
+      ) { context, cpu in
+        unsafe Unmanaged<TranslationCore>.fromOpaque(context.unsafelyUnwrapped)
+          ._withUnsafeGuaranteedRef { $0.flushRange(cpu) }
+      }
+    } catch {
+      // A CPU that stays in kernel for so long keeps the first type, and its memory.
+      if (try? coordinator.unregister(flushAllWork, deadline: .seconds(1))) != nil {
+        unsafe Unmanaged.passUnretained(core).release()
+      }
+      throw error
     }
   }
 

@@ -48,6 +48,26 @@ import Testing
         withExtendedLifetime(gate) {}
       }
     }
+
+    /// A fork while another thread of the parent rings the reclaimer: the child has its lock, and not
+    /// the thread that holds it.
+    @Test func aForkInTheMiddleOfARing() async {
+      await #expect(processExitsWith: .success) {
+        let domain = try HazardDomain(reclamation: .thread)
+        let child = HazardReclaimer.shared.withLock { fork() }
+        if child == 0 {
+          // The lock is held for ever here.
+          Self.retireMany(in: domain)
+          for _ in 0..<5000 where domain.counts.reclaimed == 0 { usleep(1000) }
+          _exit(domain.counts.reclaimed > 0 ? 0 : 1)
+        }
+        try #require(child > 0)
+        var status: Int32 = 0
+        let hasEnded = eventually { unsafe waitpid(child, &status, WNOHANG) == child }
+        if !hasEnded { kill(child, SIGKILL) }
+        #expect(hasEnded && status == 0, "in the child nobody reclaims")
+      }
+    }
   #endif
 
   private static func retireMany(in domain: HazardDomain) {

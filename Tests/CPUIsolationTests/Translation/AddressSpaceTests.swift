@@ -23,6 +23,25 @@ struct AddressSpaceTests {
     try space.close(deadline: .seconds(10))
   }
 
+  @Test("where only one of its work types is to be had, an address space leaves it there")
+  func oneTypeLeft() throws {
+    // In kernel it would hold up the type's way back.
+    try cpu.cpu.enterUser()
+    // Two belong to the space of this suite.
+    for index in 3..<DeferredWork.capacity {
+      _ = try coordinator.register("filler \(index)") { _ in }
+    }
+    for _ in 1...3 {
+      let error = #expect(throws: CoordinatorError.self) {
+        _ = try AddressSpace(coordinator, .init(pages: 1 << 20))
+      }
+      #expect(error?.code == .tooManyWorkTypes)
+    }
+    _ = try coordinator.register("the last one") { _ in }
+    try cpu.cpu.enterKernel()
+    try end()
+  }
+
   @Test("a lookup finds what is mapped, from the table once and from the cache behind that")
   func lookUp() throws {
     #expect(try cpu.lookUp(7) == nil)
