@@ -159,7 +159,7 @@ extension StressTests {
           for _ in 0..<random.below(2000) where stop.isSet { break }
         }
         stop.set()
-        let report = coordinator.close(deadline: .seconds(5))
+        let report = coordinator.close(deadline: .seconds(20))
         violations.check(report.stillAttached.isEmpty, "\(report.stillAttached) sleep on")
         while !coordinator.attached.isEmpty { coordinator.close(deadline: .milliseconds(1)) }
         for thread in threads { thread.join() }

@@ -122,7 +122,7 @@ extension StressTests {
       if child == 0 {
         // The reader is not in this process: it holds nothing back.
         shared.reference.replace(with: Table(1))
-        let isReclaimed = domain.barrier(deadline: .seconds(5)) == .reclaimed
+        let isReclaimed = domain.barrier(deadline: .seconds(20)) == .reclaimed
         _exit(isReclaimed && shared.reference.withObject { $0.version } == 1 ? 0 : 1)
       }
       try #require(child > 0)

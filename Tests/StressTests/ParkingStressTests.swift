@@ -100,7 +100,7 @@ extension StressTests {
       _ coordinator: Coordinator, _ work: DeferredWork, _ test: Case, _ violations: Violations
     ) {
       coordinator.send(work, to: coordinator.cpus, urgency: .immediate)
-      let areAwake = eventually(within: .seconds(5)) { coordinator.attached.isEmpty }
+      let areAwake = eventually(within: .seconds(20)) { coordinator.attached.isEmpty }
       violations.check(
         areAwake, "CPUs \(coordinator.attached) sleep on after an immediate send")
       while !coordinator.attached.isEmpty { coordinator.close(deadline: .milliseconds(1)) }

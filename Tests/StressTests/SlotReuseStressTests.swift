@@ -275,7 +275,7 @@ extension StressTests {
           // Fewer posts than a detaching thread has rounds for, so that none is dropped for that.
           for _ in 0..<random.below(2000) where call.isInFlight { continue }
         }
-        let isBack = eventually(within: .seconds(5)) {
+        let isBack = eventually(within: .seconds(20)) {
           if !call.isInFlight { return true }
           // Whoever comes next takes what is left, or takes it back.
           if let local = try? coordinator.attach(to: 0) { local.detach() }

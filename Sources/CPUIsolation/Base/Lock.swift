@@ -1,39 +1,59 @@
 // SPDX-License-Identifier: Apache-2.0
 
-internal import Synchronization
+internal import Glibc
 
-/// A lock round a value, for cold paths: the standard library's.
+/// A lock round a value, for cold paths: a mutex of the C library, which lends its holder the
+/// priority of whoever waits.
 ///
-/// ThreadSanitizer does not see how a contended `Mutex` hands over on Linux, where the kernel does
-/// it, and would report what it protects. In that build a word orders the holders once more.
-package struct Lock<Value: Sendable>: ~Copyable, Sendable {
-  private let mutex: Mutex<Value>
-  #if CPUISOLATION_THREAD_SANITIZER
-    private let order = SharedWord(0)
-  #endif
+/// Not `Mutex`, the standard library's: a thread that has used one keeps its kernel id, and goes on
+/// with that in the child of a fork, where it is another's; the first contention ends the child
+/// (Swift 6.3). ThreadSanitizer does not see how such a `Mutex` hands over either.
+// Sendable: the holder of the mutex alone touches the value, which is Sendable.
+@safe
+package struct Lock<Value: Sendable>: ~Copyable, @unchecked Sendable {
+  private let mutex: UnsafeMutablePointer<pthread_mutex_t>
+  private let value: UnsafeMutablePointer<Value>
 
-  package init(_ value: Value) { mutex = Mutex(value) }
+  package init(_ value: Value) {
+    unsafe mutex = .allocate(capacity: 1)
+    unsafe self.value = .allocate(capacity: 1)
+    unsafe self.value.initialize(to: value)
+    var attributes = pthread_mutexattr_t()
+    unsafe pthread_mutexattr_init(&attributes)
+    unsafe pthread_mutexattr_settype(&attributes, Int32(PTHREAD_MUTEX_ERRORCHECK))
+    unsafe pthread_mutexattr_setprotocol(&attributes, Int32(PTHREAD_PRIO_INHERIT))
+    var error = unsafe pthread_mutex_init(mutex, &attributes)
+    if error == ENOTSUP {
+      // A system whose futexes lend no priority: some sandboxes.
+      unsafe pthread_mutexattr_setprotocol(&attributes, Int32(PTHREAD_PRIO_NONE))
+      error = unsafe pthread_mutex_init(mutex, &attributes)
+    }
+    if error != 0 { misuse("the system refuses a mutex: errno \(error)") }
+    unsafe pthread_mutexattr_destroy(&attributes)
+  }
+
+  deinit {
+    unsafe pthread_mutex_destroy(mutex)
+    unsafe mutex.deallocate()
+    unsafe value.deinitialize(count: 1)
+    unsafe value.deallocate()
+  }
 
   /// Runs the body with the value, alone.
   package func withLock<Result, Failure: Error>(
     _ body: (inout Value) throws(Failure) -> Result
   ) throws(Failure) -> Result {
-    try mutex.withLock { value throws(Failure) in
-      #if CPUISOLATION_THREAD_SANITIZER
-        // Acquire, and release behind — Lock:O, for the sanitizer alone. Pairs with Lock:O.
-        _ = order.load(ordering: .acquiring)
-        defer {
-          // Acquire and release — Lock:O, as above.
-          order.wrappingAdd(1, ordering: .acquiringAndReleasing)
-        }
-      #endif
-      return try body(&value)
-    }
+    let error = unsafe pthread_mutex_lock(mutex)
+    if error != 0 { misuse("a thread waits for a lock that it holds itself: errno \(error)") }
+    defer { unsafe pthread_mutex_unlock(mutex) }
+    return try unsafe body(&value.pointee)
   }
 
   /// The same if nobody holds the lock, else nil: for the child of a fork, where whoever holds it may
   /// not be there.
   package func withLockIfAvailable<Result>(_ body: (inout Value) -> Result) -> Result? {
-    mutex.withLockIfAvailable { body(&$0) }
+    if unsafe pthread_mutex_trylock(mutex) != 0 { return nil }
+    defer { unsafe pthread_mutex_unlock(mutex) }
+    return unsafe body(&value.pointee)
   }
 }

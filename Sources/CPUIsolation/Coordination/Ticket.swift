@@ -183,7 +183,8 @@ extension Coordinator {
   ///
   /// It costs one addition to a word that all ticketed senders of the type share; sends without
   /// ticket pay nothing. A payload is for a type whose delivery is `.merging`; with another it ends
-  /// the process with a sentence.
+  /// the process with a sentence. Not while another thread unregisters the type: a ticket drawn behind
+  /// its last look may stay pending, so that such a wait needs a deadline.
   ///
   /// - Progress: wait-free for `.deferrable`; with a payload lock-free
   /// - Context: any thread

@@ -275,38 +275,6 @@ final class HazardScanner: @unchecked Sendable {
     return count
   }
 
-  // MARK: Memory of batches
-
-  #if ModelChecking
-    private static let spareBatches: UInt64 = 0
-  #else
-    /// How many empty batches are kept.
-    private static let spareBatches: UInt64 = 64
-  #endif
-
-  func takeEmptyBatch() -> HazardBatch {
-    let stack = unsafe core.scan
-    guard let first = unsafe stack.pointee.spare.takeAll() else { return HazardBatch.make() }
-    var rest = unsafe IntrusiveStack.next(after: first)
-    while let node = unsafe rest {
-      unsafe rest = unsafe IntrusiveStack.next(after: node)
-      _ = unsafe stack.pointee.spare.push(node)
-    }
-    unsafe stack.pointee.spareCount.wrappingAdd(0 &- 1, ordering: .relaxed)
-    unsafe IntrusiveStack.setNext(after: first, nil)
-    return unsafe HazardBatch(first)
-  }
-
-  private func putAside(_ batch: HazardBatch) {
-    batch.count = 0
-    let stack = unsafe core.scan
-    if unsafe stack.pointee.spareCount.load(ordering: .relaxed) >= Self.spareBatches {
-      return batch.free()
-    }
-    unsafe stack.pointee.spareCount.wrappingAdd(1, ordering: .relaxed)
-    _ = unsafe stack.pointee.spare.push(batch.base)
-  }
-
   // MARK: Looking, for reports
 
   /// The objects up to that pass, of that cohort or of all, that have not been reclaimed. The caller

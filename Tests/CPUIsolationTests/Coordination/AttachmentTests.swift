@@ -102,7 +102,7 @@ struct AttachmentTests {
     let cpu = try ScriptedThread(coordinator, on: 1)
     coordinator.send(next, to: 1)
     let detachment = PlainThread.start { Result { try cpu.end() } }
-    guard eventually(within: .seconds(5), { begun.isRaised || detachment.isOver }), begun.isRaised
+    guard eventually(within: .seconds(20), { begun.isRaised || detachment.isOver }), begun.isRaised
     else { return }
     let error = coordinatorError { try coordinator.launch(on: 1) { _ in } }
     #expect(error?.code == .cpuTaken)

@@ -153,7 +153,7 @@ struct CatchUpTests {
     try cpu.enterUser()
     let outcome = try cpu.run { _ in
       coordinator.sendWithTicket(work, to: [1] as CPUMask)
-        .wait(until: .executed, deadline: .seconds(2))
+        .wait(until: .executed, deadline: .seconds(20))
     }
     #expect(outcome == .settled)
     #expect(told.entries == ["1 lags 1"])

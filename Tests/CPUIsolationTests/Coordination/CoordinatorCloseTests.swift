@@ -96,8 +96,8 @@ struct CoordinatorCloseTests {
     // The loop has looked whether it should end, and not yet gone to sleep.
     coordinator.close(deadline: .milliseconds(1))
     let start = ContinuousClock.now
-    try sleeper.run { $0.idle(for: .seconds(5)) }
-    #expect(ContinuousClock.now - start < .seconds(4), "nobody can wake it any more")
+    try sleeper.run { $0.idle(for: .seconds(60)) }
+    #expect(ContinuousClock.now - start < .seconds(30), "nobody can wake it any more")
     try sleeper.end()
     if number == 0 { try cpu.end() }
   }
@@ -105,12 +105,12 @@ struct CoordinatorCloseTests {
   @Test("those who wait for tickets, calls and grace periods are let go")
   func waiters() throws {
     let ticket = coordinator.sendWithTicket(work, to: [1])
-    let ticketWait = PlainThread.start { ticket.wait(until: .executed, deadline: .seconds(10)) }
+    let ticketWait = PlainThread.start { ticket.wait(until: .executed, deadline: .seconds(60)) }
     let call = PlainThread.start { [coordinator] in
-      coordinator.call(on: [1], deadline: .seconds(10)) { _ in }
+      coordinator.call(on: [1], deadline: .seconds(60)) { _ in }
     }
     let synchronize = PlainThread.start { [coordinator] in
-      Result { try coordinator.synchronize(deadline: .seconds(10)) }
+      Result { try coordinator.synchronize(deadline: .seconds(60)) }
     }
     #expect(eventually { ContextTracker(coordinator.core.slots[1]).isAttentionWanted })
     let start = ContinuousClock.now
@@ -119,7 +119,7 @@ struct CoordinatorCloseTests {
     let report = try call.value()
     #expect(report.timedOut == [1] || report.isClosed)
     #expect(throws: CoordinatorError.self) { try synchronize.value().get() }
-    #expect(ContinuousClock.now - start < .seconds(8))
+    #expect(ContinuousClock.now - start < .seconds(40))
     try cpu.end()
   }
 

@@ -76,7 +76,7 @@ struct CrossCallTests {
     let loop = cpu.startPolling(until: stop)
     #expect(reposted.post() == .queued)
     #expect(eventually { reposted.runs.value >= 1 })
-    let report = coordinator.call(on: [1], deadline: .seconds(3)) { _ in }
+    let report = coordinator.call(on: [1], deadline: .seconds(20)) { _ in }
     #expect(report.executed == [1], "the queue is not empty, and nobody rang")
     stop.raise()
     try loop.value()
@@ -96,7 +96,7 @@ struct CrossCallTests {
     }
     #expect(posted.queued == [1])
     let loop = cpu.startPolling(until: stop)
-    let report = coordinator.call(on: [1], deadline: .seconds(3)) { [journal] _ in
+    let report = coordinator.call(on: [1], deadline: .seconds(20)) { [journal] _ in
       journal.append("call")
     }
     #expect(report.executed == [1], "the queue is not empty, and nobody rang")

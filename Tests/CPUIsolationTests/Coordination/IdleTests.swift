@@ -31,7 +31,7 @@ struct IdleTests {
 
     /// The step is over soon, or the CPU sleeps with something to do.
     func expectEnd(of step: Step<Void>, sourceLocation: SourceLocation = #_sourceLocation) throws {
-      if !eventually(within: .seconds(3), { step.isOver }) {
+      if !eventually(within: .seconds(20), { step.isOver }) {
         Issue.record("the CPU sleeps with something to do", sourceLocation: sourceLocation)
         rescue()
       }
@@ -150,7 +150,8 @@ struct IdleTests {
     for round in 1...1_000 {
       rounds = round
       sleeper.coordinator.send(work, to: 0)
-      if !eventually(within: .seconds(5), { sleeper.coordinator.statistics()[work].pending == 0 }) {
+      if !eventually(within: .seconds(20), { sleeper.coordinator.statistics()[work].pending == 0 })
+      {
         Issue.record("the send of round \(round) woke nobody")
         break
       }
@@ -188,7 +189,7 @@ struct IdleTests {
     }
     for round in 1...500 {
       let report = sleeper.coordinator.call(
-        on: [1], deadline: .seconds(5), isInterruptSafe: isInterruptSafe
+        on: [1], deadline: .seconds(20), isInterruptSafe: isInterruptSafe
       ) { _ in }
       if report.executed != [1] {
         Issue.record("the call of round \(round) woke nobody")

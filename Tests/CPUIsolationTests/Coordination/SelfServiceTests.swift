@@ -76,7 +76,7 @@ struct SelfServiceTests {
   func crossTickets(place: Place) throws {
     let outcomes = try both(in: place) { [coordinator, work] own in
       coordinator.sendWithTicket(work, to: [3 - own])
-        .wait(until: .executed, deadline: .seconds(3))
+        .wait(until: .executed, deadline: .seconds(20))
     }
     #expect(outcomes == [.settled, .settled])
     #expect(runs.value == 2)
@@ -89,7 +89,7 @@ struct SelfServiceTests {
   func ownTicket(place: Place) throws {
     let outcomes = try both(in: place) { [coordinator, work] own in
       coordinator.sendWithTicket(work, to: [own])
-        .wait(until: .executed, deadline: .seconds(3))
+        .wait(until: .executed, deadline: .seconds(20))
     }
     #expect(outcomes == [.settled, .settled])
     try first.end()
@@ -100,11 +100,11 @@ struct SelfServiceTests {
   func gracePeriod() throws {
     try first.enterUser()
     let wait = first.start { [coordinator] _ in
-      Result { try coordinator.synchronize(deadline: .seconds(3)) }
+      Result { try coordinator.synchronize(deadline: .seconds(20)) }
     }
     // The other CPU is in kernel until its call has been executed.
     let report = try second.run { [coordinator] _ in
-      coordinator.call(on: [1], deadline: .seconds(3)) { _ in }
+      coordinator.call(on: [1], deadline: .seconds(20)) { _ in }
     }
     #expect(report.executed == [1])
     try second.enterUser()

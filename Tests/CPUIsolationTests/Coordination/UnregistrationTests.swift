@@ -201,7 +201,7 @@ struct UnregistrationTests {
     }
     coordinator.send(next, to: 1)
     let detachment = PlainThread.start { [cpu] in Result { try cpu.end() } }
-    guard eventually(within: .seconds(2), { begun.isRaised || detachment.isOver }), begun.isRaised
+    guard eventually(within: .seconds(20), { begun.isRaised || detachment.isOver }), begun.isRaised
     else {
       // The chain was dropped: allowed, and then there is nothing to wait for.
       #expect(coordinator.statistics()[slow].executed == 0)

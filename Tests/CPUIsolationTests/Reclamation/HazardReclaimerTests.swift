@@ -34,7 +34,7 @@ import Testing
         if child == 0 {
           Self.retireMany(in: due)
           // No clock that others may have locked.
-          for _ in 0..<5000 where due.counts.reclaimed == 0 { usleep(1000) }
+          for _ in 0..<20_000 where due.counts.reclaimed == 0 { usleep(1000) }
           _exit(due.counts.reclaimed > 0 ? 0 : 1)
         }
         mayGo.raise()
@@ -53,17 +53,29 @@ import Testing
     /// the thread that holds it.
     @Test func aForkInTheMiddleOfARing() async {
       await #expect(processExitsWith: .success) {
+        let isLocked = Flag()
+        let mayGo = Flag()
         let domain = try HazardDomain(reclamation: .thread)
-        let child = HazardReclaimer.shared.withLock { fork() }
+        let ring = PlainThread.start {
+          HazardReclaimer.shared.withLock {
+            isLocked.raise()
+            mayGo.wait()
+          }
+        }
+        isLocked.wait()
+        let child = fork()
         if child == 0 {
-          // The lock is held for ever here.
           Self.retireMany(in: domain)
-          for _ in 0..<5000 where domain.counts.reclaimed == 0 { usleep(1000) }
+          for _ in 0..<20_000 where domain.counts.reclaimed == 0 { usleep(1000) }
           _exit(domain.counts.reclaimed > 0 ? 0 : 1)
         }
+        mayGo.raise()
+        try ring.value()
         try #require(child > 0)
         var status: Int32 = 0
-        let hasEnded = eventually { unsafe waitpid(child, &status, WNOHANG) == child }
+        let hasEnded = eventually(within: .seconds(60)) {
+          unsafe waitpid(child, &status, WNOHANG) == child
+        }
         if !hasEnded { kill(child, SIGKILL) }
         #expect(hasEnded && status == 0, "in the child nobody reclaims")
       }

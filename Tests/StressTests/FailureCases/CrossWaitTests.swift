@@ -73,7 +73,7 @@ extension StressTests.FailureCases {
       local.user {
         while !isInKernel.isSet { sched_yield() }
         do {
-          try coordinator.synchronize(deadline: .seconds(4))
+          try coordinator.synchronize(deadline: .seconds(20))
         } catch {
           violations.note("the grace period: \(error)")
         }
@@ -83,7 +83,7 @@ extension StressTests.FailureCases {
       isInKernel.set()
       // In kernel until the call has been executed, and then gone.
       usleep(5000)
-      let report = coordinator.call(on: [0], deadline: .seconds(3)) { _ in }
+      let report = coordinator.call(on: [0], deadline: .seconds(20)) { _ in }
       violations.check(report.executed == [0] || report.gone == [0], "the call: \(report)")
     }
     waiter.join()

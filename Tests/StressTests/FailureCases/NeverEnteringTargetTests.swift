@@ -37,11 +37,11 @@ extension StressTests.FailureCases {
       let work = try coordinator.register("work") { _ in runs.add() }
       let ticket = coordinator.sendWithTicket(work, to: [0])
       #expect(ticket.report.deferred == [0])
-      #expect(ticket.wait(until: .covered, deadline: .seconds(5)) == .settled)
+      #expect(ticket.wait(until: .covered, deadline: .seconds(20)) == .settled)
       #expect(ticket.wait(until: .executed, deadline: .milliseconds(5)) == .timedOut([0]))
       #expect(coordinator.call(on: [0], deadline: .milliseconds(5)) { _ in }.timedOut == [0])
-      try coordinator.synchronize(deadline: .seconds(5))
-      #expect(try coordinator.unregister(work, deadline: .seconds(5)) == [0])
+      try coordinator.synchronize(deadline: .seconds(20))
+      #expect(try coordinator.unregister(work, deadline: .seconds(20)) == [0])
       #expect(runs.value == 0)
     }
   }

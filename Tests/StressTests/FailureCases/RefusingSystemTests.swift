@@ -31,7 +31,7 @@ extension StressTests.FailureCases {
       }
       // The refusal leaves the slot free.
       #expect(strict.context(of: nonexistent) == .offline)
-      strict.close(deadline: .seconds(5))
+      strict.close(deadline: .seconds(20))
     }
   }
 

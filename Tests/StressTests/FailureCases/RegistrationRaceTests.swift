@@ -75,7 +75,7 @@ extension StressTests.FailureCases {
     local.user {
       let ticket = coordinator.sendWithTicket(work, to: [0])
       #expect(ticket.report.deferred == [0])
-      let withdrawn = try? coordinator.unregister(work, deadline: .seconds(5))
+      let withdrawn = try? coordinator.unregister(work, deadline: .seconds(20))
       #expect(withdrawn == [0])
       #expect(
         ticket.wait(until: .executed, deadline: .milliseconds(100)) == .settled,
@@ -162,7 +162,7 @@ extension StressTests.FailureCases {
       }
       work = new
       coordinator.send(work, to: 0)
-      guard eventually(within: .seconds(5), { runs.value == round }) else {
+      guard eventually(within: .seconds(20), { runs.value == round }) else {
         violations.note("round \(round): \(runs.value) runs")
         break
       }

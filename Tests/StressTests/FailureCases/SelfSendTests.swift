@@ -51,7 +51,7 @@ extension StressTests.FailureCases {
       }
     }
     #expect(eventually { isThere.isSet })
-    let report = coordinator.call(on: [0], deadline: .seconds(5), isInterruptSafe: true) { _ in }
+    let report = coordinator.call(on: [0], deadline: .seconds(20), isInterruptSafe: true) { _ in }
     #expect(report.executed == [0])
     stop.set()
     thread.join()
