@@ -259,8 +259,3 @@ struct StaticKeyMisuseTests {
     result.expect("a static call was used on a CPU of another coordinator")
   }
 }
-
-/// A thread that nobody waits for.
-private func onOtherThreadForGood(_ body: @escaping @Sendable () -> Void) {
-  Task.detached { body() }
-}

@@ -52,7 +52,7 @@ extension StressTests {
       for _ in 0..<delay where stop.isSet { return }
       if delay % 2 == 0 { sched_yield() }
       stop.set()
-      let report = coordinator.close(deadline: .seconds(10))
+      let report = coordinator.close(deadline: .seconds(30))
       isClosed.set()
       violations.check(report.stillAttached.isEmpty, "CPUs \(report.stillAttached) were not let go")
       violations.check(

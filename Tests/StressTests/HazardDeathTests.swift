@@ -41,14 +41,20 @@ extension StressTests.HazardTorture {
     HazardFault.setHook(Death.hook)
     defer { HazardFault.setHook(nil) }
 
+    // Everybody who lives has a number before the first one dies: theirs would be free again.
+    domain.withProtected(quiet.link) { quiet.look($0) }
+    let numbered = SharedCounter()
     let others = (0..<2).map { index in
       TestThread {
+        domain.withProtected(busy.link) { busy.look($0) }
+        numbered.add()
         while !stop.isSet {
           domain.withProtected(busy.link) { busy.look($0) }
           if index == 0 { busy.replace(in: domain) }
         }
       }
     }
+    #expect(eventually { numbered.value == 2 })
     // 0 to 2 in a protection, 5 and 6 in a retirement.
     for point in [0, 1, 2, 5, 6] {
       for _ in 0..<deaths {

@@ -123,7 +123,7 @@ extension StressTests {
       while !until.isOver {
         for _ in 0..<random.below(300) where stop.isSet { break }
         let report = coordinator.call(
-          on: [0], deadline: .seconds(10), isInterruptSafe: true
+          on: [0], deadline: .seconds(30), isInterruptSafe: true
         ) { _ in answers.add() }
         #expect(report.executed == [0])
         if report.executed != [0] { break }

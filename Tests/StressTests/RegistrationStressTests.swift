@@ -31,11 +31,12 @@ extension StressTests {
       let coordinator = try Coordinator(configuration)
       let violations = Violations()
       let stop = SharedFlag()
+      let ownersStop = SharedFlag()
       let current = Guarded<DeferredWork?>(nil)
       let owners = try (0..<test.isolated).map { cpu in
         try coordinator.launch(on: cpu) { local in
           var random = SeededGenerator(seed: test.seed, stream: cpu)
-          while !stop.isSet {
+          while !ownersStop.isSet {
             local.user {
               if random.oneIn(4) { sched_yield() }
               local.poll()
@@ -86,6 +87,8 @@ extension StressTests {
       }
       stop.set()
       for sender in senders { sender.join() }
+      // A sender on its way must still find somebody.
+      ownersStop.set()
       for owner in owners { owner.join() }
       let late = graveyard.count { $0.hasRunDead }
       violations.check(late == 0, "\(late) of \(graveyard.count) handlers ran unregistered")

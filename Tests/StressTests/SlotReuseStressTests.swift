@@ -145,6 +145,10 @@ extension StressTests {
       let executed = SharedCounter()
       let gone = SharedCounter()
       let until = Until(StressDuration.ofCase(0.5))
+      let latest = Until(StressDuration.generous)
+      var isOver: Bool {
+        until.isOver && (executed.value > 0 && gone.value > 0 || latest.isOver)
+      }
       TestThread.run(4) { index in
         var random = SeededGenerator(seed: seed, stream: index)
         switch index {
@@ -154,11 +158,11 @@ extension StressTests {
           guard let sender = try? coordinator.makeSender() else {
             return violations.note("no sender")
           }
-          while !until.isOver {
+          while !isOver {
             for _ in 0..<64 { _ = sender.send(flood, to: 0) }
           }
         case 1:
-          while !until.isOver {
+          while !isOver {
             let number = ledger.issue(by: 0, type: 0, cpu: 0)
             let ticket = coordinator.sendWithTicket(work, to: [0])
             for _ in 0..<random.below(200) {
@@ -173,7 +177,7 @@ extension StressTests {
             }
           }
         default:
-          while !until.isOver {
+          while !isOver {
             guard let local = try? coordinator.attach(to: 0) else {
               sched_yield()
               continue

@@ -195,7 +195,9 @@ private final class CallStorm: Sendable {
     }
     var random = SeededGenerator(seed: seed)
     let until = Until(StressDuration.ofCase(0.3))
-    while !until.isOver {
+    while !until.isOver || exchanges.load(ordering: .relaxed) <= 10
+      || calls.load(ordering: .relaxed) <= 10
+    {
       let next = random.below(4)
       let function = unsafe next == 3 ? nil : Self.functions[next]
       let context = unsafe UnsafeMutableRawPointer(bitPattern: (next + 1) << 20)

@@ -11,7 +11,7 @@ import Testing
   /// For handlers that never return: short enough to wait for.
   static var impatient: HandlerConformance.Options {
     var options = HandlerConformance.Options()
-    options.deadline = .seconds(2)
+    options.deadline = .seconds(4)
     return options
   }
 

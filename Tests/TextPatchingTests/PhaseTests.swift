@@ -170,7 +170,7 @@
               // What it is asked for itself waits for that: it is not done before the last step.
               let report = try patcher.patch(
                 other, to: step < 2 ? jump : .nop,
-                deadline: step < 2 ? .seconds(1) : .seconds(20))
+                deadline: step < 2 ? .seconds(3) : .seconds(20))
               #expect(step == 2 && report.unchanged == 1)
             } catch {
               #expect(step < 2 && error.code == .timedOut)

@@ -117,7 +117,9 @@ extension TextPatchingTests {
       var total = PatchReport()
       var patches = 0
       let begin = ContinuousClock.now
-      while ContinuousClock.now - begin < Self.duration {
+      while ContinuousClock.now - begin < Self.duration || patches <= 10
+        || total.deferred + total.executed == 0
+      {
         let subject = subjects[patches % subjects.count]
         let now = subject.legal.load(ordering: .relaxed) & 0xff
         let report = try subject.patch(patcher, to: (now + 1 + UInt64(patches / 3 % 3)) % 4)

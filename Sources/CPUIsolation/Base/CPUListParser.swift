@@ -10,11 +10,12 @@
 /// number  = "N" | digit { digit }
 /// ```
 ///
-/// Three things in which the kernel differs from what one would guess, kept because a list must
+/// Four things in which the kernel differs from what one would guess, kept because a list must
 /// mean the same in both places:
 /// - A newline directly behind a region without a pattern ends the list; what follows is not read.
 /// - Behind a pattern no separator is needed: `0-3:1/2N` is two regions.
 /// - A region is judged before the next is read, so of two faults the left one is reported.
+/// - Groups are counted in 32 bits: behind `1-1:1/4294967295` comes the group that begins with 0.
 struct CPUListParser {
   private let width: UInt32
   private var position = 0
@@ -55,12 +56,18 @@ struct CPUListParser {
       group = used
     }
 
-    /// The kernel adds in 32 bits, where a huge group wraps to CPUs below the region; `Int` does
-    /// not.
     func insert(into mask: inout CPUMask) {
+      let (end, used) = (Int(end.value) + 1, Int(used.value))
       mask.insert(
-        contentsOf: Int(start.value)..<Int(end.value) + 1,
-        first: Int(used.value), ofEvery: Int(group.value))
+        contentsOf: Int(start.value)..<end, first: used, ofEvery: Int(group.value))
+      // The kernel's sum of 32 bits wraps where the group is huge: the next one begins below, by as
+      // much as the group falls short of 2^32.
+      let step = Int(0 &- group.value)
+      var first = Int(start.value) - step
+      while first >= 0 {
+        mask.insert(contentsOf: first..<min(first + used, end))
+        first -= step
+      }
     }
   }
 

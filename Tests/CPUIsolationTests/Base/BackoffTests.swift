@@ -73,7 +73,8 @@ struct DeadlineTests {
   @Test(
     "the remaining time is what was asked for, less what has passed",
     arguments: [
-      Duration.milliseconds(1_500), .seconds(1), .seconds(86_400), .seconds(1) + .nanoseconds(1),
+      Duration.milliseconds(1_000_500), .seconds(1_000), .seconds(86_400),
+      .seconds(1_000) + .nanoseconds(1),
     ])
   func remaining(duration: Duration) {
     let deadline = Deadline(after: duration)
@@ -81,7 +82,7 @@ struct DeadlineTests {
     let second = deadline.remaining
     #expect(!deadline.hasPassed)
     #expect(.nanoseconds(Int64(first)) <= duration)
-    #expect(.nanoseconds(Int64(first)) > duration - .seconds(1))
+    #expect(.nanoseconds(Int64(first)) > duration - .seconds(60))
     #expect(second <= first)
   }
 

@@ -166,7 +166,7 @@ struct CatchUpTests {
   func ticketRejected() throws {
     try cpu.enterUser()
     try other.enterUser()
-    try coordinator.unregister(work, deadline: .seconds(10))
+    try coordinator.unregister(work, deadline: .seconds(30))
     let withdrawn = coordinator.sendWithTicket(work, to: [1, 2] as CPUMask)
     #expect(withdrawn.report.rejection == .unregistered)
     #expect(withdrawn.report.covered.isEmpty)
@@ -244,7 +244,7 @@ struct CatchUpTests {
     try other.enterUser()
     #expect(coordinator.send(work, to: 1) == .deferred)
     // Everybody lags who was there: nobody but a thread that attaches later has nothing to lose.
-    #expect(try coordinator.unregister(work, deadline: .seconds(10)) == [1, 2])
+    #expect(try coordinator.unregister(work, deadline: .seconds(30)) == [1, 2])
     try cpu.enterKernel()
     try other.enterKernel()
     #expect(told.entries.isEmpty)

@@ -159,7 +159,7 @@ struct CoordinatorGracePeriodTests {
         thread.start { _ in
           arrived.increment()
           while arrived.value < 2 { Flag.pause() }
-          let result = Result { try coordinator.synchronize(deadline: .seconds(10)) }
+          let result = Result { try coordinator.synchronize(deadline: .seconds(30)) }
           arrived.increment()
           // Who is through first goes on passing quiescent states, as a housekeeping loop does.
           while arrived.value < 4 { _ = try? coordinator.synchronize(deadline: .milliseconds(1)) }

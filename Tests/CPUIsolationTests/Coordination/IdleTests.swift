@@ -67,9 +67,11 @@ struct IdleTests {
     let runs = Counter()
     let work = try sleeper.coordinator.register(counting: runs)
     for round in 1...20 {
-      let step = sleeper.sleep()
+      // A token of the round before may end its first sleep.
+      let step = sleeper.cpu.start { cpu in while runs.value < round { cpu.idle() } }
+      #expect(eventually { sleeper.coordinator.context(of: 0) == .idle })
       #expect(sleeper.coordinator.send(work, to: 0) == .queued)
-      try step.value()
+      try sleeper.expectEnd(of: step)
       #expect(runs.value == round)
     }
     sleeper.coordinator.expectBalance(of: work, sent: 20)
@@ -95,10 +97,14 @@ struct IdleTests {
     let sleeper = try Sleeper(isHousekeeper: isHousekeeper, interrupter)
     for isInterruptSafe in [false, true] {
       // A safe call runs in the signal handler, and leaves the sleeper to its sleep.
-      let step = sleeper.sleep(for: interrupter == .signal ? .seconds(1) : nil)
+      let served = Flag()
+      let step = sleeper.cpu.start { cpu in
+        while !served.isRaised { cpu.idle(for: interrupter == .signal ? .seconds(1) : nil) }
+      }
+      #expect(eventually { sleeper.coordinator.context(of: sleeper.number) == .idle })
       let report = sleeper.coordinator.call(
         on: [sleeper.number], deadline: .seconds(20), isInterruptSafe: isInterruptSafe
-      ) { _ in }
+      ) { _ in served.raise() }
       #expect(report.executed == [sleeper.number])
       try step.value()
     }
@@ -170,10 +176,10 @@ struct IdleTests {
     let runs = Counter()
     let work = try sleeper.coordinator.register(counting: runs)
     let start = ContinuousClock.now
-    let step = sleeper.sleep(for: .milliseconds(200))
+    let step = sleeper.sleep(for: .seconds(2))
     #expect(sleeper.coordinator.send(work, to: 1) == .deferred)
     try step.value()
-    #expect(ContinuousClock.now - start >= .milliseconds(200))
+    #expect(ContinuousClock.now - start >= .seconds(2))
     #expect(runs.value == 1)
     try sleeper.cpu.end()
   }

@@ -217,7 +217,7 @@ struct InterrupterTests {
       }
     }
     ready.wait()
-    let report = coordinator.call(on: [2], deadline: .seconds(10), isInterruptSafe: true) { _ in }
+    let report = coordinator.call(on: [2], deadline: .seconds(30), isInterruptSafe: true) { _ in }
     #expect(report.executed == [2])
     mayEnd.raise()
     try thread.value().get()

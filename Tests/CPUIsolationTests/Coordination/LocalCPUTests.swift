@@ -182,7 +182,7 @@ struct LocalCPUTests {
       }
     }
     for round in 0..<500 {
-      let report = coordinator.call(on: [1], deadline: .seconds(10), isInterruptSafe: true) { _ in
+      let report = coordinator.call(on: [1], deadline: .seconds(30), isInterruptSafe: true) { _ in
         served.increment()
       }
       if report.executed != [1] {

@@ -63,7 +63,7 @@ struct SelfServiceTests {
   func crossCalls(place: Place) throws {
     for _ in 0..<20 {
       let reports = try both(in: place) { [coordinator, runs] own in
-        coordinator.call(on: [3 - own], deadline: .seconds(10)) { _ in runs.increment() }
+        coordinator.call(on: [3 - own], deadline: .seconds(30)) { _ in runs.increment() }
       }
       #expect(reports.map(\.executed) == [[2], [1]])
     }

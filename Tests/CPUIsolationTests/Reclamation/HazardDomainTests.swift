@@ -197,7 +197,7 @@ struct HazardDomainTests {
         if pthread_equal(pair.thread, pthread_self()) != 0 { pair.own.increment() }
       }
     }
-    #expect(eventually { reclaimed.value >= 9_000 })
+    #expect(eventually { reclaimed.value > 0 })
     #expect(wasOwn.value == 0)
     #expect(domain.barrier() == .reclaimed)
     #expect(reclaimed.value == 10_000)

@@ -141,7 +141,7 @@ import Testing
       }
     }
     let inside = [false, true, true, false, false]
-    for text in ["func.function == flush", "(func.function == flush)", "func.function==0x100f"] {
+    for text in ["func.function == flush", "(func.function == flush )", "func.function==0x100f"] {
       #expect(try answers(text) == inside)
     }
     #expect(try answers("func.function != 4096 && func != 7") == inside.map(!))

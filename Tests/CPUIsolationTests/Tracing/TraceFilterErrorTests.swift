@@ -48,7 +48,8 @@ import Testing
     ("CPU == '5'", .expectDigit, 7), ("comm < 'x'", .illegalFieldOperation, 7),
     ("CPU ~ 5", .illegalFieldOperation, 6), ("CPU == 0x", .illegalInteger, 7),
     ("CPU == 0 CPU == 1", .tooManyPredicates, 9), ("CPU == x", .invalidValue, 7),
-    ("CPU == 1 && callsite.function == x", .noFunction, 33), ("!", .noFilter, 1),
+    ("CPU == 1 && callsite.function == x", .noFunction, 33),
+    ("(callsite.function == x)", .noFunction, 22), ("!", .noFilter, 1),
     ("()", .errno, 0), ("CPU == 0 && ()", .errno, 13), (" && CPU == 0", .errno, 1),
     ("CPU == 0 || CPU == 1 &&", .errno, 23),
   ]

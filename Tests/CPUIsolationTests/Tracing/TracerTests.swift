@@ -182,14 +182,16 @@ import Testing
     let coordinator = try makeCoordinator()
     try coordinator.tracer.start(.gracePeriod)
     let local = try coordinator.attach(to: 0)
+    let hasLooked = Flag()
     Self.onAnotherThread {
       var gracePeriod = coordinator.startGracePeriod()
       let isOver = gracePeriod.poll()
+      hasLooked.raise()
       #expect(!isOver)
       while !gracePeriod.poll() { continue }
       _ = gracePeriod.poll()
     } beside: {
-      while coordinator.tracer.snapshot().rings[3].events.isEmpty { continue }
+      hasLooked.wait()
       local.quiescent()
     }
     local.detach()

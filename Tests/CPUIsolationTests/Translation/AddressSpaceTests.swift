@@ -20,7 +20,7 @@ struct AddressSpaceTests {
 
   private func end() throws {
     try cpu.end()
-    try space.close(deadline: .seconds(10))
+    try space.close(deadline: .seconds(30))
   }
 
   @Test("where only one of its work types is to be had, an address space leaves it there")
@@ -187,7 +187,7 @@ struct AddressSpaceTests {
     #expect(try second.lookUp(7) == nil)
     try second.end()
     try end()
-    try other.close(deadline: .seconds(10))
+    try other.close(deadline: .seconds(30))
   }
 
   @Test("closing ends the work types, and the coordinator outlives the space")
@@ -197,7 +197,7 @@ struct AddressSpaceTests {
     let error = #expect(throws: CoordinatorError.self) { try space.close(deadline: .zero) }
     #expect(error?.code == .timedOut)
     try cpu.cpu.end()
-    try space.close(deadline: .seconds(10))
+    try space.close(deadline: .seconds(30))
     try space.close()
     #expect(coordinator.send(space.flushAllWork, to: 1) == .rejected(.unregistered))
   }
@@ -210,6 +210,6 @@ struct AddressSpaceTests {
     let error = #expect(throws: CoordinatorError.self) { try small.map(0, to: 1) }
     #expect(error?.code == .outOfMemory)
     try end()
-    try small.close(deadline: .seconds(10))
+    try small.close(deadline: .seconds(30))
   }
 }

@@ -31,7 +31,7 @@ struct LazyUnmapperTests {
 
   private func end() throws {
     try cpu.end()
-    try space.close(deadline: .seconds(10))
+    try space.close(deadline: .seconds(30))
   }
 
   private var frames: [UInt64] { released.withLock { $0.sorted() } }

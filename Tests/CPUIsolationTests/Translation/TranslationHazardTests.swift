@@ -21,7 +21,7 @@ struct TranslationHazardTests {
 
   private func end() throws {
     try cpu.end()
-    try space.close(deadline: .seconds(10))
+    try space.close(deadline: .seconds(30))
   }
 
   /// What a retirement gives back.
@@ -119,7 +119,7 @@ struct TranslationHazardTests {
     try cpu.end()
     #expect(unmapper.purge() == .settled)
     #expect(frames.withLock { $0 } == [70])
-    try space.close(deadline: .seconds(10))
+    try space.close(deadline: .seconds(30))
   }
 
   @Test("a new mapping is not placed over an address that a CPU away has cached")
@@ -228,7 +228,7 @@ struct TranslationHazardTests {
     let next = try TranslatingThread(coordinator, on: 1, space)
     #expect(try next.lookUp(7) == 72)
     try next.end()
-    try space.close(deadline: .seconds(10))
+    try space.close(deadline: .seconds(30))
   }
 
   @Test("a CPU that joins late begins at the generation that there is")
@@ -266,7 +266,7 @@ struct TranslationHazardTests {
     try step.value()
     #expect(try cpu.lookUp(7) == nil)
     try cpu.end()
-    try space.close(deadline: .seconds(10))
+    try space.close(deadline: .seconds(30))
   }
 
   @Test("early entry: a handler looks up what is never deferred, by its number")

@@ -45,7 +45,7 @@ extension StressTests.FailureCases {
       #expect(report.covered == [width - 1])
     }
     #expect(runs.value == width)
-    let report = coordinator.call(on: coordinator.cpus, deadline: .seconds(10)) { _ in }
+    let report = coordinator.call(on: coordinator.cpus, deadline: .seconds(30)) { _ in }
     #expect(report.ranInline == [width - 1])
     #expect(report.gone.count == width - 1)
     local.detach()

@@ -32,7 +32,7 @@ extension StressTests.FailureCases {
           }
           // Nobody leaves while the other one waits.
           arrived.add()
-          let until = Until(.seconds(5))
+          let until = Until(.seconds(30))
           while arrived.value < 4, !until.isOver {
             local.safePoint()
             sched_yield()
@@ -50,7 +50,7 @@ extension StressTests.FailureCases {
   ) {
     arrived.add()
     while arrived.value < 2 { sched_yield() }
-    let deadline = Duration.seconds(4)
+    let deadline = Duration.seconds(20)
     switch wait {
     case .tickets:
       let ticket = coordinator.sendWithTicket(work, to: [1 - own])

@@ -60,8 +60,9 @@ extension StressTests.FailureCases {
         #expect(eventually { runs.value == round })
       }
       #expect(eventually { coordinator.statistics()[work].executed == 5 })
+      // More where the watchdog looks again before the CPU has answered.
+      #expect(eventually { coordinator.statistics()[work].escalated >= 5 })
       let counts = coordinator.statistics()[work]
-      #expect(counts.escalated == 5)
       #expect(counts.sent == 5 && counts.merged == 0 && counts.pending == 0)
     }
   }

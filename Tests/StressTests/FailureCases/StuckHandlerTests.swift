@@ -36,7 +36,12 @@ extension StressTests.FailureCases {
     #expect(eventually { isStuck.isSet })
 
     let ticket = coordinator.sendWithTicket(quick, to: [0, 1])
-    #expect(ticket.wait(until: .executed, deadline: .milliseconds(50)) == .timedOut([0]))
+    guard case .timedOut(let late) = ticket.wait(until: .executed, deadline: .milliseconds(50))
+    else {
+      Issue.record("the handler has not returned")
+      return
+    }
+    #expect(late.contains(0))
     #expect(eventually { ticket.unsettled(.executed) == [0] })
     #expect(coordinator.call(on: [1], deadline: StressDuration.generous) { _ in }.executed == [1])
     #expect(coordinator.call(on: [0], deadline: .milliseconds(5)) { _ in }.timedOut == [0])
@@ -58,7 +63,8 @@ extension StressTests.FailureCases {
       eventually {
         reports.withLock { $0.contains { $0.kind == .handlerRunning && $0.occurrence == 2 } }
       })
-    #expect(reports.withLock { $0.allSatisfy { $0.cpu == 0 } }, "CPU 1 has done nothing wrong")
+    let wrong = reports.withLock { $0.filter { $0.cpu == 1 && $0.kind == .handlerRunning } }
+    #expect(wrong.isEmpty, "CPU 1 has done nothing wrong")
 
     mayReturn.set()
     #expect(ticket.wait(until: .executed, deadline: StressDuration.generous) == .settled)

@@ -3,7 +3,7 @@
 /// Reads one predicate: `field operator operand`.
 ///
 /// ```
-/// predicate = field { ".ustring" } [ ".function" ] operator operand
+/// predicate = field [ ".ustring" ] [ ".function" ] operator operand
 /// operand   = number | quoted text | "CPUS{" CPU list "}" | function
 /// ```
 ///
@@ -110,13 +110,13 @@ struct PredicateParser {
       }
       return .function("0x" + String(address, radix: 16), symbol.addresses)
     }
-    while position < text.bytes.count, !FilterText.isBlank(text[position]),
-      text[position] != UInt8(ascii: ")")
-    {
-      position += 1
-    }
+    while position < text.bytes.count, !FilterText.isBlank(text[position]) { position += 1 }
     let name = text.string(start..<position)
-    guard let addresses = symbols[name] else { throw FilterFault(.noFunction, at: start) }
+    guard let addresses = symbols[name] else {
+      let isGlued = text.bytes[start..<position].contains(UInt8(ascii: ")"))
+      throw FilterFault(
+        .noFunction, at: start, isGlued ? "a blank ends the name, and ')' does not" : nil)
+    }
     return .function(name, addresses)
   }
 
