@@ -5,7 +5,7 @@
 
   // Sendable: bodies run on one thread, one at a time.
   extension ModelMachine: @unchecked Sendable {
-    fileprivate func checkFreedPool() { pool.checkEnd() }
+    func checkFreedPool() { pool.checkEnd() }
 
     fileprivate var pool: PoolModel {
       get { poolModel as! PoolModel }
