@@ -34,6 +34,15 @@ import Testing
     #expect(counter.count.withLockIfAvailable { $0 } == 0)
   }
 
+  @Test func takenTwiceByOneThread() async {
+    let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+      let counter = SharedCount()
+      counter.count.withLock { _ in counter.count.withLock { $0 += 1 } }
+    }
+    let text = String(decoding: result?.standardErrorContent ?? [], as: UTF8.self)
+    #expect(text.contains("a thread waits for a lock that it holds itself"), "\(text)")
+  }
+
   #if !CPUISOLATION_THREAD_SANITIZER  // The sanitizer has no threads behind a fork.
     /// The thread that forks has another id in the child, and holds locks under that.
     @Test func contendedInTheChildOfAFork() async {
