@@ -249,6 +249,7 @@ extension StressTests {
       let runs = SharedCounter()
       let queued = SharedCounter()
       let gone = SharedCounter()
+      let attachments = SharedCounter()
       let violations = Violations()
       let until = Until(StressDuration.ofCase(0.6))
       let posters = 3
@@ -260,6 +261,7 @@ extension StressTests {
               sched_yield()
               continue
             }
+            attachments.add()
             for _ in 0..<random.below(3) { local.user { local.poll() } }
             local.detach()
           }
@@ -269,14 +271,19 @@ extension StressTests {
           _ = unsafe Unmanaged<SharedCounter>.fromOpaque(runs.unsafelyUnwrapped)
             ._withUnsafeGuaranteedRef { $0.add() }
         }
+        var last = -1
         while !until.isOver {
+          // One post for each thread that comes: fewer than it has rounds for when it goes, so that none
+          // is dropped for that.
+          let now = attachments.value
+          if now == last { continue }
+          last = now
           switch coordinator.post(call, on: 0) {
           case .queued: queued.add()
           case .gone: gone.add()
           case .busy: break
           case let other: violations.note("post: \(other)")
           }
-          // Fewer posts than a detaching thread has rounds for, so that none is dropped for that.
           for _ in 0..<random.below(2000) where call.isInFlight { continue }
         }
         let isBack = eventually(within: .seconds(20)) {
