@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import CPUIsolation
+import Synchronization
 import Testing
 
 extension HotPathTests {
@@ -75,6 +76,33 @@ extension HotPathTests {
       }
       #expect(pool.statistics.total.pops > 4000)
       #expect(pool.statistics.total.pops == pool.statistics.total.pushes)
+    }
+
+    @Test func callsWithMessages() throws {
+      var configuration = Coordinator.Configuration(housekeeping: [0], isolated: [])
+      configuration.pinning = .none
+      configuration.watchdog = nil
+      let coordinator = try Coordinator(configuration)
+      let sum = Sum()
+      let calls = try CrossCallPool(coordinator, of: Int.self, capacity: 4) { number, _ in
+        sum.value.wrappingAdd(number, ordering: .relaxed)
+      }
+      let ring = calls.register()!
+      let local = try coordinator.attach(to: 0)
+      Counting.expectFree(.nothingInRelease) {
+        ring.post(1, on: 0)
+        calls.post(1, on: 0)
+        local.safePoint()
+      }
+      #expect(sum.value.load(ordering: .relaxed) > 4000)
+      local.detach()
+      // Nobody is there: taken back unrun.
+      Counting.expectFree(.nothingInRelease) { ring.post(1, on: 0) }
+      #expect(calls.statistics.total.free == 4)
+    }
+
+    private final class Sum: Sendable {
+      let value = Atomic<Int>(0)
     }
 
     @Test func registration() throws {

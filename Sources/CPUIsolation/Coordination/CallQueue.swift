@@ -30,7 +30,9 @@ struct CallQueue {
     let cell = unsafe path.sender.cell(target: cpu, type: type)
     unsafe path.count(cell.pointee.sent)
     unsafe cell.pointee.note(site)
-    // Before the push: the record may have run, and be in use again, behind it.
+    // Before the push: the record may have run, and be in use again, behind it; a pooled one may be
+    // anybody's, or gone with its pool.
+    let isPooled = unsafe record.pointee.isPooled
     unsafe core.traceCall(.csdQueueCPU, record, from: site, cpu: cpu)
     let node = UnsafeMutableRawPointer(record)
     let wasEmpty =
@@ -72,7 +74,7 @@ struct CallQueue {
     // is still there, in the new owner's queue.
     // Acquire — call:I. Pairs with attach:I.
     if unsafe state.pointee.incarnation.load(ordering: .acquiring) != incarnation,
-      unsafe record.pointee.state.load(ordering: .relaxed) != CallRecord.State.queued
+      unsafe isPooled || record.pointee.state.load(ordering: .relaxed) != CallRecord.State.queued
     {
       return .gone
     }

@@ -2,8 +2,8 @@
 
 internal import Synchronization
 
-/// One immediate call to one CPU: a node of its queue. The memory is the caller's, or a sender's
-/// per target.
+/// One immediate call to one CPU: a node of its queue. The memory is the caller's, a sender's per
+/// target, or a pool's.
 ///
 /// | state | who moves it on | to |
 /// |---|---|---|
@@ -34,6 +34,7 @@ struct CallRecord: ~Copyable {
   }
 
   private static let waitedFor: UInt32 = 1
+  private static let pooled: UInt32 = 2
 
   init() {
     unsafe function = nil
@@ -42,9 +43,12 @@ struct CallRecord: ~Copyable {
   }
 
   /// Claims the record for one call. False: it is in flight.
+  ///
+  /// The function of a pooled call is called once, whatever becomes of it: with -1 for a CPU if it is
+  /// taken back unrun.
   static func claim(
     _ record: UnsafeMutablePointer<CallRecord>, _ function: DeferredWorkFunction,
-    _ context: UnsafeMutableRawPointer?, isWaitedFor: Bool,
+    _ context: UnsafeMutableRawPointer?, isWaitedFor: Bool, isPooled: Bool = false,
     site: CallSite
   ) -> Bool {
     // Acquire — callRecord:C. The last run's reads of the record come before we overwrite it. Pairs
@@ -58,11 +62,13 @@ struct CallRecord: ~Copyable {
     unsafe record.pointee.function = unsafe function
     unsafe record.pointee.context = unsafe context
     unsafe record.pointee.site = site
-    unsafe record.pointee.flags.store(isWaitedFor ? Self.waitedFor : 0, ordering: .relaxed)
+    let flags = isWaitedFor ? Self.waitedFor : isPooled ? Self.pooled : 0
+    unsafe record.pointee.flags.store(flags, ordering: .relaxed)
     return true
   }
 
   var isWaitedFor: Bool { flags.load(ordering: .relaxed) == Self.waitedFor }
+  var isPooled: Bool { flags.load(ordering: .relaxed) == Self.pooled }
 
   /// Runs the call on its target; false if its waiter had given it up.
   func run(on cpu: Int) -> Bool {
@@ -103,8 +109,11 @@ struct CallRecord: ~Copyable {
     {
       return
     }
+    let function = unsafe isPooled ? self.function : nil
+    let context = unsafe self.context
     // Release — callRecord:G, as above: nobody waits, or the waiter has given up.
     state.store(State.idle, ordering: .releasing)
+    if let function = unsafe function { unsafe function(context, -1) }
   }
 }
 

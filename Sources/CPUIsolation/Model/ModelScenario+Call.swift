@@ -3,9 +3,10 @@
 #if ModelChecking
   extension ModelMachine {
     /// Queues a call that nobody waits for; its function counts in `runs`.
-    func post(_ record: UnsafeMutablePointer<CallRecord>, to cpu: Int = 0, as sender: Int)
-      -> CallOutcome
-    {
+    func post(
+      _ record: UnsafeMutablePointer<CallRecord>, to cpu: Int = 0, as sender: Int,
+      isPooled: Bool = false
+    ) -> CallOutcome {
       let context = unsafe Unmanaged.passUnretained(self).toOpaque()
       let claimed = unsafe CallRecord.claim(
         record,
@@ -16,7 +17,7 @@
             machine.seen[sender] = max(
               machine.seen[sender], machine.data[sender].load(ordering: .relaxed))
           }
-        }, context, isWaitedFor: false, site: CallSite("model", 0))
+        }, context, isWaitedFor: false, isPooled: isPooled, site: CallSite("model", 0))
       expect(claimed, "a record of one's own was busy")
       return unsafe CallQueue(core, path(sender)).enqueue(
         record, on: cpu, isInterruptSafe: true, from: CallSite("model", 0))
@@ -195,6 +196,31 @@
             unsafe record.pointee.state.load(ordering: .relaxed) == CallRecord.State.idle,
             "the record was left in flight")
           machine.expect(!isQueued || machine.runs == 1, "queued, but it never ran")
+        }),
+      ModelScenario(
+        "a call out of a pool",
+        rule: "a call ends once: it runs, or whoever takes it back sends it home",
+        preemptions: 3,
+        bodies: { machine in
+          machine.place(0, .kernel)
+          return [
+            {
+              OwnerTransitions.detach(machine.become(0))
+              let slot = machine.attach(0)
+              machine.leave(slot)
+              machine.enter(slot)
+            },
+            {
+              let record = unsafe machine.path(0).sender.record(target: 0)
+              _ = unsafe machine.post(record, as: 0, isPooled: true)
+            },
+          ]
+        },
+        check: { machine in
+          if unsafe machine.core.slots[0].state.pointee.work.load(ordering: .relaxed) != 0 {
+            Drain(machine.core, machine.core.slots[0]).runPending()
+          }
+          machine.expect(machine.runs == 1, "the call ended \(machine.runs) times")
         }),
       ModelScenario(
         "a record that comes back",

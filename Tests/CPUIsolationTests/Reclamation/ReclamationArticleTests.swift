@@ -65,4 +65,23 @@ struct ReclamationArticleTests {
     #expect(local.pop()?.element.bytes == 0xff)
     #expect(buffers.statistics.total.pops == 2)
   }
+
+  private struct Order: Sendable, Equatable { var number: Int }
+
+  @Test("calls that carry something")
+  func messages() throws {
+    let coordinator = try Coordinator(.scripted(isolated: 1))
+    let booked = Journal<Order>()
+    @Sendable func book(_ order: Order, on cpu: Int) { booked.append(order) }
+    let cpu = try ScriptedThread(coordinator, on: 1)
+    let order = Order(number: 7)
+    let orders = try CrossCallPool(coordinator, of: Order.self, capacity: 256) { order, cpu in
+      book(order, on: cpu)
+    }
+    let local = orders.register()!  // once per thread
+    local.post(order, on: 1)  // .queued, or .busy while all 256 are under way
+    try cpu.safePoint()
+    #expect(booked.entries == [order])
+    try cpu.end()
+  }
 }

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import Synchronization
+
+/// Immediate calls that carry a message each, with their records out of an `ObjectPool`: to be
+/// posted from paths that must not allocate, several to one CPU at a time.
+///
+///     let orders = try CrossCallPool(coordinator, of: Order.self, capacity: 256) { order, cpu in
+///       book(order, on: cpu)
+///     }
+///     let local = orders.register()!  // once per thread
+///     local.post(order, on: 3)  // .queued, or .busy while all 256 are under way
+///
+/// The closure runs on the target, in kernel and outside signal handlers, in the order in which one
+/// thread posted to one CPU. Behind it the record goes back to the pool by itself, wherever it is.
+/// A call that is given back unrun, since its CPU's thread has left, takes its message along: that
+/// is destroyed.
+///
+/// When the pool goes out of scope, calls that are under way are delivered still, and the memory
+/// goes with the last of them. Use a `CrossCall` for a call without a message, which can be merged
+/// with the one before; use `send` where nobody needs to be disturbed.
+///
+/// - Progress: as each member says
+/// - Context: any thread
+/// - Allocates: once, when it is made
+public final class CrossCallPool<Message: Sendable>: Sendable {
+  @usableFromInline let coordinator: Coordinator
+  @usableFromInline let calls: ObjectPool<PooledCall<Message>>
+
+  /// So many records.
+  ///
+  /// - Parameters:
+  ///   - capacity: How many calls can be under way at once, at most 16 777 216.
+  ///   - rings: How many threads can be registered at once; nil is one for each processor.
+  ///   - body: Runs on the target, whose number it gets.
+  /// - Throws: `outOfMemory`.
+  /// - Progress: blocking
+  /// - Context: any thread
+  /// - Allocates: the pool
+  @inlinable
+  public init(
+    _ coordinator: Coordinator, of _: Message.Type = Message.self, capacity: Int,
+    rings: Int? = nil, _ body: @escaping @Sendable (Message, Int) -> Void
+  ) throws(CoordinatorError) {
+    let route = unsafe CallRoute { call, cpu in
+      let call = unsafe call.assumingMemoryBound(to: PooledCall<Message>.self)
+      guard let message = unsafe call.pointee.message.take() else { return }
+      if cpu >= 0 { body(message, cpu) }
+    }
+    self.coordinator = coordinator
+    calls = try ObjectPool(capacity: capacity, rings: rings) { _ in PooledCall(route) }
+  }
+
+  /// Posts a message to a CPU, for a thread that has no ring of its own.
+  ///
+  /// - Returns: `.queued`; `.busy` where no record was found; `.gone` where nobody is attached, or
+  ///   threads changed meanwhile, of which one may run the call; `.closed`.
+  /// - Progress: lock-free; a kick may make a system call
+  /// - Context: any thread, also inside a handler; not in a signal handler
+  /// - Allocates: never
+  @discardableResult @inlinable
+  public func post(
+    _ message: consuming Message, on cpu: Int, file: StaticString = #fileID, line: UInt = #line
+  ) -> CallOutcome {
+    guard let call = calls.pop() else { return .busy }
+    return Self.post(call, message, on: cpu, coordinator, CallSite(file, line))
+  }
+
+  /// Gives the calling thread a ring of records: its posts share no memory with other threads'.
+  ///
+  /// - Returns: Nil when all rings are taken.
+  /// - Progress: wait-free; a system call per ring when all are taken
+  /// - Context: any thread
+  /// - Allocates: never
+  public func register() -> Local? {
+    guard let ring = calls.register() else { return nil }
+    return Local(coordinator, ring)
+  }
+
+  /// How many records there are.
+  public var capacity: Int { calls.capacity }
+
+  /// What has been done with the records: those that are not free are under way.
+  ///
+  /// - Progress: wait-free
+  /// - Context: any thread
+  /// - Allocates: the table
+  public var statistics: PoolStatistics { calls.statistics }
+
+  @inlinable
+  static func post(
+    _ call: consuming PooledObject<PooledCall<Message>>, _ message: consuming Message, on cpu: Int,
+    _ coordinator: Coordinator, _ site: CallSite
+  ) -> CallOutcome {
+    call.element.message = message
+    let home = call.core
+    return unsafe coordinator.post(pooled: call.release(), home, on: cpu, site)
+  }
+}
+
+extension CrossCallPool {
+  /// A thread's registration: its own ring of records.
+  ///
+  /// The value cannot be copied, and serves the thread that it began on, as
+  /// `RawObjectPool.Local`. It may outlive the pool, and finds no records then.
+  ///
+  /// - Progress: as each member says
+  /// - Context: the thread that registered, outside signal handlers
+  /// - Allocates: never
+  public struct Local: ~Copyable {
+    @usableFromInline let coordinator: Coordinator
+    @usableFromInline let ring: ObjectPool<PooledCall<Message>>.Local
+
+    init(_ coordinator: Coordinator, _ ring: consuming ObjectPool<PooledCall<Message>>.Local) {
+      self.coordinator = coordinator
+      self.ring = ring
+    }
+
+    /// Posts a message to a CPU; see `CrossCallPool.post`.
+    ///
+    /// - Progress: lock-free; a kick may make a system call
+    /// - Context: the thread that registered, also inside a handler; not in a signal handler
+    /// - Allocates: never
+    @discardableResult @inlinable
+    public borrowing func post(
+      _ message: consuming Message, on cpu: Int, file: StaticString = #fileID, line: UInt = #line
+    ) -> CallOutcome {
+      guard let call = ring.pop() else { return .busy }
+      return CrossCallPool.post(call, message, on: cpu, coordinator, CallSite(file, line))
+    }
+  }
+}
+
+@available(*, unavailable)
+extension CrossCallPool.Local: Sendable {}
+
+extension Coordinator {
+  /// Puts a call that came out of a pool into a CPU's queue. Whoever ends it, by running it or by
+  /// taking it back, sends it home.
+  @usableFromInline
+  func post(
+    pooled call: UnsafeMutableRawPointer, _ home: PoolCore, on cpu: Int, _ site: CallSite
+  ) -> CallOutcome {
+    requireCPU(cpu)
+    let header = unsafe call.assumingMemoryBound(to: PooledCallHeader.self)
+    unsafe header.pointee.home = home
+    if isClosed {
+      unsafe PooledCallHeader.end(call, -1)
+      return .closed
+    }
+    return unsafe withUnsafeMutablePointer(to: &header.pointee.record) { record in
+      let isClaimed = unsafe CallRecord.claim(
+        record, PooledCallHeader.end, call, isWaitedFor: false, isPooled: true, site: site)
+      if !isClaimed { misuse("a call that is under way came out of its pool") }
+      return unsafe CallQueue(core, path).enqueue(
+        record, on: cpu, isInterruptSafe: false, from: site)
+    }
+  }
+}

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// The part of a pooled call that does not depend on what it carries.
+///
+/// The record is the first thing in it: what comes out of a CPU's queue is the address of both.
+@safe @usableFromInline
+struct PooledCallHeader: ~Copyable {
+  var record = CallRecord()
+  /// Where the call goes when it is over: the pool that it came out of.
+  var home: PoolCore?
+  /// One reference, since nothing is counted per call.
+  private let route: Unmanaged<CallRoute>
+
+  init(_ route: CallRoute) {
+    home = nil
+    unsafe self.route = unsafe Unmanaged.passRetained(route)
+  }
+
+  deinit { unsafe route.release() }
+
+  /// Ends a call, on its target, or, with a CPU below zero, where it is taken back unrun.
+  static let end: DeferredWorkFunction = { context, cpu in
+    let call = unsafe context.unsafelyUnwrapped
+    let header = unsafe call.assumingMemoryBound(to: PooledCallHeader.self)
+    unsafe header.pointee.route._withUnsafeGuaranteedRef { unsafe $0.deliver(call, cpu) }
+    let home = unsafe header.pointee.home.unsafelyUnwrapped
+    home.holdAsGuest()
+    // Behind this the call is somebody else's, or the pool has ended and taken its memory along.
+    unsafe home.putAsGuest(home.receive(call))
+  }
+}
+
+/// What is done with the messages of a pool's calls.
+@safe @usableFromInline
+final class CallRoute: Sendable {
+  /// Takes the message out of the call, and hands it to the pool's closure unless the CPU is below
+  /// zero.
+  let deliver: @Sendable (UnsafeMutableRawPointer, Int) -> Void
+
+  @usableFromInline
+  init(deliver: @escaping @Sendable (UnsafeMutableRawPointer, Int) -> Void) {
+    unsafe self.deliver = unsafe deliver
+  }
+}
+
+/// A call that carries a message, as an element of a pool.
+// Sendable: it belongs to whoever has taken it out of the pool, then to whoever takes it out of a
+// CPU's queue.
+@safe @usableFromInline
+struct PooledCall<Message: Sendable>: ~Copyable, @unchecked Sendable {
+  var header: PooledCallHeader
+  @usableFromInline var message: Message?
+
+  @usableFromInline
+  init(_ route: CallRoute) {
+    header = PooledCallHeader(route)
+    message = nil
+  }
+}
