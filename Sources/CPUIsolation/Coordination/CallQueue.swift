@@ -18,7 +18,7 @@ struct CallQueue {
   /// leaves that to the one who filled it.
   func enqueue(
     _ record: UnsafeMutablePointer<CallRecord>, on cpu: Int, isInterruptSafe: Bool,
-    from site: CallSite
+    isPooled: Bool = false, from site: CallSite
   ) -> CallOutcome {
     let slot = core.slots[cpu]
     let state = unsafe slot.state
@@ -32,7 +32,6 @@ struct CallQueue {
     unsafe cell.pointee.note(site)
     // Before the push: the record may have run, and be in use again, behind it; a pooled one may be
     // anybody's, or gone with its pool.
-    let isPooled = unsafe record.pointee.isPooled
     unsafe core.traceCall(.csdQueueCPU, record, from: site, cpu: cpu)
     let node = UnsafeMutableRawPointer(record)
     let wasEmpty =

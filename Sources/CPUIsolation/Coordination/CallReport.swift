@@ -15,7 +15,7 @@ public enum CallOutcome: Hashable, Sendable {
   case ranInline
   /// The deadline came first; the call was taken back, and will not run.
   case timedOut
-  /// The record is in flight still: nothing was sent.
+  /// The record is in flight still, or all of a pool are: nothing was sent.
   case busy
   /// The predicate said no.
   case skipped

@@ -153,7 +153,7 @@ extension Coordinator {
         record, PooledCallHeader.end, call, isWaitedFor: false, isPooled: true, site: site)
       if !isClaimed { misuse("a call that is under way came out of its pool") }
       return unsafe CallQueue(core, path).enqueue(
-        record, on: cpu, isInterruptSafe: false, from: site)
+        record, on: cpu, isInterruptSafe: false, isPooled: true, from: site)
     }
   }
 }

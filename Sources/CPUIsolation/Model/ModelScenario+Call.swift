@@ -20,7 +20,8 @@
         }, context, isWaitedFor: false, isPooled: isPooled, site: CallSite("model", 0))
       expect(claimed, "a record of one's own was busy")
       return unsafe CallQueue(core, path(sender)).enqueue(
-        record, on: cpu, isInterruptSafe: true, from: CallSite("model", 0))
+        record, on: cpu, isInterruptSafe: true, isPooled: isPooled,
+        from: CallSite("model", 0))
     }
   }
 
