@@ -61,9 +61,10 @@ struct CallQueue {
       if unsafe state.pointee.isOwned.load(ordering: .relaxed) == 0,
         unsafe state.pointee.isOwned.exchange(1, ordering: .acquiring) == 0
       {
-        Drain(core, slot).abandonCalls()
+        let abandoned = Drain(core, slot).abandonCalls()
         // Release — detach:R.
         unsafe state.pointee.isOwned.store(0, ordering: .releasing)
+        abandoned.end()
         return .gone
       }
       // A thread is on its way out or in, for a few instructions.

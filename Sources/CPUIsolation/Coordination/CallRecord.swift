@@ -109,9 +109,15 @@ struct CallRecord: ~Copyable {
     {
       return
     }
-    let function = unsafe isPooled ? self.function : nil
-    let context = unsafe self.context
     // Release — callRecord:G, as above: nobody waits, or the waiter has given up.
+    state.store(State.idle, ordering: .releasing)
+  }
+
+  /// Sends a pooled call home that has been taken back.
+  func endUnrun() {
+    let function = unsafe self.function
+    let context = unsafe self.context
+    // Release — callRecord:G, as above. Before the end, behind which the record is the pool's.
     state.store(State.idle, ordering: .releasing)
     if let function = unsafe function { unsafe function(context, -1) }
   }
@@ -178,17 +184,44 @@ extension Drain {
     }
   }
 
-  /// Takes back what is queued for a CPU that nobody is attached to.
-  func abandonCalls() {
+  /// Takes back what is queued for a CPU that nobody is attached to. The caller owns the slot, and
+  /// ends the pooled calls when that is over.
+  func abandonCalls() -> AbandonedCalls {
+    var pooled = CallList()
     for list in 0..<2 {
       var node =
         unsafe list == 0
         ? slot.call.pointee.calls.takeAll() : slot.call.pointee.patientCalls.takeAll()
       while let current = unsafe node {
         unsafe node = unsafe IntrusiveStack.next(after: current)
-        unsafe current.assumingMemoryBound(to: CallRecord.self).pointee.abandon()
         unsafe slot.dropped[Int(BuiltInWork.calls)].wrappingAdd(1, ordering: .relaxed)
+        let record = unsafe current.assumingMemoryBound(to: CallRecord.self)
+        if unsafe record.pointee.isPooled {
+          unsafe pooled.append(current)
+        } else {
+          unsafe record.pointee.abandon()
+        }
       }
+    }
+    return unsafe AbandonedCalls(first: pooled.first)
+  }
+}
+
+/// Pooled calls that were taken back.
+///
+/// To end one is to end its message, which may do anything, and perhaps its pool: not while the slot
+/// is owned, for whose end others wait, and under no lock.
+@safe
+struct AbandonedCalls: ~Copyable {
+  private let first: UnsafeMutableRawPointer?
+
+  init(first: UnsafeMutableRawPointer? = nil) { unsafe self.first = unsafe first }
+
+  consuming func end() {
+    var node = unsafe first
+    while let current = unsafe node {
+      unsafe node = unsafe IntrusiveStack.next(after: current)
+      unsafe current.assumingMemoryBound(to: CallRecord.self).pointee.endUnrun()
     }
   }
 }

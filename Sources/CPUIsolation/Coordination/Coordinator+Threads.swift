@@ -180,15 +180,14 @@ extension Coordinator {
     }
     let slot = core.slots[cpu]
     let interrupter = configuration.interrupter(of: cpu)
-    let reach = Reach(
-      threadID: CurrentThread.id, interrupter: interrupter.reach,
-      isHousekeeping: !configuration.isolated.contains(cpu), signal: signal)
+    let reach = reach(of: cpu, thread: CurrentThread.id)
     let name = unsafe String(cString: cpi_known_thread_name())
     try own(slot, cpu)
     // A CPU keeps its sender slot: one thread at a time counts there.
     let known = unsafe slot.owner.pointee.sender.load(ordering: .relaxed)
     var fresh: SenderSlot? = nil
     let entry: ContextTracker.Entry
+    var abandoned = unsafe AbandonedCalls()
     do {
       if known == 0 { fresh = try takeSenderSlot() }
       entry = try cold.withLock { state throws(CoordinatorError) in
@@ -197,7 +196,7 @@ extension Coordinator {
           unsafe slot.owner.pointee.sender.store(UInt(bitPattern: fresh.base), ordering: .relaxed)
         }
         state.trace.name(thread: reach.threadID, name)
-        return OwnerTransitions.attach(slot, core: core, reach: reach)
+        return OwnerTransitions.attach(slot, core: core, reach: reach, &abandoned)
       }
     } catch {
       // Release — detach:R. Nothing was done with it.
@@ -210,9 +209,17 @@ extension Coordinator {
     case .taken(let bits): OwnerTransitions.runTaken(slot, core, bits)
     case .special: OwnerTransitions.enterSlow(slot, from: .offline)
     }
+    abandoned.end()
     runAttachWork(on: cpu)
     if interrupter == .signal { _ = cpi_unblock_signal(signal) }
     return path
+  }
+
+  /// The way to a CPU's thread, which is 0 before there is one.
+  func reach(of cpu: Int, thread: Int32) -> Reach {
+    Reach(
+      threadID: thread, interrupter: configuration.interrupter(of: cpu).reach,
+      isHousekeeping: !configuration.isolated.contains(cpu), signal: signal)
   }
 
   /// Makes the calling thread the owner of a slot, once a thread that is on its way out has left.

@@ -62,6 +62,11 @@ public final class Coordinator: Sendable {
     traceMemory = try TraceMemory(cpus: cpus, events: configuration.traceEvents)
     unsafe core.line.pointee.trace.store(
       UInt(bitPattern: traceMemory.buffers.base), ordering: .relaxed)
+    // Before anybody attaches, so that a call which comes first is in the right queue.
+    for cpu in self.cpus {
+      unsafe core.slots[cpu].state.pointee.reach.store(
+        reach(of: cpu, thread: 0).rawValue, ordering: .relaxed)
+    }
     if configuration.isolatedInterrupter == .signal
       || configuration.housekeepingInterrupter == .signal
     {

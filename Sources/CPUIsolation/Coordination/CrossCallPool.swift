@@ -8,13 +8,12 @@ internal import Synchronization
 ///     let orders = try CrossCallPool(coordinator, of: Order.self, capacity: 256) { order, cpu in
 ///       book(order, on: cpu)
 ///     }
-///     let local = orders.register()!  // once per thread
-///     local.post(order, on: 3)  // .queued, or .busy while all 256 are under way
+///     orders.post(order, on: 3)  // .queued, or .busy while all 256 are under way
 ///
 /// The closure runs on the target, in kernel and outside signal handlers, in the order in which one
 /// thread posted to one CPU. Behind it the record goes back to the pool by itself, wherever it is.
-/// A call that is given back unrun, since its CPU's thread has left, takes its message along: that
-/// is destroyed.
+/// A call that is taken back unrun, since its CPU's thread has left, takes its message along: that
+/// is destroyed, by the thread that left, the next one, or whoever posts there.
 ///
 /// When the pool goes out of scope, calls that are under way are delivered still, and the memory
 /// goes with the last of them. Use a `CrossCall` for a call without a message, which can be merged
@@ -31,7 +30,6 @@ public final class CrossCallPool<Message: Sendable>: Sendable {
   ///
   /// - Parameters:
   ///   - capacity: How many calls can be under way at once, at most 16 777 216.
-  ///   - rings: How many threads can be registered at once; nil is one for each processor.
   ///   - body: Runs on the target, whose number it gets.
   /// - Throws: `outOfMemory`.
   /// - Progress: blocking
@@ -40,7 +38,7 @@ public final class CrossCallPool<Message: Sendable>: Sendable {
   @inlinable
   public init(
     _ coordinator: Coordinator, of _: Message.Type = Message.self, capacity: Int,
-    rings: Int? = nil, _ body: @escaping @Sendable (Message, Int) -> Void
+    _ body: @escaping @Sendable (Message, Int) -> Void
   ) throws(CoordinatorError) {
     let route = unsafe CallRoute { call, cpu in
       let call = unsafe call.assumingMemoryBound(to: PooledCall<Message>.self)
@@ -48,33 +46,26 @@ public final class CrossCallPool<Message: Sendable>: Sendable {
       if cpu >= 0 { body(message, cpu) }
     }
     self.coordinator = coordinator
-    calls = try ObjectPool(capacity: capacity, rings: rings) { _ in PooledCall(route) }
+    calls = try ObjectPool(capacity: capacity, rings: 1) { _ in PooledCall(route) }
   }
 
-  /// Posts a message to a CPU, for a thread that has no ring of its own.
+  /// Posts a message to a CPU.
   ///
   /// - Returns: `.queued`; `.busy` where no record was found; `.gone` where nobody is attached, or
-  ///   threads changed meanwhile, of which one may run the call; `.closed`.
-  /// - Progress: lock-free; a kick may make a system call
-  /// - Context: any thread, also inside a handler; not in a signal handler
+  ///   threads changed meanwhile, of which one may have run the call, or may yet; `.closed`.
+  /// - Progress: lock-free while a thread is attached, else it waits for one on its way in or out; a
+  ///   kick may make a system call
+  /// - Context: any thread, also inside a handler; not in a signal handler. Where nobody is attached,
+  ///   messages that others posted there end here.
   /// - Allocates: never
   @discardableResult @inlinable
   public func post(
     _ message: consuming Message, on cpu: Int, file: StaticString = #fileID, line: UInt = #line
   ) -> CallOutcome {
-    guard let call = calls.pop() else { return .busy }
-    return Self.post(call, message, on: cpu, coordinator, CallSite(file, line))
-  }
-
-  /// Gives the calling thread a ring of records: its posts share no memory with other threads'.
-  ///
-  /// - Returns: Nil when all rings are taken.
-  /// - Progress: wait-free; a system call per ring when all are taken
-  /// - Context: any thread
-  /// - Allocates: never
-  public func register() -> Local? {
-    guard let ring = calls.register() else { return nil }
-    return Local(coordinator, ring)
+    guard var call = calls.pop() else { return .busy }
+    call.element.message = message
+    let home = call.core
+    return unsafe coordinator.post(pooled: call.release(), home, on: cpu, CallSite(file, line))
   }
 
   /// How many records there are.
@@ -86,53 +77,7 @@ public final class CrossCallPool<Message: Sendable>: Sendable {
   /// - Context: any thread
   /// - Allocates: the table
   public var statistics: PoolStatistics { calls.statistics }
-
-  @inlinable
-  static func post(
-    _ call: consuming PooledObject<PooledCall<Message>>, _ message: consuming Message, on cpu: Int,
-    _ coordinator: Coordinator, _ site: CallSite
-  ) -> CallOutcome {
-    call.element.message = message
-    let home = call.core
-    return unsafe coordinator.post(pooled: call.release(), home, on: cpu, site)
-  }
 }
-
-extension CrossCallPool {
-  /// A thread's registration: its own ring of records.
-  ///
-  /// The value cannot be copied, and serves the thread that it began on, as
-  /// `RawObjectPool.Local`. It may outlive the pool, and finds no records then.
-  ///
-  /// - Progress: as each member says
-  /// - Context: the thread that registered, outside signal handlers
-  /// - Allocates: never
-  public struct Local: ~Copyable {
-    @usableFromInline let coordinator: Coordinator
-    @usableFromInline let ring: ObjectPool<PooledCall<Message>>.Local
-
-    init(_ coordinator: Coordinator, _ ring: consuming ObjectPool<PooledCall<Message>>.Local) {
-      self.coordinator = coordinator
-      self.ring = ring
-    }
-
-    /// Posts a message to a CPU; see `CrossCallPool.post`.
-    ///
-    /// - Progress: lock-free; a kick may make a system call
-    /// - Context: the thread that registered, also inside a handler; not in a signal handler
-    /// - Allocates: never
-    @discardableResult @inlinable
-    public borrowing func post(
-      _ message: consuming Message, on cpu: Int, file: StaticString = #fileID, line: UInt = #line
-    ) -> CallOutcome {
-      guard let call = ring.pop() else { return .busy }
-      return CrossCallPool.post(call, message, on: cpu, coordinator, CallSite(file, line))
-    }
-  }
-}
-
-@available(*, unavailable)
-extension CrossCallPool.Local: Sendable {}
 
 extension Coordinator {
   /// Puts a call that came out of a pool into a CPU's queue. Whoever ends it, by running it or by
@@ -142,18 +87,17 @@ extension Coordinator {
     pooled call: UnsafeMutableRawPointer, _ home: PoolCore, on cpu: Int, _ site: CallSite
   ) -> CallOutcome {
     requireCPU(cpu)
-    let header = unsafe call.assumingMemoryBound(to: PooledCallHeader.self)
-    unsafe header.pointee.home = home
-    if isClosed {
+    unsafe call.assumingMemoryBound(to: PooledCallHeader.self).pointee.home = home
+    if isClosed || isForked {
       unsafe PooledCallHeader.end(call, -1)
-      return .closed
+      return isClosed ? .closed : .gone
     }
-    return unsafe withUnsafeMutablePointer(to: &header.pointee.record) { record in
-      let isClaimed = unsafe CallRecord.claim(
-        record, PooledCallHeader.end, call, isWaitedFor: false, isPooled: true, site: site)
-      if !isClaimed { misuse("a call that is under way came out of its pool") }
-      return unsafe CallQueue(core, path).enqueue(
-        record, on: cpu, isInterruptSafe: false, isPooled: true, from: site)
-    }
+    // What a queue holds is the address of both.
+    let record = unsafe call.assumingMemoryBound(to: CallRecord.self)
+    let isClaimed = unsafe CallRecord.claim(
+      record, PooledCallHeader.end, call, isWaitedFor: false, isPooled: true, site: site)
+    if !isClaimed { misuse("a call that is under way came out of its pool") }
+    return unsafe CallQueue(core, path).enqueue(
+      record, on: cpu, isInterruptSafe: false, isPooled: true, from: site)
   }
 }

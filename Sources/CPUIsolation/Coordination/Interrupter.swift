@@ -45,7 +45,7 @@ enum Kick {
     // Sequentially consistent — kick:A. Behind the OR of the work. Pairs with drain:T and exit:A.
     if unsafe slot.state.pointee.work.setBit(BuiltInWork.attention) { return false }
     let reach = Reach(rawValue: unsafe slot.state.pointee.reach.load(ordering: .relaxed))
-    if reach.interrupter == .signal {
+    if reach.interrupter == .signal, reach.threadID != 0 {
       unsafe CurrentThread.interrupt(
         reach.threadID, signal: reach.signal, cpu: slot.base
       ) { unsafe InterruptHandler.run($0) }

@@ -5,16 +5,17 @@ internal import Synchronization
 
 extension OwnerTransitions {
   /// Binds the calling thread to the slot and publishes kernel. The caller holds the coordinator's
-  /// lock, the slot is offline, and once the lock is free the caller runs what the entry took.
+  /// lock, the slot is offline, and once the lock is free the caller ends the calls that were
+  /// abandoned, and runs what the entry took.
   ///
   /// A CPU that attaches has nothing pending and has seen everything: whatever was sent to its
   /// predecessor is dropped here and counted as gone, and every generation counts as applied, since
   /// the new thread has cached nothing yet.
-  static func attach(_ slot: CPUSlot, core: CoordinatorCore, reach: Reach)
-    -> ContextTracker.Entry
-  {
+  static func attach(
+    _ slot: CPUSlot, core: CoordinatorCore, reach: Reach, _ abandoned: inout AbandonedCalls
+  ) -> ContextTracker.Entry {
     let state = unsafe slot.state
-    abandonPending(slot, core)
+    abandoned = abandonPending(slot, core)
     for type in 0..<ticketedTypes {
       // Acquire — attach:P. A send may have merged before this and set its bit behind abandonPending,
       // even behind our entry: its run finds nothing to tell, so the thread has to see its datum
@@ -82,10 +83,11 @@ extension OwnerTransitions {
     }
     // A helper that pinned before it could see offline works for us until it lets go.
     drain.waitWhilePinned()
-    abandonPending(slot, drain.core)
+    let abandoned = abandonPending(slot, drain.core)
     unsafe CurrentThread.bind(to: nil, onExit: nil)
     // Release — detach:R. The slot's next thread sees everything this one did. Pairs with attach:O.
     unsafe slot.state.pointee.isOwned.store(0, ordering: .releasing)
+    abandoned.end()
   }
 
   #if ModelChecking
@@ -110,7 +112,7 @@ extension OwnerTransitions {
   }
 
   /// Drops what is left in the work word of a slot that nobody is attached to.
-  static func abandonPending(_ slot: CPUSlot, _ core: CoordinatorCore) {
+  static func abandonPending(_ slot: CPUSlot, _ core: CoordinatorCore) -> AbandonedCalls {
     // Acquire and release — withdraw:T. A take: whoever clears the bits accounts for them.
     var left =
       unsafe slot.state.pointee.work.exchange(0, ordering: .acquiringAndReleasing) & ~BuiltInWork
@@ -119,6 +121,6 @@ extension OwnerTransitions {
       unsafe slot.dropped[left.trailingZeroBitCount].wrappingAdd(1, ordering: .relaxed)
       left &= left &- 1
     }
-    Drain(core, slot).abandonCalls()
+    return Drain(core, slot).abandonCalls()
   }
 }

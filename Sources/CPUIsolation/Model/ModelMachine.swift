@@ -154,7 +154,9 @@
       let slot = core.slots[cpu]
       let reach = Reach(
         threadID: threadID, interrupter: interrupter, isHousekeeping: isHousekeeping, signal: 0)
-      _ = OwnerTransitions.attach(slot, core: core, reach: reach)
+      var abandoned = unsafe AbandonedCalls()
+      _ = OwnerTransitions.attach(slot, core: core, reach: reach, &abandoned)
+      abandoned.end()
       unsafe CurrentThread.bind(to: nil, onExit: nil)
       unsafe slot.state.pointee.isOwned.store(1, ordering: .relaxed)
       if context != .kernel { OwnerTransitions.leave(slot, to: context) }
@@ -175,9 +177,10 @@
       let reach = Reach(threadID: 1, interrupter: .poll, isHousekeeping: false, signal: 0)
       // Acquire — attach:O, as the coordinator does.
       unsafe slot.state.pointee.isOwned.exchange(1, ordering: .acquiring)
-      if case .taken(let bits) = OwnerTransitions.attach(slot, core: core, reach: reach) {
-        OwnerTransitions.runTaken(slot, core, bits)
-      }
+      var abandoned = unsafe AbandonedCalls()
+      let entry = OwnerTransitions.attach(slot, core: core, reach: reach, &abandoned)
+      if case .taken(let bits) = entry { OwnerTransitions.runTaken(slot, core, bits) }
+      abandoned.end()
       return slot
     }
 

@@ -101,7 +101,7 @@
             unsafe record.pointee.state.load(ordering: .relaxed) == CallRecord.State.idle,
             "the record was left in flight")
           // What nobody took is dropped by whoever attaches next.
-          OwnerTransitions.abandonPending(machine.core.slots[0], machine.core)
+          OwnerTransitions.abandonPending(machine.core.slots[0], machine.core).end()
           machine.checkAccounts()
         }),
     ]

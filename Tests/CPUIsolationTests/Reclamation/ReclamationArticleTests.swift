@@ -78,8 +78,7 @@ struct ReclamationArticleTests {
     let orders = try CrossCallPool(coordinator, of: Order.self, capacity: 256) { order, cpu in
       book(order, on: cpu)
     }
-    let local = orders.register()!  // once per thread
-    local.post(order, on: 1)  // .queued, or .busy while all 256 are under way
+    orders.post(order, on: 1)  // .queued, or .busy while all 256 are under way
     try cpu.safePoint()
     #expect(booked.entries == [order])
     try cpu.end()
