@@ -19,7 +19,8 @@ public enum CallOutcome: Hashable, Sendable {
   case busy
   /// The predicate said no.
   case skipped
-  /// Nobody is attached, or the CPU left before it ran the call.
+  /// Nobody is attached, or the CPU left before it ran the call. Of a call that nobody waits for it
+  /// may be said although a thread ran it on its way out or in.
   case gone
   /// The coordinator is closed.
   case closed

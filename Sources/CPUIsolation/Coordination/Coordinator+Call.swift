@@ -44,7 +44,8 @@ extension Coordinator {
   ///
   ///     if coordinator.post(call, on: 3) == .busy { … }  // the last one has not been taken yet
   ///
-  /// - Progress: lock-free; a kick may make a system call
+  /// - Progress: lock-free while a thread is attached, else it waits for one on its way in or out; a
+  ///   kick may make a system call
   /// - Context: any thread, also inside a handler
   /// - Allocates: never
   @discardableResult
@@ -70,7 +71,8 @@ extension Coordinator {
   /// A target that has not taken this sender's last call yet is `busy`, and gets nothing. The
   /// context has to live until the function has run.
   ///
-  /// - Progress: lock-free; kicks may make a system call each
+  /// - Progress: lock-free while threads are attached, else it waits for those on their way in or
+  ///   out; kicks may make a system call each
   /// - Context: any thread, also inside a handler
   /// - Allocates: never for CPUs below 128
   @discardableResult
