@@ -112,10 +112,16 @@ final class LiveHandles: @unchecked Sendable {
       handle, memory.frames.read(frame), in: memory.versions, from: lowest, at: Place(cpu: cpu))
   }
 
-  /// Reads all handles that anybody has, in a handler.
+  /// Reads all handles that anybody has, in a handler. Interrupt-safe, without optimisation too, where
+  /// a loop over a range that is not of `Int` allocates.
   func touchAll(on cpu: Int) {
     for housekeeper in 0..<memory.housekeepers {
-      for handle in memory.handles(of: housekeeper) { touch(handle, on: cpu) }
+      let handles = memory.handles(of: housekeeper)
+      var handle = handles.lowerBound
+      while handle < handles.upperBound {
+        touch(handle, on: cpu)
+        handle += 1
+      }
     }
   }
 

@@ -91,7 +91,11 @@ final class TranslationCore: Sendable {
     case .full: hull = (0, .max)
     case .partial:
       hull = (.max, 0)
-      for flush in before + 1...generation {
+      // No loop over a range of 64-bit numbers: without optimisation that allocates, and this may run in
+      // a signal handler.
+      var flush = before
+      while flush < generation {
+        flush += 1
         // A range that has been overwritten since makes it everything.
         let pages = ring.pages(ofGeneration: flush) ?? (0, .max)
         if pages.first >= pages.end { continue }
