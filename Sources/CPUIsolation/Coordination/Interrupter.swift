@@ -67,6 +67,18 @@ enum Kick {
 
 /// What the signal handler does on the thread that it interrupted.
 enum InterruptHandler {
+  /// The exit of a handler that interrupted a sleep, which goes on behind it.
+  ///
+  /// Whoever sent something meanwhile that the handler must not run saw kernel, and woke nobody.
+  private static func leaveSleeper(_ slot: CPUSlot) {
+    ContextTracker(slot).leaveKernelFenced(to: .idle)
+    // Sequentially consistent — signal:K. Dekker with send:O and kick:W, as leave:K: a bit that this
+    // look misses was set by a sender that sees idle, and unparks. Pairs with send:O and kick:W.
+    if unsafe slot.state.pointee.work.load(ordering: .sequentiallyConsistent) != 0 {
+      unsafe slot.call.pointee.parker.unpark()
+    }
+  }
+
   /// Installs the handler for `signal`, once for all coordinators of the process.
   static func install(_ signal: Int32) throws(CoordinatorError) {
     let error = unsafe cpi_install_interrupt_handler(signal) { unsafe InterruptHandler.run($0) }
@@ -101,8 +113,12 @@ enum InterruptHandler {
       Drain(slot).runInterruptSafe()
       if context == .user { OwnerTransitions.trace(.contextUserEnter, slot) }
       unsafe owner.pointee.special.store(saved, ordering: .relaxed)
-      tracker.publish(
-        unsafe owner.pointee.word.load(ordering: .relaxed) &+ ContextWord.exit(to: context))
+      if context == .idle {
+        leaveSleeper(slot)
+      } else {
+        tracker.publish(
+          unsafe owner.pointee.word.load(ordering: .relaxed) &+ ContextWord.exit(to: context))
+      }
       // A kick that came behind our last take has sent a signal, which is blocked until we return:
       // going round spares it.
       if !tracker.isAttentionWanted { return }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Glibc
 import Synchronization
 import Testing
 
@@ -87,6 +88,41 @@ struct IdleTests {
     let work = try sleeper.coordinator.register(counting: runs)
     let step = sleeper.sleep()
     sleeper.coordinator.send(work, to: sleeper.number, urgency: .immediate)
+    try sleeper.expectEnd(of: step)
+    #expect(runs.value == 1)
+    try sleeper.cpu.end()
+  }
+
+  /// The sender saw kernel, where the handler had brought the CPU, and the sleep goes on behind it.
+  @Test("what comes while a sleeper's signal handler runs wakes it", arguments: [true, false])
+  func behindTheHandler(isHousekeeper: Bool) throws {
+    let sleeper = try Sleeper(isHousekeeper: isHousekeeper, .signal)
+    let (isThere, mayEnd, runs) = (Flag(), Flag(), Counter())
+    let (coordinator, number) = (sleeper.coordinator, sleeper.number)
+    let work = try coordinator.register(counting: runs)
+    let step = sleeper.sleep()
+    let safe = PlainThread.start {
+      coordinator.call(on: [number], deadline: .seconds(60), isInterruptSafe: true) { _ in
+        isThere.raise()
+        mayEnd.wait()
+      }
+    }
+    isThere.wait()
+    let patient = PlainThread.start {
+      coordinator.call(on: [number], deadline: .seconds(20)) { _ in }
+    }
+    #expect(
+      eventually {
+        let pending = unsafe coordinator.core.slots[number].state.pointee.work
+          .load(ordering: .relaxed)
+        return pending >> BuiltInWork.patientCalls & 1 != 0
+      })
+    coordinator.send(work, to: number, urgency: isHousekeeper ? .deferrable : .immediate)
+    // They have looked whether it sleeps, or will have soon.
+    usleep(20_000)
+    mayEnd.raise()
+    #expect(try safe.value().executed == [number])
+    #expect(try patient.value().executed == [number])
     try sleeper.expectEnd(of: step)
     #expect(runs.value == 1)
     try sleeper.cpu.end()
