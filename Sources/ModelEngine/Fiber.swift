@@ -24,6 +24,8 @@ final class Fiber {
   var futex: UInt = 0
   var hasDeadline = false
   var hasTimedOut = false
+  /// Whether a wake ended its last sleep, and not a signal.
+  var isWoken = false
   /// What the thread-local word of a thread is.
   var threadLocal: UnsafeMutableRawPointer? = nil
   var isHelping = false

@@ -21,23 +21,33 @@ extension ModelEngine {
   public func wait() { yieldUntilProgress() }
 
   /// Sleeps while the word is `expected`; false if the deadline ended it.
+  ///
+  /// A signal ends a sleep with a deadline, and lets any other go on behind its handler, as the system
+  /// does where the handler was installed with SA_RESTART.
   public func futexWait(_ address: UInt, expected: UInt32, hasDeadline: Bool) -> Bool {
     let fiber = fibers[running]
-    if flush(running) { noteProgress() }
-    schedulingPoint()
-    if UInt32(truncatingIfNeeded: RawMemory.read(address, 4)) != expected { return true }
-    if deliverInterrupt(isBlocking: true) { return true }
-    trace?.add(running, "sleeps", nil)
-    fiber.futex = address
-    fiber.hasDeadline = hasDeadline
-    fiber.hasTimedOut = false
-    switchAway(as: .sleeping)
-    return !fiber.hasTimedOut
+    while true {
+      if flush(running) { noteProgress() }
+      schedulingPoint()
+      if UInt32(truncatingIfNeeded: RawMemory.read(address, 4)) != expected { return true }
+      if deliverInterrupt(isBlocking: true) {
+        if hasDeadline { return true }
+        continue
+      }
+      trace?.add(running, "sleeps", nil)
+      fiber.futex = address
+      fiber.hasDeadline = hasDeadline
+      fiber.hasTimedOut = false
+      fiber.isWoken = false
+      switchAway(as: .sleeping)
+      if fiber.isWoken || hasDeadline { return !fiber.hasTimedOut }
+    }
   }
 
   public func futexWake(_ address: UInt) {
     for fiber in fibers where fiber.state == .sleeping && fiber.futex == address {
       fiber.state = .ready
+      fiber.isWoken = true
       trace?.add(running, "wakes body \(fiber.number)", nil)
       return
     }

@@ -5,7 +5,7 @@
     /// Queues a call that nobody waits for; its function counts in `runs`.
     func post(
       _ record: UnsafeMutablePointer<CallRecord>, to cpu: Int = 0, as sender: Int,
-      isPooled: Bool = false
+      isInterruptSafe: Bool = true, isPooled: Bool = false
     ) -> CallOutcome {
       let context = unsafe Unmanaged.passUnretained(self).toOpaque()
       let claimed = unsafe CallRecord.claim(
@@ -20,7 +20,7 @@
         }, context, isWaitedFor: false, isPooled: isPooled, site: CallSite("model", 0))
       expect(claimed, "a record of one's own was busy")
       return unsafe CallQueue(core, path(sender)).enqueue(
-        record, on: cpu, isInterruptSafe: true, isPooled: isPooled,
+        record, on: cpu, isInterruptSafe: isInterruptSafe, isPooled: isPooled,
         from: CallSite("model", 0))
     }
   }

@@ -64,6 +64,25 @@
           ]
         }),
       ModelScenario(
+        "a sleeper that a signal interrupts",
+        rule: "what comes while a sleeper's handler runs, and is not the handler's to run, wakes it",
+        preemptions: 2,
+        bodies: { machine in
+          let work = machine.registerType(interruptSafe: true)
+          machine.place(0, .kernel, interrupter: .signal, threadID: 1)
+          return [
+            {
+              let slot = machine.become(0)
+              while machine.runs < 2 { OwnerTransitions.idle(slot, until: Deadline(after: nil)) }
+            },
+            { machine.send(work, as: 0, datum: 1, urgency: .immediate) },
+            {
+              _ = unsafe machine.post(
+                machine.path(1).sender.record(target: 0), as: 1, isInterruptSafe: false)
+            },
+          ]
+        }, check: { _ in }),
+      ModelScenario(
         "grace period against a signal",
         rule: "a handler that a signal runs holds a grace period up like any section",
         preemptions: 3,
