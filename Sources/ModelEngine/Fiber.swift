@@ -55,6 +55,7 @@ final class Fiber {
     seenProgress = 0
     hasDeadline = false
     hasTimedOut = false
+    isWoken = false
     unsafe threadLocal = nil
     isHelping = false
     interrupts.removeAll()

@@ -21,8 +21,8 @@ struct Parker: ~Copyable {
 
   init() {}
 
-  /// Sleeps until there is a token, the deadline comes or a signal arrives. Only the owner may call
-  /// it.
+  /// Sleeps until there is a token or the deadline comes; a signal may end a sleep that has a
+  /// deadline. Only the owner may call it.
   func park(until deadline: Deadline) {
     // Acquire — Parker:P. Takes the token of Parker:U, so what was written before it is seen after.
     // If the token comes before this exchange we consume it and return; if it comes after, unpark's

@@ -51,6 +51,8 @@ extension Drain {
     CurrentThread.isHelping = true
     runTypes(taken | lagging, live: live, nil, bits: taken)
     CurrentThread.isHelping = false
+    // What ran may be what the sleeper's loop waits for, and nothing is left in K to wake it.
+    if context == .idle { unsafe slot.call.pointee.parker.unpark() }
     return .ran
   }
 }

@@ -37,48 +37,44 @@ public enum Interrupter: Hashable, Sendable {
 /// Kicks: making a CPU look.
 enum Kick {
   /// Asks the CPU to look at its work at once, whatever its context. True if a kick was sent, false
-  /// if one was on its way already and has not been answered.
+  /// if one was on its way already and has not been answered, or there is no thread.
   ///
   /// The work is in K before. If our bit comes before the answer's take, the taker sees the work;
   /// if the take comes first, it cleared the bit, we set it again, and kick again.
   static func send(to slot: CPUSlot) -> Bool {
     // Sequentially consistent — kick:A. Behind the OR of the work. Pairs with drain:T and exit:A.
     if unsafe slot.state.pointee.work.setBit(BuiltInWork.attention) { return false }
+    let context = context(of: slot)
+    if context == .offline { return false }
+    // Relaxed — kick:R. Behind the look at W: the thread that left its word there stored this before.
+    // Pairs with attach:R.
     let reach = Reach(rawValue: unsafe slot.state.pointee.reach.load(ordering: .relaxed))
-    if reach.interrupter == .signal, reach.threadID != 0 {
+    if reach.interrupter == .signal {
       unsafe CurrentThread.interrupt(
         reach.threadID, signal: reach.signal, cpu: slot.base
       ) { unsafe InterruptHandler.run($0) }
     }
-    // The signal alone would not end a sleep: its handler runs a part of the work, and the futex
-    // goes on.
-    wakeIfIdle(slot)
+    // Also beside a signal, which may be blocked for longer than the sleep.
+    if context == .idle { unsafe slot.call.pointee.parker.unpark() }
     return true
   }
 
   /// Wakes the CPU if it sleeps.
   static func wakeIfIdle(_ slot: CPUSlot) {
+    if context(of: slot) == .idle { unsafe slot.call.pointee.parker.unpark() }
+  }
+
+  private static func context(of slot: CPUSlot) -> CPUContext? {
     // Sequentially consistent — kick:W. Behind our OR on K; Dekker with leave:W and the look at K
     // behind it.
-    let word = unsafe slot.state.pointee.word.load(ordering: .sequentiallyConsistent)
-    if ContextWord(rawValue: word).context == .idle { unsafe slot.call.pointee.parker.unpark() }
+    ContextWord(
+      rawValue: unsafe slot.state.pointee.word.load(ordering: .sequentiallyConsistent)
+    ).context
   }
 }
 
 /// What the signal handler does on the thread that it interrupted.
 enum InterruptHandler {
-  /// The exit of a handler that interrupted a sleep, which goes on behind it.
-  ///
-  /// Whoever sent something meanwhile that the handler must not run saw kernel, and woke nobody.
-  private static func leaveSleeper(_ slot: CPUSlot) {
-    ContextTracker(slot).leaveKernelFenced(to: .idle)
-    // Sequentially consistent — signal:K. Dekker with send:O and kick:W, as leave:K: a bit that this
-    // look misses was set by a sender that sees idle, and unparks. Pairs with send:O and kick:W.
-    if unsafe slot.state.pointee.work.load(ordering: .sequentiallyConsistent) != 0 {
-      unsafe slot.call.pointee.parker.unpark()
-    }
-  }
-
   /// Installs the handler for `signal`, once for all coordinators of the process.
   static func install(_ signal: Int32) throws(CoordinatorError) {
     let error = unsafe cpi_install_interrupt_handler(signal) { unsafe InterruptHandler.run($0) }
@@ -97,6 +93,10 @@ enum InterruptHandler {
   /// senders and grace periods believe.
   static func run(_ base: UnsafeMutableRawPointer) {
     let slot = unsafe CPUSlot(base: base)
+    // Somebody else's signal, or a kick to a CPU that this thread was before: a CPU that is not kicked
+    // by signals has calls in its queue that must not run in a handler.
+    let reach = Reach(rawValue: unsafe slot.state.pointee.reach.load(ordering: .relaxed))
+    guard reach.interrupter == .signal else { return }
     let tracker = ContextTracker(slot)
     let owner = unsafe slot.owner
     while true {
@@ -113,12 +113,11 @@ enum InterruptHandler {
       Drain(slot).runInterruptSafe()
       if context == .user { OwnerTransitions.trace(.contextUserEnter, slot) }
       unsafe owner.pointee.special.store(saved, ordering: .relaxed)
-      if context == .idle {
-        leaveSleeper(slot)
-      } else {
-        tracker.publish(
-          unsafe owner.pointee.word.load(ordering: .relaxed) &+ ContextWord.exit(to: context))
-      }
+      tracker.publish(
+        unsafe owner.pointee.word.load(ordering: .relaxed) &+ ContextWord.exit(to: context))
+      // A sleep would go on behind the handler, over what just ran and the sleeper may wait for, and
+      // over what came meanwhile and is not the handler's: its sender saw kernel, and woke nobody.
+      if context == .idle { unsafe slot.call.pointee.parker.unpark() }
       // A kick that came behind our last take has sent a signal, which is blocked until we return:
       // going round spares it.
       if !tracker.isAttentionWanted { return }

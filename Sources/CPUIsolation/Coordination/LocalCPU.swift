@@ -198,14 +198,16 @@ extension LocalCPU {
   /// - Allocates: never
   public func quiescent() { OwnerTransitions.quiescent(slot) }
 
-  /// Has nothing to do: sleeps until work or a call arrives, the time is over, or a signal comes.
+  /// Has nothing to do: sleeps until work or a call arrives, or the time is over.
   ///
   ///     cpu.idle(for: .seconds(1))
   ///
   /// If something is pending already it runs that and returns at once, so that a loop which waits
   /// for what a handler does may call it over and over. A housekeeping CPU is woken by everything
   /// that is sent to it; an isolated one by what is immediate alone, and runs what was deferred
-  /// when it returns. Returns in kernel, with everything drained.
+  /// when it returns. Returns in kernel, with everything drained. It may return for nothing; but a
+  /// signal that is not the library's ends only a sleep with a time, or one whose handler was
+  /// installed without `SA_RESTART`.
   ///
   /// - Progress: blocking
   /// - Context: owner, in kernel, outside handlers and nested sections

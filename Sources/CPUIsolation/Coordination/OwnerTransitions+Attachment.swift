@@ -35,6 +35,8 @@ extension OwnerTransitions {
       // ticket:A.
       unsafe slot.applied[type].store(generation, ordering: .releasing)
     }
+    // Relaxed — attach:R. Before W: whoever sees this thread there finds the way to it. Pairs with
+    // kick:R.
     unsafe state.pointee.reach.store(reach.rawValue, ordering: .relaxed)
     unsafe slot.owner.pointee.special.store(
       cpi_realtime_sanitizer_is_linked() ? OwnerFlags.sanitized : 0, ordering: .relaxed)

@@ -53,6 +53,23 @@
           ]
         }, check: { _ in }),
       ModelScenario(
+        "a sleeper that is helped",
+        rule: "what a helper ran wakes the sleeper, whose loop may wait for it",
+        preemptions: 3,
+        bodies: { machine in
+          let work = machine.registerType(onBehalf: true)
+          machine.place(0, .kernel, isHousekeeping: true)
+          return [
+            {
+              let slot = machine.become(0)
+              while machine.runs == 0 {
+                OwnerTransitions.idle(slot, until: Deadline(after: nil))
+              }
+            },
+            { machine.send(work, as: 0, datum: 1, urgency: .onBehalf) },
+          ]
+        }),
+      ModelScenario(
         "two helpers",
         rule: "two helpers do not run one CPU's work at once",
         preemptions: 2,

@@ -65,7 +65,7 @@
         }),
       ModelScenario(
         "a sleeper that a signal interrupts",
-        rule: "what comes while a sleeper's handler runs, and is not the handler's to run, wakes it",
+        rule: "what comes while a sleeper's handler runs and is not the handler's wakes it",
         preemptions: 2,
         bodies: { machine in
           let work = machine.registerType(interruptSafe: true)
@@ -73,7 +73,9 @@
           return [
             {
               let slot = machine.become(0)
-              while machine.runs < 2 { OwnerTransitions.idle(slot, until: Deadline(after: nil)) }
+              while machine.runs < 2 {
+                OwnerTransitions.idle(slot, until: Deadline(after: nil))
+              }
             },
             { machine.send(work, as: 0, datum: 1, urgency: .immediate) },
             {
@@ -82,6 +84,37 @@
             },
           ]
         }, check: { _ in }),
+      ModelScenario(
+        "a poster that a signal interrupts",
+        rule: "a handler does not wait for the thread that it interrupted",
+        preemptions: 2,
+        bodies: { machine in
+          let work = machine.registerType(interruptSafe: true)
+          machine.place(0, .user, interrupter: .signal, threadID: 1)
+          machine.replaceHandler { machine in
+            _ = unsafe machine.post(machine.path(1).sender.record(target: 1), to: 1, as: 1)
+          }
+          return [
+            {
+              _ = machine.become(0)
+              _ = unsafe machine.post(machine.path(0).sender.record(target: 1), to: 1, as: 0)
+              var backoff = Backoff()
+              while machine.runs == 0 { backoff.wait() }
+            },
+            {
+              _ = machine.path(2).deliverSlow(
+                work, to: 0, urgency: .immediate, from: CallSite("model", 0))
+            },
+          ]
+        },
+        check: { machine in
+          for sender in 0..<2 {
+            let record = unsafe machine.path(sender).sender.record(target: 1)
+            machine.expect(
+              unsafe record.pointee.state.load(ordering: .relaxed) == CallRecord.State.idle,
+              "a call to nobody was left in flight")
+          }
+        }),
       ModelScenario(
         "grace period against a signal",
         rule: "a handler that a signal runs holds a grace period up like any section",

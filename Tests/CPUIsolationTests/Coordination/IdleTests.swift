@@ -93,6 +93,21 @@ struct IdleTests {
     try sleeper.cpu.end()
   }
 
+  @Test("what a helper ran wakes the sleeper", arguments: kinds)
+  func helped(isHousekeeper: Bool, interrupter: Interrupter) throws {
+    let sleeper = try Sleeper(isHousekeeper: isHousekeeper, interrupter)
+    let runs = Counter()
+    var options = DeferredWork.Options()
+    options.mayRunOnBehalf = true
+    let work = try sleeper.coordinator.register(options: options, counting: runs)
+    let step = sleeper.sleep()
+    #expect(
+      sleeper.coordinator.send(work, to: sleeper.number, urgency: .onBehalf) == .ranOnBehalf)
+    try sleeper.expectEnd(of: step)
+    #expect(runs.value == 1)
+    try sleeper.cpu.end()
+  }
+
   /// Whoever sent it saw kernel, where the handler had brought the CPU, and the sleep goes on behind
   /// the handler. The signal comes from a kick whose sender has not come to its look yet.
   @Test("what comes while a sleeper's signal handler runs wakes it")
@@ -134,17 +149,17 @@ struct IdleTests {
   func call(isHousekeeper: Bool, interrupter: Interrupter) throws {
     let sleeper = try Sleeper(isHousekeeper: isHousekeeper, interrupter)
     for isInterruptSafe in [false, true] {
-      // A safe call runs in the signal handler, and leaves the sleeper to its sleep.
+      // A safe call runs in the signal handler: it is over when the sleeper wakes.
       let served = Flag()
       let step = sleeper.cpu.start { cpu in
-        while !served.isRaised { cpu.idle(for: interrupter == .signal ? .seconds(1) : nil) }
+        while !served.isRaised { cpu.idle() }
       }
       #expect(eventually { sleeper.coordinator.context(of: sleeper.number) == .idle })
       let report = sleeper.coordinator.call(
         on: [sleeper.number], deadline: .seconds(20), isInterruptSafe: isInterruptSafe
       ) { _ in served.raise() }
       #expect(report.executed == [sleeper.number])
-      try step.value()
+      try sleeper.expectEnd(of: step)
     }
     try sleeper.cpu.end()
   }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import CPlatform
 import Glibc
 import Synchronization
 import Testing
@@ -60,6 +61,37 @@ struct InterrupterTests {
     #expect(ContextWord(rawValue: seen.word.load(ordering: .relaxed)).context == .kernel)
     // Out, in and out by the handler, in again.
     #expect(coordinator.statistics()[cpu: 1].transitions == before + 4)
+    try cpu.end()
+  }
+
+  /// The calls of such a CPU are in one queue, also those that are not safe.
+  @Test(
+    "a signal does nothing to a CPU that is kicked in another way",
+    arguments: [Interrupter.park, .poll])
+  func stray(interrupter: Interrupter) throws {
+    let other = try Coordinator(.scripted(isolated: 1, interrupter))
+    let thread = try ScriptedThread(other, on: 1)
+    let isQueued = Flag()
+    let step = thread.start { [runs, signal = coordinator.signal] cpu in
+      cpu.user {
+        isQueued.wait()
+        // The thread inherits what the test's thread blocks. To itself: the handler has run when this
+        // returns.
+        _ = cpi_unblock_signal(signal)
+        unsafe CurrentThread.interrupt(
+          CurrentThread.id, signal: signal, cpu: other.core.slots[1].base
+        ) { _ in }
+        return runs.value
+      }
+    }
+    #expect(eventually { other.context(of: 1) == .user })
+    let call = unsafe CrossCall(context: runs.context, isInterruptSafe: false, Counter.function)
+    #expect(other.post(call, on: 1) == .queued)
+    isQueued.raise()
+    #expect(try step.value() == 0)
+    try thread.safePoint()
+    #expect(runs.value == 1)
+    try thread.end()
     try cpu.end()
   }
 
