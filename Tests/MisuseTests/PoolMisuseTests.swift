@@ -125,6 +125,27 @@ struct PoolMisuseTests {
     init(_ local: consuming RawObjectPool.Local) { self.local = consume local }
   }
 
+  @Test("posting a call out of a pool in a signal handler")
+  func postInSignalHandler() async {
+    let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+      var configuration = Coordinator.Configuration(housekeeping: [0], isolated: [1])
+      configuration.pinning = .none
+      configuration.watchdog = nil
+      configuration.isolatedInterrupter = .signal
+      let coordinator = try Coordinator(configuration)
+      let calls = try CrossCallPool(coordinator, of: Int.self, capacity: 1) { _, _ in }
+      var options = DeferredWork.Options()
+      options.isInterruptSafe = true
+      let work = try coordinator.register("poster", options: options) { _ in
+        calls.post(1, on: 0)
+      }
+      let cpu = try coordinator.attach(to: 1)
+      cpu.user { onOtherThread { coordinator.send(work, to: 1, urgency: .immediate) } }
+      cpu.detach()
+    }
+    result.expect("CPU 1 must not post a call out of a pool in a signal handler")
+  }
+
   @Test("a registration that ends on another thread")
   func otherThread() async {
     let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {

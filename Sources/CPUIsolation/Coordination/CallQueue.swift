@@ -56,18 +56,10 @@ struct CallQueue {
     while ContextWord(
       rawValue: unsafe state.pointee.word.load(ordering: .sequentiallyConsistent)
     ).context == .offline {
-      // Acquire — attach:O. Whoever owns the slot may empty its queue: we do, for the moment, so
-      // that we cannot empty that of a thread which attaches.
-      if unsafe state.pointee.isOwned.load(ordering: .relaxed) == 0,
-        unsafe state.pointee.isOwned.exchange(1, ordering: .acquiring) == 0
-      {
-        let abandoned = Drain(core, slot).abandonCalls()
-        // Release — detach:R.
-        unsafe state.pointee.isOwned.store(0, ordering: .releasing)
-        abandoned.end()
+      if unsafe state.pointee.isOwned.load(ordering: .relaxed) == 0, empty(slot, isPooled) {
         return .gone
       }
-      // A thread is on its way out or in, for a few instructions.
+      // A thread is on its way out or in, or another one empties the queue.
       backoff.wait()
     }
     // The slot changed hands since: our call ran on its way out, or was abandoned on the way in, or
@@ -79,6 +71,27 @@ struct CallQueue {
       return .gone
     }
     return .queued
+  }
+
+  /// Empties the queues of a CPU without a thread. False if somebody else owns the slot.
+  ///
+  /// While it owns the slot, no signal handler of its own may run, which could wait here for the
+  /// frame below it.
+  private func empty(_ slot: CPUSlot, _ isPooled: Bool) -> Bool {
+    let own = OwnerTransitions.shutOutInterrupts()
+    // Acquire — attach:O. Whoever owns the slot may empty its queues: we do, for the moment, so that
+    // we cannot empty those of a thread which attaches.
+    let isOurs = unsafe slot.state.pointee.isOwned.exchange(1, ordering: .acquiring) == 0
+    var abandoned = unsafe AbandonedCalls()
+    if isOurs {
+      // A caller with a plain record may be where no message can be ended, as in a signal handler.
+      abandoned = Drain(core, slot).abandonCalls(leavingPooled: !isPooled)
+      // Release — detach:R.
+      unsafe slot.state.pointee.isOwned.store(0, ordering: .releasing)
+    }
+    if let own { OwnerTransitions.admitInterrupts(own) }
+    abandoned.end()
+    return isOurs
   }
 
   /// The outcome of a waited-for call, or nil while there is none.

@@ -186,7 +186,10 @@ extension Drain {
 
   /// Takes back what is queued for a CPU that nobody is attached to. The caller owns the slot, and
   /// ends the pooled calls when that is over.
-  func abandonCalls() -> AbandonedCalls {
+  ///
+  /// Who must end none leaves them in the queue: whoever posted one has its look at W still before
+  /// it, sees offline, and comes for it as soon as the slot is free.
+  func abandonCalls(leavingPooled: Bool = false) -> AbandonedCalls {
     var pooled = CallList()
     for list in 0..<2 {
       var node =
@@ -194,8 +197,14 @@ extension Drain {
         ? slot.call.pointee.calls.takeAll() : slot.call.pointee.patientCalls.takeAll()
       while let current = unsafe node {
         unsafe node = unsafe IntrusiveStack.next(after: current)
-        unsafe slot.dropped[Int(BuiltInWork.calls)].wrappingAdd(1, ordering: .relaxed)
         let record = unsafe current.assumingMemoryBound(to: CallRecord.self)
+        if unsafe record.pointee.isPooled, leavingPooled {
+          _ =
+            unsafe list == 0
+            ? slot.call.pointee.calls.push(current) : slot.call.pointee.patientCalls.push(current)
+          continue
+        }
+        unsafe slot.dropped[Int(BuiltInWork.calls)].wrappingAdd(1, ordering: .relaxed)
         if unsafe record.pointee.isPooled {
           unsafe pooled.append(current)
         } else {
@@ -209,8 +218,8 @@ extension Drain {
 
 /// Pooled calls that were taken back.
 ///
-/// To end one is to end its message, which may do anything, and perhaps its pool: not while the slot
-/// is owned, for whose end others wait, and under no lock.
+/// To end one is to end its message, which may do anything but wait, and perhaps its pool: under no
+/// lock, and not while others wait until the slot is free.
 @safe
 struct AbandonedCalls: ~Copyable {
   private let first: UnsafeMutableRawPointer?

@@ -54,6 +54,7 @@ extension Coordinator {
   ) -> CallOutcome {
     requireCPU(cpu)
     if isClosed { return .closed }
+    if isForked { return .gone }
     let site = CallSite(file, line)
     guard
       unsafe CallRecord.claim(
@@ -83,6 +84,10 @@ extension Coordinator {
     _ function: DeferredWorkFunction
   ) -> CallReport {
     var report = CallReport()
+    if isForked {
+      report.gone = mask
+      return report
+    }
     let queue = CallQueue(core, path)
     let site = CallSite(file, line)
     for cpu in mask {

@@ -13,7 +13,8 @@ internal import Synchronization
 /// The closure runs on the target, in kernel and outside signal handlers, in the order in which one
 /// thread posted to one CPU. Behind it the record goes back to the pool by itself, wherever it is.
 /// A call that is taken back unrun, since its CPU's thread has left, takes its message along: that
-/// is destroyed, by the thread that left, the next one, or whoever posts there.
+/// is destroyed, by the thread that left, the next one, or whoever posts out of a pool there. Some
+/// of them are in kernel then: a message that ends must not wait for CPUs.
 ///
 /// When the pool goes out of scope, calls that are under way are delivered still, and the memory
 /// goes with the last of them. Use a `CrossCall` for a call without a message, which can be merged
@@ -55,8 +56,8 @@ public final class CrossCallPool<Message: Sendable>: Sendable {
   ///   threads changed meanwhile, of which one may have run the call, or may yet; `.closed`.
   /// - Progress: lock-free while a thread is attached, else it waits for one on its way in or out; a
   ///   kick may make a system call
-  /// - Context: any thread, also inside a handler; not in a signal handler. Where nobody is attached,
-  ///   messages that others posted there end here.
+  /// - Context: any thread, also inside a handler, but not in a signal handler, where it traps. Where
+  ///   nobody is attached, messages that others posted there end here.
   /// - Allocates: never
   @discardableResult @inlinable
   public func post(
@@ -87,6 +88,7 @@ extension Coordinator {
     pooled call: UnsafeMutableRawPointer, _ home: PoolCore, on cpu: Int, _ site: CallSite
   ) -> CallOutcome {
     requireCPU(cpu)
+    requireNoSignalHandler()
     unsafe call.assumingMemoryBound(to: PooledCallHeader.self).pointee.home = home
     if isClosed || isForked {
       unsafe PooledCallHeader.end(call, -1)
@@ -99,5 +101,16 @@ extension Coordinator {
     if !isClaimed { misuse("a call that is under way came out of its pool") }
     return unsafe CallQueue(core, path).enqueue(
       record, on: cpu, isInterruptSafe: false, isPooled: true, from: site)
+  }
+
+  /// What a message does when it ends is not known, and not meant for a signal handler.
+  private func requireNoSignalHandler() {
+    guard let base = unsafe CurrentThread.cpu else { return }
+    let slot = unsafe CPUSlot(base: base)
+    if unsafe slot.owner.pointee.special.load(ordering: .relaxed) & OwnerFlags.interrupted != 0 {
+      misuse(
+        "CPU \(OwnerTransitions.number(slot)) must not post a call out of a pool in a signal handler"
+      )
+    }
   }
 }

@@ -177,6 +177,27 @@ enum OwnerTransitions {
     unsafe slot.owner.pointee.special.store(special &- OwnerFlags.depth, ordering: .relaxed)
   }
 
+  /// Has the calling thread say kernel where it is a CPU in user or guest, so that signals leave it
+  /// alone, and runs nothing. Gives what has to be undone.
+  static func shutOutInterrupts() -> (slot: CPUSlot, outside: CPUContext)? {
+    guard let base = unsafe CurrentThread.cpu else { return nil }
+    let slot = unsafe CPUSlot(base: base)
+    let tracker = ContextTracker(slot)
+    let outside = ContextWord(rawValue: tracker.ownContext).context
+    guard let outside, outside == .user || outside == .guest else { return nil }
+    _ = tracker.enterKernelTakingNothing(from: outside)
+    return (slot, outside)
+  }
+
+  /// Undoes it, and runs what was asked for at once meanwhile.
+  static func admitInterrupts(_ state: (slot: CPUSlot, outside: CPUContext)) {
+    let (slot, outside) = state
+    let tracker = ContextTracker(slot)
+    tracker.publish(
+      unsafe slot.owner.pointee.word.load(ordering: .relaxed) &+ ContextWord.exit(to: outside))
+    if tracker.isAttentionWanted { serveOutside(slot, in: outside) }
+  }
+
   /// Traps unless the CPU is in kernel, outside handlers and nested sections.
   static func requirePlainKernel(_ slot: CPUSlot, _ action: String) {
     let context = ContextTracker(slot).ownContext

@@ -78,6 +78,7 @@ extension StressTests.FailureCases {
     case .deferred, .merged, .queued, .gone: break
     default: return 8
     }
+    if unsafe coordinator.post(on: [1, 2], context: nil, { _, _ in }).gone != [1, 2] { return 10 }
     _ = coordinator.close(deadline: .milliseconds(50))
     if coordinator.send(work, to: 1) != .rejected(.closed) { return 9 }
     _ = coordinator.statistics()
