@@ -48,13 +48,23 @@ final class HazardReclaimer: @unchecked Sendable {
     unsafe parker.initialize(to: Parker())
   }
 
-  /// The reclaimer of the child, with everything that this one has to look at.
+  /// The reclaimer of the child, with the domains that this one had to look at, but for those that
+  /// its thread was looking at: they are looked at again when more is retired into them.
   private func successor(since forks: UInt32) -> HazardReclaimer {
     // Acquire — hazardReclaimer:N. Whoever finds the successor finds its state. Pairs with
     // hazardReclaimer:S.
     let known = next.load(ordering: .acquiring)
     if known != 0 { return Self.reclaimer(at: known) }
     let made = HazardReclaimer(since: forks)
+    // Where somebody held the lock at the fork, the state may be half changed: it is left behind, as
+    // what the thread was looking at.
+    if let inherited = state.withLockIfAvailable({ $0 }) {
+      made.state.withLock { state in
+        state.due = inherited.due
+        state.watched = inherited.watched
+        state.avoided = inherited.avoided
+      }
+    }
     let kept = unsafe Unmanaged.passRetained(made)
     let (isOurs, earlier) = next.compareExchange(
       expected: 0, desired: unsafe UInt(bitPattern: kept.toOpaque()),
@@ -67,14 +77,11 @@ final class HazardReclaimer: @unchecked Sendable {
       unsafe kept.release()
       return Self.reclaimer(at: earlier)
     }
-    // Where somebody held the lock at the fork, the state may be half changed: it is left behind, and
-    // its domains are looked at again when more is retired into them.
-    if let inherited = state.withLockIfAvailable({ $0 }) {
-      made.state.withLock { state in
-        state.due += inherited.due
-        state.watched += inherited.watched
-        state.avoided.formUnion(inherited.avoided)
-      }
+    // Nobody looks here any more: what stayed would never be let go. It goes behind the lock, since a
+    // domain may end with it.
+    _ = state.withLockIfAvailable { state in
+      defer { state.due = [] }
+      return state.due
     }
     return made
   }
@@ -139,42 +146,45 @@ final class HazardReclaimer: @unchecked Sendable {
     var avoided: Set<Int32> = []
     var retry = Self.retryInterval
     while true {
-      let (due, processors, isWatching) = state.withLock { state in
-        state.watched.removeAll { $0.domain == nil }
-        var due = state.due
-        state.due = []
-        for watched in state.watched {
-          if let domain = watched.domain, !due.contains(where: { $0 === domain }),
-            domain.isPassDue
-          {
-            due.append(domain)
-          }
-        }
-        return (due, state.avoided, !state.watched.isEmpty)
-      }
-      if processors != avoided {
-        avoided = processors
-        let list = Array(processors)
-        _ = unsafe list.withUnsafeBufferPointer {
-          unsafe cpi_avoid_processors($0.baseAddress, Int32(list.count))
-        }
-      }
-      for domain in due { domain.scanner.pass(everything: false) }
-      let unfinished = due.filter { $0.scanner.hasUnfinished }
-      state.withLock { state in
-        for domain in unfinished where !state.due.contains(where: { $0 === domain }) {
-          state.due.append(domain)
-        }
-      }
-      var pause: Duration? = isWatching ? Self.interval : nil
-      if unfinished.isEmpty {
-        retry = Self.retryInterval
-      } else {
-        pause = retry
-        retry = min(retry * 2, Self.interval)
-      }
+      let pause = look(&avoided, &retry)
       unsafe parker.pointee.park(until: Deadline(after: pause))
     }
+  }
+
+  /// Looks at what is due, and says how long nothing will be; nil until somebody rings. Holds no
+  /// domain when it returns: it may have been the last to.
+  private func look(_ avoided: inout Set<Int32>, _ retry: inout Duration) -> Duration? {
+    let (due, processors, isWatching) = state.withLock { state in
+      state.watched.removeAll { $0.domain == nil }
+      var due = state.due
+      state.due = []
+      for watched in state.watched {
+        if let domain = watched.domain, !due.contains(where: { $0 === domain }), domain.isPassDue {
+          due.append(domain)
+        }
+      }
+      return (due, state.avoided, !state.watched.isEmpty)
+    }
+    if processors != avoided {
+      avoided = processors
+      let list = Array(processors)
+      _ = unsafe list.withUnsafeBufferPointer {
+        unsafe cpi_avoid_processors($0.baseAddress, Int32(list.count))
+      }
+    }
+    for domain in due { domain.scanner.pass(everything: false) }
+    let unfinished = due.filter { $0.scanner.hasUnfinished }
+    state.withLock { state in
+      for domain in unfinished where !state.due.contains(where: { $0 === domain }) {
+        state.due.append(domain)
+      }
+    }
+    if unfinished.isEmpty {
+      retry = Self.retryInterval
+      return isWatching ? Self.interval : nil
+    }
+    defer { retry = min(retry * 2, Self.interval) }
+    return retry
   }
 }
 

@@ -65,11 +65,7 @@ import Testing
           try other.value()
           _exit(counter.count.withLock { $0 } == 3 ? 0 : 1)
         }
-        try #require(child > 0)
-        var status: Int32 = 0
-        let hasEnded = eventually { unsafe waitpid(child, &status, WNOHANG) == child }
-        if !hasEnded { kill(child, SIGKILL) }
-        #expect(hasEnded && status == 0, "the child ended with \(status)")
+        #expect(try end(of: child) == 0)
       }
     }
   #endif
