@@ -44,7 +44,8 @@ package struct Lock<Value: Sendable>: ~Copyable, @unchecked Sendable {
     _ body: (inout Value) throws(Failure) -> Result
   ) throws(Failure) -> Result {
     let error = unsafe pthread_mutex_lock(mutex)
-    if error != 0 { misuse("a thread waits for a lock that it holds itself: errno \(error)") }
+    if error == EDEADLK { misuse("a thread waits for a lock that it holds itself") }
+    if error != 0 { misuse("the system refuses a lock: errno \(error)") }
     defer { unsafe pthread_mutex_unlock(mutex) }
     return try unsafe body(&value.pointee)
   }
