@@ -65,11 +65,13 @@
         }),
       ModelScenario(
         "a sleeper that a signal interrupts",
-        rule: "what comes while a sleeper's handler runs and is not the handler's wakes it",
+        rule: "a handler wakes the sleeper, for what it ran and for what it leaves",
         preemptions: 2,
         bodies: { machine in
           let work = machine.registerType(interruptSafe: true)
           machine.place(0, .kernel, interrupter: .signal, threadID: 1)
+          // What is the handler's comes first or last.
+          let postsFirst = machine.engine.choose(2) == 1
           return [
             {
               let slot = machine.become(0)
@@ -77,10 +79,11 @@
                 OwnerTransitions.idle(slot, until: Deadline(after: nil))
               }
             },
-            { machine.send(work, as: 0, datum: 1, urgency: .immediate) },
             {
+              if !postsFirst { machine.send(work, as: 0, datum: 1, urgency: .immediate) }
               _ = unsafe machine.post(
                 machine.path(1).sender.record(target: 0), as: 1, isInterruptSafe: false)
+              if postsFirst { machine.send(work, as: 0, datum: 1, urgency: .immediate) }
             },
           ]
         }, check: { _ in }),
