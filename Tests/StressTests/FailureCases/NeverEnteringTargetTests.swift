@@ -55,15 +55,22 @@ extension StressTests.FailureCases {
       options.maximumAge = .milliseconds(10)
       options.mayRunOnBehalf = onBehalf
       let work = try coordinator.register("aged", options: options) { _ in runs.add() }
-      for round in 1...5 {
-        #expect(coordinator.send(work, to: 0) == .deferred)
-        #expect(eventually { runs.value == round })
+      var sent = 0
+      for _ in 1...5 {
+        // What finds the CPU still in kernel, behind the last run, runs there and does not grow old.
+        var outcome: SendOutcome
+        repeat {
+          outcome = coordinator.send(work, to: 0)
+          sent += 1
+          #expect(outcome == .deferred || outcome == .queued)
+          try #require(eventually { runs.value == sent })
+        } while outcome != .deferred
       }
-      #expect(eventually { coordinator.statistics()[work].executed == 5 })
+      #expect(eventually { coordinator.statistics()[work].executed == UInt64(sent) })
       // More where the watchdog looks again before the CPU has answered.
       #expect(eventually { coordinator.statistics()[work].escalated >= 5 })
       let counts = coordinator.statistics()[work]
-      #expect(counts.sent == 5 && counts.merged == 0 && counts.pending == 0)
+      #expect(counts.sent == UInt64(sent) && counts.merged == 0 && counts.pending == 0)
     }
   }
 }
