@@ -204,8 +204,8 @@ extension LocalCPU {
   ///
   /// If something is pending already it runs that and returns at once, so that a loop which waits
   /// for what a handler does may call it over and over. A housekeeping CPU is woken by everything
-  /// that is sent to it; an isolated one by what is immediate alone, and runs what was deferred
-  /// when it returns. Returns in kernel, with everything drained. It may return for nothing; but a
+  /// that is sent to it; an isolated one by what is immediate, and by what a helper ran for it. It
+  /// runs what was deferred when it returns. Returns in kernel, with everything drained. It may return for nothing; but a
   /// signal that is not the library's ends only a sleep with a time, or one whose handler was
   /// installed without `SA_RESTART`.
   ///

@@ -186,6 +186,9 @@ enum OwnerTransitions {
     let outside = ContextWord(rawValue: tracker.ownContext).context
     guard let outside, outside == .user || outside == .guest else { return nil }
     _ = tracker.enterKernelTakingNothing(from: outside)
+    // As behind every entry: a grace period that finds kernel here takes the exit for the end of what
+    // a helper had begun, too.
+    Drain(slot).waitWhilePinned()
     return (slot, outside)
   }
 

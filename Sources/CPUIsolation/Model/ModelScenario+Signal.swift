@@ -119,6 +119,37 @@
           }
         }),
       ModelScenario(
+        "grace period against a poster",
+        rule: "a poster that shuts interrupts out does not hide its helper from a grace period",
+        preemptions: 2,
+        bodies: { machine in
+          let work = machine.registerType(onBehalf: true)
+          machine.place(0, .user)
+          machine.replaceHandler { machine in
+            if machine.flags[0].load(ordering: .relaxed) == 0 {
+              machine.expect(
+                machine.flags[1].load(ordering: .relaxed) == 0, "freed while a handler looks at it")
+            }
+          }
+          return [
+            {
+              _ = machine.become(0)
+              _ = unsafe machine.post(machine.path(0).sender.record(target: 1), to: 1, as: 0)
+            },
+            {
+              _ = machine.path(1).deliverSlow(
+                work, to: 0, urgency: .onBehalf, from: CallSite("model", 0))
+            },
+            {
+              machine.flags[0].store(1, ordering: .relaxed)
+              var wait = GracePeriodWait(machine.core.slots, excluding: nil)
+              var backoff = Backoff()
+              while !wait.poll(machine.core.slots) { backoff.wait() }
+              machine.flags[1].store(1, ordering: .relaxed)
+            },
+          ]
+        }, check: { _ in }),
+      ModelScenario(
         "grace period against a signal",
         rule: "a handler that a signal runs holds a grace period up like any section",
         preemptions: 3,
