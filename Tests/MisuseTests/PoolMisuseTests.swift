@@ -128,11 +128,7 @@ struct PoolMisuseTests {
   @Test("posting a call out of a pool in a signal handler")
   func postInSignalHandler() async {
     let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
-      var configuration = Coordinator.Configuration(housekeeping: [0], isolated: [1])
-      configuration.pinning = .none
-      configuration.watchdog = nil
-      configuration.isolatedInterrupter = .signal
-      let coordinator = try Coordinator(configuration)
+      let coordinator = try Coordinator.make(.signal)
       let calls = try CrossCallPool(coordinator, of: Int.self, capacity: 1) { _, _ in }
       var options = DeferredWork.Options()
       options.isInterruptSafe = true

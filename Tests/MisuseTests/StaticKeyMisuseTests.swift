@@ -183,11 +183,7 @@ struct StaticKeyMisuseTests {
   @Test("reading a deferred key in an interrupt")
   func readInInterrupt() async {
     let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
-      var configuration = Coordinator.Configuration(housekeeping: [0], isolated: [1])
-      configuration.pinning = .none
-      configuration.watchdog = nil
-      configuration.isolatedInterrupter = .signal
-      let coordinator = try Coordinator(configuration)
+      let coordinator = try Coordinator.make(.signal)
       let keys = try StaticKeys(coordinator)
       let key = try keys.makeKey("sampling")
       let cpu = try coordinator.attach(to: 1)

@@ -64,6 +64,15 @@ struct InterrupterTests {
     try cpu.end()
   }
 
+  @Test("nobody kicks a CPU whose thread has left")
+  func gone() throws {
+    try cpu.end()
+    let call = unsafe CrossCall(context: runs.context, isInterruptSafe: true, Counter.function)
+    #expect(coordinator.post(call, on: 1) == .gone)
+    #expect(coordinator.statistics()[cpu: 1].calls.interrupted == 0)
+    #expect(runs.value == 0)
+  }
+
   /// The calls of such a CPU are in one queue, also those that are not safe.
   @Test(
     "a signal does nothing to a CPU that is kicked in another way",

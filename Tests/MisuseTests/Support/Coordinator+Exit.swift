@@ -5,10 +5,11 @@ import Testing
 
 extension Coordinator {
   /// CPU 0 for housekeeping, 1 and 3 isolated, and no CPU 2, in a process that is about to end.
-  static func make() throws -> Coordinator {
+  static func make(_ interrupter: Interrupter = .poll) throws -> Coordinator {
     var configuration = Configuration(housekeeping: [0], isolated: [1, 3])
     configuration.pinning = .none
     configuration.watchdog = nil
+    configuration.isolatedInterrupter = interrupter
     return try Coordinator(configuration)
   }
 }

@@ -32,8 +32,9 @@ extension StressTests.FailureCases {
     }
     #expect(eventually { isThere.isSet })
 
+    let calls = try CrossCallPool(coordinator, of: Int.self, capacity: 1) { _, _ in }
     let child = fork()
-    if child == 0 { _exit(Self.failuresInChild(coordinator, work, spare)) }
+    if child == 0 { _exit(Self.failuresInChild(coordinator, work, spare, calls)) }
     try #require(child > 0)
     var status: Int32 = 0
     let hasEnded = eventually { unsafe waitpid(child, &status, WNOHANG) == child }
@@ -53,7 +54,8 @@ extension StressTests.FailureCases {
   /// The number of the first step that went wrong; 0 if none did. It must not allocate much, lock what others held,
   /// or return to the test.
   private static func failuresInChild(
-    _ coordinator: Coordinator, _ work: DeferredWork, _ spare: DeferredWork
+    _ coordinator: Coordinator, _ work: DeferredWork, _ spare: DeferredWork,
+    _ calls: CrossCallPool<Int>
   ) -> Int32 {
     func isRefused(_ action: () throws -> Void) -> Bool {
       do {
@@ -79,6 +81,9 @@ extension StressTests.FailureCases {
     default: return 8
     }
     if unsafe coordinator.post(on: [1, 2], context: nil, { _, _ in }).gone != [1, 2] { return 10 }
+    if unsafe coordinator.post(CrossCall(context: nil) { _, _ in }, on: 1) != .gone { return 11 }
+    // The record came home.
+    if calls.post(1, on: 1) != .gone || calls.post(2, on: 1) != .gone { return 12 }
     _ = coordinator.close(deadline: .milliseconds(50))
     if coordinator.send(work, to: 1) != .rejected(.closed) { return 9 }
     _ = coordinator.statistics()
