@@ -105,13 +105,7 @@
           _ = unsafe slot.state.pointee.work.setBit(0)
           return [
             { _ = Drain(machine.core, slot).runOnBehalf(1, helper: 7) },
-            {
-              machine.flags[0].store(1, ordering: .relaxed)
-              var wait = GracePeriodWait(machine.core.slots, excluding: nil)
-              var backoff = Backoff()
-              while !wait.poll(machine.core.slots) { backoff.wait() }
-              machine.flags[1].store(1, ordering: .relaxed)
-            },
+            { machine.unlinkAndFree() },
           ]
         }, check: { _ in }),
       ModelScenario(
@@ -133,9 +127,7 @@
             { _ = Drain(machine.core, slot).runOnBehalf(1, helper: 7) },
             {
               machine.flags[0].store(1, ordering: .relaxed)
-              var wait = GracePeriodWait(machine.core.slots, excluding: nil)
-              var backoff = Backoff()
-              while !wait.poll(machine.core.slots) { backoff.wait() }
+              machine.synchronize()
               machine.expect(
                 machine.seen[0] == 0 || machine.flags[2].load(ordering: .relaxed) == 1,
                 "freed before a helper's write to it")

@@ -47,9 +47,7 @@
               }
             },
             {
-              var wait = GracePeriodWait(machine.core.slots, excluding: nil)
-              var backoff = Backoff()
-              while !wait.poll(machine.core.slots) { backoff.wait() }
+              machine.synchronize()
             },
           ]
         }),

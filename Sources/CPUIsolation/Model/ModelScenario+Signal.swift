@@ -101,8 +101,7 @@
             {
               _ = machine.become(0)
               _ = unsafe machine.post(machine.path(0).sender.record(target: 1), to: 1, as: 0)
-              var backoff = Backoff()
-              while machine.runs == 0 { backoff.wait() }
+              machine.awaitRun()
             },
             {
               _ = machine.path(2).deliverSlow(
@@ -125,12 +124,7 @@
         bodies: { machine in
           let work = machine.registerType(onBehalf: true)
           machine.place(0, .user)
-          machine.replaceHandler { machine in
-            if machine.flags[0].load(ordering: .relaxed) == 0 {
-              machine.expect(
-                machine.flags[1].load(ordering: .relaxed) == 0, "freed while a handler looks at it")
-            }
-          }
+          machine.watchForFreed()
           return [
             {
               _ = machine.become(0)
@@ -140,13 +134,7 @@
               _ = machine.path(1).deliverSlow(
                 work, to: 0, urgency: .onBehalf, from: CallSite("model", 0))
             },
-            {
-              machine.flags[0].store(1, ordering: .relaxed)
-              var wait = GracePeriodWait(machine.core.slots, excluding: nil)
-              var backoff = Backoff()
-              while !wait.poll(machine.core.slots) { backoff.wait() }
-              machine.flags[1].store(1, ordering: .relaxed)
-            },
+            { machine.unlinkAndFree() },
           ]
         }, check: { _ in }),
       ModelScenario(
@@ -156,29 +144,17 @@
         bodies: { machine in
           let work = machine.registerType(interruptSafe: true)
           machine.place(0, .user, interrupter: .signal, threadID: 1)
-          machine.replaceHandler { machine in
-            if machine.flags[0].load(ordering: .relaxed) == 0 {
-              machine.expect(
-                machine.flags[1].load(ordering: .relaxed) == 0, "freed while a handler looks at it")
-            }
-          }
+          machine.watchForFreed()
           return [
             {
               _ = machine.become(0)
-              var backoff = Backoff()
-              while machine.runs == 0 { backoff.wait() }
+              machine.awaitRun()
             },
             {
               _ = machine.path(0).deliverSlow(
                 work, to: 0, urgency: .immediate, from: CallSite("model", 0))
             },
-            {
-              machine.flags[0].store(1, ordering: .relaxed)
-              var wait = GracePeriodWait(machine.core.slots, excluding: nil)
-              var backoff = Backoff()
-              while !wait.poll(machine.core.slots) { backoff.wait() }
-              machine.flags[1].store(1, ordering: .relaxed)
-            },
+            { machine.unlinkAndFree() },
           ]
         }, check: { _ in }),
       ModelScenario(
@@ -192,8 +168,7 @@
           return [
             {
               _ = machine.become(0)
-              var backoff = Backoff()
-              while machine.runs == 0 { backoff.wait() }
+              machine.awaitRun()
             },
             {
               _ = unsafe CallRecord.claim(

@@ -147,9 +147,7 @@
             },
             {
               machine.path(0).core.stopRunning(work.type)
-              var wait = GracePeriodWait(machine.core.slots, excluding: nil)
-              var backoff = Backoff()
-              while !wait.poll(machine.core.slots) { backoff.wait() }
+              machine.synchronize()
               machine.flags[1].store(1, ordering: .relaxed)
             },
             { _ = machine.path(1).deliver(work, to: 0, from: CallSite("model", 0)) },

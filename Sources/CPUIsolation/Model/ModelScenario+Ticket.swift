@@ -116,9 +116,7 @@
             },
             {
               machine.flags[0].store(1, ordering: .relaxed)
-              var wait = GracePeriodWait(machine.core.slots, excluding: nil)
-              var backoff = Backoff()
-              while !wait.poll(machine.core.slots) { backoff.wait() }
+              machine.synchronize()
               machine.expect(
                 machine.seen[0] == 0 || machine.flags[2].load(ordering: .relaxed) == 1,
                 "freed before a section's write to it")
@@ -144,13 +142,7 @@
                 machine.leave(slot)
               }
             },
-            {
-              machine.flags[0].store(1, ordering: .relaxed)
-              var wait = GracePeriodWait(machine.core.slots, excluding: nil)
-              var backoff = Backoff()
-              while !wait.poll(machine.core.slots) { backoff.wait() }
-              machine.flags[1].store(1, ordering: .relaxed)
-            },
+            { machine.unlinkAndFree() },
           ]
         }),
       ModelScenario(
@@ -171,13 +163,7 @@
               }
               machine.leave(slot)
             },
-            {
-              machine.flags[0].store(1, ordering: .relaxed)
-              var wait = GracePeriodWait(machine.core.slots, excluding: nil)
-              var backoff = Backoff()
-              while !wait.poll(machine.core.slots) { backoff.wait() }
-              machine.flags[1].store(1, ordering: .relaxed)
-            },
+            { machine.unlinkAndFree() },
           ]
         }),
       ModelScenario(

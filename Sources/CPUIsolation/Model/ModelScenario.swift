@@ -53,6 +53,7 @@
     /// Every scenario that there is.
     public static let all: [ModelScenario] =
       sendScenarios + ticketScenarios + helpScenarios + slotScenarios + callScenarios
+      + pooledCallScenarios
       + signalScenarios
       + traceScenarios
       + catchUpScenarios

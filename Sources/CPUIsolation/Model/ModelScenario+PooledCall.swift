@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#if ModelChecking
+  extension ModelScenario {
+    static let pooledCallScenarios: [ModelScenario] = [
+      ModelScenario(
+        "a call out of a pool",
+        rule: "a call ends once: it runs, or whoever takes it back sends it home",
+        preemptions: 3,
+        bodies: { machine in
+          machine.place(0, .kernel)
+          return [
+            {
+              OwnerTransitions.detach(machine.become(0))
+              let slot = machine.attach(0)
+              machine.leave(slot)
+              machine.enter(slot)
+            },
+            {
+              let record = unsafe machine.path(0).sender.record(target: 0)
+              _ = unsafe machine.post(record, as: 0, isPooled: true)
+            },
+          ]
+        },
+        check: { machine in
+          if unsafe machine.core.slots[0].state.pointee.work.load(ordering: .relaxed) != 0 {
+            Drain(machine.core, machine.core.slots[0]).runPending()
+          }
+          machine.expect(machine.runs == 1, "the call ended \(machine.runs) times")
+        }),
+      ModelScenario(
+        "a pooled call beside a plain one",
+        rule: "a pooled call to nobody ends once, and by who posts such calls",
+        preemptions: 3,
+        bodies: { machine in
+          let record = unsafe machine.path(0).sender.record(target: 0)
+          let context = unsafe Unmanaged.passUnretained(machine).toOpaque()
+          _ = unsafe CallRecord.claim(
+            record,
+            { context, _ in
+              let machine = unsafe Unmanaged<ModelMachine>.fromOpaque(context!)
+                .takeUnretainedValue()
+              machine.expect(
+                unsafe CurrentThread.cpu == nil, "a message ended where none may be posted")
+              machine.runs += 1
+            }, context, isWaitedFor: false, isPooled: true, site: CallSite("model", 0))
+          return [
+            {
+              _ = unsafe CallQueue(machine.core, machine.path(0)).enqueue(
+                record, on: 0, isInterruptSafe: false, isPooled: true, from: CallSite("model", 0))
+              machine.expect(machine.runs == 1, "the call ended \(machine.runs) times")
+            },
+            {
+              _ = machine.become(1)
+              _ = unsafe machine.post(machine.path(1).sender.record(target: 0), as: 1)
+            },
+          ]
+        }, check: { _ in }),
+    ]
+  }
+#endif
