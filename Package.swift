@@ -86,15 +86,17 @@ let package = Package(
       swiftSettings: settings),
 
     .target(name: "CCounters", path: "Tests/Support/CCounters"),
+    .target(name: "CForks", path: "Tests/Support/CForks"),
     .testTarget(
-      name: "CPUIsolationTests", dependencies: ["CPUIsolation"],
+      name: "CPUIsolationTests", dependencies: ["CPUIsolation", "CForks"],
       exclude: ["Tracing/KernelVerdicts.txt"], swiftSettings: settings),
     .testTarget(
       name: "TestingTests", dependencies: ["CPUIsolationTesting"], swiftSettings: settings),
     .testTarget(
       name: "MisuseTests", dependencies: ["CPUIsolation"], exclude: ["Fixtures"],
       swiftSettings: settings),
-    .testTarget(name: "StressTests", dependencies: ["CPUIsolation"], swiftSettings: settings),
+    .testTarget(
+      name: "StressTests", dependencies: ["CPUIsolation", "CForks"], swiftSettings: settings),
     .testTarget(
       name: "HotPathTests", dependencies: ["CPUIsolation", "CCounters"], swiftSettings: settings),
     .testTarget(
@@ -106,7 +108,7 @@ let package = Package(
     .target(name: "CRefusals", path: "Tests/Support/CRefusals"),
     .testTarget(
       name: "TextPatchingTests",
-      dependencies: ["CPUIsolationTextPatching", "CPUIsolationTesting", "CRefusals"],
+      dependencies: ["CPUIsolationTextPatching", "CPUIsolationTesting", "CForks", "CRefusals"],
       swiftSettings: settings),
     .testTarget(
       name: "TraceTests", dependencies: ["CPUIsolation", "CPUIsolationTrace", "IsolationTrace"],

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import CForks
 import Glibc
 import Testing
 
@@ -30,7 +31,7 @@ import Testing
         // Nobody makes this pass before the gate opens.
         Self.retireMany(in: due[0])
 
-        let child = fork()
+        let child = cfk_fork(1)  // Another one waits for the gate, awake.
         if child == 0 {
           Self.retireMany(in: due[0])
           // No clock that others may have locked.
@@ -43,7 +44,7 @@ import Testing
           _exit(domain == nil ? 0 : 2)
         }
         mayGo.raise()
-        #expect(try end(of: child) == 0, "in the child nobody reclaims, or the domain never ends")
+        #expect(cfk_end(child, 120) == 0, "in the child nobody reclaims, or the domain never ends")
         #expect(eventually(within: .seconds(60)) { due[0].counts.reclaimed > 0 })
         #expect(busy.barrier(deadline: .seconds(20)) == .reclaimed)
         withExtendedLifetime(gate) {}
@@ -64,7 +65,7 @@ import Testing
           }
         }
         isLocked.wait()
-        let child = fork()
+        let child = cfk_fork(1)  // The ringing one waits awake.
         if child == 0 {
           Self.retireMany(in: domain)
           for _ in 0..<20_000 where domain.counts.reclaimed == 0 { usleep(1000) }
@@ -72,7 +73,7 @@ import Testing
         }
         mayGo.raise()
         try ring.value()
-        #expect(try end(of: child) == 0, "in the child nobody reclaims")
+        #expect(cfk_end(child, 120) == 0, "in the child nobody reclaims")
       }
     }
   #endif

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import CForks
 import CPUIsolation
 import Glibc
 import Testing
@@ -19,10 +20,10 @@ extension StressTests.FailureCases {
     let isThere = SharedFlag()
     let thread = try coordinator.launch(on: 1) { local in
       local.user {
-        isThere.set()
         while !stop.isSet {
           local.poll()
           sched_yield()
+          isThere.set()
         }
       }
     }
@@ -33,16 +34,11 @@ extension StressTests.FailureCases {
     #expect(eventually { isThere.isSet })
 
     let calls = try CrossCallPool(coordinator, of: Int.self, capacity: 1) { _, _ in }
-    let child = fork()
+    // The CPU's thread is awake, in a loop that it has been round.
+    let child = cfk_fork(1)
     if child == 0 { _exit(Self.failuresInChild(coordinator, work, spare, calls)) }
-    try #require(child > 0)
-    var status: Int32 = 0
-    let hasEnded = eventually { unsafe waitpid(child, &status, WNOHANG) == child }
-    if !hasEnded {
-      kill(child, SIGKILL)
-      unsafe waitpid(child, &status, 0)
-    }
-    #expect(hasEnded, "the child waits for threads that it does not have")
+    let status = cfk_end(child, 120)
+    #expect(status != -1, "the child waits for threads that it does not have")
     #expect(status & 0x7f == 0, "the child died of signal \(status & 0x7f)")
     #expect(status >> 8 & 0xff == 0, "step \(status >> 8 & 0xff) failed in the child")
 
