@@ -50,18 +50,27 @@ uint64_t chw_waits_of_this_thread(void) {
   return (uint64_t)usage.ru_nvcsw;
 }
 
-uint64_t chw_waits_of(int32_t thread_id) {
+struct chw_progress chw_progress_of(int32_t thread_id) {
+  struct chw_progress progress = {0};
   char path[64];
   snprintf(path, sizeof path, "/proc/self/task/%d/status", (int)thread_id);
   FILE *file = fopen(path, "r");
-  if (!file) return 0;
-  char line[256];
+  if (!file) return progress;
+  char line[256], state = 0;
   unsigned long long waits = 0;
   while (fgets(line, sizeof line, file)) {
+    sscanf(line, "State: %c", &state);
     if (sscanf(line, "voluntary_ctxt_switches: %llu", &waits) == 1) break;
   }
   fclose(file);
-  return waits;
+  progress.is_asleep = state == 'S';
+  progress.waits = waits;
+  // How Linux numbers the processor clocks of threads: the id's complement, above three bits of which
+  // one says thread and two say which of its clocks.
+  struct timespec time;
+  if (clock_gettime((clockid_t)(~(unsigned)thread_id << 3 | 6), &time) == 0)
+    progress.processor_nanoseconds = (uint64_t)time.tv_sec * 1000000000U + (uint64_t)time.tv_nsec;
+  return progress;
 }
 
 void chw_set_idle_priority(int32_t thread_id) {

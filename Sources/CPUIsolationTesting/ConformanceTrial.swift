@@ -2,6 +2,7 @@
 
 internal import CHandlerWitness
 internal import CPUIsolation
+internal import CPlatform
 
 /// A step of a trial that did not return in time.
 struct Hang: Error {
@@ -41,19 +42,31 @@ struct ConformanceTrial<State: Equatable & Sendable> {
     _ what: String, on cpu: Int = cpu, within limit: Duration? = nil,
     _ body: @escaping @Sendable (CPUHandle) -> Void
   ) throws(Hang) -> RunWitness {
-    let started = Lock<UInt64>(0)
     let seen = Lock<RunWitness?>(nil)
     machine[cpu].begin { handle in
-      started.withLock { $0 = chw_waits_of_this_thread() }
       let witness = RunWitness.watch { body(handle) }
       seen.withLock { $0 = witness }
     }
     if !machine[cpu].finish(within: limit ?? options.deadline) {
-      let waits = chw_waits_of(machine[cpu].threadID)
+      let waits = isWaiting(machine[cpu].threadID)
       machine.abandon()
-      throw Hang(step: what, waited: waits > started.withLock { $0 })
+      throw Hang(step: what, waited: waits)
     }
     return seen.withLock { $0! }
+  }
+
+  /// Whether a thread that does not return waits, or is busy. One that gets no processor is neither,
+  /// yet: who waits is asleep, or goes to sleep again; who is busy uses time up, and does not.
+  private func isWaiting(_ thread: Int32) -> Bool {
+    let first = chw_progress_of(thread)
+    let end = ContinuousClock.now + options.deadline
+    while ContinuousClock.now < end {
+      let now = chw_progress_of(thread)
+      if now.is_asleep || now.waits > first.waits { return true }
+      if now.processor_nanoseconds &- first.processor_nanoseconds > 20_000_000 { return false }
+      cpi_sleep_nanoseconds(1_000_000)
+    }
+    return false
   }
 
   func enterUser(_ cpu: Int = cpu) throws(Hang) {

@@ -15,9 +15,9 @@ enum StressDuration {
   static func rounds(_ usual: Int) -> Int { usual * max(1, Int(requested ?? 1)) }
 
   /// What a condition may take that has to come true in the end, on a loaded machine and under a sanitizer.
-  static let generous = Duration.seconds(30)
+  static let generous = Duration.seconds(120)
 
-  static var limitInMinutes: Int { 5 + Int(requested ?? 0) / 4 }
+  static var limitInMinutes: Int { 10 + Int(requested ?? 0) / 4 }
 
   /// Whether ThreadSanitizer watches: it slows everything down by a factor of ten, and holds signals back until the
   /// thread makes a call that it intercepts.

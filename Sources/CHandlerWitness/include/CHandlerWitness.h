@@ -34,10 +34,17 @@ bool chw_is_sanitized(void);
 /// Allocates and frees, out of sight of the optimizer.
 void chw_allocate_once(void);
 
-/// Voluntary context switches of this thread so far, or of another one of this process; 0 if there
-/// is no such thread.
+/// Voluntary context switches of this thread so far.
 uint64_t chw_waits_of_this_thread(void);
-uint64_t chw_waits_of(int32_t thread_id);
+
+/// Where another thread of this process stands.
+struct chw_progress {
+  bool is_asleep;  // until something wakes it: a thread that gets no processor is not
+  uint64_t waits;
+  uint64_t processor_nanoseconds;
+};
+/// All zero if there is no such thread.
+struct chw_progress chw_progress_of(int32_t thread_id);
 
 /// Lets another thread of this process run only while a processor has nothing else to do.
 void chw_set_idle_priority(int32_t thread_id);

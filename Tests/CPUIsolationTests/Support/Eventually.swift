@@ -4,7 +4,7 @@ import Glibc
 
 /// Whether the condition holds, now or within a time that any machine keeps.
 func eventually(
-  within deadline: Duration = .seconds(20), _ condition: () throws -> Bool
+  within deadline: Duration = .seconds(120), _ condition: () throws -> Bool
 ) rethrows -> Bool {
   let limit = ContinuousClock.now + deadline
   while try !condition() {

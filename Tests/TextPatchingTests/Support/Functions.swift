@@ -36,7 +36,7 @@ enum Counts {
 }
 
 /// Whether the condition holds, now or within a time that any machine keeps.
-func eventually(within limit: Duration = .seconds(30), _ condition: () -> Bool) -> Bool {
+func eventually(within limit: Duration = .seconds(120), _ condition: () -> Bool) -> Bool {
   let end = ContinuousClock.now + limit
   while !condition() {
     if ContinuousClock.now >= end { return condition() }
