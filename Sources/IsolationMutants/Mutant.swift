@@ -105,7 +105,8 @@
       do throws(Unresolved) {
         let (scenario, mutations) = try resolve(&labels)
         let outcome = Trial(
-          scenario.explore(memory, mutations: mutations, executions: Self.executions))
+          scenario.explore(
+            memory, mutations: mutations, search: .deepening, executions: Self.executions))
         return outcome.failure == nil ? .survived(outcome) : .killed(outcome)
       } catch {
         return .unresolved(error.sentence)

@@ -9,7 +9,7 @@
   struct MutantCommand {
     private static let usage = """
       usage: isolation-mutants [--orderings | --patches] [--markdown] [--only NAME]
-             isolation-mutants --scenario NAME [--memory TSO|weak] [--replay SCHEDULE]
+             isolation-mutants --scenario NAME [--memory TSO|weak] [--deepening] [--replay SCHEDULE]
              isolation-mutants --historic NAME [--sound] [--memory …] [--replay …]
 
       Makes the library's orderings wrong, one at a time, and explores the scenario that has to
@@ -25,6 +25,7 @@
         --scenario   explore one scenario with the sources as they are; exits 1 if it fails
         --historic   explore one of the mistakes of Documentation/Verification.md, or the sound
                      variant beside it
+        --deepening  explore schedules with few preemptions first, as mutants are explored
         --replay     run the one execution of it that the schedule stands for
 
       """
@@ -85,6 +86,7 @@
             throw .unknown("there is no memory '\(name)': TSO or weak")
           }
           scenario!.memory = memory
+        case "--deepening" where scenario != nil: scenario!.search = .deepening
         case "--replay" where scenario != nil && !rest.isEmpty:
           scenario!.schedule = rest.removeFirst()
         case "--help", "-h": throw .help

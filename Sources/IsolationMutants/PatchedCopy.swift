@@ -77,7 +77,7 @@
       let (status, output) = shell(
         """
         timeout 300 .build/debug/isolation-mutants --scenario \(Shell.quoted(mutant.scenario)) \
-        --memory \(mutant.memory.name)
+        --memory \(mutant.memory.name) --deepening
         """)
       guard status == 0 || status == 1, let outcome = Trial(output) else {
         return .unresolved("the exploration ended with status \(status): \(output.suffix(400))")

@@ -13,6 +13,7 @@
 
     var subject: Subject
     var memory = ModelEngine.Memory.totalStoreOrder
+    var search = ModelEngine.Search.exhaustive
     var schedule: String? = nil
     var variant = HistoricMistake.Variant.broken
 
@@ -21,7 +22,8 @@
       let outcome =
         switch subject {
         case .scenario(let scenario):
-          scenario.explore(memory, replaying: schedule, executions: Mutant.executions)
+          scenario.explore(
+            memory, search: search, replaying: schedule, executions: Mutant.executions)
         case .mistake(let mistake): mistake.explore(variant, memory, replaying: schedule)
         }
       print(Trial(outcome).text, terminator: "")

@@ -9,9 +9,12 @@ struct Choices {
   private struct Choice {
     var taken: Int
     var count: Int
+    /// Whether the others are for later: a search by few preemptions comes back to them.
+    var isHeld = false
   }
   private var path: [Choice] = []
   private var depth = 0
+  private var holds = false
   private let strategy: Strategy
   private var random: UInt64
   private var priorities = BodyPriorities()
@@ -68,6 +71,22 @@ struct Choices {
     }
   }
 
+  /// The first of `count` alternatives, the others being held back for now.
+  mutating func hold(_ count: Int) {
+    if count <= 1 || repeated(count) != nil { return }
+    path.append(Choice(taken: 0, count: count, isHeld: true))
+    depth += 1
+    holds = true
+  }
+
+  /// Begins again, without what was held back: false if nothing was.
+  mutating func restart() -> Bool {
+    depth = 0
+    path.removeAll(keepingCapacity: true)
+    defer { holds = false }
+    return holds
+  }
+
   /// Which of these bodies goes on, as an index.
   mutating func chooseBody(_ bodies: some Collection<Int>, step: Int) -> Int {
     if bodies.count <= 1 { return 0 }
@@ -113,7 +132,7 @@ struct Choices {
       return true
     case .depthFirst:
       while let last = path.popLast() {
-        if last.taken + 1 < last.count {
+        if !last.isHeld, last.taken + 1 < last.count {
           path.append(Choice(taken: last.taken + 1, count: last.count))
           return true
         }

@@ -41,6 +41,9 @@ public final class ModelEngine {
   public enum Search: Sendable {
     /// All of them, up to the bound on preemptions.
     case exhaustive
+    /// The same, those with fewer preemptions first, some of them more than once: what a fault
+    /// needs is mostly little.
+    case deepening
     /// So many of them, each decision drawn by lot, preemptions without bound.
     case random(seed: UInt64, executions: Int)
     /// So many of them by priorities that are drawn by lot and change at so many steps: a sample
@@ -49,7 +52,7 @@ public final class ModelEngine {
 
     fileprivate var strategy: Choices.Strategy {
       switch self {
-      case .exhaustive: .depthFirst
+      case .exhaustive, .deepening: .depthFirst
       case .random(let seed, _): .random(seed: seed)
       case .priorities(let seed, let changes, _): .priorities(seed: seed, changes: changes)
       }
@@ -57,7 +60,7 @@ public final class ModelEngine {
 
     fileprivate var executions: Int {
       switch self {
-      case .exhaustive: .max
+      case .exhaustive, .deepening: .max
       case .random(_, let executions), .priorities(_, _, let executions): executions
       }
     }
@@ -91,6 +94,8 @@ public final class ModelEngine {
   private let main = Fiber(number: -1)
   private var ready: [Int] = []
   private var preemptions = 0
+  /// How many of them the executions have that are explored now.
+  private var allowance: Int
   private(set) var steps = 0
   private(set) var totalSteps = 0
   var failure: String? = nil
@@ -111,6 +116,7 @@ public final class ModelEngine {
     self.memory = memory
     self.bounds = bounds
     self.choices = choices
+    allowance = bounds.preemptions
   }
 
   /// Explores. `prepare` runs before each execution, outside the model, and returns the bodies; the
@@ -131,7 +137,11 @@ public final class ModelEngine {
     }
     let engine = ModelEngine(memory, bounds, choices)
     engine.mutations = mutations
-    if schedule != nil { engine.trace = Trace() }
+    if schedule != nil {
+      engine.trace = Trace()
+    } else if case .deepening = search {
+      engine.allowance = 0
+    }
     let limit = min(bounds.executions, search.executions)
     var outcome = Outcome()
     repeat {
@@ -146,7 +156,7 @@ public final class ModelEngine {
         break
       }
       if outcome.executions >= limit { break }
-      outcome.isExhausted = !engine.choices.advance(after: engine.steps)
+      outcome.isExhausted = !engine.choices.advance(after: engine.steps) && !engine.deepen()
     } while !outcome.isExhausted
     outcome.steps = engine.totalSteps
     if let trace = engine.trace {
@@ -159,6 +169,13 @@ public final class ModelEngine {
         ).trace
     }
     return outcome
+  }
+
+  /// Begins again with one preemption more, if that makes a difference.
+  private func deepen() -> Bool {
+    guard allowance < bounds.preemptions, choices.restart() else { return false }
+    allowance += 1
+    return true
   }
 
   /// Says that this execution must not have been; does not return to the body that says it.
@@ -214,6 +231,10 @@ public final class ModelEngine {
     if steps > bounds.steps { fail("a body did not end within \(bounds.steps) steps") }
     deliverInterrupt()
     guard preemptions < bounds.preemptions || !choices.boundsPreemptions else { return }
+    if preemptions >= allowance, choices.boundsPreemptions {
+      let others = fibers.count { $0.number != running && $0.state == .ready }
+      return choices.hold(1 + others)
+    }
     let next = chooseNext(after: running)
     if next == running { return }
     preemptions += 1

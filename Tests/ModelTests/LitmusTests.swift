@@ -17,12 +17,12 @@
         #expect(seen.isDisjoint(with: litmus.unseen))
       }
 
-      /// A sample finds what a search finds, in a program this small.
+      /// A sample finds what a search finds, in a program this small, and a schedule says it again.
       @Test(arguments: [
         ModelEngine.Search.random(seed: 7, executions: 2_000),
-        .priorities(seed: 7, changes: 2, executions: 2_000),
+        .priorities(seed: 7, changes: 2, executions: 2_000), .exhaustive, .deepening,
       ])
-      func samplesFindStoreBuffering(_ search: ModelEngine.Search) throws {
+      func searchesFindStoreBuffering(_ search: ModelEngine.Search) throws {
         let words = LitmusMemory()
         var bothZero = 0
         func explore(replaying schedule: String? = nil) -> ModelEngine.Outcome {
@@ -53,6 +53,48 @@
         #expect(replayed.executions == 1)
         #expect(replayed.trace == found.trace)
         #expect(found.trace.count >= 5)
+      }
+
+      /// Few preemptions first: a fault that needs two is met behind everything that needs less, and
+      /// where there is none, everything is seen that a plain search sees.
+      @Test func deepeningSeesEverything() {
+        let words = LitmusMemory()
+        func explore(
+          _ search: ModelEngine.Search, refusesThreeSwitches: Bool = false
+        ) -> (outcome: ModelEngine.Outcome, orders: Set<[Int]>) {
+          var orders: Set<[Int]> = []
+          var order: [Int] = []
+          let outcome = ModelEngine.explore(
+            .totalStoreOrder, .init(preemptions: 3), search: search,
+            prepare: { _ in
+              words.reset(0)
+              order = []
+              return (0..<2).map { body in
+                {
+                  for _ in 0..<3 {
+                    words.words.x.store(1, ordering: .relaxed)
+                    order.append(body)
+                  }
+                }
+              }
+            },
+            check: {
+              orders.insert(order)
+              if refusesThreeSwitches, switches(order) == 3 { $0.fail("twice back") }
+            })
+          return (outcome, orders)
+        }
+        func switches(_ order: [Int]) -> Int { zip(order, order.dropFirst()).count { $0 != $1 } }
+
+        let plain = explore(.exhaustive)
+        let deepening = explore(.deepening)
+        #expect(plain.outcome.isExhausted && deepening.outcome.isExhausted)
+        #expect(plain.orders == deepening.orders)
+        #expect(plain.orders.contains { switches($0) == 3 })
+        let found = explore(.deepening, refusesThreeSwitches: true)
+        #expect(found.outcome.failure == "twice back")
+        #expect(found.orders.isSuperset(of: plain.orders.filter { switches($0) < 3 }))
+        #expect(found.outcome.executions < deepening.outcome.executions)
       }
 
       /// What is no schedule is told, and nothing is run.
