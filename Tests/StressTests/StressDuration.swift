@@ -8,8 +8,11 @@ enum StressDuration {
   static let requested: Double? = unsafe getenv("CPUISOLATION_STRESS_SECONDS")
     .flatMap { unsafe Double(String(cString: $0)) }
 
-  /// The time of a case that takes `share` seconds where nobody asks for more.
-  static func ofCase(_ share: Double) -> Duration { .seconds(requested ?? share) }
+  /// The time of a case that takes `share` seconds where nobody asks for more: half of that without
+  /// optimisation, where every lap is slow and the sanitizers look.
+  static func ofCase(_ share: Double) -> Duration {
+    .seconds(requested ?? (_isDebugAssertConfiguration() ? share / 2 : share))
+  }
 
   /// A number of rounds that grows with the time asked for.
   static func rounds(_ usual: Int) -> Int { usual * max(1, Int(requested ?? 1)) }
