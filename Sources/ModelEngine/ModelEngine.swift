@@ -37,35 +37,6 @@ public final class ModelEngine {
     public init(preemptions: Int) { self.preemptions = preemptions }
   }
 
-  /// In which order schedules are tried.
-  public enum Search: Sendable {
-    /// All of them, up to the bound on preemptions.
-    case exhaustive
-    /// The same, those with fewer preemptions first, some of them more than once: what a fault
-    /// needs is mostly little.
-    case deepening
-    /// So many of them, each decision drawn by lot, preemptions without bound.
-    case random(seed: UInt64, executions: Int)
-    /// So many of them by priorities that are drawn by lot and change at so many steps: a sample
-    /// that favours the few switches at the right places which most faults need.
-    case priorities(seed: UInt64, changes: Int, executions: Int)
-
-    fileprivate var strategy: Choices.Strategy {
-      switch self {
-      case .exhaustive, .deepening: .depthFirst
-      case .random(let seed, _): .random(seed: seed)
-      case .priorities(let seed, let changes, _): .priorities(seed: seed, changes: changes)
-      }
-    }
-
-    fileprivate var executions: Int {
-      switch self {
-      case .exhaustive, .deepening: .max
-      case .random(_, let executions), .priorities(_, _, let executions): executions
-      }
-    }
-  }
-
   /// What an exploration found.
   public struct Outcome: Sendable {
     public var failure: String? = nil
@@ -84,33 +55,35 @@ public final class ModelEngine {
     set { unsafe running = newValue }
   }
   // Explorations run on one thread at a time: the tests are serialized.
-  nonisolated(unsafe) private static var running: ModelEngine? = nil
+  @exclusivity(unchecked) nonisolated(unsafe) private static var running: ModelEngine? = nil
 
+  // Checks of exclusive access would be a third of an exploration: a fiber holds no access to any of
+  // these while another one runs.
   let memory: Memory
   let bounds: Bounds
-  var choices: Choices
-  var fibers: [Fiber] = []
-  var running = -1
+  @exclusivity(unchecked) var choices: Choices
+  @exclusivity(unchecked) var fibers: [Fiber] = []
+  @exclusivity(unchecked) var running = -1
   private let main = Fiber(number: -1)
-  private var ready: [Int] = []
-  private var preemptions = 0
+  @exclusivity(unchecked) private var ready: [Int] = []
+  @exclusivity(unchecked) private var preemptions = 0
   /// How many of them the executions have that are explored now.
-  private var allowance: Int
-  private(set) var steps = 0
-  private(set) var totalSteps = 0
-  var failure: String? = nil
+  @exclusivity(unchecked) private var allowance: Int
+  @exclusivity(unchecked) private(set) var steps = 0
+  @exclusivity(unchecked) private(set) var totalSteps = 0
+  @exclusivity(unchecked) var failure: String? = nil
   /// Counts the writes that have become visible: whoever waits in a loop waits for one.
-  var progress = 0
-  var views = ViewMemory()
+  @exclusivity(unchecked) var progress = 0
+  @exclusivity(unchecked) var views = ViewMemory()
   /// Addresses that one body alone uses: no schedule depends on them.
-  public var privateRanges: [Range<UInt>] = []
-  public var mutations: [Site: Mutation] = [:]
+  @exclusivity(unchecked) public var privateRanges: [Range<UInt>] = []
+  @exclusivity(unchecked) public var mutations: [Site: Mutation] = [:]
   /// The sites that were executed, for whoever wants to mutate them.
-  public private(set) var sites: Set<Site> = []
-  public var recordsSites = false
+  @exclusivity(unchecked) public private(set) var sites: Set<Site> = []
+  @exclusivity(unchecked) public var recordsSites = false
   /// What words are called in traces; others are numbered as they are met.
-  public var names: [UInt: String] = [:]
-  var trace: Trace? = nil
+  @exclusivity(unchecked) public var names: [UInt: String] = [:]
+  @exclusivity(unchecked) var trace: Trace? = nil
 
   private init(_ memory: Memory, _ bounds: Bounds, _ choices: Choices) {
     self.memory = memory
