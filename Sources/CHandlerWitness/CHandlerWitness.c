@@ -63,7 +63,7 @@ struct chw_progress chw_progress_of(int32_t thread_id) {
     if (sscanf(line, "voluntary_ctxt_switches: %llu", &waits) == 1) break;
   }
   fclose(file);
-  progress.is_asleep = state == 'S';
+  progress.state = state;
   progress.waits = waits;
   // How Linux numbers the processor clocks of threads: the id's complement, above three bits of which
   // one says thread and two say which of its clocks.

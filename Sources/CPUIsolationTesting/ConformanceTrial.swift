@@ -8,8 +8,15 @@ internal import CPlatform
 struct Hang: Error {
   /// What the step was.
   let step: String
-  /// Whether the thread had given its processor away to wait.
-  let waited: Bool
+  let reason: Reason
+
+  enum Reason {
+    /// The thread had given its processor away to wait.
+    case waits
+    case isBusy
+    /// It got no processor, so that nobody knows.
+    case isStarved
+  }
 }
 
 /// One schedule, played on a machine and a subject of its own.
@@ -47,26 +54,33 @@ struct ConformanceTrial<State: Equatable & Sendable> {
       let witness = RunWitness.watch { body(handle) }
       seen.withLock { $0 = witness }
     }
-    if !machine[cpu].finish(within: limit ?? options.deadline) {
-      let waits = isWaiting(machine[cpu].threadID)
+    if let reason = hang(of: machine[cpu], after: limit ?? options.deadline) {
       machine.abandon()
-      throw Hang(step: what, waited: waits)
+      throw Hang(step: what, reason: reason)
     }
     return seen.withLock { $0! }
   }
 
-  /// Whether a thread that does not return waits, or is busy. One that gets no processor is neither,
-  /// yet: who waits is asleep, or goes to sleep again; who is busy uses time up, and does not.
-  private func isWaiting(_ thread: Int32) -> Bool {
-    let first = chw_progress_of(thread)
+  /// Why a step has not returned in time; nil if it has, or did while that was looked into.
+  ///
+  /// A thread that gets no processor shows nothing yet. One that waits is asleep, or falls asleep
+  /// again; one that is busy uses processor time without sleeping.
+  private func hang(of cpu: ScriptedCPU, after limit: Duration) -> Hang.Reason? {
+    if cpu.finish(within: limit) { return nil }
+    let first = chw_progress_of(cpu.threadID)
+    var last = first
     let end = ContinuousClock.now + options.deadline
-    while ContinuousClock.now < end {
-      let now = chw_progress_of(thread)
-      if now.is_asleep || now.waits > first.waits { return true }
-      if now.processor_nanoseconds &- first.processor_nanoseconds > 20_000_000 { return false }
-      cpi_sleep_nanoseconds(1_000_000)
-    }
-    return false
+    repeat {
+      if cpu.finish(within: .milliseconds(1)) { return nil }
+      last = chw_progress_of(cpu.threadID)
+      if last.state == CChar(UInt8(ascii: "S")) || last.waits > first.waits {
+        return cpu.isStepping ? .waits : nil
+      }
+      if last.processor_nanoseconds &- first.processor_nanoseconds > 20_000_000 {
+        return cpu.isStepping ? .isBusy : nil
+      }
+    } while ContinuousClock.now < end
+    return last.state == CChar(UInt8(ascii: "R")) ? .isStarved : .waits
   }
 
   func enterUser(_ cpu: Int = cpu) throws(Hang) {
@@ -94,18 +108,20 @@ struct ConformanceTrial<State: Equatable & Sendable> {
   func runInsideChange(_ whilePublishing: (() -> Void) -> Void) throws(Hang) -> Bool {
     try enterUser()
     send(subject.types)
-    var returned = false
     let (target, deadline) = (machine[Self.cpu], options.deadline)
+    var reason: Hang.Reason? = nil
     whilePublishing {
       target.begin { $0.enterKernel() }
-      returned = target.finish(within: deadline)
+      reason = hang(of: target, after: deadline)
     }
+    guard let first = reason else { return true }
     // What the publisher held is free now. A handler that is still in there never comes back.
-    if !returned, !target.finish(within: deadline) {
+    let last = hang(of: target, after: deadline)
+    if first == .isStarved || last != nil {
       machine.abandon()
-      throw Hang(step: "at an entry in the middle of a change", waited: true)
+      throw Hang(step: "at an entry in the middle of a change", reason: last ?? first)
     }
-    return returned
+    return false
   }
 
   /// Lets work that handlers have sent run until there is none; false if there always is.

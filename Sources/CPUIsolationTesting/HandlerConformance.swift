@@ -143,13 +143,18 @@ struct ConformanceCheck<State: Equatable & Sendable> {
 
   private mutating func noteHang(_ hang: Hang) {
     let seconds = options.deadline
-    if hang.waited {
+    switch hang.reason {
+    case .waits:
       note(
         .nonBlocking, .failed,
         "a run \(hang.step) had not returned after \(seconds), and its thread sleeps. A handler"
           + " must not wait: leave a bit or a value where whoever is awaited can find it")
       note(.bounded, .notChecked, "the run did not return because it waits")
-    } else {
+    case .isStarved:
+      note(
+        .bounded, .notChecked,
+        "a run \(hang.step) had not returned after \(seconds), for want of a processor")
+    case .isBusy:
       note(
         .bounded, .failed,
         "a run \(hang.step) had not returned after \(seconds), and its thread is busy. Bound the"

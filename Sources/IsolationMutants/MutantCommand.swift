@@ -86,7 +86,7 @@
             throw .unknown("there is no memory '\(name)': TSO or weak")
           }
           scenario!.memory = memory
-        case "--deepening" where scenario != nil: scenario!.search = .deepening
+        case "--deepening" where scenario?.isScenario == true: scenario!.search = .deepening
         case "--replay" where scenario != nil && !rest.isEmpty:
           scenario!.schedule = rest.removeFirst()
         case "--help", "-h": throw .help

@@ -55,7 +55,8 @@
 
     // Debug: a part is built again in a second or two, and few schedules are needed.
     private static let build = """
-      env -u CPUISOLATION_CI swift build --traits ModelChecking --product isolation-mutants
+      env -u CPUISOLATION_CI swift build --traits ModelChecking --product isolation-mutants \
+      -Xswiftc -enforce-exclusivity=unchecked
       """
 
     /// Applies the patch, explores its scenario, and takes the patch back.

@@ -17,6 +17,11 @@
     var schedule: String? = nil
     var variant = HistoricMistake.Variant.broken
 
+    /// Whether it is a scenario: mistakes are small, and are explored in one way alone.
+    var isScenario: Bool {
+      if case .scenario = subject { true } else { false }
+    }
+
     /// Returns the exit status: 1 if it fails.
     func run() -> Int32 {
       let outcome =

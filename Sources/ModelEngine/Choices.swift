@@ -3,13 +3,14 @@
 /// The decisions of one execution, and how the next one differs from it.
 ///
 /// Everything that an execution leaves open (who goes on, which buffered store becomes visible,
-/// which of several values a load returns) is a call of `choose` or `chooseBody`. Depth first, the
-/// next execution repeats all decisions but the last that had an alternative left.
+/// which of several values a load returns) is a call of `choose` or `chooseBody`, or of `hold` where
+/// the alternatives are for a later level of a deepening search. Depth first, the next execution
+/// repeats all decisions but the last that had an alternative left.
 struct Choices {
   private struct Choice {
     var taken: Int
     var count: Int
-    /// Whether the others are for later: a search by few preemptions comes back to them.
+    /// Whether the alternatives are for a later level.
     var isHeld = false
   }
   private var path: [Choice] = []
@@ -79,7 +80,7 @@ struct Choices {
     holds = true
   }
 
-  /// Begins again, without what was held back: false if nothing was.
+  /// Begins the next level; false if nothing was held back, so that it would be this one again.
   mutating func restart() -> Bool {
     depth = 0
     path.removeAll(keepingCapacity: true)

@@ -17,22 +17,21 @@ final class Fiber {
   let number: Int
   /// Where it stands. In memory of its own: a switch writes it while other bodies run.
   let position = UnsafeMutablePointer<UnsafeMutableRawPointer?>.allocate(capacity: 1)
-  // As in the engine: no access to these lasts while another fiber runs.
-  @exclusivity(unchecked) var state = State.done
-  @exclusivity(unchecked) var body: (() -> Void)? = nil
-  @exclusivity(unchecked) var buffer: [BufferedStore] = []
-  @exclusivity(unchecked) var seenProgress = 0
-  @exclusivity(unchecked) var futex: UInt = 0
-  @exclusivity(unchecked) var hasDeadline = false
-  @exclusivity(unchecked) var hasTimedOut = false
+  var state = State.done
+  var body: (() -> Void)? = nil
+  var buffer: [BufferedStore] = []
+  var seenProgress = 0
+  var futex: UInt = 0
+  var hasDeadline = false
+  var hasTimedOut = false
   /// Whether a wake ended its last sleep, and not a signal.
-  @exclusivity(unchecked) var isWoken = false
+  var isWoken = false
   /// What the thread-local word of a thread is.
-  @exclusivity(unchecked) var threadLocal: UnsafeMutableRawPointer? = nil
-  @exclusivity(unchecked) var isHelping = false
-  @exclusivity(unchecked) var interrupts: [() -> Void] = []
-  @exclusivity(unchecked) var isInterrupted = false
-  @exclusivity(unchecked) private var stack: UnsafeMutableRawPointer? = nil
+  var threadLocal: UnsafeMutableRawPointer? = nil
+  var isHelping = false
+  var interrupts: [() -> Void] = []
+  var isInterrupted = false
+  private var stack: UnsafeMutableRawPointer? = nil
 
   private static let stackBytes = 256 * 1024
 

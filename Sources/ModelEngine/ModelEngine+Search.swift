@@ -5,8 +5,8 @@ extension ModelEngine {
   public enum Search: Sendable {
     /// All of them, up to the bound on preemptions.
     case exhaustive
-    /// The same, those with fewer preemptions first, some of them more than once: what a fault
-    /// needs is mostly little.
+    /// The same by levels, each of which allows one preemption more and goes through those below
+    /// again: most faults need few.
     case deepening
     /// So many of them, each decision drawn by lot, preemptions without bound.
     case random(seed: UInt64, executions: Int)

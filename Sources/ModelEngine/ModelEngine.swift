@@ -55,35 +55,33 @@ public final class ModelEngine {
     set { unsafe running = newValue }
   }
   // Explorations run on one thread at a time: the tests are serialized.
-  @exclusivity(unchecked) nonisolated(unsafe) private static var running: ModelEngine? = nil
+  nonisolated(unsafe) private static var running: ModelEngine? = nil
 
-  // Checks of exclusive access would be a third of an exploration: a fiber holds no access to any of
-  // these while another one runs.
   let memory: Memory
   let bounds: Bounds
-  @exclusivity(unchecked) var choices: Choices
-  @exclusivity(unchecked) var fibers: [Fiber] = []
-  @exclusivity(unchecked) var running = -1
+  var choices: Choices
+  var fibers: [Fiber] = []
+  var running = -1
   private let main = Fiber(number: -1)
-  @exclusivity(unchecked) private var ready: [Int] = []
-  @exclusivity(unchecked) private var preemptions = 0
-  /// How many of them the executions have that are explored now.
-  @exclusivity(unchecked) private var allowance: Int
-  @exclusivity(unchecked) private(set) var steps = 0
-  @exclusivity(unchecked) private(set) var totalSteps = 0
-  @exclusivity(unchecked) var failure: String? = nil
+  private var ready: [Int] = []
+  private var preemptions = 0
+  /// The most of them that an execution may have for now.
+  private var allowance: Int
+  private(set) var steps = 0
+  private(set) var totalSteps = 0
+  var failure: String? = nil
   /// Counts the writes that have become visible: whoever waits in a loop waits for one.
-  @exclusivity(unchecked) var progress = 0
-  @exclusivity(unchecked) var views = ViewMemory()
+  var progress = 0
+  var views = ViewMemory()
   /// Addresses that one body alone uses: no schedule depends on them.
-  @exclusivity(unchecked) public var privateRanges: [Range<UInt>] = []
-  @exclusivity(unchecked) public var mutations: [Site: Mutation] = [:]
+  public var privateRanges: [Range<UInt>] = []
+  public var mutations: [Site: Mutation] = [:]
   /// The sites that were executed, for whoever wants to mutate them.
-  @exclusivity(unchecked) public private(set) var sites: Set<Site> = []
-  @exclusivity(unchecked) public var recordsSites = false
+  public private(set) var sites: Set<Site> = []
+  public var recordsSites = false
   /// What words are called in traces; others are numbered as they are met.
-  @exclusivity(unchecked) public var names: [UInt: String] = [:]
-  @exclusivity(unchecked) var trace: Trace? = nil
+  public var names: [UInt: String] = [:]
+  var trace: Trace? = nil
 
   private init(_ memory: Memory, _ bounds: Bounds, _ choices: Choices) {
     self.memory = memory

@@ -57,15 +57,16 @@
 
       /// Few preemptions first: a fault that needs two is met behind everything that needs less, and
       /// where there is none, everything is seen that a plain search sees.
-      @Test func deepeningSeesEverything() {
+      @Test func deepeningSeesEverything() throws {
         let words = LitmusMemory()
         func explore(
-          _ search: ModelEngine.Search, refusesThreeSwitches: Bool = false
+          _ search: ModelEngine.Search, refusesThreeSwitches: Bool = false,
+          replaying schedule: String? = nil
         ) -> (outcome: ModelEngine.Outcome, orders: Set<[Int]>) {
           var orders: Set<[Int]> = []
           var order: [Int] = []
           let outcome = ModelEngine.explore(
-            .totalStoreOrder, .init(preemptions: 3), search: search,
+            .totalStoreOrder, .init(preemptions: 3), search: search, replaying: schedule,
             prepare: { _ in
               words.reset(0)
               order = []
@@ -95,6 +96,10 @@
         #expect(found.outcome.failure == "twice back")
         #expect(found.orders.isSuperset(of: plain.orders.filter { switches($0) < 3 }))
         #expect(found.outcome.executions < deepening.outcome.executions)
+        let schedule = try #require(found.outcome.schedule)
+        let replayed = explore(.exhaustive, refusesThreeSwitches: true, replaying: schedule)
+        #expect(replayed.outcome.failure == "twice back")
+        #expect(replayed.outcome.schedule == schedule)
       }
 
       /// What is no schedule is told, and nothing is run.

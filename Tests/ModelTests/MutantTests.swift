@@ -33,7 +33,7 @@
         var labels = SourceLabels()
         let mutant = try mutant(name)
         let (scenario, mutations) = try mutant.resolve(&labels)
-        let found = scenario.explore(mutant.memory, mutations: mutations)
+        let found = scenario.explore(mutant.memory, mutations: mutations, search: .deepening)
         let schedule = try #require(found.schedule)
 
         let replayed = scenario.explore(

@@ -15,7 +15,7 @@ extension StressTests {
   @Suite struct PoolTorture {
     @Test(arguments: [321, 322] as [UInt64], [false, true])
     func torture(seed: UInt64, isDeadly: Bool) throws {
-      let until = Until(StressDuration.ofCase(2))
+      let until = Until(StressDuration.ofCase(3))
       var total = PoolTortureExperiment.Account()
       var round: UInt64 = 0
       repeat {

@@ -105,7 +105,7 @@ extension TextPatchingTests {
         let cpu = try coordinator.attach(to: 1)
         guard site(on: cpu, 1, 1) == 2 else { _exit(1) }
         func status(_ body: () -> Never) -> Int32 {
-          let child = cfk_fork(0)
+          let child = cfk_fork()
           if child == 0 { body() }
           return cfk_end(child, 120)
         }

@@ -47,17 +47,17 @@ import Testing
       #expect(mode["first_violation"] is NSNull && mode["broken"] is NSNull)
       let checked = try #require(mode["checked"] as? [String: Int])
       #expect(Set(checked.keys) == ["calls", "pages", "handles", "keys", "timers"])
-      for (what, count) in checked where what != "calls" { #expect(count > 0, "\(what)") }
+      for (what, count) in checked where what != "calls" { #expect(count > 3, "\(what)") }
       // Where the system refuses executable memory, the demonstration says so, and does without.
       let patching = try #require(mode["patching"] as? String)
-      #expect(patching == "done" ? checked["calls"]! > 0 : patching.hasPrefix("refused: "))
+      #expect(patching == "done" ? checked["calls"]! > 3 : patching.hasPrefix("refused: "))
       #expect(try #require(mode["transitions"] as? Int) > 0)
       let noise = try #require(mode["noise"] as? [String: Double])
       #expect(
         Set(noise.keys) == [
           "runtime_us", "noise_us", "percent_available", "max_single_us", "samples",
         ])
-      #expect(try #require(noise["runtime_us"]) > 10_000)
+      #expect(try #require(noise["runtime_us"]) > 100_000)
       #expect((0...100).contains(try #require(noise["percent_available"])))
       let callbacks = try callbacks(mode)
       #expect(Set(callbacks.keys) == Set(Self.deferrable + ["plain_call"]))
@@ -70,7 +70,7 @@ import Testing
       }
       #expect(mode["ipis_total"] as? Int == callbacks.values.reduce(0) { $0 + $1["ipis"]! })
     }
-    #expect(try #require(modes[0]["ipis_total"] as? Int) > 0)
+    #expect(try #require(modes[0]["ipis_total"] as? Int) > 3)
     let deferred = try callbacks(modes[1])
     for name in Self.deferrable {
       #expect(deferred[name]?["ipis"] == 0)

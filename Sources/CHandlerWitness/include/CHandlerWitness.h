@@ -39,7 +39,7 @@ uint64_t chw_waits_of_this_thread(void);
 
 /// Where another thread of this process stands.
 struct chw_progress {
-  bool is_asleep;  // until something wakes it: a thread that gets no processor is not
+  char state;  // as the system says it: 'R' if it runs or wants to, 'S' if it sleeps until it is woken
   uint64_t waits;
   uint64_t processor_nanoseconds;
 };

@@ -16,6 +16,11 @@ final class Flag: Sendable {
     while !isRaised, ContinuousClock.now < limit { Flag.pause() }
   }
 
+  /// Waits asleep: for who must not look busy. Does not give up.
+  func sleepUntilRaised() {
+    while !isRaised { usleep(1000) }
+  }
+
   /// One step of a waiting loop: the machine may have fewer processors than the test has threads.
   static func pause() { sched_yield() }
 }

@@ -39,11 +39,11 @@ static int count_awake(void) {
   return count;
 }
 
-pid_t cfk_fork(int awake) {
+pid_t cfk_fork(void) {
   for (int millisecond = 0; millisecond < 120000; millisecond++) {
     const int count = count_awake();
     if (count < 0) return -1;
-    if (count <= awake) return fork();
+    if (count == 0) return fork();
     usleep(1000);
   }
   errno = EBUSY;

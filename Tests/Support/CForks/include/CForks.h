@@ -8,9 +8,9 @@
 
 #include <sys/types.h>
 
-/// Forks as soon as no more than `awake` of the other threads run or want to; -1 if they do for minutes.
-pid_t cfk_fork(int awake);
-/// How the child ended, as `waitpid` says it; -1 if it did not within `seconds`, and had to be killed.
+/// Forks once all other threads are seen asleep; -1 with `errno` if they are not for minutes, or no fork is possible.
+pid_t cfk_fork(void);
+/// How the child ended, as `waitpid` says it; -1 if there is none, or it did not within `seconds` and was killed.
 int cfk_end(pid_t child, int seconds);
 
 #endif
