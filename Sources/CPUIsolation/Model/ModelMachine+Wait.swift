@@ -16,6 +16,21 @@
       flags[1].store(1, ordering: .relaxed)
     }
 
+    /// The thread of CPU 0 leaves; another one comes, and enters once.
+    func changeOwner() {
+      OwnerTransitions.detach(become(0))
+      let slot = attach(0)
+      leave(slot)
+      enter(slot)
+    }
+
+    /// Runs, behind the last body, what CPU 0 would run at its next entry.
+    func runWhatIsLeft() {
+      if unsafe core.slots[0].state.pointee.work.load(ordering: .relaxed) != 0 {
+        Drain(core, core.slots[0]).runPending()
+      }
+    }
+
     /// Waits until a handler or a call has run.
     func awaitRun() {
       var backoff = Backoff()

@@ -173,12 +173,7 @@
         bodies: { machine in
           machine.place(0, .kernel)
           return [
-            {
-              OwnerTransitions.detach(machine.become(0))
-              let slot = machine.attach(0)
-              machine.leave(slot)
-              machine.enter(slot)
-            },
+            { machine.changeOwner() },
             {
               let record = unsafe machine.path(0).sender.record(target: 0)
               if unsafe machine.post(record, as: 0) == .queued {
@@ -189,9 +184,7 @@
         },
         check: { machine in
           let isQueued = machine.flags[0].load(ordering: .relaxed) == 1
-          if unsafe machine.core.slots[0].state.pointee.work.load(ordering: .relaxed) != 0 {
-            Drain(machine.core, machine.core.slots[0]).runPending()
-          }
+          machine.runWhatIsLeft()
           let record = unsafe machine.path(0).sender.record(target: 0)
           machine.expect(
             unsafe record.pointee.state.load(ordering: .relaxed) == CallRecord.State.idle,

@@ -10,12 +10,7 @@
         bodies: { machine in
           machine.place(0, .kernel)
           return [
-            {
-              OwnerTransitions.detach(machine.become(0))
-              let slot = machine.attach(0)
-              machine.leave(slot)
-              machine.enter(slot)
-            },
+            { machine.changeOwner() },
             {
               let record = unsafe machine.path(0).sender.record(target: 0)
               _ = unsafe machine.post(record, as: 0, isPooled: true)
@@ -23,9 +18,7 @@
           ]
         },
         check: { machine in
-          if unsafe machine.core.slots[0].state.pointee.work.load(ordering: .relaxed) != 0 {
-            Drain(machine.core, machine.core.slots[0]).runPending()
-          }
+          machine.runWhatIsLeft()
           machine.expect(machine.runs == 1, "the call ended \(machine.runs) times")
         }),
       ModelScenario(

@@ -34,12 +34,7 @@
           let work = machine.registerType()
           machine.place(0, .kernel)
           return [
-            {
-              OwnerTransitions.detach(machine.become(0))
-              let slot = machine.attach(0)
-              machine.leave(slot)
-              machine.enter(slot)
-            },
+            { machine.changeOwner() },
             {
               machine.send(work, as: 0, datum: 1)
               machine.send(work, as: 0, datum: 2)
