@@ -26,9 +26,6 @@ let package = Package(
     .library(name: "CPUIsolationTextPatching", targets: ["CPUIsolationTextPatching"]),
     .library(name: "CPUIsolationTrace", targets: ["CPUIsolationTrace"]),
     .executable(name: "isolation-demo", targets: ["IsolationDemo"]),
-    .executable(name: "buffer-pool", targets: ["BufferPool"]),
-    .executable(name: "isolation-bench", targets: ["IsolationBench"]),
-    .executable(name: "isolation-mutants", targets: ["IsolationMutants"]),
     .executable(name: "isolation-trace", targets: ["IsolationTrace"]),
   ],
   traits: [
@@ -67,19 +64,18 @@ let package = Package(
       name: "QuickStart", dependencies: ["CPUIsolation"], path: "Examples/QuickStart",
       swiftSettings: settings),
     .executableTarget(
-      name: "BufferPool", dependencies: ["CPUIsolation"], path: "Examples/BufferPool",
+      name: "buffer-pool", dependencies: ["CPUIsolation"], path: "Examples/BufferPool",
       swiftSettings: settings),
-    .target(name: "CBenchmarkPeers"),
+    .target(name: "CBenchmarkPeers", path: "Tests/Support/CBenchmarkPeers"),
     .executableTarget(
-      name: "IsolationBench",
+      name: "isolation-bench",
       dependencies: ["CPUIsolation", "CPUIsolationTextPatching", "CBenchmarkPeers"],
-      swiftSettings: settings),
-
+      path: "Tests/IsolationBench", swiftSettings: settings),
     .executableTarget(
-      name: "IsolationMutants",
+      name: "isolation-mutants",
       dependencies: [
         "CPUIsolation", .target(name: "ModelEngine", condition: .when(traits: ["ModelChecking"])),
-      ], swiftSettings: settings),
+      ], path: "Tests/IsolationMutants", swiftSettings: settings),
 
     .executableTarget(
       name: "IsolationTrace", dependencies: ["CPUIsolation", "CPUIsolationTrace"],
@@ -102,7 +98,7 @@ let package = Package(
     .testTarget(
       name: "ModelTests",
       dependencies: [
-        "CPUIsolation", "IsolationMutants",
+        "CPUIsolation", "isolation-mutants",
         .target(name: "ModelEngine", condition: .when(traits: ["ModelChecking"])),
       ], exclude: ["Patches"], swiftSettings: settings),
     .target(name: "CRefusals", path: "Tests/Support/CRefusals"),
@@ -118,7 +114,7 @@ let package = Package(
     .testTarget(
       name: "ToolTests",
       dependencies: [
-        "BufferPool", "IsolationDemo", "IsolationBench", "IsolationTrace", "CRefusals",
+        "buffer-pool", "IsolationDemo", "isolation-bench", "IsolationTrace", "CRefusals",
       ],
       swiftSettings: settings),
   ],

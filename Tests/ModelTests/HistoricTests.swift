@@ -5,7 +5,7 @@
   import ModelEngine
   import Testing
 
-  @testable import IsolationMutants
+  @testable import isolation_mutants
 
   extension ModelTests {
     /// The mistakes that were made with these protocols: each is found, by an execution short enough

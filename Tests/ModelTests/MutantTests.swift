@@ -5,7 +5,7 @@
   import ModelEngine
   import Testing
 
-  @testable import IsolationMutants
+  @testable import isolation_mutants
 
   extension ModelTests {
     /// A few of the mutants that `isolation-mutants` runs, so that plain `swift test` notices when
@@ -83,7 +83,7 @@
       @Test func labelsThatAreNotThereAreTold() {
         var labels = SourceLabels()
         let mutant = Mutant(
-          "entry:Q", .relaxed, "no such access", in: "Context/ContextTracker.swift",
+          "entry:Q", .relaxed, "no such access", in: "CPUs/ContextTracker.swift",
           by: "two types", .weak)
         guard case .unresolved = mutant.run(&labels) else {
           Issue.record("an access was found behind a label that is not there")

@@ -4,7 +4,7 @@ import Glibc
 import RegexBuilder
 import Testing
 
-@testable import IsolationBench
+@testable import isolation_bench
 
 @Suite struct BenchmarkOptionsTests {
   private let rows = ["entry-exit", "entry-exit:scoped", "poll"]

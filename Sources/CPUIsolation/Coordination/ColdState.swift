@@ -2,18 +2,6 @@
 
 internal import Synchronization
 
-/// The memory of one sender slot: kept until the coordinator ends, so that its counts stay.
-final class SenderMemory: Sendable {
-  private let memory: MappedMemory
-  let slot: SenderSlot
-
-  init(cpus: Int, isShared: Bool) throws(CoordinatorError) {
-    memory = try MappedMemory(byteCount: SenderSlot.byteCount(cpus: cpus))
-    slot = unsafe SenderSlot(base: memory.address, cpus: cpus)
-    slot.initialize(isShared: isShared)
-  }
-}
-
 /// What a coordinator changes seldom, under its lock.
 struct ColdState {
   /// Every sender slot that was ever made; statistics sum over them.
@@ -25,7 +13,6 @@ struct ColdState {
   /// Bits of types that were unregistered, oldest first: used again when there are no fresh ones.
   var retired: [Int] = []
   var freshTypes = 0
-  var watchdog: WatchdogService? = nil
   var trace = TraceState()
   /// What every thread that attaches runs first, and the memory that its handlers work on.
   var attachWork: [DeferredWork] = []
@@ -93,24 +80,23 @@ final class HandlerBox: Sendable {
   init(_ run: @escaping @Sendable (Int) -> Void) { self.run = run }
 }
 
-extension Coordinator {
-  /// Takes a sender slot that nobody uses, or makes one.
-  func takeSenderSlot() throws(CoordinatorError) -> SenderSlot {
-    let free: SenderSlot? = try cold.withLock { state throws(CoordinatorError) in
-      if state.isClosed { throw CoordinatorError(.closed, "the coordinator is closed") }
-      return state.freeSenders.popLast()
+extension ColdState {
+  /// Has these events recorded from now on, and no others: sets the words that the paths look at.
+  mutating func trace(_ events: UInt64, in core: CoordinatorCore) {
+    trace.traced = events
+    let line = unsafe core.line
+    unsafe line.pointee.traced.store(events, ordering: .relaxed)
+    for sender in senders { trace.mark(sender.slot) }
+    if events & TraceEvent.deferredWorkDrain.bit != 0 {
+      unsafe line.pointee.drainFlags.bitwiseOr(DrainFlags.traces, ordering: .relaxed)
+    } else {
+      unsafe line.pointee.drainFlags.bitwiseAnd(~DrainFlags.traces, ordering: .relaxed)
     }
-    if let free { return free }
-    let memory = try SenderMemory(cpus: core.slots.count, isShared: false)
-    cold.withLock { state in
-      state.senders.append(memory)
-      state.trace.mark(memory.slot)
+    // A CPU in its hot loop is not disturbed: it looks at its next transition.
+    let transitions =
+      events & (TraceEvent.contextUserEnter.bit | TraceEvent.contextUserExit.bit)
+    for cpu in 0..<core.slots.count {
+      unsafe core.slots[cpu].owner.pointee.traced.store(transitions, ordering: .relaxed)
     }
-    return memory.slot
-  }
-
-  @usableFromInline
-  func giveBack(_ slot: SenderSlot) {
-    cold.withLock { $0.freeSenders.append(slot) }
   }
 }

@@ -33,6 +33,7 @@ public final class Coordinator: Sendable {
   /// The slot of threads that have none of their own: it counts atomically.
   let sharedSender: SenderSlot
   let traceMemory: TraceMemory
+  private let watchdog: WatchdogService?
   private let forks: UInt32
 
   /// Makes a coordinator, and starts its watchdog.
@@ -60,6 +61,14 @@ public final class Coordinator: Sendable {
     unsafe core.line.pointee.drainFlags.store(
       configuration.timesDrains ? DrainFlags.times : 0, ordering: .relaxed)
     traceMemory = try TraceMemory(cpus: cpus, events: configuration.traceEvents)
+    watchdog = configuration.watchdog.map { [cold] settings in
+      WatchdogService(
+        cold, sender: watchdogMemory.slot,
+        settings: .init(
+          interval: settings.interval, stallThreshold: settings.stallThreshold,
+          report: settings.report),
+        avoiding: configuration.isolated.compactMap(configuration.processor(of:)))
+    }
     unsafe core.line.pointee.trace.store(
       UInt(bitPattern: traceMemory.buffers.base), ordering: .relaxed)
     // Before anybody attaches, so that a call which comes first is in the right queue.
@@ -72,22 +81,10 @@ public final class Coordinator: Sendable {
     {
       try InterruptHandler.install(signal)
     }
-    if let watchdog = configuration.watchdog {
-      let service = WatchdogService(
-        cold, sender: watchdogMemory.slot, settings: watchdog,
-        avoiding: configuration.isolated.compactMap(configuration.processor(of:)))
-      if !watchdog.isManual { try service.start() }
-      cold.withLock { $0.watchdog = service }
-    }
+    if configuration.watchdog?.isManual == false { try watchdog?.start() }
   }
 
-  deinit {
-    let watchdog = cold.withLock { state in
-      defer { state.watchdog = nil }
-      return state.watchdog
-    }
-    watchdog?.stop()
-  }
+  deinit { watchdog?.stop() }
 
   // MARK: What it consists of
 
@@ -120,105 +117,10 @@ public final class Coordinator: Sendable {
   /// - Allocates: never
   public var currentCPU: Int? { ownSlot.map(OwnerTransitions.number) }
 
-  // MARK: Sending
-
-  /// Sends work to every CPU of a mask, and reports what became of it, per CPU.
-  ///
-  ///     let report = coordinator.send(flush, to: coordinator.isolated, where: { usesTable[$0] })
-  ///     report.deferred  // those run it before they can see anything stale
-  ///
-  /// What the caller wrote before is seen by the handler. However often a type is sent, at most one
-  /// run per CPU is pending. The predicate is asked once per target, just before the send. A thread
-  /// that sends often keeps a `Sender`, which counts without atomic additions: 2 ns a target
-  /// instead of 6.
-  ///
-  /// A mask with a CPU that the coordinator does not have ends the process with a sentence.
-  ///
-  /// - Progress: wait-free for `.deferrable`; `.immediate` may make a system call per target;
-  ///   `.onBehalf` runs handlers
-  /// - Context: any thread, also inside a handler
-  /// - Allocates: never for CPUs below 128
-  @discardableResult
-  public func send(
-    _ work: DeferredWork, to mask: CPUMask, urgency: Urgency = .deferrable,
-    file: StaticString = #fileID, line: UInt = #line, where predicate: (Int) -> Bool
-  ) -> SendReport {
-    path.send(work, to: mask, urgency: urgency, from: CallSite(file, line), where: predicate)
-  }
-
-  /// Sends work to every CPU of a mask, whatever it does.
-  ///
-  ///     let report = coordinator.send(flush, to: coordinator.isolated)
-  ///
-  /// - Progress: wait-free for `.deferrable`; `.immediate` may make a system call per target;
-  ///   `.onBehalf` runs handlers
-  /// - Context: any thread, also inside a handler
-  /// - Allocates: never for CPUs below 128
-  @discardableResult
-  public func send(
-    _ work: DeferredWork, to mask: CPUMask, urgency: Urgency = .deferrable,
-    file: StaticString = #fileID, line: UInt = #line
-  ) -> SendReport {
-    path.send(work, to: mask, urgency: urgency, from: CallSite(file, line))
-  }
-
-  /// Sends work with a payload to every CPU of a mask.
-  ///
-  ///     coordinator.send(flush, payload: .range(16..<24), to: coordinator.cpus)
-  ///
-  /// The payload merges with what waits for each CPU. For a type whose delivery is `.merging`; with
-  /// another it ends the process with a sentence.
-  ///
-  /// - Progress: lock-free for `.deferrable`: the merge repeats when another sender was faster
-  /// - Context: any thread, also inside a handler
-  /// - Allocates: never for CPUs below 128
-  @discardableResult
-  public func send(
-    _ work: DeferredWork, payload: DeferredWork.Payload, to mask: CPUMask,
-    urgency: Urgency = .deferrable, file: StaticString = #fileID, line: UInt = #line,
-    where predicate: (Int) -> Bool = { _ in true }
-  ) -> SendReport {
-    let path = self.path
-    path.requireMerging(work)
-    return path.send(
-      work, to: mask, urgency: urgency, from: CallSite(file, line), payload: payload.rawValue,
-      where: predicate)
-  }
-
-  /// Sends work to one CPU.
-  ///
-  ///     coordinator.send(flush, to: 3)
-  ///
-  /// - Progress: wait-free for `.deferrable`; `.immediate` may make a system call; `.onBehalf` runs
-  ///   the handler
-  /// - Context: any thread, also inside a handler
-  /// - Allocates: never
-  @discardableResult
-  public func send(
-    _ work: DeferredWork, to cpu: Int, urgency: Urgency = .deferrable, file: StaticString = #fileID,
-    line: UInt = #line
-  ) -> SendOutcome {
-    let path = self.path
-    return urgency == .deferrable
-      ? path.deliver(work, to: cpu, from: CallSite(file, line))
-      : path.deliverSlow(work, to: cpu, urgency: urgency, from: CallSite(file, line))
-  }
-
-  /// Makes a sender with a slot of its own.
-  ///
-  /// - Throws: `outOfMemory`, `closed`.
-  /// - Progress: blocking
-  /// - Context: any thread
-  /// - Allocates: yes, once for each sender that exists at the same time
-  public func makeSender() throws(CoordinatorError) -> Sender {
-    Sender(path: SendPath(core: core, sender: try takeSenderSlot()), coordinator: self)
-  }
-
   // MARK: For scripted tests
 
   /// Moves the manual clock of a watchdog that has one, and lets it look.
   package func advanceClock(by duration: Duration) {
-    let watchdog = cold.withLock { $0.watchdog }
     watchdog?.advance(by: UInt64(max(0, duration / .nanoseconds(1))))
   }
 

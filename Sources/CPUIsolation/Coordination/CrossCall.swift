@@ -56,18 +56,3 @@ public struct CrossCall: ~Copyable {
     unsafe record.pointee.state.load(ordering: .relaxed) != CallRecord.State.idle
   }
 }
-
-/// Call records for one waiting call: one per CPU. They are used again, never freed before the
-/// coordinator ends.
-final class CallMemory: Sendable {
-  private let memory: MappedMemory
-
-  init(cpus: Int) throws(CoordinatorError) {
-    memory = try MappedMemory(byteCount: cpus * cacheLineStride)
-    for cpu in 0..<cpus { unsafe record(cpu).initialize(to: CallRecord()) }
-  }
-
-  func record(_ cpu: Int) -> UnsafeMutablePointer<CallRecord> {
-    unsafe (memory.address + cpu * cacheLineStride).assumingMemoryBound(to: CallRecord.self)
-  }
-}

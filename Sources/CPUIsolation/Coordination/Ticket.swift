@@ -166,15 +166,6 @@ public struct Ticket: Sendable {
   }
 }
 
-extension Ticket {
-  /// The generation of a send that is about to be made.
-  static func draw(_ core: CoordinatorCore, _ type: UInt64) -> UInt64 {
-    // Acquire and release — ticket:G. Drawn before the bit is set, behind the datum. Pairs with
-    // drain:G and attach:G.
-    unsafe core.generation(type).pointee.wrappingAdd(1, ordering: .acquiringAndReleasing).newValue
-  }
-}
-
 extension Coordinator {
   /// Sends work to every CPU of a mask, and gives a ticket to ask when it has taken effect.
   ///
@@ -204,7 +195,7 @@ extension Coordinator {
     }
     switch work.form {
     case .bit:
-      let generation = Ticket.draw(core, work.type)
+      let generation = core.drawGeneration(of: work.type)
       let report = path.send(work, to: mask, urgency: urgency, from: site, where: predicate)
       return Ticket(self, work.type, generation, report)
     case .catchUp:

@@ -10,9 +10,16 @@ internal import Synchronization
 /// write no second line of the target; ages are exact to one interval. It reads the lines of
 /// isolated CPUs at that rate, and writes only what it has to.
 final class WatchdogService: Sendable {
+  /// What of the configuration concerns the watchdog.
+  struct Settings {
+    var interval: Duration
+    var stallThreshold: Duration
+    var report: (@Sendable (StallReport) -> Void)?
+  }
+
   private let core: CoordinatorCore
   private let sender: SenderSlot
-  private let settings: Coordinator.Configuration.Watchdog
+  private let settings: Settings
   /// The processors of isolated CPUs.
   private let avoided: [Int32]
   private let cold: ColdMemory
@@ -25,7 +32,7 @@ final class WatchdogService: Sendable {
   private let wake = WatchdogAlarm()
 
   init(
-    _ cold: ColdMemory, sender: SenderSlot, settings: Coordinator.Configuration.Watchdog,
+    _ cold: ColdMemory, sender: SenderSlot, settings: Settings,
     avoiding avoided: [Int32]
   ) {
     self.cold = cold

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import Synchronization
+
+/// Cross calls and sleep.
+@usableFromInline
+struct CallLine: ~Copyable {
+  let calls = IntrusiveStack()
+  let patientCalls = IntrusiveStack()
+  let parker = Parker()
+
+  init() {}
+}

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import Synchronization
+
+/// What only the owner writes, and its own signal handler.
+@usableFromInline
+struct OwnerLine: ~Copyable {
+  /// The owner's copy of W: reading W itself behind the locked instruction that wrote it costs 3.5
+  /// ns.
+  @usableFromInline let word = SharedWord(ContextWord.offline.rawValue)
+  /// Non-zero when a transition has to take the slow path: the flags of `OwnerFlags`, and above
+  /// them the depth of nested kernel sections.
+  @usableFromInline let special = SharedWord(0)
+  /// Signals that found nothing to do, or a thread that would look by itself.
+  let idleInterrupts = SharedWord(0)
+  /// The summary of the catch-up types that this CPU has caught up with.
+  @usableFromInline let caughtUp = SharedWord(0)
+  /// The transitions that are recorded, for the slow paths to look at. The one word here that
+  /// others write: it changes when somebody begins or ends a trace.
+  @usableFromInline let traced = SharedWord(0)
+  /// The longest measured drain, in cycles.
+  let longestDrain = SharedWord(0)
+  /// Declared quiescent states: two steps of W's counter each.
+  let quiescentStates = SharedWord(0)
+  /// W's counter when the current incarnation attached.
+  @usableFromInline let counterAtAttach = SharedWord(0)
+  /// The coordinator's memory and this CPU's number: what a signal handler cannot be passed.
+  let core = SharedAddress(0)
+  /// The sender slot of the thread that is attached.
+  let sender = SharedAddress(0)
+  @usableFromInline let number = SharedWord(0)
+
+  init() {}
+}
+
+/// The flags of `OwnerLine.special`.
+@usableFromInline
+enum OwnerFlags {
+  /// A drain runs: this is early entry, and a signal handler keeps out.
+  @usableFromInline static let draining: UInt64 = 1 << 0
+  /// User sections are declared to RealtimeSanitizer.
+  @usableFromInline static let sanitized: UInt64 = 1 << 1
+  /// A signal handler made the transition.
+  @usableFromInline static let interrupted: UInt64 = 1 << 2
+  /// Cross calls run.
+  @usableFromInline static let calling: UInt64 = 1 << 3
+  /// A handler or a cross call runs: waiting is refused.
+  @usableFromInline static let inHandler: UInt64 = draining | calling
+  /// One level of nested kernel sections.
+  @usableFromInline static let depth: UInt64 = 1 << 8
+  @usableFromInline static let depthMask: UInt64 = 0xffff_ffff << 8
+
+  /// What runs now, for the watchdog: a work type, or the cross calls.
+  static func running(_ type: UInt64) -> UInt64 { (type + 1) << 48 }
+  /// The type that runs according to these flags.
+  static func runningType(_ special: UInt64) -> Int? {
+    special >> 48 == 0 ? nil : Int(special >> 48) - 1
+  }
+}

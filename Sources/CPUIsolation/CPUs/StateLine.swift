@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import Synchronization
+
+/// What senders and the owner share: one line, one transfer per send.
+@usableFromInline
+struct StateLine: ~Copyable {
+  /// W, the state word. Only the owner writes it.
+  @usableFromInline let word = SharedWord(ContextWord.offline.rawValue)
+  /// K, the work word. Anyone sets bits, takers clear them.
+  @usableFromInline let work = SharedWord(0)
+  /// The try-lock of whoever runs this CPU's work on its behalf: 0, or the helper's thread id.
+  @usableFromInline let pin = SharedWord(0)
+  /// 1 from the beginning of an attachment to the end of the detachment: wider than W's "not
+  /// offline", since a thread still has things to do after it has published offline.
+  @usableFromInline let isOwned = SharedWord(0)
+  /// 1 for a number that the coordinator has no CPU of.
+  @usableFromInline let isGap = SharedWord(0)
+  /// How many threads have attached to the slot so far; 0 is nobody ever.
+  @usableFromInline let incarnation = SharedWord(0)
+  /// The thread to signal, the way to reach it and its role: constant while a thread is attached.
+  @usableFromInline let reach = SharedWord(0)
+
+  init() {}
+}

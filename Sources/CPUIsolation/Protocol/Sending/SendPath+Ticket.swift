@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import Synchronization
+
+extension SendPath {
+  /// Why a send of this work would be refused now.
+  func rejection(of work: DeferredWork) -> SendOutcome.Rejection? {
+    // Relaxed — send:R, as in `deliver`.
+    if unsafe core.record(work.type).pointee.registration.load(ordering: .relaxed)
+      == work.registration
+    {
+      return nil
+    }
+    return unsafe core.line.pointee.closed.load(ordering: .relaxed) != 0 ? .closed : .unregistered
+  }
+
+  /// The ticketed send of a type with payloads: all payloads, then the generation, then the bits.
+  ///
+  /// The order is the argument. A drain loads the generation (`drain:G`), then takes the payload
+  /// (`payload:T`), and publishes that generation behind the run.
+  /// - If it loads ours, our addition, and with it every merge in front, comes before its exchange:
+  ///   that run is told, or one before it was.
+  /// - Else it publishes less, and the ticket waits for the run that our bit brings.
+  /// A generation that is drawn before the merge may be published by a run for somebody else's bit
+  /// that was told nothing of ours.
+  func sendWithTicket(
+    _ work: DeferredWork, _ payload: UInt64, to mask: CPUMask, _ urgency: Urgency,
+    from site: CallSite, where predicate: (Int) -> Bool
+  ) -> (generation: UInt64, report: SendReport) {
+    var report = SendReport()
+    let slots = core.slots
+    for cpu in mask {
+      guard cpu < slots.count else {
+        misuse("there is no CPU \(cpu): this coordinator has CPUs \(core.cpus)")
+      }
+      if predicate(cpu) {
+        merge(payload, into: slots[cpu], work.type, work.form)
+      } else {
+        unsafe count(sender.cell(target: cpu, type: work.type).pointee.skipped)
+        report.skipped.insert(cpu)
+      }
+    }
+    let generation = core.drawGeneration(of: work.type)
+    let before = urgency == .immediate ? core.traceTimeOfIPIs() : 0
+    for cpu in mask.subtracting(report.skipped) {
+      let state = unsafe slots[cpu].state
+      // Sequentially consistent — send:O and send:L, as in `deliver`.
+      let wasPending = unsafe state.pointee.work.setBit(work.type)
+      let word = unsafe state.pointee.word.load(ordering: .sequentiallyConsistent)
+      let outcome = settle(
+        work, cpu, word, wasPending: wasPending, urgency: urgency, site, isOneOfMany: true)
+      report.record(outcome, for: cpu)
+    }
+    if before != 0 {
+      core.traceIPIs(
+        to: report.interrupted, from: site, core.traceAddress(ofWork: work.type), at: before)
+    }
+    return (generation, report)
+  }
+}

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import Synchronization
+
+/// What one sender counts for one target and one work type: a line that no other sender writes.
+@usableFromInline
+struct SenderCell: ~Copyable {
+  @usableFromInline let sent = SharedWord(0)
+  @usableFromInline let merged = SharedWord(0)
+  @usableFromInline let deferred = SharedWord(0)
+  let queued = SharedWord(0)
+  let interrupted = SharedWord(0)
+  let ranInline = SharedWord(0)
+  let ranOnBehalf = SharedWord(0)
+  let skipped = SharedWord(0)
+  let gone = SharedWord(0)
+  /// Deferrals that the watchdog made run because they were too old: its own slot alone counts
+  /// them.
+  let escalated = SharedWord(0)
+  /// The call site that last set the bit: a pointer to a string constant, and a line.
+  @usableFromInline let file = SharedAddress(0)
+  @usableFromInline let lineNumber = SharedWord(0)
+
+  init() {}
+
+  @inlinable @inline(__always)
+  borrowing func note(_ site: CallSite) {
+    unsafe file.store(UInt(bitPattern: site.file.utf8Start), ordering: .relaxed)
+    lineNumber.store(UInt64(truncatingIfNeeded: site.line), ordering: .relaxed)
+  }
+}
+
+/// A sender's memory: one cell per target and work type, and one call record per target.
+///
+///     offset 0    SenderLine   the flags of `SenderFlags`
+///            128  records      one CallRecord per target, a line each
+///                 cells        target × type, a line each: address arithmetic is a shift
+///                 broadcasts   type × target, a word each: sends that wrote nothing to the target
+// Sendable: an address of memory in which every word is atomic.
+@frozen @safe @usableFromInline
+struct SenderSlot: @unchecked Sendable {
+  @usableFromInline let base: UnsafeMutableRawPointer
+  @usableFromInline let cells: UnsafeMutableRawPointer
+
+  /// The slot of this memory, for a coordinator of `cpus`.
+  init(base: UnsafeMutableRawPointer, cpus: Int) {
+    unsafe self.base = unsafe base
+    unsafe self.cells = unsafe base + 128 + cpus * 128
+  }
+
+  static func byteCount(cpus: Int) -> Int {
+    128 + cpus * 128 + cpus * workTypeCapacity * (128 + 8)
+  }
+
+  @inlinable @inline(__always)
+  func cell(target: Int, type: UInt64) -> UnsafeMutablePointer<SenderCell> {
+    unsafe (cells + (target &<< 6 &+ Int(truncatingIfNeeded: type)) &<< 7)
+      .assumingMemoryBound(to: SenderCell.self)
+  }
+
+  func record(target: Int) -> UnsafeMutablePointer<CallRecord> {
+    unsafe (base + 128 + target * 128).assumingMemoryBound(to: CallRecord.self)
+  }
+
+  func broadcasts(ofType type: UInt64, cpus: Int) -> UnsafeMutablePointer<SharedWord> {
+    unsafe (cells + cpus * workTypeCapacity * 128 + Int(type) * cpus * 8)
+      .assumingMemoryBound(to: SharedWord.self)
+  }
+
+  @inlinable @inline(__always)
+  var flags: UnsafeMutablePointer<SharedWord> {
+    unsafe base.assumingMemoryBound(to: SharedWord.self)
+  }
+
+  /// Marks the memory, which is zeroed: zero is the first state of every cell and record, and pages
+  /// that are never used are never touched.
+  func initialize(isShared: Bool) {
+    unsafe flags.initialize(to: SharedWord(isShared ? SenderFlags.shared : 0))
+  }
+}
+
+/// What keeps a sender off the shortest path.
+enum SenderFlags {
+  /// Several threads count here, so that counting has to be atomic.
+  static let shared: UInt64 = 1
+  /// Sends are recorded.
+  static let traced: UInt64 = 2
+}

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import CPlatform
+internal import Synchronization
+
+/// What the signal handler does on the thread that it interrupted.
+enum InterruptHandler {
+  /// Installs the handler for `signal`, once for all coordinators of the process.
+  static func install(_ signal: Int32) throws(CoordinatorError) {
+    let error = unsafe cpi_install_interrupt_handler(signal) { unsafe InterruptHandler.run($0) }
+    if error == 0 { return }
+    throw CoordinatorError(
+      error == 16 ? .signalTaken : .signalRefused, errno: error,
+      error == 16
+        ? "signal \(signal) has a handler already that is not this library's"
+        : "signal \(signal) cannot be handled")
+  }
+
+  /// A full entry and exit of its own, if the thread is outside kernel; else nothing, since the
+  /// thread looks at K itself before it leaves kernel (`exit:K`) and right after (`exit:A`).
+  ///
+  /// It decides by W alone, never by a depth or a flag of the code that it interrupted: W is what
+  /// senders and grace periods believe.
+  static func run(_ base: UnsafeMutableRawPointer) {
+    let slot = unsafe CPUSlot(base: base)
+    // Somebody else's signal, or a kick to a CPU that this thread was before: a CPU that is not kicked
+    // by signals has calls in its queue that must not run in a handler.
+    let reach = Reach(rawValue: unsafe slot.state.pointee.reach.load(ordering: .relaxed))
+    guard reach.interrupter == .signal else { return }
+    let tracker = ContextTracker(slot)
+    let owner = unsafe slot.owner
+    while true {
+      // Relaxed — signal:W. The word is this thread's own.
+      let word = unsafe slot.state.pointee.word.load(ordering: .relaxed)
+      guard let context = ContextWord(rawValue: word).context, context.acceptsDeferral else {
+        unsafe owner.pointee.idleInterrupts.countOne()
+        return
+      }
+      _ = tracker.enterKernelTakingNothing(from: context)
+      let saved = unsafe owner.pointee.special.load(ordering: .relaxed)
+      unsafe owner.pointee.special.store(saved | OwnerFlags.interrupted, ordering: .relaxed)
+      if context == .user { OwnerTransitions.trace(.contextUserExit, slot) }
+      Drain(slot).runInterruptSafe()
+      if context == .user { OwnerTransitions.trace(.contextUserEnter, slot) }
+      unsafe owner.pointee.special.store(saved, ordering: .relaxed)
+      tracker.publish(
+        unsafe owner.pointee.word.load(ordering: .relaxed) &+ ContextWord.exit(to: context))
+      // A sleep would go on behind the handler, over what just ran and the sleeper may wait for, and
+      // over what came meanwhile and is not the handler's: its sender saw kernel, and woke nobody.
+      if context == .idle { unsafe slot.call.pointee.parker.unpark() }
+      // A kick that came behind our last take has sent a signal, which is blocked until we return:
+      // going round spares it.
+      if !tracker.isAttentionWanted { return }
+    }
+  }
+}

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import CPlatform
+public import Synchronization
+
+/// Which fence a domain's readers and scans use.
+@usableFromInline
+enum HazardFencing {
+  @usableFromInline static let full: UInt = 0
+  @usableFromInline static let byTransition: UInt = 1
+  @usableFromInline static let membarrier: UInt = 2
+}
+
+/// What readers know of their domain: constant.
+@safe @usableFromInline
+struct HazardReaderLine: ~Copyable {
+  /// One of `HazardFencing`.
+  @usableFromInline let fencing: UInt
+  /// The CPUs of the coordinator whose transitions are the fence; no bytes where there is none.
+  @usableFromInline let slots: UInt
+  @usableFromInline let slotBytes: UInt
+
+  init(fencing: UInt, slots: UInt, slotBytes: UInt) {
+    self.fencing = fencing
+    self.slots = slots
+    self.slotBytes = slotBytes
+  }
+}
+
+/// What scans and those who retire share.
+@usableFromInline
+struct HazardScanLine: ~Copyable {
+  /// Batches that are full, and those for which there was no line.
+  let retired = IntrusiveStack()
+  /// Batches that are empty, to be used again.
+  let spare = IntrusiveStack()
+  let spareCount = SharedWord(0)
+  /// How many entries these batches have.
+  let due = SharedWord(0)
+  /// How many slots holders have now: what a scan's threshold grows with.
+  let holders = SharedWord(0)
+  /// The chunks of holders' slots, the newest first.
+  let holderChunks = SharedAddress(0)
+
+  init() {}
+}
+
+/// A domain's memory, as a trivially copyable handle round one address.
+///
+///     offset     0  HazardReaderLine  constant
+///              128  the number of scans: what a wildcard is dated with
+///              256  HazardScanLine
+///              512  lines             a `HazardLine` per thread
+///
+/// The lines are reserved for as many threads as can have numbers, and cost what is touched of them:
+/// a page for 32 threads.
+// Sendable: an address of memory in which every word is atomic or constant.
+@frozen @safe @usableFromInline
+struct HazardCore: @unchecked Sendable {
+  @usableFromInline let base: UnsafeMutableRawPointer
+
+  @inlinable @inline(__always)
+  init(base: UnsafeMutableRawPointer) { unsafe self.base = unsafe base }
+
+  @inlinable @inline(__always)
+  var reader: UnsafeMutablePointer<HazardReaderLine> {
+    unsafe base.assumingMemoryBound(to: HazardReaderLine.self)
+  }
+
+  @inlinable @inline(__always)
+  var scans: UnsafeMutablePointer<SharedWord> {
+    unsafe (base + 128).assumingMemoryBound(to: SharedWord.self)
+  }
+
+  var scan: UnsafeMutablePointer<HazardScanLine> {
+    unsafe (base + 256).assumingMemoryBound(to: HazardScanLine.self)
+  }
+
+  /// The line of a thread's number.
+  @inlinable @inline(__always)
+  func line(_ number: Int) -> UnsafeMutablePointer<SharedAddress> {
+    unsafe (base + 512 + number &<< 7).assumingMemoryBound(to: SharedAddress.self)
+  }
+
+  static let byteCount = 512 + threads * cacheLineStride
+
+  /// Lays a domain out in zeroed memory. A slot is a word that is zero.
+  init(initializing base: UnsafeMutableRawPointer, fencing: UInt, slots: CPUSlots?) {
+    unsafe self.base = unsafe base
+    let bytes = (slots?.count ?? 0) * CPUSlot.stride
+    unsafe reader.initialize(
+      to: HazardReaderLine(
+        fencing: fencing, slots: UInt(bitPattern: slots?.base), slotBytes: UInt(bytes)))
+    unsafe scans.initialize(to: SharedWord(1))
+    unsafe scan.initialize(to: HazardScanLine())
+    // Threads without a number share a line: no scope may take a slot there.
+    for index in 0..<HazardLine.scopes {
+      unsafe line(0)[index].store(HazardLine.blocked, ordering: .relaxed)
+    }
+  }
+
+  /// Whether the calling thread's transitions are the fence for what it does now: it is an isolated
+  /// CPU of the domain's coordinator, in kernel.
+  ///
+  /// Asked at each protection, so that threads may attach, leave for user and move as they like. The
+  /// owner's copy of its state word says kernel only between the entry's addition to W and the store
+  /// that ends the section.
+  @inlinable @inline(__always)
+  var isFencedByTransition: Bool {
+    let cpu = HazardThread.fencedCPU
+    guard unsafe cpu &- reader.pointee.slots < reader.pointee.slotBytes else { return false }
+    let owner = unsafe CPUSlot(
+      base: UnsafeMutableRawPointer(bitPattern: cpu).unsafelyUnwrapped
+    ).owner
+    return unsafe owner.pointee.word.load(ordering: .relaxed) & ContextWord.contextMask == 0
+  }
+}

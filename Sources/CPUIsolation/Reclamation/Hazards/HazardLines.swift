@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import CPlatform
+public import Synchronization
+
+/// A thread's line in a domain: the slots of its scopes, and what it has retired.
+///
+///     0 … 12  slots     protected addresses; 0 is free
+///         13  batch     what this thread has retired and no scan has taken; while the thread writes
+///                       it, the thread's mark
+///         14  holders   the line in which this thread last found a slot for a holder
+///         15  retired   how many objects this thread has retired
+///
+/// Line 0 is that of all threads without a number; its first slot is never free.
+@safe @usableFromInline
+struct HazardLine {
+  @usableFromInline let base: UnsafeMutablePointer<SharedAddress>
+
+  @inlinable @inline(__always)
+  init(_ base: UnsafeMutablePointer<SharedAddress>) { unsafe self.base = unsafe base }
+
+  var batch: UnsafeMutablePointer<SharedAddress> { unsafe base + 13 }
+  var holders: UnsafeMutablePointer<SharedAddress> { unsafe base + 14 }
+  var retired: UnsafeMutablePointer<SharedWord> {
+    unsafe UnsafeMutableRawPointer(base + 15).assumingMemoryBound(to: SharedWord.self)
+  }
+
+  /// What stands in a slot that nobody may use; no object lies there, and it is no wildcard.
+  static let blocked: UInt = 2
+}
+
+// MARK: - The batch
+
+extension HazardLine {
+  /// Puts the calling thread's mark in the place of the batch, and returns the batch's address, or
+  /// 0; nil if the line is that of all threads without a number, and another one is writing.
+  ///
+  /// The mark is odd: a pass that meets it knows that there are objects which it has not found.
+  func takeBatch() -> UInt? {
+    let mark = UInt(UInt32(bitPattern: CurrentThread.knownID)) << 1 | 1
+    if HazardThread.number == 0 {
+      let seen = unsafe batch.pointee.load(ordering: .relaxed)
+      if seen & 1 != 0 { return nil }
+      // Acquire and release — hazardBatch:T, as below.
+      let isOurs = unsafe batch.pointee.compareExchange(
+        expected: seen, desired: mark, successOrdering: .acquiringAndReleasing,
+        failureOrdering: .relaxed
+      ).exchanged
+      return isOurs ? seen : nil
+    }
+    // Acquire and release — hazardBatch:T. Exactly one thread has a batch; and who sees the mark sees
+    // that its thread has the number. Pairs with hazardBatch:P and hazardBatch:T.
+    let seen = unsafe batch.pointee.exchange(mark, ordering: .acquiringAndReleasing)
+    // A mark was left by a thread that ended while it wrote.
+    return seen & 1 == 0 ? seen : 0
+  }
+
+  /// Puts a batch in the place of the mark, or 0 for none.
+  func putBatch(_ address: UInt) {
+    // Release — hazardBatch:P. What the batch holds is seen by whoever takes it; and who sees none
+    // sees it among those that have been handed over. Pairs with hazardBatch:T.
+    unsafe batch.pointee.store(address, ordering: .releasing)
+  }
+
+  /// Takes the batch for a pass; its thread's id where that is writing.
+  func takeBatchForPass() -> (batch: HazardBatch?, writer: Int32?) {
+    // Acquire — hazardBatch:T, as above.
+    var seen = unsafe batch.pointee.load(ordering: .acquiring)
+    while seen != 0 {
+      if seen & 1 != 0 { return (nil, Int32(truncatingIfNeeded: seen >> 1)) }
+      // Acquire — hazardBatch:T, as above.
+      let (exchanged, original) = unsafe batch.pointee.compareExchange(
+        expected: seen, desired: 0, successOrdering: .acquiring, failureOrdering: .acquiring)
+      if exchanged { break }
+      seen = original
+    }
+    return (HazardBatch(address: seen), nil)
+  }
+}
+
+/// A slot for a scope, and whether it is a holder's.
+@frozen @safe @usableFromInline
+struct HazardScope {
+  @usableFromInline let slot: UnsafeMutablePointer<SharedAddress>
+  @usableFromInline let isHolders: Bool
+
+  @inlinable @inline(__always)
+  init(_ slot: UnsafeMutablePointer<SharedAddress>, isHolders: Bool) {
+    unsafe self.slot = unsafe slot
+    self.isHolders = isHolders
+  }
+}
+
+extension HazardCore {
+  /// A free slot for a scope of the calling thread: the first one of its line, or what the slow
+  /// path finds.
+  @inlinable @inline(__always)
+  func beginScope() -> HazardScope {
+    let slot = unsafe line(HazardThread.number)
+    // Relaxed: this thread alone writes it.
+    if unsafe slot.pointee.load(ordering: .relaxed) == 0 {
+      return unsafe HazardScope(slot, isHolders: false)
+    }
+    return beginScopeSlow()
+  }
+
+  @usableFromInline @inline(never)
+  func beginScopeSlow() -> HazardScope {
+    let line = ownLine
+    for index in 0..<HazardLine.scopes {
+      if unsafe line.base[index].load(ordering: .relaxed) == 0 {
+        return unsafe HazardScope(line.base + index, isHolders: false)
+      }
+    }
+    return unsafe HazardScope(takeHolderSlot(), isHolders: true)
+  }
+
+  @inlinable @inline(__always)
+  func endScope(_ scope: HazardScope) {
+    // Release — hazard:R. The last use of the object comes before. Pairs with hazard:S.
+    unsafe scope.slot.pointee.store(0, ordering: .releasing)
+    if scope.isHolders { unsafe giveBackHolderSlot(scope.slot) }
+  }
+
+  /// The calling thread's line; line 0 for a thread that can have no number.
+  var ownLine: HazardLine { unsafe HazardLine(line(HazardThread.takeNumber())) }
+
+  /// Every line that a thread has had so far.
+  ///
+  /// The limit is read sequentially consistent: if a number that was given out behind the caller's
+  /// fence is missed, so is nothing that its thread protected before.
+  func forEachLine(_ body: (Int, HazardLine) -> Void) {
+    for number in 0..<HazardThread.limit { unsafe body(number, HazardLine(line(number))) }
+  }
+}
