@@ -16,7 +16,7 @@ final class IsolatedPool: Pool {
 
   init(
     _ frames: Frames, pages: Int, readers: Int, lookupsPerRequest: Int
-  ) throws(CoordinatorError) {
+  ) throws(IsolationError) {
     self.lookupsPerRequest = lookupsPerRequest
     var configuration = Coordinator.Configuration(
       housekeeping: [0], isolated: CPUMask(1..<readers + 1))
@@ -58,7 +58,7 @@ final class IsolatedPool: Pool {
   func evict(_ page: UInt64) -> Int? {
     var old = space.unmap(page..<page + 1)
     var frame: Int? = nil
-    old.wait(deadline: .seconds(10)) { frame = Int($1) }
+    old.wait(timeout: .seconds(10)) { frame = Int($1) }
     return frame
   }
 

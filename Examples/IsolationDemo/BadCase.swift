@@ -8,29 +8,29 @@ import Synchronization
 final class BadCase: Sendable {
   private let coordinator: Coordinator
   private let cpu: Int
-  private let works: [DeferredWork]
+  private let works: [WorkType]
   private let limit: Duration
   private let stop = StopFlag()
   /// Rounds of sends that senders have made.
   private let rounds = Atomic<UInt64>(0)
   private let result = Mutex<Double>(0)
-  private let failure = Mutex<CoordinatorError?>(nil)
+  private let failure = Mutex<IsolationError?>(nil)
 
   static let roundTripsPerBatch = 1000
   static let batches = 1000
   /// How long one of the two measurements may take at most.
   static let longestMeasurement = Duration.seconds(1)
 
-  init(_ options: Options) throws(CoordinatorError) {
+  init(_ options: Options) throws(IsolationError) {
     cpu = options.isolated.first ?? 0
     limit = min(options.duration, Self.longestMeasurement)
     var configuration = Coordinator.Configuration(
       housekeeping: options.housekeeping, isolated: [cpu])
     configuration.isolatedInterrupter = .signal
     coordinator = try Coordinator(configuration)
-    var works: [DeferredWork] = []
+    var works: [WorkType] = []
     for callback in Callback.original {
-      var options = DeferredWork.Options()
+      var options = WorkType.Options()
       options.isInterruptSafe = true
       // The handler does nothing: the drain is measured, not what it runs.
       works.append(
@@ -40,7 +40,7 @@ final class BadCase: Sendable {
   }
 
   /// Measures the loop alone, then in the storm.
-  func run(_ progress: Progress) throws(CoordinatorError) -> BadCaseReport {
+  func run(_ progress: Progress) throws(IsolationError) -> BadCaseReport {
     progress.show("bad case")
     let idle = try nanosecondsPerRoundTrip(inStorm: false)
     var senders: [CPUThread] = []
@@ -58,7 +58,7 @@ final class BadCase: Sendable {
     return BadCaseReport(idle: idle, storm: storming)
   }
 
-  private func nanosecondsPerRoundTrip(inStorm: Bool) throws(CoordinatorError) -> Double {
+  private func nanosecondsPerRoundTrip(inStorm: Bool) throws(IsolationError) -> Double {
     let thread = try coordinator.launch(on: cpu) { [self] local in
       let nanoseconds = roundTrips(local, inStorm: inStorm)
       result.withLock { $0 = nanoseconds }

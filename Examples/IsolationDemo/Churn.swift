@@ -10,7 +10,7 @@ struct Churn {
 
   /// Sends until it is told to stop.
   func run(_ cpu: borrowing LocalCPU) {
-    do throws(CoordinatorError) {
+    do throws(IsolationError) {
       var upkeep = try Upkeep(experiment, index)
       try run(cpu, experiment.coordinator.makeSender(), &upkeep)
     } catch {
@@ -20,7 +20,7 @@ struct Churn {
 
   private func run(
     _ cpu: borrowing LocalCPU, _ sender: consuming Sender, _ upkeep: inout Upkeep
-  ) throws(CoordinatorError) {
+  ) throws(IsolationError) {
     var rows = Callback.allCases.map {
       Row($0, experiment.housekeepers, index, targets: experiment.targets.count)
     }
@@ -71,7 +71,7 @@ struct Churn {
   /// Bursts that the witness counts, and bursts in earnest, take turns.
   private func burst(
     _ row: inout Row, _ sender: borrowing Sender, _ upkeep: inout Upkeep
-  ) throws(CoordinatorError) {
+  ) throws(IsolationError) {
     row.isInEarnest.toggle()
     if row.isInEarnest {
       let target = experiment.targets[row.earnestTurn]

@@ -14,10 +14,10 @@ final class Experiment: Sendable {
   let targets: [Int]
   let housekeepers: Int
   let live: LiveState
-  private let works: [DeferredWork]
+  private let works: [WorkType]
   private let contexts: [HandlerContext]
   private let stopIsolated = StopFlag()
-  private let failure = Mutex<CoordinatorError?>(nil)
+  private let failure = Mutex<IsolationError?>(nil)
   private let options: Options
   private let postsGone = Atomic<UInt64>(0)
 
@@ -44,7 +44,7 @@ final class Experiment: Sendable {
     let contexts = Callback.deferrable.map { [witness] in
       HandlerContext($0, witness, live.handles)
     }
-    var works: [Callback: DeferredWork] = [:]
+    var works: [Callback: WorkType] = [:]
     // The handler that reads through the cache is the first of its order.
     for context in contexts.reversed() {
       works[context.callback] = try context.register(with: coordinator, options.broken)
@@ -59,13 +59,12 @@ final class Experiment: Sendable {
   }
 
   /// Runs the load, and reports.
-  func run(_ progress: Progress) throws(CoordinatorError) -> (report: ModeReport, trace: HalfTrace)
-  {
+  func run(_ progress: Progress) throws(IsolationError) -> (report: ModeReport, trace: HalfTrace) {
     var senders: [CPUThread] = []
     var receivers: [Receiver] = []
     var oldest = Duration.zero
     var threadNames: [Int32: String] = [:]
-    var refusal: CoordinatorError?
+    var refusal: IsolationError?
     do {
       // Receivers first and senders first to go: no send finds nobody.
       for cpu in coordinator.isolated { receivers.append(try launchIsolated(cpu)) }
@@ -102,15 +101,15 @@ final class Experiment: Sendable {
     return report.queued
   }
 
-  func work(_ callback: Callback) -> DeferredWork { works[callback.rawValue] }
+  func work(_ callback: Callback) -> WorkType { works[callback.rawValue] }
 
   /// All types of the callback's name: the witness's, and the one that is in earnest.
-  private func works(of callback: Callback) -> [DeferredWork] {
+  private func works(of callback: Callback) -> [WorkType] {
     [work(callback)] + (live.work(callback).map { [$0] } ?? [])
   }
 
   /// Keeps the first error of a thread, to be thrown when all have ended.
-  func fail(_ error: CoordinatorError) { failure.withLock { $0 = $0 ?? error } }
+  func fail(_ error: IsolationError) { failure.withLock { $0 = $0 ?? error } }
 
   // MARK: -
 
@@ -121,7 +120,7 @@ final class Experiment: Sendable {
     let report: IsolatedLoop.Result
   }
 
-  private func launchIsolated(_ cpu: Int) throws(CoordinatorError) -> Receiver {
+  private func launchIsolated(_ cpu: Int) throws(IsolationError) -> Receiver {
     var options = CPUThread.Options()
     options.name = isBroken ? "broken/\(cpu)" : "isolated/\(cpu)"
     let loop = IsolatedLoop(witness: witness, live: live, stop: stopIsolated)
@@ -132,7 +131,7 @@ final class Experiment: Sendable {
     return Receiver(thread: thread, report: result)
   }
 
-  private func launchHousekeeper(_ cpu: Int, _ index: Int) throws(CoordinatorError) -> CPUThread {
+  private func launchHousekeeper(_ cpu: Int, _ index: Int) throws(IsolationError) -> CPUThread {
     var options = CPUThread.Options()
     options.name = "churn/\(cpu)"
     let churn = Churn(experiment: self, index: index)

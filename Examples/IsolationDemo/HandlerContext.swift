@@ -25,8 +25,8 @@ final class HandlerContext: @unchecked Sendable {
   /// Registers the type. The caller keeps this for as long as the coordinator.
   func register(
     with coordinator: Coordinator, _ broken: BrokenOrder?
-  ) throws(CoordinatorError) -> DeferredWork {
-    var options = DeferredWork.Options()
+  ) throws(IsolationError) -> WorkType {
+    var options = WorkType.Options()
     options.isInterruptSafe = true
     options.order = callback == .nohzKick ? LiveHandles.order(ofTouch: broken) : .early
     return try unsafe coordinator.register(

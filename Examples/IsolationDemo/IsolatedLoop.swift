@@ -45,7 +45,7 @@ struct IsolatedLoop {
       stays += 1
       let length = stays % Self.staysPerLongStay == 0 ? longStay : stay
       meter.reset()
-      cpu.user {
+      cpu.inUser {
         inspection.begin(on: cpu)
         // What the way out took.
         meter.sample(after: .drain)
@@ -70,7 +70,7 @@ struct IsolatedLoop {
       var entries = 0
       while CycleClock.now &- begin < hurry, entries < Self.entriesPerHurry, !stop.isSet {
         entries += 1
-        cpu.user {
+        cpu.inUser {
           inspection.begin(on: cpu)
           inspection.prepareToEnter(on: cpu)
           // The rest of the stay. What arrives now is for the entry to find.

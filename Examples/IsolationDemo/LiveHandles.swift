@@ -22,7 +22,7 @@ final class LiveHandles: @unchecked Sendable {
   /// The frame of each handle, by its number.
   private let table: UnsafeMutablePointer<Atomic<UInt64>>
 
-  init(cpus: Int, _ memory: LiveMemory, _ broken: BrokenOrder?) throws(CoordinatorError) {
+  init(cpus: Int, _ memory: LiveMemory, _ broken: BrokenOrder?) throws(IsolationError) {
     self.memory = memory
     self.broken = broken
     self.cpus = cpus
@@ -56,7 +56,7 @@ final class LiveHandles: @unchecked Sendable {
 
   /// Gives a handle another frame: the change, the log, the send, the wait, and then the reuse.
   func exchange(
-    _ handle: UInt64, by housekeeper: Int, _ flush: DeferredWork, _ coordinator: Coordinator,
+    _ handle: UInt64, by housekeeper: Int, _ flush: WorkType, _ coordinator: Coordinator,
     urgency: Urgency
   ) {
     let (frame, version) = memory.begin(handle, by: housekeeper)
@@ -75,7 +75,7 @@ final class LiveHandles: @unchecked Sendable {
   // MARK: The isolated CPU
 
   /// The order of the handler that reads through the cache, behind the flushes.
-  static func order(ofTouch broken: BrokenOrder?) -> DeferredWork.DrainOrder {
+  static func order(ofTouch broken: BrokenOrder?) -> WorkType.DrainOrder {
     // Broken: in front of the flush, which is registered after it.
     broken == .earlyTouch ? .early : .normal
   }

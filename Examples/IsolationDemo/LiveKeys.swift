@@ -10,7 +10,7 @@ final class LiveKeys: Sendable {
   private let all: [StaticKey]
   private let versions: Versions
 
-  init(_ coordinator: Coordinator, housekeepers: Int) throws(CoordinatorError) {
+  init(_ coordinator: Coordinator, housekeepers: Int) throws(IsolationError) {
     let keys = try StaticKeys(coordinator)
     var all: [StaticKey] = []
     for index in 0..<housekeepers { all.append(try keys.makeKey("key \(index)")) }
@@ -20,7 +20,7 @@ final class LiveKeys: Sendable {
   }
 
   /// Turns the housekeeper's key.
-  func turn(by housekeeper: Int) throws(CoordinatorError) {
+  func turn(by housekeeper: Int) throws(IsolationError) {
     let version = versions.begin(housekeeper)
     if version & 1 != 0 {
       try keys.enable(all[housekeeper])

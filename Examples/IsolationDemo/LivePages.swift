@@ -9,7 +9,7 @@ final class LivePages: Sendable {
 
   init(
     _ coordinator: Coordinator, _ memory: LiveMemory, urgency: Urgency
-  ) throws(CoordinatorError) {
+  ) throws(IsolationError) {
     self.memory = memory
     var options = AddressSpace.Options(
       pages: LiveMemory.numbers * UInt64(memory.housekeepers))
@@ -31,7 +31,7 @@ final class LivePages: Sendable {
     private let unmapper: LazyUnmapper
     private var mapped: [Range<UInt64>] = []
 
-    init(_ pages: LivePages, _ index: Int) throws(CoordinatorError) {
+    init(_ pages: LivePages, _ index: Int) throws(IsolationError) {
       let memory = pages.memory
       self.pages = pages
       self.memory = memory
@@ -46,7 +46,7 @@ final class LivePages: Sendable {
     }
 
     /// Takes the oldest range away, has it flushed, and maps another.
-    mutating func turnOver() throws(CoordinatorError) {
+    mutating func turnOver() throws(IsolationError) {
       if mapped.count == Self.mappedRanges {
         for page in mapped[0] { _ = memory.versions.begin(Int(page)) }
         while unmapper.unmap(mapped[0]) == .full { unmapper.purge() }
@@ -57,7 +57,7 @@ final class LivePages: Sendable {
       try map()
     }
 
-    private mutating func map() throws(CoordinatorError) {
+    private mutating func map() throws(IsolationError) {
       guard let range = unmapper.reserve(UInt64(Self.rangeLength)) else { return }
       for page in range {
         let (frame, version) = memory.begin(page, by: index)

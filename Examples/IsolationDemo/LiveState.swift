@@ -22,14 +22,14 @@ final class LiveState: Sendable {
 
   init(
     _ coordinator: Coordinator, housekeepers: Int, urgency: Urgency, _ broken: BrokenOrder?
-  ) throws(CoordinatorError) {
+  ) throws(IsolationError) {
     self.coordinator = coordinator
     memory = LiveMemory(housekeepers: housekeepers, legality)
     pages = try LivePages(coordinator, memory, urgency: urgency)
     handles = try LiveHandles(cpus: (coordinator.cpus.last ?? 0) + 1, memory, broken)
     timers = try LiveTimers(coordinator, housekeepers: housekeepers, urgency: urgency)
     keys = try LiveKeys(coordinator, housekeepers: housekeepers)
-    do throws(CoordinatorError) {
+    do throws(IsolationError) {
       text = try LiveText(coordinator, housekeepers: housekeepers, urgency: urgency)
       refusal = nil
     } catch  where error.code == .textPatchingRefused {
@@ -39,7 +39,7 @@ final class LiveState: Sendable {
   }
 
   /// The work type that carries a callback in earnest, besides the witness's own.
-  func work(_ callback: Callback) -> DeferredWork? {
+  func work(_ callback: Callback) -> WorkType? {
     switch callback {
     case .syncCore: text?.patcher.work
     case .flushTLBAll: pages.space.flushAllWork
@@ -50,7 +50,7 @@ final class LiveState: Sendable {
   }
 
   /// Ends it, when all threads have been joined.
-  func close() throws(CoordinatorError) {
+  func close() throws(IsolationError) {
     try text?.patcher.close()
     try pages.space.close()
   }

@@ -19,7 +19,7 @@ final class LiveText: @unchecked Sendable {
   private static let lineWords = 16
   static let variants = 8
 
-  init(_ coordinator: Coordinator, housekeepers: Int, urgency: Urgency) throws(CoordinatorError) {
+  init(_ coordinator: Coordinator, housekeepers: Int, urgency: Urgency) throws(IsolationError) {
     let patcher = try TextPatcher(
       coordinator: coordinator, capacity: housekeepers, urgency: urgency)
     let original: PatchFunction = { mark, _ in
@@ -52,7 +52,7 @@ final class LiveText: @unchecked Sendable {
   deinit { unsafe marks.deallocate() }
 
   /// Patches the housekeeper's site to its next variant.
-  func patch(by housekeeper: Int) throws(CoordinatorError) {
+  func patch(by housekeeper: Int) throws(IsolationError) {
     let version = versions.begin(housekeeper)
     try patcher.patch(sites[housekeeper], to: instructions[Int(version) % Self.variants])
     versions.finish(housekeeper, at: version)

@@ -20,7 +20,7 @@ final class LiveTimers: @unchecked Sendable {
 
   private static let none = UInt64.max
 
-  init(_ coordinator: Coordinator, housekeepers: Int, urgency: Urgency) throws(CoordinatorError) {
+  init(_ coordinator: Coordinator, housekeepers: Int, urgency: Urgency) throws(IsolationError) {
     kick = try TimerKick(coordinator)
     self.urgency = urgency
     self.housekeepers = housekeepers

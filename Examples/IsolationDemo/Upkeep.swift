@@ -18,14 +18,14 @@ struct Upkeep: ~Copyable {
   /// One change in so many is of a page; the others are of handles, the next one each time.
   private static let changesPerPage = 5
 
-  init(_ experiment: Experiment, _ index: Int) throws(CoordinatorError) {
+  init(_ experiment: Experiment, _ index: Int) throws(IsolationError) {
     self.experiment = experiment
     self.index = index
     keeper = try LivePages.Keeper(experiment.live.pages, index)
   }
 
   /// Does what a burst of a callback is sent for; false if there is nothing like that here.
-  mutating func perform(_ callback: Callback, to cpu: Int) throws(CoordinatorError) -> Bool {
+  mutating func perform(_ callback: Callback, to cpu: Int) throws(IsolationError) -> Bool {
     switch callback {
     case .syncCore:
       patches += 1

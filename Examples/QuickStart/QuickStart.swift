@@ -18,7 +18,7 @@ func quickStart(_ stop: Flag, _ inUser: Flag) throws {
     print("CPU \(cpu) drops its cached routes")
   }
   let thread = try coordinator.launch(on: 1) { cpu in
-    cpu.user {  // nobody disturbs what runs in here
+    cpu.inUser {  // nobody disturbs what runs in here
       inUser.raise()
       while !stop.isRaised { cpu.poll() }
     }  // back in kernel: each refresh sent meanwhile has run, once

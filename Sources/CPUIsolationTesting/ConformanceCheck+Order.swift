@@ -33,8 +33,8 @@ extension ConformanceCheck {
   /// Types in front of and behind the subject's.
   private var surroundings: (Coordinator) throws -> Void {
     { coordinator in
-      for order in [DeferredWork.DrainOrder.early, .normal, .late] {
-        var options = DeferredWork.Options()
+      for order in [WorkType.DrainOrder.early, .normal, .late] {
+        var options = WorkType.Options()
         options.order = order
         _ = try coordinator.register("surroundings", options: options) { _ in }
       }

@@ -6,7 +6,7 @@ internal import CPUIsolation
 extension ConformanceCheck {
   /// `reference` is the state that one change leads to, where the state can be relied on.
   mutating func checkSends(_ reference: State?) throws {
-    for order in [DeferredWork.DrainOrder.early, .late] {
+    for order in [WorkType.DrainOrder.early, .late] {
       let trial = try relayedTrial(order)
       guard try comesToRest(trial) else { return }
       guard trial.machine.executed(trial.subject.work, on: ConformanceTrial<State>.cpu) > 0 else {
@@ -31,12 +31,12 @@ extension ConformanceCheck {
 
   /// Plays a drain in which another type's handler sends the work, to its own CPU and to one that
   /// is in user.
-  private func relayedTrial(_ order: DeferredWork.DrainOrder) throws -> ConformanceTrial<State> {
-    let relayed = Lock<[DeferredWork]>([])
-    let relay = Lock<DeferredWork?>(nil)
+  private func relayedTrial(_ order: WorkType.DrainOrder) throws -> ConformanceTrial<State> {
+    let relayed = Lock<[WorkType]>([])
+    let relay = Lock<WorkType?>(nil)
     let targets: CPUMask = [ConformanceTrial<State>.cpu, ConformanceTrial<State>.neighbour]
     let trial = try trial { coordinator in
-      var options = DeferredWork.Options()
+      var options = WorkType.Options()
       options.order = order
       // The coordinator holds its handlers: they must not hold it.
       let work = try coordinator.register("relay", options: options) { [unowned coordinator] _ in

@@ -17,10 +17,10 @@ public import CPUIsolation
 /// - Context: any thread
 /// - Allocates: yes
 public struct HandlerSubject<State: Equatable & Sendable>: Sendable {
-  let work: DeferredWork
+  let work: WorkType
   let publish: @Sendable (Int) -> Void
   let state: @Sendable (Int) -> State
-  let others: [DeferredWork]
+  let others: [WorkType]
   let whilePublishing: (@Sendable (() -> Void) -> Void)?
 
   /// Describes a registered work type.
@@ -38,8 +38,8 @@ public struct HandlerSubject<State: Equatable & Sendable>: Sendable {
   /// - Context: any thread
   /// - Allocates: yes
   public init(
-    _ work: DeferredWork, publish: @escaping @Sendable (_ step: Int) -> Void,
-    state: @escaping @Sendable (_ cpu: Int) -> State, others: [DeferredWork] = [],
+    _ work: WorkType, publish: @escaping @Sendable (_ step: Int) -> Void,
+    state: @escaping @Sendable (_ cpu: Int) -> State, others: [WorkType] = [],
     whilePublishing: (@Sendable (_ body: () -> Void) -> Void)? = nil
   ) {
     self.work = work
@@ -50,5 +50,5 @@ public struct HandlerSubject<State: Equatable & Sendable>: Sendable {
   }
 
   /// All types that maintain the state.
-  var types: [DeferredWork] { [work] + others }
+  var types: [WorkType] { [work] + others }
 }

@@ -58,7 +58,7 @@
     /// - Progress: blocking
     /// - Context: the preparation
     /// - Allocates: yes
-    public func makeCoordinator(housekeeping: CPUMask, isolated: CPUMask) throws(CoordinatorError)
+    public func makeCoordinator(housekeeping: CPUMask, isolated: CPUMask) throws(IsolationError)
       -> Coordinator
     {
       var configuration = Coordinator.Configuration(housekeeping: housekeeping, isolated: isolated)

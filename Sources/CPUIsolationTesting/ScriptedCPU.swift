@@ -30,7 +30,7 @@ public final class ScriptedCPU: Sendable {
     var step: Step? = nil
     var isEnding = false
     var isAttached = false
-    var failure: CoordinatorError? = nil
+    var failure: IsolationError? = nil
     var threadID: Int32 = 0
   }
   private let script = Lock(Script(step: .attach))
@@ -38,7 +38,7 @@ public final class ScriptedCPU: Sendable {
   private let coordinator: Coordinator
   private let thread = Lock<UInt64>(0)
 
-  init(_ number: Int, of coordinator: Coordinator) throws(CoordinatorError) {
+  init(_ number: Int, of coordinator: Coordinator) throws(IsolationError) {
     self.number = number
     self.coordinator = coordinator
     var handle: UInt64 = 0
@@ -98,7 +98,7 @@ public final class ScriptedCPU: Sendable {
     script.withLock { $0.isAttached = false }
   }
 
-  private func takeFailure() -> CoordinatorError? {
+  private func takeFailure() -> IsolationError? {
     script.withLock { script in
       defer { script.failure = nil }
       return script.failure
@@ -234,7 +234,7 @@ public final class ScriptedCPU: Sendable {
   /// - Progress: blocking, until the step is done
   /// - Context: the test's thread
   /// - Allocates: yes
-  public func quiescent() { run { $0.quiescent() } }
+  public func declareQuiescent() { run { $0.declareQuiescent() } }
 
   /// Becomes idle, and returns when it is: the CPU sleeps until something wakes it, or its next
   /// step.
@@ -264,7 +264,7 @@ public final class ScriptedCPU: Sendable {
   /// - Progress: blocking, until the step is done
   /// - Context: the test's thread
   /// - Allocates: yes
-  public func attach() throws(CoordinatorError) {
+  public func attach() throws(IsolationError) {
     give(.attach)
     finish()
     if let failure = takeFailure() { throw failure }

@@ -42,7 +42,7 @@ public final class ScriptedMachine {
   public init(
     housekeeping: CPUMask, isolated: CPUMask,
     configure: (inout Coordinator.Configuration) -> Void = { _ in }
-  ) throws(CoordinatorError) {
+  ) throws(IsolationError) {
     var configuration = Coordinator.Configuration(housekeeping: housekeeping, isolated: isolated)
     configuration.pinning = .none
     configure(&configuration)
@@ -137,7 +137,7 @@ public final class ScriptedMachine {
   /// - Progress: blocking
   /// - Context: any thread
   /// - Allocates: yes
-  public func executed(_ work: DeferredWork, on cpu: Int) -> Int {
+  public func executed(_ work: WorkType, on cpu: Int) -> Int {
     let counts = statistics[work, on: cpu]
     return Int(counts.executed + counts.caughtUp)
   }
@@ -148,11 +148,11 @@ public final class ScriptedMachine {
   /// - Progress: blocking
   /// - Context: any thread
   /// - Allocates: yes
-  public func isPending(_ work: DeferredWork, on cpu: Int) -> Bool {
+  public func isPending(_ work: WorkType, on cpu: Int) -> Bool {
     isPending(work, on: cpu, statistics)
   }
 
-  private func isPending(_ work: DeferredWork, on cpu: Int, _ statistics: Statistics) -> Bool {
+  private func isPending(_ work: WorkType, on cpu: Int, _ statistics: Statistics) -> Bool {
     let counts = statistics[work, on: cpu]
     return counts.pending != 0 || counts.lag != 0 && coordinator.context(of: cpu) != .kernel
   }
@@ -162,7 +162,7 @@ public final class ScriptedMachine {
   /// - Progress: blocking
   /// - Context: any thread
   /// - Allocates: yes
-  public func pending(_ work: DeferredWork) -> CPUMask {
+  public func pending(_ work: WorkType) -> CPUMask {
     let statistics = self.statistics
     return CPUMask(coordinator.cpus.filter { isPending(work, on: $0, statistics) })
   }

@@ -29,7 +29,7 @@ final class TextMemory: @unchecked Sendable {
 
   private static let wordsPerLine = 16
 
-  init(capacity: Int, cpuCount: Int, layout: SlotLayout) throws(CoordinatorError) {
+  init(capacity: Int, cpuCount: Int, layout: SlotLayout) throws(IsolationError) {
     let page = 4096 * 16  // the largest that arm64 has
     let bytes = (capacity * SlotLayout.stride + page - 1) / page * page
     var text = unsafe ctp_text()
@@ -39,7 +39,7 @@ final class TextMemory: @unchecked Sendable {
     wordBytes = (lines + capacity) * 8
     guard let words = unsafe cpi_map_zeroed(wordBytes) else {
       unsafe ctp_unmap(&text, bytes)
-      throw CoordinatorError(.outOfMemory, errno: 12, "cannot map \(wordBytes) bytes")
+      throw IsolationError(.outOfMemory, errno: 12, "cannot map \(wordBytes) bytes")
     }
     let base = unsafe words.bindMemory(to: UInt64.self, capacity: wordBytes / 8)
     var failure: Int32 = 0
@@ -51,7 +51,7 @@ final class TextMemory: @unchecked Sendable {
     guard let watch = unsafe watch else {
       unsafe cpi_unmap(words, wordBytes)
       unsafe ctp_unmap(&text, bytes)
-      throw CoordinatorError(
+      throw IsolationError(
         failure == 16 ? .signalTaken : .textPatchingRefused, errno: failure,
         failure == 16
           ? "another handler of SIGTRAP was installed over the library's"
@@ -74,7 +74,7 @@ final class TextMemory: @unchecked Sendable {
     unsafe cpi_unmap(words, wordBytes)
   }
 
-  private static func refusal(_ step: ctp_step, _ error: Int32) -> CoordinatorError {
+  private static func refusal(_ step: ctp_step, _ error: Int32) -> IsolationError {
     let reason =
       switch step {
       case ctp_step_shadow_stack: "shadow stacks are in use, which patched calls do not keep"
@@ -85,7 +85,7 @@ final class TextMemory: @unchecked Sendable {
       case ctp_step_executable: "the system refuses executable memory"
       default: "the system refuses the memory"
       }
-    return CoordinatorError(
+    return IsolationError(
       .textPatchingRefused, errno: error, "machine code cannot be patched here: \(reason)")
   }
 

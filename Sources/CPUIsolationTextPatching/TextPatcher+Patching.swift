@@ -50,9 +50,9 @@ extension TextPatcher {
   /// - Allocates: yes
   @discardableResult
   public func patch(
-    _ site: PatchSite, to instruction: PatchSite.Instruction, deadline: Duration? = nil
-  ) throws(CoordinatorError) -> PatchReport {
-    try patch([(site, instruction)], deadline: deadline)
+    _ site: PatchSite, to instruction: PatchSite.Instruction, timeout: Duration? = nil
+  ) throws(IsolationError) -> PatchReport {
+    try patch([(site, instruction)], timeout: timeout)
   }
 
   /// Makes several sites do something else, for the price of one: the rounds are made once.
@@ -68,14 +68,14 @@ extension TextPatcher {
   /// - Allocates: yes
   @discardableResult
   public func patch(
-    _ changes: [(PatchSite, PatchSite.Instruction)], deadline: Duration? = nil
-  ) throws(CoordinatorError) -> PatchReport {
+    _ changes: [(PatchSite, PatchSite.Instruction)], timeout: Duration? = nil
+  ) throws(IsolationError) -> PatchReport {
     let changes = ordered(changes)
-    let until = PatchDeadline(deadline)
+    let until = PatchDeadline(timeout)
     try takeTurn("patch text", until)
     defer { giveTurn() }
     guard ctp_catches_traps() else {
-      throw CoordinatorError(
+      throw IsolationError(
         .signalTaken,
         "cannot patch text: another handler of SIGTRAP was installed over the library's")
     }
@@ -107,7 +107,7 @@ extension TextPatcher {
 
   /// Waits until no other thread patches. A caller that is a CPU serves its own work meanwhile: the
   /// one who patches may be waiting for it.
-  func takeTurn(_ action: String, _ until: PatchDeadline) throws(CoordinatorError) {
+  func takeTurn(_ action: String, _ until: PatchDeadline) throws(IsolationError) {
     var backoff = Backoff()
     while true {
       try coordinator.requireMayBegin(action)
@@ -117,9 +117,9 @@ extension TextPatcher {
         return (state.isClosed, isMine)
       }
       if isMine { return }
-      if isClosed { throw CoordinatorError(.closed, "cannot \(action): the patcher is closed") }
+      if isClosed { throw IsolationError(.closed, "cannot \(action): the patcher is closed") }
       if until.hasPassed {
-        throw CoordinatorError(
+        throw IsolationError(
           .timedOut, errno: 110, "cannot \(action): another thread is patching")
       }
       Coordinator.serveWhileWaiting()
@@ -130,7 +130,7 @@ extension TextPatcher {
   func giveTurn() { state.withLock { $0.isTaken = false } }
 
   /// Finishes a patch whose deadline came: its sites stand behind breakpoints.
-  func finishEarlierPatch(_ until: PatchDeadline) throws(CoordinatorError) {
+  func finishEarlierPatch(_ until: PatchDeadline) throws(IsolationError) {
     guard var batch = state.withLock({ $0.unfinished }) else { return }
     var report = PatchReport()
     try run(&batch, "finish an earlier patch", until, &report)
@@ -222,7 +222,7 @@ extension TextPatcher {
   private func run(
     _ batch: inout PatchBatch, _ action: String, _ until: PatchDeadline,
     _ report: inout PatchReport
-  ) throws(CoordinatorError) {
+  ) throws(IsolationError) {
     if batch.phases.first == NativeCode.phases.first {
       for poke in batch.pokes { memory.setResume(poke.index, poke.resume) }
       memory.orderWords()
@@ -231,7 +231,7 @@ extension TextPatcher {
       let pokes = phase == .tail ? batch.pokes.filter(\.changesTail) : batch.pokes
       for poke in pokes { memory.write(poke.index, phase, poke.code) }
       if !pokes.isEmpty {
-        do throws(CoordinatorError) {
+        do throws(IsolationError) {
           try synchronizeCores(action, until, &report)
         } catch {
           // The phase is written and not acknowledged: the next patch writes it again.
@@ -249,19 +249,19 @@ extension TextPatcher {
   /// does.
   func synchronizeCores(
     _ action: String, _ until: PatchDeadline, _ report: inout PatchReport
-  ) throws(CoordinatorError) {
+  ) throws(IsolationError) {
     report.rounds += 1
     let mask = memory.admitted()
     if mask.isEmpty { return }
     let ticket = coordinator.sendWithTicket(work, to: mask, urgency: urgency)
     if ticket.report.rejection != nil {
-      throw CoordinatorError(.closed, "cannot \(action): the coordinator is closed")
+      throw IsolationError(.closed, "cannot \(action): the coordinator is closed")
     }
-    if case .timedOut(let cpus) = ticket.wait(until: .covered, deadline: until.remaining) {
+    if case .timedOut(let cpus) = ticket.wait(until: .covered, timeout: until.remaining) {
       if coordinator.isClosed {
-        throw CoordinatorError(.closed, "cannot \(action): the coordinator is closed")
+        throw IsolationError(.closed, "cannot \(action): the coordinator is closed")
       }
-      throw CoordinatorError(
+      throw IsolationError(
         .timedOut, errno: 110, "cannot \(action): CPUs \(cpus) reached no safe point in time")
     }
     for cpu in ticket.report.covered {

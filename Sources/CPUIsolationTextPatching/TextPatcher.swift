@@ -29,7 +29,7 @@ public final class TextPatcher: Sendable {
   /// Whose CPUs call the sites.
   public let coordinator: Coordinator
   /// The work type: `sync_core`, the name that the kernel's own has in traces.
-  public let work: DeferredWork
+  public let work: WorkType
   let urgency: Urgency
   let memory: TextMemory
   let state = Lock(State())
@@ -67,25 +67,25 @@ public final class TextPatcher: Sendable {
   /// - Allocates: yes
   public convenience init(
     coordinator: Coordinator, capacity: Int = 256, urgency: Urgency = .deferrable
-  ) throws(CoordinatorError) {
+  ) throws(IsolationError) {
     try self.init(
       coordinator: coordinator, capacity: capacity, urgency: urgency, layout: .standard)
   }
 
   init(
     coordinator: Coordinator, capacity: Int, urgency: Urgency = .deferrable, layout: SlotLayout
-  ) throws(CoordinatorError) {
+  ) throws(IsolationError) {
     guard capacity > 0, capacity <= 1 << 20 else {
       misuse("a text patcher has 1 to \(1 << 20) sites, not \(capacity)")
     }
     if coordinator.wasForked {
-      throw CoordinatorError(.forked, "the process was forked: its CPUs are not in the child")
+      throw IsolationError(.forked, "the process was forked: its CPUs are not in the child")
     }
     self.coordinator = coordinator
     self.urgency = urgency
     memory = try TextMemory(
       capacity: capacity, cpuCount: (coordinator.cpus.last ?? 0) + 1, layout: layout)
-    var options = DeferredWork.Options()
+    var options = WorkType.Options()
     options.order = .early
     options.isInterruptSafe = true
     work = try unsafe coordinator.register(
@@ -102,14 +102,14 @@ public final class TextPatcher: Sendable {
   /// - Context: any thread, outside handlers
   /// - Allocates: yes
   public func makeSite(
-    _ name: String, original: PatchFunction, deadline: Duration? = nil
-  ) throws(CoordinatorError) -> PatchSite {
-    let until = PatchDeadline(deadline)
+    _ name: String, original: PatchFunction, timeout: Duration? = nil
+  ) throws(IsolationError) -> PatchSite {
+    let until = PatchDeadline(timeout)
     try takeTurn("make a patch site", until)
     defer { giveTurn() }
     let index = state.withLock { $0.sites.count }
     guard index < memory.capacity else {
-      throw CoordinatorError(
+      throw IsolationError(
         .tooManyPatchSites, "\(name) would be patch site \(index + 1) of \(memory.capacity)")
     }
     memory.make(index, original: PatchSite.Instruction.jump(to: original).target)
@@ -122,7 +122,7 @@ public final class TextPatcher: Sendable {
 
   /// Ends patching, and gives the work type back. The sites stay what they are, and may be called.
   ///
-  ///     try patcher.close(deadline: .seconds(1))
+  ///     try patcher.close(timeout: .seconds(1))
   ///
   /// Without it the work type stays registered for as long as the coordinator lives.
   ///
@@ -130,9 +130,9 @@ public final class TextPatcher: Sendable {
   /// - Progress: blocking
   /// - Context: any thread, outside handlers and kernel sections
   /// - Allocates: yes
-  public func close(deadline: Duration? = nil) throws(CoordinatorError) {
-    let until = PatchDeadline(deadline)
-    do throws(CoordinatorError) {
+  public func close(timeout: Duration? = nil) throws(IsolationError) {
+    let until = PatchDeadline(timeout)
+    do throws(IsolationError) {
       try takeTurn("close a text patcher", until)
       defer { giveTurn() }
       try finishEarlierPatch(until)
@@ -144,8 +144,8 @@ public final class TextPatcher: Sendable {
     } catch  where error.code == .closed {
       // The patcher, by an earlier call, or the coordinator.
     }
-    do throws(CoordinatorError) {
-      try coordinator.unregister(work, deadline: until.remaining)
+    do throws(IsolationError) {
+      try coordinator.unregister(work, timeout: until.remaining)
     } catch  where error.code == .closed || error.code == .workTypeUnregistered {
       // There is nothing left to give back.
     }

@@ -17,8 +17,10 @@ struct Declaration {
   /// What the list of the public API shows.
   var signature: String { owner.isEmpty ? text : "\(owner) · \(text)" }
 
-  /// A name of another system, there to lead its users to ours.
-  var isUnavailable: Bool { text.contains("@available(*, unavailable") }
+  /// A name of another system or of an earlier version, there to lead its users to ours.
+  var isForwarding: Bool {
+    text.contains("@available(*, unavailable") || text.contains("@available(*, deprecated, renamed")
+  }
 
   /// The public declarations of a file. `publicTypes` are the full names of the module's public types: what an internal
   /// type declares public is not for users.

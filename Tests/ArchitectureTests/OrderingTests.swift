@@ -17,7 +17,7 @@ extension ArchitectureTests {
     private func protocols() throws -> [SourceFile] {
       try SourceTree.sources().filter { file in
         file.path.hasPrefix("Sources/CPUIsolationTextPatching/")
-          || file.path.hasPrefix("Sources/CPUIsolation/") && file.floor != "Model"
+          || file.path.hasPrefix("Sources/CPUIsolation/") && file.floor != "Scenarios"
             && !file.name.hasPrefix("Sync")
       }
     }

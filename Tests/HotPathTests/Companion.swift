@@ -38,7 +38,7 @@ struct Companion {
           sched_yield()
         }
       }
-      if context == .user { local.user(loop) } else { loop() }
+      if context == .user { local.inUser(loop) } else { loop() }
     }
     self.coordinator = coordinator
     while !exchange.isThere.load(ordering: .acquiring) { sched_yield() }
@@ -50,7 +50,7 @@ struct Companion {
   }
 
   /// Registers a type whose handler counts its runs, as a C function.
-  func register(_ name: String) throws -> DeferredWork {
+  func register(_ name: String) throws -> WorkType {
     try unsafe coordinator.register(
       name, context: Unmanaged.passUnretained(exchange).toOpaque()
     ) { exchange, _ in

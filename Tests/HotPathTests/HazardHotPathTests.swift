@@ -48,7 +48,7 @@ extension HotPathTests {
       let domain = try coordinator.makeHazardDomain(reclamation: .explicit)
       let local = try coordinator.attach(to: 1)
       expectFree(domain)
-      local.user { expectFree(domain) }
+      local.inUser { expectFree(domain) }
       local.detach()
       expectFree(domain)
     }

@@ -40,7 +40,7 @@ extension HotPathTests {
 
     @Test func urgently() throws {
       let companion = try Companion()
-      var options = DeferredWork.Options()
+      var options = WorkType.Options()
       options.mayRunOnBehalf = true
       options.expectsManySenders = true
       let coordinator = companion.coordinator
@@ -81,10 +81,10 @@ extension HotPathTests {
       let local = try coordinator.attach(to: 0)
       let runs = companion.exchange
       let before = runs.runs.load(ordering: .relaxed)
-      Counting.expectFree { local.user { _ = local.send(first, to: 0) } }
+      Counting.expectFree { local.inUser { _ = local.send(first, to: 0) } }
       #expect(runs.runs.load(ordering: .relaxed) == before + 2010)
       Counting.expectFree {
-        local.user {
+        local.inUser {
           local.send(first, to: 0)
           local.send(second, to: 0)
           local.send(third, to: 0)

@@ -26,7 +26,7 @@ extension HotPathTests {
         hits += call(0, on: cpu)
       }
       Counting.expectFree { read() }
-      cpu.user { Counting.expectFree { read() } }
+      cpu.inUser { Counting.expectFree { read() } }
       #expect(isOn ? hits > 6000 : hits == 0)
     }
 

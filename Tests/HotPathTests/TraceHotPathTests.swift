@@ -54,7 +54,7 @@ extension HotPathTests {
       Counting.expectFree { record() }
       let local = try coordinator.attach(to: 1)
       Counting.expectFree { record() }
-      local.user { Counting.expectFree { record() } }
+      local.inUser { Counting.expectFree { record() } }
       local.detach()
       #expect(recorded(coordinator) == calls)
     }

@@ -27,9 +27,9 @@ extension HotPathTests {
       let local = try coordinator().attach(to: 0)
       var sum = 0
       Counting.expectFree {
-        sum &+= local.user { local.kernel { 1 } }
-        local.guest { sum &+= 1 }
-        local.kernel { sum &+= 1 }
+        sum &+= local.inUser { local.inKernel { 1 } }
+        local.inGuest { sum &+= 1 }
+        local.inKernel { sum &+= 1 }
       }
       #expect(sum > 0)
       local.detach()
@@ -43,7 +43,7 @@ extension HotPathTests {
         handle.poll()
         handle.enterKernel()
         handle.safePoint()
-        handle.quiescent()
+        handle.declareQuiescent()
       }
       handle.detach()
     }
@@ -52,7 +52,7 @@ extension HotPathTests {
       let local = try coordinator().attach(to: 0)
       Counting.expectFree {
         local.safePoint()
-        local.quiescent()
+        local.declareQuiescent()
       }
       local.detach()
     }
@@ -65,13 +65,13 @@ extension HotPathTests {
 
     @Test func pollWithNothingToDo() throws {
       let local = try coordinator().attach(to: 0)
-      local.user { Counting.expectFree { local.poll() } }
+      local.inUser { Counting.expectFree { local.poll() } }
       local.detach()
     }
 
     /// The companion kicks as often as it is asked to.
     @Test func pollThatAnswers() throws {
-      let works = Mutex<DeferredWork?>(nil)
+      let works = Mutex<WorkType?>(nil)
       let companion = try Companion { coordinator, exchange in
         guard exchange.requests.load(ordering: .acquiring) > 0,
           let work = works.withLock({ $0 })
@@ -83,7 +83,7 @@ extension HotPathTests {
       works.withLock { $0 = work }
       let exchange = companion.exchange
       let local = try companion.coordinator.attach(to: 0)
-      local.user {
+      local.inUser {
         Counting.expectFree(rounds: 100) {
           let before = exchange.runs.load(ordering: .relaxed)
           exchange.requests.store(1, ordering: .releasing)

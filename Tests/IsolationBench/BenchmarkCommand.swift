@@ -28,7 +28,7 @@ enum BenchmarkCommand {
     }
   }
 
-  private static func rows(_ options: BenchmarkOptions) throws(CoordinatorError) -> Int32 {
+  private static func rows(_ options: BenchmarkOptions) throws(IsolationError) -> Int32 {
     let stage = try Stage()
     var rows: [BenchmarkRow] = []
     for benchmark in Benchmark.catalog where options.selects(benchmark.name) {
@@ -56,7 +56,7 @@ enum BenchmarkCommand {
 
   private static func neverEnters(
     _ sends: UInt64, _ options: BenchmarkOptions
-  ) throws(CoordinatorError) -> Int32 {
+  ) throws(IsolationError) -> Int32 {
     let result = try NeverEnters.run(sends: sends)
     if options.printsJSON {
       var json = JSONWriter()

@@ -52,7 +52,7 @@ enum CatchUpBenchmarks {
 
   /// The nanoseconds per CPU of a send to all 64; `count` is the number of looks.
   private static func broadcast(
-    _ clock: BenchmarkClock, _ sender: borrowing Sender, _ work: DeferredWork, _ count: Int
+    _ clock: BenchmarkClock, _ sender: borrowing Sender, _ work: WorkType, _ count: Int
   ) -> Double {
     let width = CatchUpStage.targets.count
     let rounds = max(1, count / width)
@@ -61,12 +61,12 @@ enum CatchUpBenchmarks {
   }
 
   @inline(never)
-  private static func sends(_ sender: borrowing Sender, _ work: DeferredWork, _ count: Int) {
+  private static func sends(_ sender: borrowing Sender, _ work: WorkType, _ count: Int) {
     for _ in 0..<count { sender.send(work, to: CatchUpStage.targets) }
   }
 
   @inline(never)
-  private static func drains(_ cpu: borrowing LocalCPU, _ work: DeferredWork, _ count: Int) {
+  private static func drains(_ cpu: borrowing LocalCPU, _ work: WorkType, _ count: Int) {
     for _ in 0..<count {
       cpu.send(work, to: cpu.number)
       cpu.enterKernel()

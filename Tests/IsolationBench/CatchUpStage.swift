@@ -11,19 +11,19 @@ final class CatchUpStage: Sendable {
 
   let coordinator: Coordinator
   /// A type that catches up, and one of bits.
-  let catchUp: DeferredWork
-  let bit: DeferredWork
+  let catchUp: WorkType
+  let bit: WorkType
   private let isOver = DispatchSemaphore(value: 0)
   private let threads: [CPUThread]
 
   static let shared = try? CatchUpStage()
 
-  private init() throws(CoordinatorError) {
+  private init() throws(IsolationError) {
     var configuration = Coordinator.Configuration(
       housekeeping: [0], isolated: Self.targets.union([Self.ownCPU]))
     configuration.pinning = .none
     coordinator = try Coordinator(configuration)
-    var options = DeferredWork.Options()
+    var options = WorkType.Options()
     bit = try coordinator.register("bit") { _ in }
     options.delivery = .catchUp
     catchUp = try coordinator.register("catch up", options: options) { _ in }
@@ -35,7 +35,7 @@ final class CatchUpStage: Sendable {
       let isOver = self.isOver
       threads.append(
         try coordinator.launch(on: target, options: options64) { cpu in
-          cpu.user {
+          cpu.inUser {
             isInUser.signal()
             isOver.wait()
           }

@@ -42,7 +42,7 @@ enum DrainBenchmarks {
 
   @inline(never)
   static func drains(
-    _ sender: borrowing Sender, _ cpu: borrowing LocalCPU, _ work: DeferredWork, _ count: Int
+    _ sender: borrowing Sender, _ cpu: borrowing LocalCPU, _ work: WorkType, _ count: Int
   ) {
     for _ in 0..<count {
       sender.send(work, to: Stage.ownCPU)

@@ -26,7 +26,7 @@ struct NeverEnters: Equatable {
 
   /// Sends so often, from this thread, to a CPU whose thread sleeps in user; then that thread
   /// enters once.
-  static func run(sends: UInt64) throws(CoordinatorError) -> NeverEnters {
+  static func run(sends: UInt64) throws(IsolationError) -> NeverEnters {
     let coordinator = try Coordinator(.init(housekeeping: [0], isolated: [1]))
     let runs = HandlerRuns()
     let work = try coordinator.register("work") { _ in
@@ -35,7 +35,7 @@ struct NeverEnters: Equatable {
     let isThere = DispatchSemaphore(value: 0)
     let mayEnter = DispatchSemaphore(value: 0)
     let thread = try coordinator.launch(on: 1) { cpu in
-      cpu.user {
+      cpu.inUser {
         isThere.signal()
         mayEnter.wait()
       }
@@ -69,7 +69,7 @@ struct NeverEnters: Equatable {
   }
 
   @inline(never)
-  private static func send(_ sender: borrowing Sender, _ work: DeferredWork, _ count: UInt64) {
+  private static func send(_ sender: borrowing Sender, _ work: WorkType, _ count: UInt64) {
     for _ in 0..<count { sender.send(work, to: 1) }
   }
 

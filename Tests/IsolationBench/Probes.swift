@@ -19,7 +19,7 @@ public func probeExit(_ cpu: UnsafeMutableRawPointer) {
   unsafe cpu.assumingMemoryBound(to: LocalCPU.self).pointee.enterUser()
 }
 
-/// A send of the `DeferredWork` at `work` by the `Sender` at `sender`; 1 if it was deferred or
+/// A send of the `WorkType` at `work` by the `Sender` at `sender`; 1 if it was deferred or
 /// merged, else 0.
 @c(cpuisolation_probe_send)
 public func probeSend(
@@ -27,7 +27,7 @@ public func probeSend(
 ) -> Int32 {
   // Safety: the caller's promise.
   let outcome = unsafe sender.assumingMemoryBound(to: Sender.self).pointee.send(
-    work.assumingMemoryBound(to: DeferredWork.self).pointee, to: cpu)
+    work.assumingMemoryBound(to: WorkType.self).pointee, to: cpu)
   switch outcome {
   case .deferred, .merged: return 1
   default: return 0

@@ -125,7 +125,7 @@ enum SendBenchmarks {
   /// the CPU in user.
   static func newSends(
     _ stage: borrowing Stage, _ count: Int,
-    _ batch: (borrowing Sender, UnsafeMutableBufferPointer<DeferredWork>) -> Int
+    _ batch: (borrowing Sender, UnsafeMutableBufferPointer<WorkType>) -> Int
   ) -> Double {
     var cycles: UInt64 = 0
     let size = unsafe stage.works.count
@@ -159,7 +159,7 @@ enum SendBenchmarks {
 
   @inline(never)
   static func sendEach(
-    _ sender: borrowing Sender, _ works: UnsafeMutableBufferPointer<DeferredWork>, to cpu: Int
+    _ sender: borrowing Sender, _ works: UnsafeMutableBufferPointer<WorkType>, to cpu: Int
   ) -> Int {
     var deferred = 0
     for index in works.indices {
@@ -170,7 +170,7 @@ enum SendBenchmarks {
 
   @inline(never)
   private static func sendEach(
-    _ sender: borrowing Sender, _ works: UnsafeMutableBufferPointer<DeferredWork>,
+    _ sender: borrowing Sender, _ works: UnsafeMutableBufferPointer<WorkType>,
     _ datum: UnsafeMutablePointer<UInt64>, to cpu: Int
   ) -> Int {
     var deferred = 0
@@ -185,7 +185,7 @@ enum SendBenchmarks {
 
   @discardableResult @inline(never)
   static func sends(
-    _ sender: borrowing Sender, _ work: DeferredWork, to cpu: Int, _ count: Int
+    _ sender: borrowing Sender, _ work: WorkType, to cpu: Int, _ count: Int
   ) -> Int {
     var merged = 0
     for _ in 0..<count {
@@ -196,7 +196,7 @@ enum SendBenchmarks {
 
   @discardableResult @inline(never)
   private static func sends(
-    _ sender: borrowing Sender, _ work: DeferredWork, _ datum: UnsafeMutablePointer<UInt64>,
+    _ sender: borrowing Sender, _ work: WorkType, _ datum: UnsafeMutablePointer<UInt64>,
     to cpu: Int, _ count: Int
   ) -> Int {
     var merged = 0
@@ -209,21 +209,21 @@ enum SendBenchmarks {
 
   @inline(never)
   static func maskedSends(
-    _ sender: borrowing Sender, _ work: DeferredWork, to mask: CPUMask, _ count: Int
+    _ sender: borrowing Sender, _ work: WorkType, to mask: CPUMask, _ count: Int
   ) {
     for _ in 0..<count { sender.send(work, to: mask) }
   }
 
   @inline(never)
   private static func ticketedSends(
-    _ coordinator: Coordinator, _ work: DeferredWork, to mask: CPUMask, _ count: Int
+    _ coordinator: Coordinator, _ work: WorkType, to mask: CPUMask, _ count: Int
   ) {
     for _ in 0..<count { _ = coordinator.sendWithTicket(work, to: mask) }
   }
 
   @inline(never)
   static func unregisteredSends(
-    _ coordinator: Coordinator, _ work: DeferredWork, to cpu: Int, _ count: Int
+    _ coordinator: Coordinator, _ work: WorkType, to cpu: Int, _ count: Int
   ) {
     for _ in 0..<count { coordinator.send(work, to: cpu) }
   }

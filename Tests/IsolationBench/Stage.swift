@@ -21,7 +21,7 @@ struct Stage: ~Copyable {
   let cpu: LocalCPU
   let sender: Sender
   /// As many work types as there can be, all with the handler `peer_count_run`.
-  let works: UnsafeMutableBufferPointer<DeferredWork>
+  let works: UnsafeMutableBufferPointer<WorkType>
   /// The same for the C side.
   let peerWorks: UnsafeMutableBufferPointer<peer_work>
   /// The CPUs in C, by number.
@@ -35,7 +35,7 @@ struct Stage: ~Copyable {
   private let isOver: DispatchSemaphore
   private let threads: [CPUThread]
 
-  init() throws(CoordinatorError) {
+  init() throws(IsolationError) {
     let clock = BenchmarkClock()
     let words = UnsafeMutableRawPointer.allocate(
       byteCount: Self.lineBytes * (Self.cpuCount + 1), alignment: Self.lineBytes)
@@ -50,7 +50,7 @@ struct Stage: ~Copyable {
       housekeeping: [0], isolated: Self.targets.union([Self.ownCPU]))
     configuration.pinning = .none  // they inherit this thread's processor, and sleep
     let coordinator = try Coordinator(configuration)
-    let works = UnsafeMutableBufferPointer<DeferredWork>.allocate(capacity: DeferredWork.capacity)
+    let works = UnsafeMutableBufferPointer<WorkType>.allocate(capacity: WorkType.capacity)
     let peerWorks = UnsafeMutableBufferPointer<peer_work>.allocate(capacity: works.count)
     for index in works.indices {
       let work = try unsafe coordinator.register(
@@ -86,12 +86,12 @@ struct Stage: ~Copyable {
 
   private static func launchTargets(
     of coordinator: Coordinator, until isOver: DispatchSemaphore
-  ) throws(CoordinatorError) -> [CPUThread] {
+  ) throws(IsolationError) -> [CPUThread] {
     let isInUser = DispatchSemaphore(value: 0)
     var threads: [CPUThread] = []
     for target in targets {
       let thread = try coordinator.launch(on: target) { cpu in
-        cpu.user {
+        cpu.inUser {
           isInUser.signal()
           isOver.wait()
         }
@@ -121,7 +121,7 @@ struct Stage: ~Copyable {
   /// The counterpart of the own CPU.
   var peer: OpaquePointer { unsafe peers[Self.ownCPU] }
 
-  var work: DeferredWork { unsafe works[0] }
+  var work: WorkType { unsafe works[0] }
 
   /// Why a row that requires this cannot run here; nil if it can.
   borrowing func missing(for requirement: Benchmark.Requirement) -> String? {

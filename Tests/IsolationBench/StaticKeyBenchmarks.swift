@@ -31,7 +31,7 @@ private struct KeyStage: Sendable {
 
   private static let shared = try? KeyStage()
 
-  private init() throws(CoordinatorError) {
+  private init() throws(IsolationError) {
     var configuration = Coordinator.Configuration(housekeeping: [0], isolated: [1])
     configuration.pinning = .none  // the thread has its processor already
     coordinator = try Coordinator(configuration)
@@ -47,7 +47,7 @@ private struct KeyStage: Sendable {
     guard let stage = shared else { return .nan }
     return OtherThread.run {
       guard let cpu = try? stage.coordinator.attach(to: 1) else { return .nan }
-      return cpu.user { body(stage, cpu) }
+      return cpu.inUser { body(stage, cpu) }
     }
   }
 

@@ -54,7 +54,7 @@ enum TextPatchingBenchmarks {
     let patcher: TextPatcher
     let sites: [PatchSite]
 
-    init() throws(CoordinatorError) {
+    init() throws(IsolationError) {
       var configuration = Coordinator.Configuration(housekeeping: [0], isolated: [1])
       configuration.pinning = .none
       coordinator = try Coordinator(configuration)
@@ -66,7 +66,7 @@ enum TextPatchingBenchmarks {
       let isInUser = DispatchSemaphore(value: 0)
       try coordinator.launch(on: 1) { cpu in
         _ = site(on: cpu, 1, 2)
-        cpu.user {
+        cpu.inUser {
           isInUser.signal()
           DispatchSemaphore(value: 0).wait()
         }

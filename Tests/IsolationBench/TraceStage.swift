@@ -16,7 +16,7 @@ struct TraceStage: Sendable {
 
   private static let shared = try? TraceStage()
 
-  private init() throws(CoordinatorError) {
+  private init() throws(IsolationError) {
     var configuration = Coordinator.Configuration(housekeeping: [0], isolated: [1, 2, 3])
     configuration.pinning = .none  // the thread has its processor already
     coordinator = try Coordinator(configuration)

@@ -58,7 +58,7 @@ enum TransitionBenchmarks {
         stage.time(count) { unsafe peer_quiescent_states(stage.peer, UInt64(count)) }
       }
     ) { stage, count in
-      stage.cpu.kernel { stage.time(count) { quiescentStates(stage.cpu, count) } }
+      stage.cpu.inKernel { stage.time(count) { quiescentStates(stage.cpu, count) } }
     },
   ]
 
@@ -87,7 +87,7 @@ enum TransitionBenchmarks {
 
   @inline(never)
   private static func scopedRoundTrips(_ cpu: borrowing LocalCPU, _ count: Int) {
-    for _ in 0..<count { cpu.kernel {} }
+    for _ in 0..<count { cpu.inKernel {} }
   }
 
   @inline(never)
@@ -105,6 +105,6 @@ enum TransitionBenchmarks {
 
   @inline(never)
   private static func quiescentStates(_ cpu: borrowing LocalCPU, _ count: Int) {
-    for _ in 0..<count { cpu.quiescent() }
+    for _ in 0..<count { cpu.declareQuiescent() }
   }
 }

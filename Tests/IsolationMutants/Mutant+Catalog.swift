@@ -25,10 +25,10 @@
     private static let ticket = "Coordination/Ticket.swift"
     private static let gracePeriod = "CPUs/GracePeriodWait.swift"
     private static let registration = "Coordination/Coordinator+Unregistration.swift"
-    private static let callQueue = "Protocol/Calls/CallQueue.swift"
+    private static let callQueue = "Protocol/Calls/CallPath.swift"
     private static let callRecord = "Protocol/Calls/CallRecord.swift"
     private static let parker = "Base/Parker.swift"
-    private static let stack = "Base/IntrusiveStack.swift"
+    private static let stack = "Base/Inbox.swift"
 
     private static let entryMutants: [Mutant] = [
       Mutant(
@@ -192,7 +192,7 @@
         "attach:G", .relaxed, "load of the generation at attach", in: attachment,
         by: "an attachment settles tickets", .weak),
       Mutant(
-        "IntrusiveStack:P", .weakened, "compare-exchange of the head", in: stack,
+        "Inbox:P", .weakened, "compare-exchange of the head", in: stack,
         by: "two calls to a CPU that goes", .weak),
     ]
 
@@ -215,16 +215,16 @@
         by: "a call beside a send",
         .totalStoreOrder),
       Mutant(
-        "IntrusiveStack:P", .relaxed, "compare-exchange of the head", in: stack, by: "cross calls",
+        "Inbox:P", .relaxed, "compare-exchange of the head", in: stack, by: "cross calls",
         .weak),
       Mutant(
-        "IntrusiveStack:P", .split, "compare-exchange of the head", in: stack,
+        "Inbox:P", .split, "compare-exchange of the head", in: stack,
         by: "intrusive stack", .totalStoreOrder),
       Mutant(
-        "IntrusiveStack:T", .relaxed, "exchange that takes the list", in: stack, by: "cross calls",
+        "Inbox:T", .relaxed, "exchange that takes the list", in: stack, by: "cross calls",
         .weak),
       Mutant(
-        "IntrusiveStack:T", .split, "exchange that takes the list", in: stack,
+        "Inbox:T", .split, "exchange that takes the list", in: stack,
         by: "cross call to a CPU that goes", .totalStoreOrder),
       Mutant(
         "callRecord:C", .relaxed, "claim of a record", in: callRecord,

@@ -2,9 +2,9 @@
 
 #if ModelChecking
   extension Mutant {
-    private static let table = "Handlers/Keys/PatchTable.swift"
-    private static let counting = "Handlers/Keys/PatchTable+Counting.swift"
-    private static let changing = "Handlers/Keys/PatchTable+Changing.swift"
+    private static let table = "Handlers/Keys/KeyTable.swift"
+    private static let counting = "Handlers/Keys/KeyTable+Counting.swift"
+    private static let changing = "Handlers/Keys/KeyTable+Changing.swift"
     private static let call = "a call is exchanged"
     private static let users = "users of a key come and go"
     private static let next = "the first user of a key, and the next"

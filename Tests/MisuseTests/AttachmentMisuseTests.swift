@@ -27,7 +27,7 @@ struct AttachmentMisuseTests {
   func detachInSection() async {
     let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
       let cpu = try Coordinator.make().attach(to: 1)
-      cpu.kernel { cpu.handle.detach() }
+      cpu.inKernel { cpu.handle.detach() }
     }
     result.expect("CPU 1 cannot detach inside a nested kernel section")
   }
@@ -95,7 +95,7 @@ struct AttachmentMisuseTests {
         case "enterUser": cpu.enterUser()
         case "enterKernel": cpu.enterKernel()
         case "safePoint": cpu.safePoint()
-        case "quiescent": cpu.quiescent()
+        case "quiescent": cpu.declareQuiescent()
         case "idle": cpu.idle(for: .zero)
         default: cpu.detach()
         }
@@ -124,7 +124,7 @@ struct AttachmentMisuseTests {
     let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
       let coordinator = try Coordinator.make()
       let cpu = try coordinator.attach(to: 1)
-      coordinator.close(deadline: .zero)
+      coordinator.close(timeout: .zero)
       cpu.detach()
     }
     result.expect("CPU 1 cannot close its own coordinator: it would wait for itself")

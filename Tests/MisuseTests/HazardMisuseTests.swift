@@ -29,7 +29,7 @@ struct HazardMisuseTests {
       let coordinator = try Coordinator.make()
       let domain = try coordinator.makeHazardDomain(reclamation: .explicit)
       let local = try coordinator.attach(to: 1)
-      local.user { _ = domain.barrier() }
+      local.inUser { _ = domain.barrier() }
       local.detach()
     }
     barrier.expect("an isolated CPU must not wait for a barrier: reclaimers run on other threads")

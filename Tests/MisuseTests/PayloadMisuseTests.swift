@@ -18,7 +18,7 @@ struct PayloadMisuseTests {
       }
     }
 
-    var delivery: DeferredWork.Delivery {
+    var delivery: WorkType.Delivery {
       switch self {
       case .empty, .emptyWithTicket, .emptyRange: .merging(.hull)
       case .toCatchUp: .catchUp
@@ -26,8 +26,8 @@ struct PayloadMisuseTests {
       }
     }
 
-    func make(_ coordinator: Coordinator, _ work: DeferredWork) throws {
-      let nothing = DeferredWork.Payload(rawValue: 0)
+    func make(_ coordinator: Coordinator, _ work: WorkType) throws {
+      let nothing = WorkType.Payload(rawValue: 0)
       switch self {
       case .empty: coordinator.send(work, payload: nothing, to: [1] as CPUMask)
       case .emptyWithTicket: _ = coordinator.sendWithTicket(work, payload: nothing, to: [1])
@@ -46,7 +46,7 @@ struct PayloadMisuseTests {
     let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
       [mistake] in
       let coordinator = try Coordinator.make()
-      var options = DeferredWork.Options()
+      var options = WorkType.Options()
       options.delivery = mistake.delivery
       let work = try coordinator.register("work", options: options) { _ in }
       try mistake.make(coordinator, work)

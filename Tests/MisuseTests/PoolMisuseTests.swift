@@ -130,13 +130,13 @@ struct PoolMisuseTests {
     let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
       let coordinator = try Coordinator.make(.signal)
       let calls = try CrossCallPool(coordinator, of: Int.self, capacity: 1) { _, _ in }
-      var options = DeferredWork.Options()
+      var options = WorkType.Options()
       options.isInterruptSafe = true
       let work = try coordinator.register("poster", options: options) { _ in
         calls.post(1, on: 0)
       }
       let cpu = try coordinator.attach(to: 1)
-      cpu.user { onOtherThread { coordinator.send(work, to: 1, urgency: .immediate) } }
+      cpu.inUser { onOtherThread { coordinator.send(work, to: 1, urgency: .immediate) } }
       cpu.detach()
     }
     result.expect("CPU 1 must not post a call out of a pool in a signal handler")

@@ -99,7 +99,7 @@ struct StaticKeyMisuseTests {
       let coordinator = try Coordinator.make()
       let keys = try StaticKeys(coordinator)
       let key = try keys.makeKey("sampling")
-      var options = DeferredWork.Options()
+      var options = WorkType.Options()
       options.mayRunOnBehalf = true
       let work = try coordinator.register("reader", options: options) { cpu in
         _ = keys.isEnabled(key, on: cpu, file: "Server/Loop.swift", line: 9)
@@ -171,7 +171,7 @@ struct StaticKeyMisuseTests {
       let coordinator = try Coordinator.make()
       let call = try unsafe StaticKeys(coordinator).makeCall("call")
       let cpu = try coordinator.attachHandle(to: 1)
-      var options = DeferredWork.Options()
+      var options = WorkType.Options()
       options.mayRunOnBehalf = true
       let work = try coordinator.register("caller", options: options) { _ in _ = call(1, on: cpu) }
       cpu.enterUser()
@@ -205,7 +205,7 @@ struct StaticKeyMisuseTests {
       let keys = try StaticKeys(coordinator)
       let key = try keys.makeKey("sampling")
       let cpu = try coordinator.attach(to: 1)
-      try cpu.user { _ = try keys.enable(key) }
+      try cpu.inUser { _ = try keys.enable(key) }
     }
     result.expect("CPU 1 cannot change a static key: it is in user")
   }

@@ -14,9 +14,9 @@ struct TransitionMisuseTests {
       cpu.enterUser()
       coordinator.send(work, to: 1)
       cpu.enterKernel()
-      cpu.user { cpu.kernel {} }
+      cpu.inUser { cpu.inKernel {} }
       cpu.idle(for: .zero)
-      cpu.quiescent()
+      cpu.declareQuiescent()
       cpu.detach()
       try coordinator.unregister(work)
       coordinator.close()
@@ -57,7 +57,7 @@ struct TransitionMisuseTests {
   func userInUser() async {
     let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
       let cpu = try Coordinator.make().attach(to: 1)
-      cpu.user { cpu.user {} }
+      cpu.inUser { cpu.inUser {} }
     }
     result.expect("CPU 1 cannot leave kernel: it is in user")
   }
@@ -66,7 +66,7 @@ struct TransitionMisuseTests {
   func guestInUser() async {
     let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
       let cpu = try Coordinator.make().attach(to: 1)
-      cpu.user { cpu.guest {} }
+      cpu.inUser { cpu.inGuest {} }
     }
     result.expect("CPU 1 cannot leave kernel: it is in user")
   }
@@ -91,7 +91,7 @@ struct TransitionMisuseTests {
       let cpu = try coordinator.attach(to: 1)
       let handle = cpu.handle
       let work = try coordinator.register("leaver") { _ in handle.enterUser() }
-      cpu.user { _ = coordinator.send(work, to: 1) }
+      cpu.inUser { _ = coordinator.send(work, to: 1) }
     }
     result.expect("CPU 1 cannot leave kernel inside a handler")
   }
@@ -131,7 +131,7 @@ struct TransitionMisuseTests {
   func enterUserInSection() async {
     let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
       let cpu = try Coordinator.make().attach(to: 1)
-      cpu.kernel { cpu.enterUser() }
+      cpu.inKernel { cpu.enterUser() }
     }
     result.expect("CPU 1 cannot leave kernel inside a nested kernel section")
   }
@@ -153,7 +153,7 @@ struct TransitionMisuseTests {
   func quiescentInUser() async {
     let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
       let cpu = try Coordinator.make().attach(to: 1)
-      cpu.user { cpu.quiescent() }
+      cpu.inUser { cpu.declareQuiescent() }
     }
     result.expect("CPU 1 cannot declare a quiescent state: it is in user")
   }
@@ -162,7 +162,7 @@ struct TransitionMisuseTests {
   func quiescentInSection() async {
     let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
       let cpu = try Coordinator.make().attach(to: 1)
-      cpu.kernel { cpu.quiescent() }
+      cpu.inKernel { cpu.declareQuiescent() }
     }
     result.expect("CPU 1 cannot declare a quiescent state inside a nested kernel section")
   }
@@ -171,7 +171,7 @@ struct TransitionMisuseTests {
   func idleInUser() async {
     let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
       let cpu = try Coordinator.make().attach(to: 1)
-      cpu.user { cpu.idle(for: .zero) }
+      cpu.inUser { cpu.idle(for: .zero) }
     }
     result.expect("CPU 1 cannot become idle: it is in user")
   }

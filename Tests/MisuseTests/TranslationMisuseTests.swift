@@ -56,7 +56,7 @@ struct TranslationMisuseTests {
       let coordinator = try Coordinator.make()
       let space = try AddressSpace(coordinator, AddressSpace.Options(pages: 64))
       _ = try space.map(7, to: 70, neverDeferred: true)
-      var options = DeferredWork.Options()
+      var options = WorkType.Options()
       options.mayRunOnBehalf = true
       let work = try coordinator.register("helper", options: options) { cpu in
         _ = space.lookUp(7, asCPU: cpu)
@@ -154,11 +154,11 @@ struct TranslationMisuseTests {
         let cpu = try coordinator.attach(to: 1)
         let translations = space.open(on: cpu)
         cpu.enterUser()
-        onOtherThread { try? space.close(deadline: .seconds(10)) }
+        onOtherThread { try? space.close(timeout: .seconds(10)) }
         cpu.enterKernel()
         _ = translations.lookUp(7, on: cpu)
       case .openedBehindClosing:
-        try space.close(deadline: .seconds(10))
+        try space.close(timeout: .seconds(10))
         let cpu = try coordinator.attach(to: 1)
         let translations = space.open(on: cpu)
         _ = translations.lookUp(7, on: cpu)
@@ -206,17 +206,17 @@ struct TranslationMisuseTests {
         callbacks.runReady()
         cpu.detach()
       case .barrierInCallback:
-        _ = callbacks.retire { _ = callbacks.barrier(deadline: .milliseconds(10)) }
+        _ = callbacks.retire { _ = callbacks.barrier(timeout: .milliseconds(10)) }
         callbacks.runReady()
       case .retireWaitingInCallback:
         // There is no room until the callback has returned.
         let full = try GracePeriodCallbacks(coordinator, capacity: 1, runsThread: false)
-        _ = full.retire { _ = full.retireWaiting(deadline: .milliseconds(10)) {} }
+        _ = full.retire { _ = full.retireWaiting(timeout: .milliseconds(10)) {} }
         full.runReady()
       case .barrierInKernel:
         let cpu = try coordinator.attach(to: 1)
         _ = callbacks.retire {}
-        _ = callbacks.barrier(deadline: .milliseconds(10))
+        _ = callbacks.barrier(timeout: .milliseconds(10))
         cpu.detach()
       }
     }

@@ -18,14 +18,14 @@ enum Wait: String, CaseIterable, Codable {
     }
   }
 
-  func perform(_ coordinator: Coordinator, _ work: DeferredWork) {
+  func perform(_ coordinator: Coordinator, _ work: WorkType) {
     switch self {
     case .ticket:
       let ticket = coordinator.sendWithTicket(work, to: [1])
-      _ = ticket.wait(until: .executed, deadline: .milliseconds(10))
-    case .call: coordinator.call(on: [3], deadline: .milliseconds(10)) { _ in }
-    case .synchronize: try? coordinator.synchronize(deadline: .milliseconds(10))
-    case .unregister: _ = try? coordinator.unregister(work, deadline: .milliseconds(10))
+      _ = ticket.wait(until: .executed, timeout: .milliseconds(10))
+    case .call: coordinator.call(on: [3], timeout: .milliseconds(10)) { _ in }
+    case .synchronize: try? coordinator.synchronize(timeout: .milliseconds(10))
+    case .unregister: _ = try? coordinator.unregister(work, timeout: .milliseconds(10))
     case .startGracePeriod: _ = coordinator.startGracePeriod()
     }
   }
@@ -56,10 +56,10 @@ struct WaitMisuseTests {
       let other = try coordinator.register("other") { _ in }
       let thread = try coordinator.launch(on: 1) { cpu in
         while !coordinator.isClosed {
-          cpu.user { for _ in 0..<100 { cpu.poll() } }
+          cpu.inUser { for _ in 0..<100 { cpu.poll() } }
         }
       }
-      coordinator.call(on: [1], deadline: .seconds(10)) { _ in wait.perform(coordinator, other) }
+      coordinator.call(on: [1], timeout: .seconds(10)) { _ in wait.perform(coordinator, other) }
       coordinator.close()
       thread.join()
     }
@@ -73,7 +73,7 @@ struct WaitMisuseTests {
       [wait] in
       let coordinator = try Coordinator.make()
       let other = try coordinator.register("other") { _ in }
-      var options = DeferredWork.Options()
+      var options = WorkType.Options()
       options.mayRunOnBehalf = true
       let work = try coordinator.register("waiter", options: options) { _ in
         wait.perform(coordinator, other)
@@ -114,7 +114,7 @@ struct WaitMisuseTests {
       let coordinator = try Coordinator.make()
       let work = try coordinator.register("work") { _ in }
       let cpu = try coordinator.attach(to: 0)
-      cpu.kernel { wait.perform(coordinator, work) }
+      cpu.inKernel { wait.perform(coordinator, work) }
       cpu.detach()
     }
     result.expect(

@@ -37,7 +37,7 @@ extension StressTests {
         while !stop.isSet { local.idle() }
       }
       let isolated = try coordinator.launch(on: 1) { local in
-        while !stop.isSet { local.user { local.poll() } }
+        while !stop.isSet { local.inUser { local.poll() } }
       }
       let others = (0..<senders + 1).map { index in
         TestThread {
@@ -52,7 +52,7 @@ extension StressTests {
       for _ in 0..<delay where stop.isSet { return }
       if delay % 2 == 0 { sched_yield() }
       stop.set()
-      let report = coordinator.close(deadline: .seconds(30))
+      let report = coordinator.close(timeout: .seconds(30))
       isClosed.set()
       violations.check(report.stillAttached.isEmpty, "CPUs \(report.stillAttached) were not let go")
       violations.check(
@@ -62,7 +62,7 @@ extension StressTests {
       // Whoever was not woken by closing is woken now, so that the test ends.
       if report.stillAttached.contains(0) {
         while coordinator.attached.contains(0) {
-          coordinator.close(deadline: .zero)
+          coordinator.close(timeout: .zero)
           sched_yield()
         }
       }
@@ -80,7 +80,7 @@ extension StressTests {
     }
 
     private static func send(
-      _ coordinator: Coordinator, _ work: DeferredWork, _ ledger: DeferralLedger,
+      _ coordinator: Coordinator, _ work: WorkType, _ ledger: DeferralLedger,
       _ violations: Violations, _ writer: Int, _ random: inout SeededGenerator
     ) {
       while true {
@@ -108,18 +108,18 @@ extension StressTests {
     }
 
     private static func checkClosed(
-      _ coordinator: Coordinator, _ work: DeferredWork, _ violations: Violations
+      _ coordinator: Coordinator, _ work: WorkType, _ violations: Violations
     ) {
       violations.check(coordinator.send(work, to: 1) == .rejected(.closed), "send after close")
       violations.check(coordinator.send(work, to: [0, 1]).rejection == .closed, "send after close")
       violations.check(coordinator.call(on: [1]) { _ in }.isClosed, "call after close")
       let ticket = coordinator.sendWithTicket(work, to: [1])
       violations.check(ticket.wait(until: .executed) == .settled, "ticket after close")
-      func expect(_ code: CoordinatorError.Code, _ action: () throws -> Void) {
+      func expect(_ code: IsolationError.Code, _ action: () throws -> Void) {
         do {
           try action()
           violations.note("something was possible after close that should be \(code)")
-        } catch let error as CoordinatorError {
+        } catch let error as IsolationError {
           violations.check(error.code == code, "after close: \(error)")
         } catch {
           violations.note("\(error)")
@@ -159,9 +159,9 @@ extension StressTests {
           for _ in 0..<random.below(2000) where stop.isSet { break }
         }
         stop.set()
-        let report = coordinator.close(deadline: .seconds(20))
+        let report = coordinator.close(timeout: .seconds(20))
         violations.check(report.stillAttached.isEmpty, "\(report.stillAttached) sleep on")
-        while !coordinator.attached.isEmpty { coordinator.close(deadline: .milliseconds(1)) }
+        while !coordinator.attached.isEmpty { coordinator.close(timeout: .milliseconds(1)) }
         for thread in threads { thread.join() }
         if !report.stillAttached.isEmpty { break }
       }
@@ -177,13 +177,13 @@ extension StressTests {
         configuration.watchdog?.stallThreshold = .microseconds(1)
         configuration.watchdog?.report = { _ in }
         let coordinator = try Coordinator(configuration)
-        var options = DeferredWork.Options()
+        var options = WorkType.Options()
         options.maximumAge = .microseconds(1)
         let work = try coordinator.register("aged", options: options) { _ in }
         let local = try coordinator.attach(to: 0)
         for _ in 0..<20 {
           coordinator.send(work, to: 0, urgency: .deferrable)
-          local.user {
+          local.inUser {
             coordinator.send(work, to: 0)
             usleep(50)
           }

@@ -124,7 +124,7 @@ private final class CrossCallExperiment: Sendable {
   private func isolate(
     _ local: borrowing LocalCPU, _ cpu: Int, _ random: inout SeededGenerator
   ) {
-    local.user {
+    local.inUser {
       for _ in 0..<random.below(20) {
         local.poll()
         if random.oneIn(8) { sched_yield() }
@@ -156,14 +156,14 @@ private final class CrossCallExperiment: Sendable {
     let mask = CPUMask((0..<cpus).filter { _ in random.oneIn(2) })
     let skipped = random.oneIn(3) ? random.below(cpus) : -1
     let isShort = random.oneIn(3)
-    let deadline = isShort ? Duration.microseconds(random.below(50)) : StressDuration.generous
+    let timeout = isShort ? Duration.microseconds(random.below(50)) : StressDuration.generous
     let witness = CallWitness(cpus: cpus)
     let question = random.next()
     witness.question.store(question, ordering: .relaxed)
     let isSafe = random.oneIn(2)
     let violations = violations
     let report = coordinator.call(
-      on: mask, deadline: deadline, isInterruptSafe: isSafe, where: { $0 != skipped }
+      on: mask, timeout: timeout, isInterruptSafe: isSafe, where: { $0 != skipped }
     ) { cpu in
       if witness.question.load(ordering: .relaxed) != question {
         witness.answers.store(cpu, 1)

@@ -14,7 +14,7 @@ extension DeferralExperiment {
       if random.oneIn(20) { sendToOthers(local, cpu, &random) }
     }
     let promises = ledger.promises(to: cpu)
-    local.user {}
+    local.inUser {}
     ledger.check(promises, of: cpu, after: "its last entry", violations)
   }
 
@@ -27,7 +27,7 @@ extension DeferralExperiment {
     var promises = ledger.promises(to: cpu)
     switch random.below(9) {
     case 0, 1, 2:
-      local.user {
+      local.inUser {
         spin(length, yields)
         promises = ledger.promises(to: cpu)
       }
@@ -40,14 +40,14 @@ extension DeferralExperiment {
       local.enterKernel()
       return (promises, "enterKernel()")
     case 4:
-      local.user {
+      local.inUser {
         for _ in 0..<4 {
           spin(length / 4, false)
           local.poll()
           promises = ledger.promises(to: cpu)
-          local.kernel {
+          local.inKernel {
             ledger.check(promises, of: cpu, after: "kernel { }", violations)
-            local.kernel { spin(length / 8, yields) }
+            local.inKernel { spin(length / 8, yields) }
             ledger.checkDeferred(to: cpu, violations)
           }
         }
@@ -62,7 +62,7 @@ extension DeferralExperiment {
       handle.enterKernel()
       return (promises, "CPUHandle.enterKernel()")
     case 6:
-      local.guest {
+      local.inGuest {
         spin(length, yields)
         promises = ledger.promises(to: cpu)
       }
@@ -73,7 +73,7 @@ extension DeferralExperiment {
     default:
       spin(length, yields)
       promises = ledger.promises(to: cpu)
-      if random.oneIn(2) { local.quiescent() } else { local.safePoint() }
+      if random.oneIn(2) { local.declareQuiescent() } else { local.safePoint() }
       return (promises, "a safe point")
     }
   }

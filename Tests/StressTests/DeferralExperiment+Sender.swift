@@ -66,10 +66,10 @@ extension DeferralExperiment {
     let ticket = coordinator.sendWithTicket(works[type], to: [cpu], urgency: urgency)
     accept(ticket.report, of: [cpu: number], [cpu], -1, writer, type)
     if random.oneIn(2) {
-      let covered = ticket.wait(until: .covered, deadline: StressDuration.generous)
+      let covered = ticket.wait(until: .covered, timeout: StressDuration.generous)
       violations.check(covered == .settled, "a ticket for CPU \(cpu) was not covered: \(covered)")
     }
-    let outcome = ticket.wait(until: .executed, deadline: StressDuration.generous)
+    let outcome = ticket.wait(until: .executed, timeout: StressDuration.generous)
     violations.check(outcome == .settled, "a ticket for CPU \(cpu) was not executed: \(outcome)")
     let seen = ledger.seen(of: writer, type: type, cpu: cpu)
     violations.check(

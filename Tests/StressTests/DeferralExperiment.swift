@@ -30,7 +30,7 @@ final class DeferralExperiment: Sendable {
   }
 
   private func register(_ type: Int) throws {
-    var options = DeferredWork.Options()
+    var options = WorkType.Options()
     options.isInterruptSafe = scenario.interrupter == .signal
     options.mayRunOnBehalf = scenario.urgencies.contains(.onBehalf)
     options.expectsManySenders = scenario.expectsManySenders

@@ -119,7 +119,7 @@ private final class GracePeriodExperiment: Sendable {
   }
 
   func run() throws {
-    var options = DeferredWork.Options()
+    var options = WorkType.Options()
     options.isInterruptSafe = true
     options.mayRunOnBehalf = true
     // Handlers look at the memory too, wherever they run: at entry, in a signal, on behalf, on the way out.
@@ -173,7 +173,7 @@ private final class GracePeriodExperiment: Sendable {
         return isOver
       }
       do {
-        try coordinator.synchronize(deadline: StressDuration.generous)
+        try coordinator.synchronize(timeout: StressDuration.generous)
         return true
       } catch {
         violations.note("synchronize: \(error)")
@@ -193,12 +193,12 @@ private final class GracePeriodExperiment: Sendable {
       switch random.below(3) {
       case 0:
         read(&random)
-        local.user { if random.oneIn(3) { sched_yield() } }
+        local.inUser { if random.oneIn(3) { sched_yield() } }
       case 1:
-        local.user {
-          local.kernel {
+        local.inUser {
+          local.inKernel {
             read(&random)
-            local.kernel { read(&random) }
+            local.inKernel { read(&random) }
           }
           local.poll()
         }
@@ -224,7 +224,7 @@ private final class GracePeriodExperiment: Sendable {
       case 1: local.safePoint()
       default: break
       }
-      local.quiescent()
+      local.declareQuiescent()
     }
     local.detach()
   }

@@ -81,11 +81,11 @@ extension StressTests.HazardTorture {
     quiet.replace(in: domain)
     let obstacle = HazardObstacle(kind: .scope(thread: 0), address: held)
     #expect(
-      domain.barrier(deadline: .milliseconds(100))
+      domain.barrier(timeout: .milliseconds(100))
         == .held(Array(repeating: obstacle, count: 2 * deaths)))
     #expect(quiet.poisoned.load(ordering: .relaxed) + busy.poisoned.load(ordering: .relaxed) == 0)
     // The node that is held, and a batch for each thread that ended with one in its hands.
-    #expect(domain.counts.pending <= 1 + UInt64(deaths * HazardBatch.capacity))
+    #expect(domain.counts.pending <= 1 + UInt64(deaths * Limits.hazardBatch))
   }
 
   private final class Target: Sendable {

@@ -153,7 +153,7 @@ extension StressTests.HazardTorture {
       if test.byTransition, let local = try? coordinator.attach(to: 1 + index) {
         while !stop.isSet {
           for _ in 0..<generator.below(4) { read(index, &generator, &hazard) }
-          local.user {
+          local.inUser {
             if generator.oneIn(16) { read(index, &generator, &hazard) }
             if generator.oneIn(256) { sched_yield() }
           }
@@ -228,7 +228,7 @@ extension StressTests.HazardTorture {
       let held = domain.counts
       #expect(held.retired == held.reclaimed + held.pending)
       #expect(held.reclaimed > 0)
-      #expect(domain.barrier(deadline: StressDuration.generous) == .reclaimed)
+      #expect(domain.barrier(timeout: StressDuration.generous) == .reclaimed)
       #expect(domain.counts.pending == 0)
       if HazardFault.isCompiledIn {
         // Points 0 and 1 are the fences', 3 is the transition's.

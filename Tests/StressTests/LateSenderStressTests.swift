@@ -43,7 +43,7 @@ extension StressTests {
       while !until.isOver {
         round += 1
         let local = try coordinator.attach(to: 0)
-        local.user {
+        local.inUser {
           inUser.add()
           while acted.value < round { sched_yield() }
           // Whoever was late has time to come.

@@ -37,7 +37,7 @@ extension StressTests {
       let stop = SharedFlag()
       // One type per sender: a handler reads what its one sender wrote.
       let witnesses = (0..<test.senders).map { _ in PlainWitness(cpus: test.isolated) }
-      var options = DeferredWork.Options()
+      var options = WorkType.Options()
       options.isInterruptSafe = true
       options.mayRunOnBehalf = true
       let works = WorkList(capacity: test.senders)
@@ -49,7 +49,7 @@ extension StressTests {
         try coordinator.launch(on: cpu) { local in
           var random = SeededGenerator(seed: test.seed, stream: cpu)
           while !stop.isSet {
-            local.user {
+            local.inUser {
               for _ in 0..<random.below(50) where stop.isSet { return }
               if random.oneIn(4) { sched_yield() }
               local.poll()
@@ -69,14 +69,14 @@ extension StressTests {
           witness.ask(number, cpu)
           if random.oneIn(3) {
             let report = coordinator.call(
-              on: [cpu], deadline: StressDuration.generous, isInterruptSafe: random.oneIn(2)
+              on: [cpu], timeout: StressDuration.generous, isInterruptSafe: random.oneIn(2)
             ) { witness.answer($0) }
             isSeen = report.executed == [cpu]
           } else {
             let urgencies: [Urgency] = [.deferrable, .immediate, .onBehalf]
             let ticket = coordinator.sendWithTicket(
               works[index], to: [cpu], urgency: urgencies[random.below(3)])
-            isSeen = ticket.wait(until: .executed, deadline: StressDuration.generous) == .settled
+            isSeen = ticket.wait(until: .executed, timeout: StressDuration.generous) == .settled
           }
           violations.check(isSeen, "CPU \(cpu) did not answer")
           if !isSeen { return }
@@ -118,8 +118,8 @@ private final class PlainWitness: @unchecked Sendable {
   static func answer(to number: UInt64) -> UInt64 { ~number &* 3 }
 
   func register(
-    with coordinator: Coordinator, _ options: DeferredWork.Options
-  ) throws -> DeferredWork {
+    with coordinator: Coordinator, _ options: WorkType.Options
+  ) throws -> WorkType {
     try unsafe coordinator.register(
       "witness", options: options, context: Unmanaged.passUnretained(self).toOpaque()
     ) { me, cpu in

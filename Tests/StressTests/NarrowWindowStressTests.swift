@@ -40,7 +40,7 @@ extension StressTests {
     func everySendIsSeen(expectsManySenders: Bool) throws {
       let coordinator = try Coordinator(.init(housekeeping: [], isolated: [0]))
       let numbers = Numbers()
-      var options = DeferredWork.Options()
+      var options = WorkType.Options()
       options.expectsManySenders = expectsManySenders
       let work = try unsafe coordinator.register(
         "work", options: options, context: Unmanaged.passUnretained(numbers).toOpaque()
@@ -108,7 +108,7 @@ extension StressTests {
         var random = SeededGenerator(seed: 112)
         var seen = 0
         while !stop.isSet {
-          local.user {
+          local.inUser {
             while answers.value == seen, !stop.isSet {
               // ThreadSanitizer delivers signals inside calls that it intercepts.
               if StressDuration.isThreadSanitized { usleep(1) }
@@ -123,7 +123,7 @@ extension StressTests {
       while !until.isOver {
         for _ in 0..<random.below(300) where stop.isSet { break }
         let report = coordinator.call(
-          on: [0], deadline: .seconds(30), isInterruptSafe: true
+          on: [0], timeout: .seconds(30), isInterruptSafe: true
         ) { _ in answers.add() }
         #expect(report.executed == [0])
         if report.executed != [0] { break }

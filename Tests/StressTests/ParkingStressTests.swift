@@ -71,17 +71,17 @@ extension StressTests {
             let ticket = coordinator.sendWithTicket(
               work, to: [cpu], urgency: test.isolated ? .immediate : .deferrable)
             if test.isolated, test.interrupter == .signal { continue }
-            let outcome = ticket.wait(until: .executed, deadline: StressDuration.generous)
+            let outcome = ticket.wait(until: .executed, timeout: StressDuration.generous)
             violations.check(outcome == .settled, "a send to sleeping CPU \(cpu): \(outcome)")
             violations.check(
               ledger.seen(of: index, type: 0, cpu: cpu) >= number, "executed, but not seen")
           case 2, 3:
-            let report = coordinator.call(on: [cpu], deadline: StressDuration.generous) { _ in }
+            let report = coordinator.call(on: [cpu], timeout: StressDuration.generous) { _ in }
             violations.check(report.executed == [cpu], "a call to sleeping CPU \(cpu): \(report)")
           default:
             // Keeps the signal handler busy while others send what it must not run.
             let report = coordinator.call(
-              on: [cpu], deadline: StressDuration.generous, isInterruptSafe: true
+              on: [cpu], timeout: StressDuration.generous, isInterruptSafe: true
             ) { _ in for _ in 0..<500 where stop.isSet { return } }
             violations.check(report.executed == [cpu], "a call to sleeping CPU \(cpu): \(report)")
           }
@@ -97,13 +97,13 @@ extension StressTests {
 
     /// What cannot wait wakes a sleeper, even if its signal handler must not run it.
     private static func wakeForGood(
-      _ coordinator: Coordinator, _ work: DeferredWork, _ test: Case, _ violations: Violations
+      _ coordinator: Coordinator, _ work: WorkType, _ test: Case, _ violations: Violations
     ) {
       coordinator.send(work, to: coordinator.cpus, urgency: .immediate)
       let areAwake = eventually(within: .seconds(20)) { coordinator.attached.isEmpty }
       violations.check(
         areAwake, "CPUs \(coordinator.attached) sleep on after an immediate send")
-      while !coordinator.attached.isEmpty { coordinator.close(deadline: .milliseconds(1)) }
+      while !coordinator.attached.isEmpty { coordinator.close(timeout: .milliseconds(1)) }
     }
   }
 }

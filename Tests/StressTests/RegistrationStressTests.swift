@@ -32,12 +32,12 @@ extension StressTests {
       let violations = Violations()
       let stop = SharedFlag()
       let ownersStop = SharedFlag()
-      let current = Guarded<DeferredWork?>(nil)
+      let current = Guarded<WorkType?>(nil)
       let owners = try (0..<test.isolated).map { cpu in
         try coordinator.launch(on: cpu) { local in
           var random = SeededGenerator(seed: test.seed, stream: cpu)
           while !ownersStop.isSet {
-            local.user {
+            local.inUser {
               if random.oneIn(4) { sched_yield() }
               local.poll()
             }
@@ -68,9 +68,9 @@ extension StressTests {
       var random = SeededGenerator(seed: test.seed, stream: 999)
       let until = Until(StressDuration.ofCase(0.7))
       // More rounds than there are bits, so that bits are used again.
-      while !until.isOver || graveyard.count < 2 * DeferredWork.capacity {
+      while !until.isOver || graveyard.count < 2 * WorkType.capacity {
         let handler = MortalHandler()
-        var options = DeferredWork.Options()
+        var options = WorkType.Options()
         options.isInterruptSafe = true
         options.mayRunOnBehalf = true
         options.expectsManySenders = random.oneIn(3)
@@ -78,7 +78,7 @@ extension StressTests {
         current.withLock { $0 = work }
         for _ in 0..<random.below(20) { sched_yield() }
         current.withLock { $0 = nil }
-        try coordinator.unregister(work, deadline: StressDuration.generous)
+        try coordinator.unregister(work, timeout: StressDuration.generous)
         violations.check(
           coordinator.send(work, to: 0) == .rejected(.unregistered),
           "work could be sent after it had been unregistered")
@@ -120,8 +120,8 @@ private final class MortalHandler: @unchecked Sendable {
   }
 
   func register(
-    with coordinator: Coordinator, _ name: String, _ options: DeferredWork.Options
-  ) throws -> DeferredWork {
+    with coordinator: Coordinator, _ name: String, _ options: WorkType.Options
+  ) throws -> WorkType {
     try unsafe coordinator.register(
       name, options: options, context: Unmanaged.passUnretained(self).toOpaque()
     ) { me, _ in

@@ -34,7 +34,7 @@ extension StressTests {
       let coordinator = try Coordinator(configuration)
       let types = 2
       let ledger = DeferralLedger(cpus: test.slots, types: types, writers: test.senders)
-      var options = DeferredWork.Options()
+      var options = WorkType.Options()
       options.isInterruptSafe = true
       options.mayRunOnBehalf = true
       let probes = (0..<types).map { HandlerProbe(ledger, type: $0, coordinator) }
@@ -83,7 +83,7 @@ extension StressTests {
         let beginning = ledger.observed(by: cpu)
         for _ in 0..<random.below(4) {
           var promises = ledger.promises(to: cpu)
-          local.user {
+          local.inUser {
             if random.oneIn(4) { sched_yield() }
             local.poll()
             promises = ledger.promises(to: cpu)
@@ -117,7 +117,7 @@ extension StressTests {
             if !ticket.report.gone.contains(cpu) {
               ledger.promise(number, by: writer, type: type, cpu: cpu)
             }
-            let outcome = ticket.wait(until: .executed, deadline: StressDuration.generous)
+            let outcome = ticket.wait(until: .executed, timeout: StressDuration.generous)
             violations.check(outcome == .settled, "a ticket for CPU \(cpu): \(outcome)")
             if ticket.state(of: cpu) == .executed {
               let seen = ledger.seen(of: writer, type: type, cpu: cpu)
@@ -184,7 +184,7 @@ extension StressTests {
             }
             // Now and then long enough for a ticket to be asked while its thread is still there.
             for _ in 0..<random.below(8) {
-              local.user { local.poll() }
+              local.inUser { local.poll() }
               for _ in 0..<random.below(300) where until.isOver { break }
             }
             local.detach()
@@ -262,7 +262,7 @@ extension StressTests {
               continue
             }
             attachments.add()
-            for _ in 0..<random.below(3) { local.user { local.poll() } }
+            for _ in 0..<random.below(3) { local.inUser { local.poll() } }
             local.detach()
           }
           return

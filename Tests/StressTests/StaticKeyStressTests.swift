@@ -182,7 +182,7 @@ private final class CallStorm: Sendable {
     let reader = TestThread {
       guard let cpu = try? coordinator.attach(to: 1) else { return }
       while !self.isOver.load(ordering: .relaxed) {
-        cpu.user {}
+        cpu.inUser {}
         if call(0, on: cpu) < 0 { self.torn.wrappingAdd(1, ordering: .relaxed) }
         self.calls.wrappingAdd(1, ordering: .relaxed)
       }

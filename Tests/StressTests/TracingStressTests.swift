@@ -152,7 +152,7 @@ private final class TracingExperiment: Sendable {
     var random = SeededGenerator(seed: test.seed, stream: cpu)
     while !stop.isSet {
       for _ in 0..<random.below(20) { record(as: cpu) }
-      local.user {
+      local.inUser {
         for _ in 0..<random.below(200) {
           record(as: cpu)
           local.poll()
@@ -164,8 +164,8 @@ private final class TracingExperiment: Sendable {
   }
 
   /// The handler records too: in the signal handler, where one interrupts.
-  private func registerHandler() throws -> DeferredWork {
-    var options = DeferredWork.Options()
+  private func registerHandler() throws -> WorkType {
+    var options = WorkType.Options()
     options.isInterruptSafe = true
     return try unsafe coordinator.register(
       "record", options: options, context: Unmanaged.passUnretained(self).toOpaque()
@@ -313,7 +313,7 @@ private final class TracingExperiment: Sendable {
     } catch {
       violations.note("a filter was refused: \(error)")
     }
-    let retired = coordinator.cold.withLock { $0.trace.retiredFilters }
+    let retired = coordinator.registry.withLock { $0.trace.retiredFilters }
     violations.check(retired == 0, "\(retired) filters are kept that nobody looks at")
   }
 }

@@ -17,7 +17,7 @@ extension StressTests {
       var changesHands = false
       var isBatched = false
       var interrupter = Interrupter.poll
-      var delivery = DeferredWork.Delivery.bit
+      var delivery = WorkType.Delivery.bit
       var testDescription: String {
         "seed \(seed): \(readers) readers, \(writers) writers, \(pages) pages, \(interrupter), \(delivery)"
           + (isLazy ? ", lazy" : "") + (changesHands ? ", threads come and go" : "")
@@ -142,7 +142,7 @@ private final class TranslationExperiment: Sendable {
         counts.sent == counts.executed + counts.merged + counts.pending + counts.gone,
         "out of balance: \(counts)")
     }
-    try space.close(deadline: StressDuration.generous)
+    try space.close(timeout: StressDuration.generous)
     violations.expectNone(test.testDescription)
   }
 
@@ -155,7 +155,7 @@ private final class TranslationExperiment: Sendable {
     do {
       var translations = space.open(on: cpu)
       for _ in 0..<(test.changesHands ? 5 : 500) where !stop.isSet {
-        cpu.user {
+        cpu.inUser {
           if random.oneIn(4) { sched_yield() }
           cpu.poll()
         }
@@ -230,7 +230,7 @@ private final class TranslationExperiment: Sendable {
   }
 
   private func release(_ old: inout Retirement, _ writer: Int) {
-    let outcome = old.wait(deadline: StressDuration.generous) { _, frame in
+    let outcome = old.wait(timeout: StressDuration.generous) { _, frame in
       frames.poison(frame)
       reuses.add()
       free[writer].withLock { $0.append(frame) }
@@ -253,16 +253,16 @@ private final class TranslationExperiment: Sendable {
       } else if !held.isEmpty {
         let range = held[random.below(held.count)]
         switch unmapper.unmap(range) {
-        case .full: unmapper.purge(deadline: StressDuration.generous)
+        case .full: unmapper.purge(timeout: StressDuration.generous)
         default: held.removeAll { $0 == range }
         }
       }
       if random.oneIn(8) { sched_yield() }
     }
     for range in held {
-      while unmapper.unmap(range) == .full { unmapper.purge(deadline: StressDuration.generous) }
+      while unmapper.unmap(range) == .full { unmapper.purge(timeout: StressDuration.generous) }
     }
     violations.check(
-      unmapper.purge(deadline: StressDuration.generous) == .settled, "a batch did not come back")
+      unmapper.purge(timeout: StressDuration.generous) == .settled, "a batch did not come back")
   }
 }

@@ -78,7 +78,7 @@ import Testing
   }
 
   @Test func looksUpTheCurrentCPU() throws {
-    var options = DeferredWork.Options()
+    var options = WorkType.Options()
     options.mayRunOnBehalf = true
     let report = try HandlerConformance.check("current") { coordinator in
       let catalogue = Catalogue()
@@ -205,7 +205,7 @@ import Testing
   @Test func sendsItselfForEver() throws {
     let report = try HandlerConformance.check("restless") { coordinator in
       let catalogue = Catalogue()
-      let own = Owned<DeferredWork>()
+      let own = Owned<WorkType>()
       let work = try coordinator.register("restless") { [unowned coordinator] cpu in
         catalogue.copy(cpu)
         if let work = own.value { coordinator.send(work, to: cpu) }

@@ -37,7 +37,7 @@ import Testing
 
   /// A handler that uses its argument alone may be run by others, and is.
   @Test func aHelpedCopyConforms() throws {
-    var options = DeferredWork.Options()
+    var options = WorkType.Options()
     options.mayRunOnBehalf = true
     let report = try conformance(of: "copy", .nonAllocating, registered: options) { $0.copy($1) }
     Self.expectConforming(report)
@@ -49,7 +49,7 @@ import Testing
   @Test func aHandlerInPartsConforms() throws {
     let report = try HandlerConformance.check("parts") { coordinator in
       let catalogue = Catalogue()
-      let own = Owned<DeferredWork>()
+      let own = Owned<WorkType>()
       let work = try coordinator.register("parts") { [unowned coordinator] cpu in
         let isLeft = catalogue.queues.withLock { queues in
           guard !queues[cpu].isEmpty else { return false }

@@ -21,7 +21,7 @@ import Testing
 
   @Test func whatACPULagsBehindIsPending() throws {
     let machine = try ScriptedMachine(housekeeping: [0], isolated: [1, 2])
-    var options = DeferredWork.Options()
+    var options = WorkType.Options()
     options.delivery = .catchUp
     let refresh = try machine.coordinator.register("refresh", options: options) { _ in }
     machine[1].enterUser()
@@ -43,7 +43,7 @@ import Testing
     #expect(machine[1].context == .user)
     #expect(machine.coordinator.attached == [0, 1])
     machine[1].enterKernel()
-    machine[1].quiescent()
+    machine[1].declareQuiescent()
     #expect(machine.coordinator.statistics()[cpu: 1].quiescentStates == 1)
   }
 
@@ -54,7 +54,7 @@ import Testing
     #expect(machine[0].context == .idle)
     let ticket = machine.coordinator.sendWithTicket(work, to: [0])
     #expect(ticket.report.queued == [0])
-    #expect(ticket.wait(until: .executed, deadline: .seconds(20)) == .settled)
+    #expect(ticket.wait(until: .executed, timeout: .seconds(20)) == .settled)
     machine[0].safePoint()
     #expect(machine[0].context == .kernel)
   }
@@ -147,7 +147,7 @@ import Testing
     try machine[1].attach()
     #expect(machine[1].context == .kernel)
     #expect(machine.executed(work, on: 1) == 0)
-    #expect(throws: CoordinatorError.self) { try machine[1].attach() }
+    #expect(throws: IsolationError.self) { try machine[1].attach() }
     machine[1].enterUser()
     #expect(machine.coordinator.send(work, to: 1) == .deferred)
   }
@@ -174,7 +174,7 @@ import Testing
 
   @Test func aMaximumAgeEscalates() throws {
     let machine = try ScriptedMachine(housekeeping: [0], isolated: [1])
-    var options = DeferredWork.Options()
+    var options = WorkType.Options()
     options.maximumAge = .milliseconds(100)
     options.mayRunOnBehalf = true
     let work = try machine.coordinator.register("work", options: options) { _ in }
@@ -202,7 +202,7 @@ import Testing
   }
 
   @Test func errorsOfTheConfigurationAreThrown() {
-    #expect(throws: CoordinatorError.self) {
+    #expect(throws: IsolationError.self) {
       try ScriptedMachine(housekeeping: [0], isolated: [0])
     }
   }

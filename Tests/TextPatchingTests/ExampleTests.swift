@@ -24,7 +24,7 @@ extension TextPatchingTests {
         var calls = 0
         var illegal = 0
         while !stop.isRaised {
-          cpu.user { for _ in 0..<100 where stop.isRaised { return } }  // the hot loop
+          cpu.inUser { for _ in 0..<100 where stop.isRaised { return } }  // the hot loop
           let first = legal.load()
           let hop = route(on: cpu, 0)
           let second = legal.load()

@@ -31,10 +31,10 @@ extension TextPatchingTests {
       let site = try patcher.makeSite("site", original: Functions.original)
       #expect(machine[1].run { site(on: $0, 1, 1) } == 2)
       machine[1].enterUser()
-      try patcher.patch(site, to: .jump(to: Functions.replacement), deadline: .seconds(20))
+      try patcher.patch(site, to: .jump(to: Functions.replacement), timeout: .seconds(20))
       #expect(machine.isPending(patcher.work, on: 1))
       machine[0].enterUser()
-      try patcher.close(deadline: .seconds(20))
+      try patcher.close(timeout: .seconds(20))
       // The synchronization was withdrawn: so the CPU has to ask again, and synchronizes then.
       #expect(!machine.isPending(patcher.work, on: 1))
       #expect(unsafe site.memory.admission(of: 1).pointee.load(ordering: .relaxed) == 0)
@@ -42,8 +42,8 @@ extension TextPatchingTests {
       #expect(machine[1].run { site(on: $0, 1, 1) } == 1_001)
       #expect(unsafe site.memory.admission(of: 1).pointee.load(ordering: .relaxed) != 0)
 
-      func code(_ action: () throws(CoordinatorError) -> Void) -> CoordinatorError.Code? {
-        do throws(CoordinatorError) {
+      func code(_ action: () throws(IsolationError) -> Void) -> IsolationError.Code? {
+        do throws(IsolationError) {
           try action()
           return nil
         } catch {
@@ -51,12 +51,12 @@ extension TextPatchingTests {
         }
       }
       #expect(
-        code { () throws(CoordinatorError) in try patcher.patch(site, to: .nop) } == .closed)
+        code { () throws(IsolationError) in try patcher.patch(site, to: .nop) } == .closed)
       #expect(
-        code { () throws(CoordinatorError) in
+        code { () throws(IsolationError) in
           _ = try patcher.makeSite("late", original: Functions.original)
         } == .closed)
-      #expect(code { () throws(CoordinatorError) in try patcher.close() } == nil)
+      #expect(code { () throws(IsolationError) in try patcher.close() } == nil)
       #expect(Array(site.memory.bytes(of: 0)[..<5]) != [0xcc] + NativeCode.nop.dropFirst())
       machine[0].enterKernel()
     }
@@ -76,7 +76,7 @@ extension TextPatchingTests {
       }
       #expect(eventually { isIn.isRaised })
       let patch = TestThread {
-        do throws(CoordinatorError) {
+        do throws(IsolationError) {
           try patcher.patch(site, to: .jump(to: Functions.replacement))
           Issue.record("the CPU never passed a safe point")
         } catch {
@@ -84,11 +84,11 @@ extension TextPatchingTests {
         }
       }
       #expect(eventually { coordinator.statistics()[patcher.work, on: 1].sent > 0 })
-      coordinator.close(deadline: .zero)
+      coordinator.close(timeout: .zero)
       patch.join()
       isClosing.raise()
       thread.join()
-      do throws(CoordinatorError) {
+      do throws(IsolationError) {
         try patcher.patch(site, to: .nop)
         Issue.record("a closed coordinator patches")
       } catch {
@@ -111,13 +111,13 @@ extension TextPatchingTests {
         }
         // Patching is refused there, and changes nothing here.
         let refused = status {
-          do throws(CoordinatorError) {
+          do throws(IsolationError) {
             try patcher.patch(site, to: .jump(to: Functions.replacement))
             _exit(1)
           } catch {
             guard error.code == .forked else { _exit(2) }
           }
-          do throws(CoordinatorError) {
+          do throws(IsolationError) {
             _ = try TextPatcher(coordinator: coordinator)
             _exit(3)
           } catch {
@@ -141,7 +141,7 @@ extension TextPatchingTests {
     @Test func patchersComeAndGo() throws {
       let coordinator = try Coordinator.quiet()
       let cpu = try coordinator.attach(to: 1)
-      for round in 0..<DeferredWork.capacity * 2 {
+      for round in 0..<WorkType.capacity * 2 {
         let patcher = try TextPatcher(coordinator: coordinator, capacity: 300)
         let site = try patcher.makeSite("site", original: Functions.original)
         cpu.enterUser()
@@ -149,7 +149,7 @@ extension TextPatchingTests {
         cpu.enterKernel()
         #expect(site(on: cpu, round, 1) == round * 1_000 + 1)
         cpu.enterUser()
-        try patcher.close(deadline: .seconds(20))
+        try patcher.close(timeout: .seconds(20))
         cpu.enterKernel()
       }
       cpu.detach()

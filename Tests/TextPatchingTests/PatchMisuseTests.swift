@@ -35,7 +35,7 @@ extension TextPatchingTests {
         let (coordinator, _, site) = try Self.make()
         let cpu = try coordinator.attach(to: 1)
         _ = site(on: cpu, 1, 1)
-        cpu.user { _ = site(on: cpu, 1, 1) }
+        cpu.inUser { _ = site(on: cpu, 1, 1) }
       }
       result.expect("site route was called on CPU 1 in user: it has to be in kernel")
     }

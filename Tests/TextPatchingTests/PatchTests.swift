@@ -79,7 +79,7 @@ extension TextPatchingTests {
       machine[1].enterUser()
       machine[2].enterUser()
       let report = try patcher.patch(
-        site, to: .jump(to: Functions.replacement), deadline: .seconds(20))
+        site, to: .jump(to: Functions.replacement), timeout: .seconds(20))
       // Three rounds, two CPUs, and neither has heard of it.
       #expect(report.deferred == 2 * NativeCode.phases.count && report.executed == 0)
       for cpu in [1, 2] {
@@ -98,7 +98,7 @@ extension TextPatchingTests {
       let site = try patcher.makeSite("site", original: Functions.original)
       // Both are in kernel, and reach no safe point.
       let report = try patcher.patch(
-        site, to: .jump(to: Functions.replacement), deadline: .seconds(20))
+        site, to: .jump(to: Functions.replacement), timeout: .seconds(20))
       #expect(report.deferred == 0 && report.executed == 0)
       #expect(machine.statistics[patcher.work].sent == 0)
       #expect(machine[1].run { site(on: $0, 1, 1) } == 1_001)
@@ -117,7 +117,7 @@ extension TextPatchingTests {
         #expect(word == cpu.handle.attachment)
         cpu.detach()
         let report = try patcher.patch(
-          site, to: round == 2 ? .nop : .jump(to: Functions.original), deadline: .seconds(20))
+          site, to: round == 2 ? .nop : .jump(to: Functions.original), timeout: .seconds(20))
         #expect(report.deferred == 0 && report.executed == 0, "nobody is there")
       }
     }
@@ -131,7 +131,7 @@ extension TextPatchingTests {
       _ = machine[1].run { sites[0](on: $0, 1, 1) }
       machine[1].enterUser()
       let report = try patcher.patch(
-        sites.reversed().map { ($0, .jump(to: Functions.replacement)) }, deadline: .seconds(20))
+        sites.reversed().map { ($0, .jump(to: Functions.replacement)) }, timeout: .seconds(20))
       #expect(report.sites == 100 && report.deferred == NativeCode.phases.count)
       machine[1].enterKernel()
       let sums = machine[1].run { cpu in sites.map { $0(on: cpu, 1, 1) } }

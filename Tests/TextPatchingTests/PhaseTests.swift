@@ -141,8 +141,8 @@
         let other = try patcher.makeSite("other", original: Functions.original)
         #expect(machine[1].run { site(on: $0, 1, 1) } == 2)
         func bytes() -> [UInt8] { Array(site.memory.bytes(of: 0)[..<5]) }
-        func isTimedOut(_ action: () throws(CoordinatorError) -> PatchReport) -> Bool {
-          do throws(CoordinatorError) {
+        func isTimedOut(_ action: () throws(IsolationError) -> PatchReport) -> Bool {
+          do throws(IsolationError) {
             _ = try action()
             return false
           } catch {
@@ -155,8 +155,8 @@
         let new = try #require(X86Code.jump(to: jump.target, at: site.memory.address(0, 0)))
         let steps = [[0xcc] + X86Code.nop.dropFirst(), [0xcc] + new.dropFirst(), new]
         #expect(
-          isTimedOut { () throws(CoordinatorError) in
-            try patcher.patch(site, to: jump, deadline: .milliseconds(20))
+          isTimedOut { () throws(IsolationError) in
+            try patcher.patch(site, to: jump, timeout: .milliseconds(20))
           })
         for (step, expected) in steps.enumerated() {
           #expect(bytes() == expected)
@@ -166,11 +166,11 @@
           // further.
           let sent = machine.statistics[patcher.work, on: 1].sent
           let next = TestThread {
-            do throws(CoordinatorError) {
+            do throws(IsolationError) {
               // What it is asked for itself waits for that: it is not done before the last step.
               let report = try patcher.patch(
                 other, to: step < 2 ? jump : .nop,
-                deadline: step < 2 ? .seconds(3) : .seconds(20))
+                timeout: step < 2 ? .seconds(3) : .seconds(20))
               #expect(step == 2 && report.unchanged == 1)
             } catch {
               #expect(step < 2 && error.code == .timedOut)
@@ -182,7 +182,7 @@
           next.join()
         }
         machine[1].enterUser()
-        let report = try patcher.patch([(other, jump), (site, .nop)], deadline: .seconds(20))
+        let report = try patcher.patch([(other, jump), (site, .nop)], timeout: .seconds(20))
         #expect(report.sites == 2 && report.traps == 0)
         machine[1].enterKernel()
         #expect(machine[1].run { site(on: $0, 1, 1) } == 2)

@@ -12,7 +12,7 @@ extension TextPatchingTests {
     /// Whether making a patcher is refused with that sentence and number.
     private static func isRefused(_ number: Int32, _ reason: String) throws -> Bool {
       let coordinator = try Coordinator.quiet()
-      do throws(CoordinatorError) {
+      do throws(IsolationError) {
         _ = try TextPatcher(coordinator: coordinator)
         return false
       } catch {
@@ -61,7 +61,7 @@ extension TextPatchingTests {
         guard unsafe setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else {
           _exit(2)
         }
-        do throws(CoordinatorError) {
+        do throws(IsolationError) {
           _ = try TextPatcher(coordinator: coordinator)
           _exit(1)
         } catch {

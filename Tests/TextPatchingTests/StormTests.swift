@@ -102,7 +102,7 @@ extension TextPatchingTests {
           var counts = Counts()
           var round = 0
           while !stop.isRaised {
-            local.user {
+            local.inUser {
               // The hot loop: sometimes long enough for a patch to come and go.
               if round % 64 == 0 { usleep(100) }
             }
@@ -173,7 +173,7 @@ extension TextPatchingTests {
             .nop, .jump(to: Functions.replacement), .jump(to: Functions.other),
           ]
           do {
-            try patcher.patch(site, to: instructions[(round + seed) % 3], deadline: .seconds(30))
+            try patcher.patch(site, to: instructions[(round + seed) % 3], timeout: .seconds(30))
             patches.wrappingAdd(1, ordering: .relaxed)
           } catch {
             Issue.record("\(error)")
@@ -183,7 +183,7 @@ extension TextPatchingTests {
       let cpu = try coordinator.launch(on: 2) { local in
         // Also from inside a section in which it calls the site itself.
         for round in 0..<200 {
-          local.kernel {
+          local.inKernel {
             _ = site(on: local, 1, 1)
             _ = try? patcher.patch(site, to: round % 2 == 0 ? .nop : .call(CountingHook.run))
           }

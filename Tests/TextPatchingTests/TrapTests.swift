@@ -136,7 +136,7 @@
           signal(SIGTRAP) { _ in }
           do {
             try patcher.patch(site, to: .nop)
-          } catch let error as CoordinatorError where error.code == .signalTaken {
+          } catch let error as IsolationError where error.code == .signalTaken {
             let cpu = try patcher.coordinator.attach(to: 1)
             _exit(site(on: cpu, 1, 1) == 1_001 ? 9 : 2)
           }
@@ -171,7 +171,7 @@
         }
         #expect(eventually { isIn.isRaised })
         let report = try patcher.patch(
-          site, to: .jump(to: Functions.replacement), deadline: .seconds(20))
+          site, to: .jump(to: Functions.replacement), timeout: .seconds(20))
         #expect(report.traps >= 1)
         thread.join()
         #expect(mayGo.isRaised)

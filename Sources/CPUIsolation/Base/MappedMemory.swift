@@ -22,10 +22,10 @@ struct MappedMemory: ~Copyable, @unchecked Sendable {
 
   /// Maps at least one byte. The mapping is reserved lazily, so it fails only when the address
   /// space is full.
-  init(byteCount: Int) throws(CoordinatorError) {
+  init(byteCount: Int) throws(IsolationError) {
     let size = max(byteCount, 1)
     guard let address = unsafe cpi_map_zeroed(size) else {
-      throw CoordinatorError(.outOfMemory, errno: 12, "cannot map \(size) bytes")
+      throw IsolationError(.outOfMemory, errno: 12, "cannot map \(size) bytes")
     }
     unsafe self.address = unsafe address
     self.byteCount = size

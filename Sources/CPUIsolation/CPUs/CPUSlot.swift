@@ -30,12 +30,12 @@ struct CPUSlot: Hashable, @unchecked Sendable {
   @usableFromInline static var stride: Int { copiesOffset + 2 * copyBytes }
   private static let tablesOffset = 3 * 128
   private static let tableCount = 7
-  private static let tableBytes = workTypeCapacity * 8
+  private static let tableBytes = Limits.workTypes * 8
   static let ageBuckets = 8
   /// The copies of one part: 512 words, and a stamp for each group of eight.
   static let copyBytes = (512 + 64) * 8
   private static let copiesOffset = 8064
-  private static let ageBytes = workTypeCapacity * ageBuckets * 8
+  private static let ageBytes = Limits.workTypes * ageBuckets * 8
 
   @inlinable @inline(__always)
   var state: UnsafeMutablePointer<StateLine> {
@@ -94,7 +94,7 @@ struct CPUSlot: Hashable, @unchecked Sendable {
     unsafe state.initialize(to: StateLine())
     unsafe call.initialize(to: CallLine())
     unsafe owner.initialize(to: OwnerLine())
-    let words = Self.tableCount * workTypeCapacity + workTypeCapacity * Self.ageBuckets
+    let words = Self.tableCount * Limits.workTypes + Limits.workTypes * Self.ageBuckets
     for index in 0..<words { unsafe (table(0) + index).initialize(to: SharedWord(0)) }
   }
 }

@@ -5,8 +5,8 @@ internal import Synchronization
 /// Cross calls and sleep.
 @usableFromInline
 struct CallLine: ~Copyable {
-  let calls = IntrusiveStack()
-  let patientCalls = IntrusiveStack()
+  let calls = Inbox()
+  let patientCalls = Inbox()
   let parker = Parker()
 
   init() {}

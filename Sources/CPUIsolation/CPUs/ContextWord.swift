@@ -53,7 +53,7 @@ struct ContextWord: Hashable, Sendable, CustomStringConvertible {
   var context: CPUContext? { CPUContext(rawValue: UInt8(rawValue & Self.contextMask)) }
 
   /// The transition counter, for a counter of this width.
-  func counter(width: Int = ContextWord.counterWidth) -> UInt64 { rawValue >> UInt64(64 - width) }
+  func counter(width: Int = Limits.counterBits) -> UInt64 { rawValue >> UInt64(64 - width) }
 
   /// The word after a transition, or nil where the table has none.
   func moved(to next: CPUContext, unit: UInt64 = ContextWord.counterUnit) -> ContextWord? {

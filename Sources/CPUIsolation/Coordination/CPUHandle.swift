@@ -90,12 +90,12 @@ public struct CPUHandle: Hashable {
     OwnerTransitions.safePoint(slot)
   }
 
-  /// See `LocalCPU.quiescent()`.
+  /// See `LocalCPU.declareQuiescent()`.
   ///
   /// - Progress: wait-free when nothing is pending; else as the pending handlers
   /// - Context: owner, in kernel, outside handlers and nested sections
   /// - Allocates: never
-  public func quiescent() {
+  public func declareQuiescent() {
     OwnerTransitions.requireOwner(slot)
     OwnerTransitions.quiescent(slot)
   }

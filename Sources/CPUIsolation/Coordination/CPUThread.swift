@@ -22,7 +22,7 @@ public final class CPUThread: Sendable {
   private struct State {
     var handle: UInt64? = nil
     var isPinned = false
-    var result: Result<Void, CoordinatorError>? = nil
+    var result: Result<Void, IsolationError>? = nil
     var isJoining = false
     var isOver = false
   }
@@ -112,7 +112,7 @@ public final class CPUThread: Sendable {
   }
 
   func started(_ handle: UInt64) { state.withLock { $0.handle = handle } }
-  func attached(_ result: Result<Void, CoordinatorError>, isPinned: Bool) {
+  func attached(_ result: Result<Void, IsolationError>, isPinned: Bool) {
     state.withLock {
       $0.result = result
       $0.isPinned = isPinned
@@ -121,7 +121,7 @@ public final class CPUThread: Sendable {
   func ended() { state.withLock { $0.isOver = true } }
 
   /// Waits for the thread's word on whether it could attach.
-  func waitUntilAttached() throws(CoordinatorError) {
+  func waitUntilAttached() throws(IsolationError) {
     var backoff = Backoff()
     while true {
       if let result = state.withLock({ $0.result }) { return try result.get() }

@@ -96,17 +96,17 @@ extension Coordinator {
       }
     }
 
-    func validate() throws(CoordinatorError) {
+    func validate() throws(IsolationError) {
       if housekeeping.isEmpty && isolated.isEmpty {
-        throw CoordinatorError(.invalidConfiguration, "a coordinator needs at least one CPU")
+        throw IsolationError(.invalidConfiguration, "a coordinator needs at least one CPU")
       }
       let both = housekeeping.intersection(isolated)
       if !both.isEmpty {
-        throw CoordinatorError(
+        throw IsolationError(
           .invalidConfiguration, "CPUs \(both) are both housekeeping and isolated")
       }
       if let watchdog, watchdog.interval <= .zero || watchdog.stallThreshold <= .zero {
-        throw CoordinatorError(
+        throw IsolationError(
           .invalidConfiguration, "the watchdog's interval and stall threshold have to be positive")
       }
     }

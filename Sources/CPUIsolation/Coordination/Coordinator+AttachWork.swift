@@ -7,8 +7,8 @@ internal import Synchronization
 extension Coordinator {
   /// Runs the handler of a type for each thread that attaches from now on, before `attach` returns,
   /// and keeps what the handler works on for as long as the coordinator.
-  func runAtAttach(_ work: DeferredWork, keeping memory: any AnyObject & Sendable) {
-    cold.withLock { state in
+  func runAtAttach(_ work: WorkType, keeping memory: any AnyObject & Sendable) {
+    registry.withLock { state in
       state.attachWork.append(work)
       state.kept.append(memory)
     }
@@ -22,7 +22,7 @@ extension Coordinator {
   /// - If it came behind that, the take of this send (`drain:T`) sees it, or its bit is still to
   ///   come and waits for a safe point.
   func runAttachWork(on cpu: Int) {
-    let works = cold.withLock { $0.attachWork }
+    let works = registry.withLock { $0.attachWork }
     for work in works { _ = path.deliver(work, to: cpu, from: CallSite(#fileID, #line)) }
   }
 }

@@ -5,7 +5,7 @@ internal import Synchronization
 extension Coordinator {
   /// Runs a closure on every CPU of a mask at once, and waits until it has returned everywhere.
   ///
-  ///     let report = coordinator.call(on: coordinator.cpus, deadline: .milliseconds(10)) { cpu in flush(cpu) }
+  ///     let report = coordinator.call(on: coordinator.cpus, timeout: .milliseconds(10)) { cpu in flush(cpu) }
   ///
   /// Each target is kicked in its own way: a sleeping housekeeper is woken, a polling loop runs the
   /// call at its next `poll()`, and a CPU whose interrupter is the signal runs it in its handler if
@@ -22,7 +22,7 @@ extension Coordinator {
   /// - Allocates: records, the first time that so many calls are under way at once
   @discardableResult
   public func call(
-    on mask: CPUMask, deadline: Duration? = nil, isInterruptSafe: Bool = false,
+    on mask: CPUMask, timeout: Duration? = nil, isInterruptSafe: Bool = false,
     file: StaticString = #fileID, line: UInt = #line,
     where predicate: (Int) -> Bool = { _ in true },
     _ body: @Sendable (Int) -> Void
@@ -30,7 +30,7 @@ extension Coordinator {
     withoutActuallyEscaping(body) { body in
       unsafe withUnsafePointer(to: body) { pointer in
         unsafe callAndWait(
-          mask, Deadline(after: deadline), isInterruptSafe, CallSite(file, line), predicate,
+          mask, Deadline(after: timeout), isInterruptSafe, CallSite(file, line), predicate,
           UnsafeMutableRawPointer(mutating: pointer)
         ) {
           unsafe $0.unsafelyUnwrapped.assumingMemoryBound(to: (@Sendable (Int) -> Void).self)
@@ -60,7 +60,7 @@ extension Coordinator {
       unsafe CallRecord.claim(
         call.record, call.function, call.context, isWaitedFor: false, site: site)
     else { return .busy }
-    return unsafe CallQueue(core, path).enqueue(
+    return unsafe CallPath(core, path).enqueue(
       call.record, on: cpu, isInterruptSafe: call.isInterruptSafe, from: site)
   }
 
@@ -81,14 +81,14 @@ extension Coordinator {
     on mask: CPUMask, context: UnsafeMutableRawPointer?, isInterruptSafe: Bool = false,
     file: StaticString = #fileID, line: UInt = #line,
     where predicate: (Int) -> Bool = { _ in true },
-    _ function: DeferredWorkFunction
+    _ function: CPUFunction
   ) -> CallReport {
     var report = CallReport()
     if isForked {
       report.gone = mask
       return report
     }
-    let queue = CallQueue(core, path)
+    let queue = CallPath(core, path)
     let site = CallSite(file, line)
     for cpu in mask {
       requireCPU(cpu)
@@ -116,7 +116,7 @@ extension Coordinator {
 
   private func callAndWait(
     _ mask: CPUMask, _ until: Deadline, _ isInterruptSafe: Bool, _ site: CallSite,
-    _ predicate: (Int) -> Bool, _ context: UnsafeMutableRawPointer, _ function: DeferredWorkFunction
+    _ predicate: (Int) -> Bool, _ context: UnsafeMutableRawPointer, _ function: CPUFunction
   ) -> CallReport {
     requireMayWait("make a waiting call")
     var report = CallReport()
@@ -131,7 +131,7 @@ extension Coordinator {
     guard let memory = takeCallMemory() else {
       misuse("cannot map the records of a cross call")
     }
-    let queue = CallQueue(core, path)
+    let queue = CallPath(core, path)
     var waiting = CPUMask()
     let own = ownSlot.map(OwnerTransitions.number)
     for cpu in mask where cpu != own {
@@ -158,7 +158,7 @@ extension Coordinator {
     while true {
       let isOver = until.hasPassed || isClosed
       for cpu in waiting {
-        guard let outcome = unsafe CallQueue.settle(memory.record(cpu), isOver: isOver) else {
+        guard let outcome = unsafe CallPath.outcome(of: memory.record(cpu), isOver: isOver) else {
           continue
         }
         waiting.remove(cpu)
@@ -174,7 +174,7 @@ extension Coordinator {
 
   /// A call of a CPU to itself. Nothing runs while the word says user.
   private func runInline(
-    _ cpu: Int, _ context: UnsafeMutableRawPointer, _ function: DeferredWorkFunction
+    _ cpu: Int, _ context: UnsafeMutableRawPointer, _ function: CPUFunction
   ) {
     let slot = core.slots[cpu]
     let outside = OwnerTransitions.beginSection(slot)
@@ -183,7 +183,7 @@ extension Coordinator {
   }
 
   private func takeCallMemory() -> CallMemory? {
-    let free = cold.withLock { state -> CallMemory? in
+    let free = registry.withLock { state -> CallMemory? in
       // A set of records in which a call was cancelled comes back when its target has passed it.
       guard let index = state.freeCallMemory.lastIndex(where: isIdle) else { return nil }
       return state.freeCallMemory.remove(at: index)
@@ -198,6 +198,6 @@ extension Coordinator {
   }
 
   private func giveBack(_ memory: CallMemory) {
-    cold.withLock { $0.freeCallMemory.append(memory) }
+    registry.withLock { $0.freeCallMemory.append(memory) }
   }
 }

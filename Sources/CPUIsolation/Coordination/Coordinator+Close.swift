@@ -5,7 +5,7 @@ internal import Synchronization
 
 /// How a coordinator was closed.
 ///
-///     let report = coordinator.close(deadline: .seconds(2))
+///     let report = coordinator.close(timeout: .seconds(2))
 ///     if !report.stillAttached.isEmpty { print("stuck:", report.stillAttached) }
 ///
 /// - Progress: wait-free
@@ -27,7 +27,7 @@ extension Coordinator {
   /// let go.
   ///
   ///     stop.store(true, ordering: .relaxed)
-  ///     let report = coordinator.close(deadline: .seconds(2))
+  ///     let report = coordinator.close(timeout: .seconds(2))
   ///
   /// Sends are `rejected(.closed)`. Then the threads are waited for: each runs what is pending on
   /// its way out. CPUs that sleep are woken, once, so that their loops can see that they should
@@ -37,14 +37,14 @@ extension Coordinator {
   /// - Context: any thread that is no CPU of this coordinator
   /// - Allocates: yes
   @discardableResult
-  public func close(deadline: Duration? = nil) -> CloseReport {
+  public func close(timeout: Duration? = nil) -> CloseReport {
     if let own = ownSlot {
       misuse(
         "CPU \(OwnerTransitions.number(own)) cannot close its own coordinator: it would wait for itself"
       )
     }
-    let until = Deadline(after: deadline)
-    cold.withLock { state in
+    let until = Deadline(after: timeout)
+    registry.withLock { state in
       state.isClosed = true
       // Relaxed: whoever looks too early is let go by the next look.
       unsafe core.line.pointee.closed.store(1, ordering: .relaxed)
@@ -59,7 +59,7 @@ extension Coordinator {
     while !attached.isEmpty, !until.hasPassed { backoff.wait() }
     var report = CloseReport()
     report.stillAttached = attached
-    cold.withLock { state in
+    registry.withLock { state in
       for (index, registration) in state.registrations.enumerated() {
         guard let registration else { continue }
         let type: UInt64 = 1 << UInt64(index)

@@ -57,7 +57,7 @@ public struct GracePeriod: Sendable {
 
   /// Suspends the task until it is over or the deadline has come; tells which.
   ///
-  ///     guard await gracePeriod.wait(deadline: .seconds(1)) else { … }
+  ///     guard await gracePeriod.wait(timeout: .seconds(1)) else { … }
   ///
   /// The task looks again now and then, at growing distances up to 1 ms: nobody wakes it, so that
   /// no CPU pays for it.
@@ -66,8 +66,8 @@ public struct GracePeriod: Sendable {
   /// - Progress: suspends
   /// - Context: any task
   /// - Allocates: as `Task.sleep`
-  public mutating func wait(deadline: Duration? = nil) async throws -> Bool {
-    let until = Deadline(after: deadline)
+  public mutating func wait(timeout: Duration? = nil) async throws -> Bool {
+    let until = Deadline(after: timeout)
     var pause = SleepLadder()
     while !poll() {
       if until.hasPassed { return false }
@@ -104,7 +104,7 @@ extension Coordinator {
   /// Waits for a grace period: when it returns, every section that was going on has ended.
   ///
   ///     table.unlink(node)
-  ///     try coordinator.synchronize(deadline: .seconds(1))
+  ///     try coordinator.synchronize(timeout: .seconds(1))
   ///     node.free()
   ///
   /// Isolated CPUs in user are not waited for. A caller that is a housekeeping CPU serves its own
@@ -115,20 +115,20 @@ extension Coordinator {
   /// - Progress: blocking
   /// - Context: any thread, outside handlers and kernel sections
   /// - Allocates: one word per CPU that is in kernel
-  public func synchronize(deadline: Duration? = nil) throws(CoordinatorError) {
+  public func synchronize(timeout: Duration? = nil) throws(IsolationError) {
     requireMayWait("synchronize")
     try requireSameProcess()
-    try waitForGracePeriod(Deadline(after: deadline), "synchronize")
+    try waitForGracePeriod(Deadline(after: timeout), "synchronize")
   }
 
-  func waitForGracePeriod(_ until: Deadline, _ action: String) throws(CoordinatorError) {
+  func waitForGracePeriod(_ until: Deadline, _ action: String) throws(IsolationError) {
     let own = ownQuiescentCPU(action)
     var gracePeriod = GracePeriod(self, excluding: own)
     var backoff = Backoff()
     while !gracePeriod.poll() {
-      if isClosed { throw CoordinatorError(.closed, "cannot \(action): the coordinator is closed") }
+      if isClosed { throw IsolationError(.closed, "cannot \(action): the coordinator is closed") }
       if until.hasPassed {
-        throw CoordinatorError(
+        throw IsolationError(
           .timedOut, errno: 110,
           "cannot \(action): CPUs \(gracePeriod.stragglers) did not leave kernel in time")
       }

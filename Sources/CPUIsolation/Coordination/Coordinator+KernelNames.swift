@@ -18,7 +18,7 @@ extension Coordinator {
   @available(*, unavailable, renamed: "post(_:on:)")
   public func smp_call_function_single_async() {}
 
-  @available(*, unavailable, renamed: "synchronize(deadline:)")
+  @available(*, unavailable, renamed: "synchronize(timeout:)")
   public func synchronize_rcu() {}
 
   @available(*, unavailable, renamed: "startGracePeriod()")
@@ -33,6 +33,6 @@ extension LocalCPU {
   @available(*, unavailable, renamed: "enterKernel()")
   public func ct_user_exit() {}
 
-  @available(*, unavailable, renamed: "quiescent()")
+  @available(*, unavailable, renamed: "declareQuiescent()")
   public func rcu_note_context_switch() {}
 }

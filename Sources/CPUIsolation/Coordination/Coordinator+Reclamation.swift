@@ -8,7 +8,7 @@ extension Coordinator {
   ///     let routes = ProtectedReference(RoutingTable(), in: domain)
   ///     try coordinator.launch(on: 1) { cpu in
   ///       while !stop.load(ordering: .relaxed) {
-  ///         cpu.user { spin() }
+  ///         cpu.inUser { spin() }
   ///         routes.withObject { table in serve(table) }  // two nanoseconds, whoever else reads
   ///       }
   ///     }
@@ -26,10 +26,10 @@ extension Coordinator {
   /// - Allocates: yes
   public func makeHazardDomain(
     reclamation: HazardDomain.Reclamation = .thread
-  ) throws(CoordinatorError) -> HazardDomain {
+  ) throws(IsolationError) -> HazardDomain {
     let domain = try HazardDomain(
       fencing: HazardFencing.byTransition, reclamation: reclamation, slots: core.slots,
-      isolated: isolated, keeper: cold)
+      isolated: isolated, keeper: registry)
     if reclamation == .thread {
       HazardReclaimer.shared.watch(
         domain, avoiding: isolated.compactMap(configuration.processor(of:)))
@@ -46,9 +46,9 @@ extension Coordinator {
   /// - Allocates: yes
   public func makeHazardDomain(
     fence: HazardDomain.Fence, reclamation: HazardDomain.Reclamation = .thread
-  ) throws(CoordinatorError) -> HazardDomain {
+  ) throws(IsolationError) -> HazardDomain {
     if fence == .membarrier, !isolated.isEmpty {
-      throw CoordinatorError(
+      throw IsolationError(
         .fenceRefused, "a membarrier would interrupt the isolated CPUs \(isolated)")
     }
     return try HazardDomain(fence: fence, reclamation: reclamation)

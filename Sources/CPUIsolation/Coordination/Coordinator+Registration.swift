@@ -15,16 +15,16 @@ extension Coordinator {
   /// bit for a slot that changed hands). Whoever calls it from a hot path and counts nanoseconds
   /// takes the C function form: a closure costs about 6 ns more per run, for two reference counts.
   ///
-  /// - Throws: `tooManyWorkTypes` beyond `DeferredWork.capacity`; `unreachableMaximumAge` for a
+  /// - Throws: `tooManyWorkTypes` beyond `WorkType.capacity`; `unreachableMaximumAge` for a
   ///   type with a maximum age that nothing could enforce; `watchdogRequired` for a maximum age
   ///   without watchdog; `closed`.
   /// - Progress: blocking
   /// - Context: any thread
   /// - Allocates: yes
   public func register(
-    _ name: String, options: DeferredWork.Options = .init(),
+    _ name: String, options: WorkType.Options = .init(),
     _ handler: @escaping @Sendable (Int) -> Void
-  ) throws(CoordinatorError) -> DeferredWork {
+  ) throws(IsolationError) -> WorkType {
     let box = HandlerBox(handler)
     return try unsafe register(
       name, options: options, box: box, Unmanaged.passUnretained(box).toOpaque()
@@ -49,9 +49,9 @@ extension Coordinator {
   /// - Context: any thread
   /// - Allocates: yes
   public func register(
-    _ name: String, options: DeferredWork.Options = .init(),
-    _ handler: @escaping @Sendable (Int, DeferredWork.Payload) -> Void
-  ) throws(CoordinatorError) -> DeferredWork {
+    _ name: String, options: WorkType.Options = .init(),
+    _ handler: @escaping @Sendable (Int, WorkType.Payload) -> Void
+  ) throws(IsolationError) -> WorkType {
     if options.delivery == .bit {
       return try register(name, options: options) { handler($0, .everything) }
     }
@@ -60,7 +60,7 @@ extension Coordinator {
       name, options: options, box: box, Unmanaged.passUnretained(box).toOpaque(), nil
     ) {
       unsafe Unmanaged<PayloadHandlerBox>.fromOpaque($0.unsafelyUnwrapped).takeUnretainedValue()
-        .run($1, DeferredWork.Payload(rawValue: $2))
+        .run($1, WorkType.Payload(rawValue: $2))
     }
   }
 
@@ -78,9 +78,9 @@ extension Coordinator {
   /// - Context: any thread
   /// - Allocates: yes
   public func register(
-    _ name: String, options: DeferredWork.Options = .init(), context: UnsafeMutableRawPointer?,
-    function: DeferredWorkFunction
-  ) throws(CoordinatorError) -> DeferredWork {
+    _ name: String, options: WorkType.Options = .init(), context: UnsafeMutableRawPointer?,
+    function: CPUFunction
+  ) throws(IsolationError) -> WorkType {
     try unsafe register(name, options: options, box: nil, context, function)
   }
 
@@ -98,9 +98,9 @@ extension Coordinator {
   /// - Context: any thread
   /// - Allocates: yes
   public func register(
-    _ name: String, options: DeferredWork.Options, context: UnsafeMutableRawPointer?,
+    _ name: String, options: WorkType.Options, context: UnsafeMutableRawPointer?,
     payloadFunction: DeferredPayloadFunction
-  ) throws(CoordinatorError) -> DeferredWork {
+  ) throws(IsolationError) -> WorkType {
     if options.delivery == .bit {
       misuse("\(name) has nothing to tell its handler: its delivery is a bit")
     }
@@ -108,25 +108,25 @@ extension Coordinator {
   }
 
   private func register(
-    _ name: String, options: DeferredWork.Options, box: (any Sendable)?,
-    _ context: UnsafeMutableRawPointer?, _ function: DeferredWorkFunction?,
+    _ name: String, options: WorkType.Options, box: (any Sendable)?,
+    _ context: UnsafeMutableRawPointer?, _ function: CPUFunction?,
     _ payloadFunction: DeferredPayloadFunction? = nil
-  ) throws(CoordinatorError) -> DeferredWork {
+  ) throws(IsolationError) -> WorkType {
     try checkMaximumAge(name, options)
     let registration = lastRegistration.wrappingAdd(1, ordering: .relaxed).newValue
     nonisolated(unsafe) let context = unsafe context  // handed on, never dereferenced here
-    return try cold.withLock { state throws(CoordinatorError) in
-      if state.isClosed { throw CoordinatorError(.closed, "the coordinator is closed") }
+    return try registry.withLock { state throws(IsolationError) in
+      if state.isClosed { throw IsolationError(.closed, "the coordinator is closed") }
       let index: Int
-      if state.freshTypes < DeferredWork.capacity {
+      if state.freshTypes < WorkType.capacity {
         index = state.freshTypes
         state.freshTypes += 1
       } else if !state.retired.isEmpty {
         index = state.retired.removeFirst()
       } else {
-        throw CoordinatorError(
+        throw IsolationError(
           .tooManyWorkTypes,
-          "\(name) would be work type \(DeferredWork.capacity + 1) of \(DeferredWork.capacity)")
+          "\(name) would be work type \(WorkType.capacity + 1) of \(WorkType.capacity)")
       }
       state.trace.name(registration, name)
       state.registrations[index] = Registration(
@@ -148,7 +148,7 @@ extension Coordinator {
       unsafe line.pointee.live.bitwiseOr(1 << type, ordering: .acquiringAndReleasing)
       // Release — register:R. Everything before the first send.
       unsafe record.pointee.registration.store(registration, ordering: .releasing)
-      return DeferredWork(
+      return WorkType(
         type: type, registration: registration, mergesWithoutWriting: options.expectsManySenders,
         form: WorkForm(options.delivery))
     }
@@ -164,22 +164,22 @@ extension Coordinator {
     }
   }
 
-  private func checkMaximumAge(_ name: String, _ options: DeferredWork.Options)
-    throws(CoordinatorError)
+  private func checkMaximumAge(_ name: String, _ options: WorkType.Options)
+    throws(IsolationError)
   {
     guard let age = options.maximumAge else { return }
     if age <= .zero {
-      throw CoordinatorError(
+      throw IsolationError(
         .unreachableMaximumAge, "the maximum age of \(name) has to be positive")
     }
     if configuration.watchdog == nil {
-      throw CoordinatorError(.watchdogRequired, "the maximum age of \(name) needs the watchdog")
+      throw IsolationError(.watchdogRequired, "the maximum age of \(name) needs the watchdog")
     }
     let canBeKicked =
       configuration.isolated.isEmpty || configuration.isolatedInterrupter == .poll
       || (configuration.isolatedInterrupter == .signal && options.isInterruptSafe)
     if !canBeKicked && !options.mayRunOnBehalf {
-      throw CoordinatorError(
+      throw IsolationError(
         .unreachableMaximumAge,
         "\(name) has a maximum age, but may neither run in an interrupt nor on behalf of a CPU")
     }

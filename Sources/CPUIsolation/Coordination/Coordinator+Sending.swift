@@ -22,7 +22,7 @@ extension Coordinator {
   /// - Allocates: never for CPUs below 128
   @discardableResult
   public func send(
-    _ work: DeferredWork, to mask: CPUMask, urgency: Urgency = .deferrable,
+    _ work: WorkType, to mask: CPUMask, urgency: Urgency = .deferrable,
     file: StaticString = #fileID, line: UInt = #line, where predicate: (Int) -> Bool
   ) -> SendReport {
     path.send(work, to: mask, urgency: urgency, from: CallSite(file, line), where: predicate)
@@ -38,7 +38,7 @@ extension Coordinator {
   /// - Allocates: never for CPUs below 128
   @discardableResult
   public func send(
-    _ work: DeferredWork, to mask: CPUMask, urgency: Urgency = .deferrable,
+    _ work: WorkType, to mask: CPUMask, urgency: Urgency = .deferrable,
     file: StaticString = #fileID, line: UInt = #line
   ) -> SendReport {
     path.send(work, to: mask, urgency: urgency, from: CallSite(file, line))
@@ -56,7 +56,7 @@ extension Coordinator {
   /// - Allocates: never for CPUs below 128
   @discardableResult
   public func send(
-    _ work: DeferredWork, payload: DeferredWork.Payload, to mask: CPUMask,
+    _ work: WorkType, payload: WorkType.Payload, to mask: CPUMask,
     urgency: Urgency = .deferrable, file: StaticString = #fileID, line: UInt = #line,
     where predicate: (Int) -> Bool = { _ in true }
   ) -> SendReport {
@@ -77,7 +77,7 @@ extension Coordinator {
   /// - Allocates: never
   @discardableResult
   public func send(
-    _ work: DeferredWork, to cpu: Int, urgency: Urgency = .deferrable, file: StaticString = #fileID,
+    _ work: WorkType, to cpu: Int, urgency: Urgency = .deferrable, file: StaticString = #fileID,
     line: UInt = #line
   ) -> SendOutcome {
     let path = self.path
@@ -92,21 +92,21 @@ extension Coordinator {
   /// - Progress: blocking
   /// - Context: any thread
   /// - Allocates: yes, once for each sender that exists at the same time
-  public func makeSender() throws(CoordinatorError) -> Sender {
+  public func makeSender() throws(IsolationError) -> Sender {
     Sender(path: SendPath(core: core, sender: try takeSenderSlot()), coordinator: self)
   }
 }
 
 extension Coordinator {
   /// Takes a sender slot that nobody uses, or makes one.
-  func takeSenderSlot() throws(CoordinatorError) -> SenderSlot {
-    let free: SenderSlot? = try cold.withLock { state throws(CoordinatorError) in
-      if state.isClosed { throw CoordinatorError(.closed, "the coordinator is closed") }
+  func takeSenderSlot() throws(IsolationError) -> SenderSlot {
+    let free: SenderSlot? = try registry.withLock { state throws(IsolationError) in
+      if state.isClosed { throw IsolationError(.closed, "the coordinator is closed") }
       return state.freeSenders.popLast()
     }
     if let free { return free }
     let memory = try SenderMemory(cpus: core.slots.count, isShared: false)
-    cold.withLock { state in
+    registry.withLock { state in
       state.senders.append(memory)
       state.trace.mark(memory.slot)
     }
@@ -115,6 +115,6 @@ extension Coordinator {
 
   @usableFromInline
   func giveBack(_ slot: SenderSlot) {
-    cold.withLock { $0.freeSenders.append(slot) }
+    registry.withLock { $0.freeSenders.append(slot) }
   }
 }

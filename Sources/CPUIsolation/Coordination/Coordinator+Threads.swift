@@ -29,7 +29,7 @@ extension Coordinator {
   /// kernel.
   ///
   ///     let thread = try coordinator.launch(on: 2) { cpu in
-  ///       while running { cpu.user { step() } }
+  ///       while running { cpu.inUser { step() } }
   ///     }
   ///
   /// Returns when the thread has attached. The thread detaches when the body returns.
@@ -43,7 +43,7 @@ extension Coordinator {
   public func launch(
     on cpu: Int, options: CPUThread.Options = .init(),
     _ body: @escaping @Sendable (borrowing LocalCPU) -> Void
-  ) throws(CoordinatorError) -> CPUThread {
+  ) throws(IsolationError) -> CPUThread {
     requireCPU(cpu)
     try requireSameProcess()
     let thread = CPUThread(cpu: cpu)
@@ -53,7 +53,7 @@ extension Coordinator {
       options.stackSize ?? 0, { unsafe Coordinator.threadMain($0) }, start.toOpaque(), &handle)
     if error != 0 {
       unsafe start.release()
-      throw CoordinatorError(
+      throw IsolationError(
         .threadCreationFailed, errno: error, "cannot start the thread of CPU \(cpu)")
     }
     thread.started(handle)
@@ -96,7 +96,7 @@ extension Coordinator {
   }
 
   /// Names, binds and schedules the calling thread; tells whether it is bound.
-  private func prepareThread(_ cpu: Int, _ options: CPUThread.Options) throws(CoordinatorError)
+  private func prepareThread(_ cpu: Int, _ options: CPUThread.Options) throws(IsolationError)
     -> Bool
   {
     _ = unsafe cpi_set_thread_name(options.name ?? "cpu/\(cpu)")
@@ -104,7 +104,7 @@ extension Coordinator {
     if let (kind, priority) = options.scheduling?.parts {
       let error = cpi_set_scheduling(kind, priority)
       if error != 0 {
-        throw CoordinatorError(
+        throw IsolationError(
           .schedulingRefused, errno: error,
           "cannot give CPU \(cpu) the scheduling class \(options.scheduling!)")
       }
@@ -114,26 +114,26 @@ extension Coordinator {
       let error = cpi_set_timer_slack(
         UInt64(max(0, seconds * 1_000_000_000 + attoseconds / 1_000_000_000)))
       if error != 0 {
-        throw CoordinatorError(
+        throw IsolationError(
           .schedulingRefused, errno: error, "cannot set the timer slack of CPU \(cpu)")
       }
     }
     if options.locksMemory {
       let error = cpi_lock_memory()
       if error != 0 {
-        throw CoordinatorError(
+        throw IsolationError(
           .memoryLockRefused, errno: error, "cannot lock the memory for CPU \(cpu)")
       }
     }
     return isPinned
   }
 
-  private func pin(_ cpu: Int) throws(CoordinatorError) -> Bool {
+  private func pin(_ cpu: Int) throws(IsolationError) -> Bool {
     guard let processor = configuration.processor(of: cpu) else { return false }
     let error = cpi_pin_to_processor(processor)
     if error == 0 { return true }
     if configuration.pinning == .wherePossible { return false }
-    throw CoordinatorError(
+    throw IsolationError(
       .pinningRefused, errno: error, "cannot bind CPU \(cpu) to processor \(processor)")
   }
 
@@ -141,7 +141,7 @@ extension Coordinator {
   /// pthread.
   ///
   ///     let cpu = try coordinator.attach(to: 3)
-  ///     cpu.user { loop() }
+  ///     cpu.inUser { loop() }
   ///     cpu.detach()
   ///
   /// The thread is in kernel from here on. Its name, processor and scheduling stay its own. It has
@@ -151,7 +151,7 @@ extension Coordinator {
   /// - Progress: blocking
   /// - Context: any thread that is no CPU
   /// - Allocates: yes
-  public func attach(to cpu: Int) throws(CoordinatorError) -> LocalCPU {
+  public func attach(to cpu: Int) throws(IsolationError) -> LocalCPU {
     let path = try attachCurrentThread(to: cpu)
     return LocalCPU(slot: core.slots[cpu], path: path, coordinator: self)
   }
@@ -165,17 +165,17 @@ extension Coordinator {
   /// - Progress: blocking
   /// - Context: any thread that is no CPU
   /// - Allocates: yes
-  public func attachHandle(to cpu: Int) throws(CoordinatorError) -> CPUHandle {
+  public func attachHandle(to cpu: Int) throws(IsolationError) -> CPUHandle {
     _ = try attachCurrentThread(to: cpu)
     return CPUHandle(slot: core.slots[cpu], core: core)
   }
 
-  private func attachCurrentThread(to cpu: Int) throws(CoordinatorError) -> SendPath {
+  private func attachCurrentThread(to cpu: Int) throws(IsolationError) -> SendPath {
     requireCPU(cpu)
     try requireSameProcess()
     if let base = unsafe CurrentThread.cpu {
       let other = unsafe OwnerTransitions.number(CPUSlot(base: base))
-      throw CoordinatorError(
+      throw IsolationError(
         .threadAlreadyAttached, "this thread is CPU \(other) already, and cannot be CPU \(cpu)")
     }
     let slot = core.slots[cpu]
@@ -190,8 +190,8 @@ extension Coordinator {
     var abandoned = unsafe AbandonedCalls()
     do {
       if known == 0 { fresh = try takeSenderSlot() }
-      entry = try cold.withLock { state throws(CoordinatorError) in
-        if state.isClosed { throw CoordinatorError(.closed, "the coordinator is closed") }
+      entry = try registry.withLock { state throws(IsolationError) in
+        if state.isClosed { throw IsolationError(.closed, "the coordinator is closed") }
         if let fresh {
           unsafe slot.owner.pointee.sender.store(UInt(bitPattern: fresh.base), ordering: .relaxed)
         }
@@ -206,7 +206,7 @@ extension Coordinator {
     }
     switch entry {
     case .clear: break
-    case .taken(let bits): OwnerTransitions.runTaken(slot, core, bits)
+    case .taken(let bits): OwnerTransitions.drainTaken(slot, core, bits)
     case .special: OwnerTransitions.enterSlow(slot, from: .offline)
     }
     abandoned.end()
@@ -223,12 +223,12 @@ extension Coordinator {
   }
 
   /// Makes the calling thread the owner of a slot, once a thread that is on its way out has left.
-  private func own(_ slot: CPUSlot, _ cpu: Int) throws(CoordinatorError) {
+  private func own(_ slot: CPUSlot, _ cpu: Int) throws(IsolationError) {
     var backoff = Backoff()
     // Acquire — attach:O. Everything the last owner did comes before. Pairs with detach:R.
     while unsafe slot.state.pointee.isOwned.exchange(1, ordering: .acquiring) != 0 {
       if context(of: cpu) != .offline {
-        throw CoordinatorError(.cpuTaken, "CPU \(cpu) has a thread already")
+        throw IsolationError(.cpuTaken, "CPU \(cpu) has a thread already")
       }
       backoff.wait()
     }

@@ -14,7 +14,7 @@ extension CoordinatorCore {
 extension Coordinator {
   /// Unregisters a work type: when it returns, its handler does not run and never will again.
   ///
-  ///     let withdrawn = try coordinator.unregister(refresh, deadline: .seconds(1))
+  ///     let withdrawn = try coordinator.unregister(refresh, timeout: .seconds(1))
   ///
   /// Sends are rejected at once. What is pending on CPUs in kernel runs at their next safe point;
   /// what is pending on CPUs outside is withdrawn, counted as gone, and returned; of a catch-up
@@ -27,30 +27,30 @@ extension Coordinator {
   /// - Context: any thread, outside handlers and kernel sections
   /// - Allocates: yes
   @discardableResult
-  public func unregister(_ work: DeferredWork, deadline: Duration? = nil) throws(CoordinatorError)
+  public func unregister(_ work: WorkType, timeout: Duration? = nil) throws(IsolationError)
     -> CPUMask
   {
     requireMayWait("unregister a work type")
     try requireSameProcess()
-    let until = Deadline(after: deadline)
+    let until = Deadline(after: timeout)
     guard try claimUnregistration(of: work, until) else { return CPUMask() }
     do {
       return try unregisterClaimed(work, until)
     } catch {
-      cold.withLock { $0.registrations[Int(work.type)]?.isUnregistering = false }
+      registry.withLock { $0.registrations[Int(work.type)]?.isUnregistering = false }
       throw error
     }
   }
 
   /// Ends the sends of a work type, for one caller at a time: two that took each other's steps
   /// could meet the next registration of the bit. False: another call has ended it meanwhile.
-  private func claimUnregistration(of work: DeferredWork, _ until: Deadline)
-    throws(CoordinatorError) -> Bool
+  private func claimUnregistration(of work: WorkType, _ until: Deadline)
+    throws(IsolationError) -> Bool
   {
     var backoff = Backoff()
     var hasWaited = false
     while true {
-      let isClaimed: Bool? = cold.withLock { state in
+      let isClaimed: Bool? = registry.withLock { state in
         guard let known = state.registrations[Int(work.type)], known.number == work.registration
         else { return nil }
         if known.isUnregistering { return false }
@@ -61,11 +61,11 @@ extension Coordinator {
       switch isClaimed {
       case true?: return true
       case nil where hasWaited: return false
-      case nil: throw CoordinatorError(.workTypeUnregistered, "\(work) is not registered here")
+      case nil: throw IsolationError(.workTypeUnregistered, "\(work) is not registered here")
       case false?:
         hasWaited = true
         if until.hasPassed {
-          throw CoordinatorError(
+          throw IsolationError(
             .timedOut, errno: 110, "cannot unregister \(work): another thread has not come through")
         }
         Self.serveOwnCPU()
@@ -74,11 +74,11 @@ extension Coordinator {
     }
   }
 
-  private func unregisterClaimed(_ work: DeferredWork, _ until: Deadline) throws(CoordinatorError)
+  private func unregisterClaimed(_ work: WorkType, _ until: Deadline) throws(IsolationError)
     -> CPUMask
   {
     let index = Int(work.type)
-    let before = cold.withLock { state in
+    let before = registry.withLock { state in
       if let known = state.registrations[index]?.lostBefore { return known }
       let now = cpus.map { lost(index, on: $0) }
       state.registrations[index]?.lostBefore = now
@@ -95,7 +95,7 @@ extension Coordinator {
     core.stopRunning(work.type)
     try waitForGracePeriod(until, "unregister \(work)")
     var lagging = CPUMask()
-    let box = cold.withLock { state -> (any Sendable)? in
+    let box = registry.withLock { state -> (any Sendable)? in
       withdraw(work.type) { _ in true }
       lagging = settleTickets(work.type)
       defer {

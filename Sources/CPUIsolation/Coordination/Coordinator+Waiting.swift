@@ -2,10 +2,10 @@
 
 extension Coordinator {
   /// What an operation asks that is going to wait for CPUs: traps inside a handler.
-  package func requireMayBegin(_ action: String) throws(CoordinatorError) {
+  package func requireMayBegin(_ action: String) throws(IsolationError) {
     requireMayWait(action)
     try requireSameProcess()
-    if isClosed { throw CoordinatorError(.closed, "cannot \(action): the coordinator is closed") }
+    if isClosed { throw IsolationError(.closed, "cannot \(action): the coordinator is closed") }
   }
 
   /// Whether this is the child of a fork.

@@ -9,7 +9,7 @@ internal import Synchronization
 ///     let refresh = try coordinator.register("refresh") { cpu in caches[cpu].removeAll() }
 ///     let thread = try coordinator.launch(on: 1) { cpu in
 ///       while !stop.load(ordering: .relaxed) {
-///         cpu.user { hotLoop() }  // nobody disturbs this
+///         cpu.inUser { hotLoop() }  // nobody disturbs this
 ///         serve()  // every refresh that was sent meanwhile has run
 ///       }
 ///     }
@@ -29,7 +29,7 @@ public final class Coordinator: Sendable {
   @usableFromInline let core: CoordinatorCore
   let configuration: Configuration
   let signal: Int32
-  let cold: ColdMemory
+  let registry: RegistryMemory
   /// The slot of threads that have none of their own: it counts atomically.
   let sharedSender: SenderSlot
   let traceMemory: TraceMemory
@@ -43,7 +43,7 @@ public final class Coordinator: Sendable {
   /// - Progress: blocking
   /// - Context: any thread
   /// - Allocates: yes
-  public init(_ configuration: Configuration) throws(CoordinatorError) {
+  public init(_ configuration: Configuration) throws(IsolationError) {
     try configuration.validate()
     let cpus = configuration.cpuCount
     self.configuration = configuration
@@ -52,8 +52,8 @@ public final class Coordinator: Sendable {
     let sharedMemory = try SenderMemory(cpus: cpus, isShared: true)
     sharedSender = sharedMemory.slot
     let watchdogMemory = try SenderMemory(cpus: cpus, isShared: false)
-    cold = try ColdMemory(cpus: cpus, senders: [sharedMemory, watchdogMemory])
-    core = cold.core
+    registry = try RegistryMemory(cpus: cpus, senders: [sharedMemory, watchdogMemory])
+    core = registry.core
     for cpu in 0..<cpus where !configuration.contains(cpu) {
       unsafe core.slots[cpu].state.pointee.isGap.store(1, ordering: .relaxed)
     }
@@ -61,9 +61,9 @@ public final class Coordinator: Sendable {
     unsafe core.line.pointee.drainFlags.store(
       configuration.timesDrains ? DrainFlags.times : 0, ordering: .relaxed)
     traceMemory = try TraceMemory(cpus: cpus, events: configuration.traceEvents)
-    watchdog = configuration.watchdog.map { [cold] settings in
+    watchdog = configuration.watchdog.map { [registry] settings in
       WatchdogService(
-        cold, sender: watchdogMemory.slot,
+        registry, sender: watchdogMemory.slot,
         settings: .init(
           interval: settings.interval, stallThreshold: settings.stallThreshold,
           report: settings.report),
@@ -165,9 +165,9 @@ public final class Coordinator: Sendable {
   var isForked: Bool { cpi_fork_generation() != forks }
 
   /// Threads do not survive a fork: what would wait for them throws instead.
-  func requireSameProcess() throws(CoordinatorError) {
+  func requireSameProcess() throws(IsolationError) {
     if isForked {
-      throw CoordinatorError(
+      throw IsolationError(
         .forked, "the process was forked: this coordinator's threads are not in the child")
     }
   }

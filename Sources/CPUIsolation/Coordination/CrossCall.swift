@@ -19,20 +19,20 @@ internal import Synchronization
 @safe
 public struct CrossCall: ~Copyable {
   let record: UnsafeMutablePointer<CallRecord>
-  let function: DeferredWorkFunction
+  let function: CPUFunction
   let context: UnsafeMutableRawPointer?
   let isInterruptSafe: Bool
 
   /// A call of this function.
   ///
   /// - Parameter isInterruptSafe: the function may run in a signal handler; see
-  ///   `DeferredWork.Options.isInterruptSafe`.
+  ///   `WorkType.Options.isInterruptSafe`.
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: the record
   public init(
     context: UnsafeMutableRawPointer?, isInterruptSafe: Bool = false,
-    _ function: DeferredWorkFunction
+    _ function: CPUFunction
   ) {
     unsafe record = .allocate(capacity: 1)
     unsafe record.initialize(to: CallRecord())

@@ -6,11 +6,11 @@ internal import Synchronization
 /// The CPU that this thread is: its transitions, its safe points, its sends.
 ///
 ///     try coordinator.launch(on: 2) { cpu in
-///       cpu.user {
+///       cpu.inUser {
 ///         while !stop.load(ordering: .relaxed) {
 ///           work()  // touches nothing that housekeepers maintain
 ///           cpu.poll()  // cross calls: one load
-///           if mustLook { cpu.kernel { routes.lookUp(key) } }  // everything deferred has run by now
+///           if mustLook { cpu.inKernel { routes.lookUp(key) } }  // everything deferred has run by now
 ///         }
 ///       }
 ///     }
@@ -45,7 +45,7 @@ public struct LocalCPU: ~Copyable {
   /// Gives the CPU back: what is pending runs first, what comes later is `gone`.
   ///
   ///     let cpu = try coordinator.attach(to: 3)
-  ///     cpu.user { loop() }
+  ///     cpu.inUser { loop() }
   ///     cpu.detach()
   ///
   /// The same happens when the value goes out of scope.
@@ -77,7 +77,7 @@ extension LocalCPU: Sendable {}
 extension LocalCPU {
   /// Runs `body` in user: a section that looks at nothing that housekeepers maintain.
   ///
-  ///     cpu.user { spinOnTheRing() }
+  ///     cpu.inUser { spinOnTheRing() }
   ///
   /// The same as `enterUser()`, `body`, `enterKernel()`, on every path out. What was deferred
   /// meanwhile has run when it returns.
@@ -86,7 +86,7 @@ extension LocalCPU {
   /// - Context: owner, in kernel, outside handlers and nested sections
   /// - Allocates: never
   @inlinable @inline(__always)
-  public func user<Result: ~Copyable, Failure: Error>(
+  public func inUser<Result: ~Copyable, Failure: Error>(
     _ body: () throws(Failure) -> Result
   ) throws(Failure) -> Result {
     enterUser()
@@ -96,7 +96,7 @@ extension LocalCPU {
 
   /// Runs `body` in kernel: when it begins, everything that was deferred has run.
   ///
-  ///     let route = cpu.kernel { table.lookUp(address) }
+  ///     let route = cpu.inKernel { table.lookUp(address) }
   ///
   /// A section inside a section makes no transition.
   ///
@@ -104,7 +104,7 @@ extension LocalCPU {
   /// - Context: owner
   /// - Allocates: never
   @inlinable @inline(__always)
-  public func kernel<Result: ~Copyable, Failure: Error>(
+  public func inKernel<Result: ~Copyable, Failure: Error>(
     _ body: () throws(Failure) -> Result
   ) throws(Failure) -> Result {
     if ContextTracker(slot).ownContext == UInt64(CPUContext.user.rawValue) {
@@ -119,7 +119,7 @@ extension LocalCPU {
 
   /// Leaves kernel: from here on this thread looks at nothing that housekeepers maintain.
   ///
-  /// For loops that `user` cannot hold. What is pending runs first, once; what arrives then waits
+  /// For loops that `inUser` cannot hold. What is pending runs first, once; what arrives then waits
   /// for the next entry.
   ///
   /// - Progress: wait-free when nothing is pending; else as the pending handlers
@@ -143,15 +143,15 @@ extension LocalCPU {
   /// Runs `body` in guest: code that is not this program's own, such as a plug-in, and touches
   /// nothing maintained.
   ///
-  ///     cpu.guest { plugin.run() }
+  ///     cpu.inGuest { plugin.run() }
   ///
-  /// It differs from `user` in the name that traces and statistics show.
+  /// It differs from `inUser` in the name that traces and statistics show.
   ///
   /// - Progress: wait-free when nothing is pending; else as the pending handlers
   /// - Context: owner, in kernel, outside handlers and nested sections
   /// - Allocates: never
   @inlinable
-  public func guest<Result: ~Copyable, Failure: Error>(
+  public func inGuest<Result: ~Copyable, Failure: Error>(
     _ body: () throws(Failure) -> Result
   ) throws(Failure) -> Result {
     OwnerTransitions.leave(slot, to: .guest)
@@ -161,7 +161,7 @@ extension LocalCPU {
 
   /// Serves what cannot wait, if there is any: one load in a hot loop.
   ///
-  ///     cpu.user { while running { step(); cpu.poll() } }
+  ///     cpu.inUser { while running { step(); cpu.poll() } }
   ///
   /// If there is, it enters kernel, drains everything, and leaves again: while the word says user
   /// nothing runs, or grace periods would pass it.
@@ -189,14 +189,14 @@ extension LocalCPU {
   /// A safe point at which this CPU also holds nothing that a grace period protects: waiters pass
   /// it.
   ///
-  ///     while let request = next() { serve(request); cpu.quiescent() }
+  ///     while let request = next() { serve(request); cpu.declareQuiescent() }
   ///
   /// Costs one locked instruction. A CPU that leaves kernel now and then does not need it.
   ///
   /// - Progress: wait-free when nothing is pending; else as the pending handlers
   /// - Context: owner, in kernel, outside handlers and nested sections
   /// - Allocates: never
-  public func quiescent() { OwnerTransitions.quiescent(slot) }
+  public func declareQuiescent() { OwnerTransitions.quiescent(slot) }
 
   /// Has nothing to do: sleeps until work or a call arrives, or the time is over.
   ///
@@ -229,7 +229,7 @@ extension LocalCPU {
   /// - Allocates: never
   @discardableResult @inlinable @inline(__always)
   public func send(
-    _ work: DeferredWork, to cpu: Int, file: StaticString = #fileID, line: UInt = #line
+    _ work: WorkType, to cpu: Int, file: StaticString = #fileID, line: UInt = #line
   ) -> SendOutcome {
     path.deliver(work, to: cpu, from: CallSite(file, line))
   }

@@ -38,7 +38,7 @@ public struct Sender: ~Copyable {
   /// - Allocates: never
   @discardableResult @inlinable @inline(__always)
   public func send(
-    _ work: DeferredWork, to cpu: Int, file: StaticString = #fileID, line: UInt = #line
+    _ work: WorkType, to cpu: Int, file: StaticString = #fileID, line: UInt = #line
   ) -> SendOutcome {
     path.deliver(work, to: cpu, from: CallSite(file, line))
   }
@@ -53,7 +53,7 @@ public struct Sender: ~Copyable {
   /// - Allocates: never
   @discardableResult
   public func send(
-    _ work: DeferredWork, to cpu: Int, urgency: Urgency, file: StaticString = #fileID,
+    _ work: WorkType, to cpu: Int, urgency: Urgency, file: StaticString = #fileID,
     line: UInt = #line
   ) -> SendOutcome {
     urgency == .deferrable
@@ -73,7 +73,7 @@ public struct Sender: ~Copyable {
   /// - Allocates: never for CPUs below 128
   @discardableResult
   public func send(
-    _ work: DeferredWork, to mask: CPUMask, urgency: Urgency = .deferrable,
+    _ work: WorkType, to mask: CPUMask, urgency: Urgency = .deferrable,
     file: StaticString = #fileID, line: UInt = #line, where predicate: (Int) -> Bool
   ) -> SendReport {
     path.send(work, to: mask, urgency: urgency, from: CallSite(file, line), where: predicate)
@@ -88,7 +88,7 @@ public struct Sender: ~Copyable {
   /// - Allocates: never for CPUs below 128
   @discardableResult
   public func send(
-    _ work: DeferredWork, to mask: CPUMask, urgency: Urgency = .deferrable,
+    _ work: WorkType, to mask: CPUMask, urgency: Urgency = .deferrable,
     file: StaticString = #fileID, line: UInt = #line
   ) -> SendReport {
     path.send(work, to: mask, urgency: urgency, from: CallSite(file, line))
@@ -105,7 +105,7 @@ public struct Sender: ~Copyable {
   /// - Allocates: never for CPUs below 128
   @discardableResult
   public func send(
-    _ work: DeferredWork, payload: DeferredWork.Payload, to mask: CPUMask,
+    _ work: WorkType, payload: WorkType.Payload, to mask: CPUMask,
     urgency: Urgency = .deferrable, file: StaticString = #fileID, line: UInt = #line,
     where predicate: (Int) -> Bool = { _ in true }
   ) -> SendReport {

@@ -6,7 +6,7 @@ internal import Synchronization
 /// queue entry.
 ///
 ///     let ticket = coordinator.sendWithTicket(flush, to: coordinator.cpus)
-///     switch ticket.wait(until: .covered, deadline: .milliseconds(10)) {
+///     switch ticket.wait(until: .covered, timeout: .milliseconds(10)) {
 ///     case .settled: reuse(pages)
 ///     case .timedOut(let stragglers): …
 ///     }
@@ -135,9 +135,9 @@ public struct Ticket: Sendable {
   /// - Progress: blocking
   /// - Context: any thread, outside handlers
   /// - Allocates: never for CPUs below 128
-  public func wait(until goal: Goal, deadline: Duration? = nil) -> WaitOutcome {
+  public func wait(until goal: Goal, timeout: Duration? = nil) -> WaitOutcome {
     coordinator.requireMayWait("wait for a ticket")
-    let until = Deadline(after: deadline)
+    let until = Deadline(after: timeout)
     var backoff = Backoff()
     while true {
       let left = unsettled(goal)
@@ -154,8 +154,8 @@ public struct Ticket: Sendable {
   /// - Progress: suspends
   /// - Context: any task
   /// - Allocates: as `Task.sleep`
-  public func wait(until goal: Goal, deadline: Duration? = nil) async throws -> WaitOutcome {
-    let until = Deadline(after: deadline)
+  public func wait(until goal: Goal, timeout: Duration? = nil) async throws -> WaitOutcome {
+    let until = Deadline(after: timeout)
     var pause = SleepLadder()
     while true {
       let left = unsettled(goal)
@@ -170,7 +170,7 @@ extension Coordinator {
   /// Sends work to every CPU of a mask, and gives a ticket to ask when it has taken effect.
   ///
   ///     let ticket = coordinator.sendWithTicket(flush, to: [2, 3])
-  ///     try await ticket.wait(until: .executed, deadline: .seconds(1))
+  ///     try await ticket.wait(until: .executed, timeout: .seconds(1))
   ///
   /// It costs one addition to a word that all ticketed senders of the type share; sends without
   /// ticket pay nothing. A payload is for a type whose delivery is `.merging`; with another it ends
@@ -181,7 +181,7 @@ extension Coordinator {
   /// - Context: any thread
   /// - Allocates: never for CPUs below 128
   public func sendWithTicket(
-    _ work: DeferredWork, payload: DeferredWork.Payload = .everything, to mask: CPUMask,
+    _ work: WorkType, payload: WorkType.Payload = .everything, to mask: CPUMask,
     urgency: Urgency = .deferrable, file: StaticString = #fileID, line: UInt = #line,
     where predicate: (Int) -> Bool = { _ in true }
   ) -> Ticket {

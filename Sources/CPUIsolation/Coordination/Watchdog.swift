@@ -22,7 +22,7 @@ final class WatchdogService: Sendable {
   private let settings: Settings
   /// The processors of isolated CPUs.
   private let avoided: [Int32]
-  private let cold: ColdMemory
+  private let registry: RegistryMemory
   private struct State {
     var handle: UInt64? = nil
     var threadID: Int32 = 0
@@ -32,18 +32,18 @@ final class WatchdogService: Sendable {
   private let wake = WatchdogAlarm()
 
   init(
-    _ cold: ColdMemory, sender: SenderSlot, settings: Settings,
+    _ registry: RegistryMemory, sender: SenderSlot, settings: Settings,
     avoiding avoided: [Int32]
   ) {
-    self.cold = cold
-    core = cold.core
+    self.registry = registry
+    core = registry.core
     self.sender = sender
     self.settings = settings
     self.avoided = avoided
     seen = Lock(Memory(cpus: core.slots.count))
   }
 
-  func start() throws(CoordinatorError) {
+  func start() throws(IsolationError) {
     let context = unsafe Unmanaged.passRetained(self)
     var handle: UInt64 = 0
     let error = unsafe cpi_start_thread(
@@ -58,7 +58,7 @@ final class WatchdogService: Sendable {
       }, context.toOpaque(), &handle)
     if error != 0 {
       unsafe context.release()
-      throw CoordinatorError(.threadCreationFailed, errno: error, "cannot start the watchdog")
+      throw IsolationError(.threadCreationFailed, errno: error, "cannot start the watchdog")
     }
     state.withLock { $0.handle = handle }
   }
@@ -98,7 +98,7 @@ final class WatchdogService: Sendable {
     var pins: [Sight]
 
     init(cpus: Int) {
-      sights = Array(repeating: Sight(), count: cpus * workTypeCapacity)
+      sights = Array(repeating: Sight(), count: cpus * Limits.workTypes)
       running = Array(repeating: Sight(), count: cpus)
       pins = Array(repeating: Sight(), count: cpus)
     }
@@ -137,7 +137,7 @@ final class WatchdogService: Sendable {
     let lagging = context.acceptsDeferral ? Drain(core, slot).lagging(among: .max) : 0
     let work = unsafe slot.state.pointee.work.load(ordering: .relaxed) | lagging
     for type in 0..<Int(BuiltInWork.attention) {
-      let index = cpu * workTypeCapacity + type
+      let index = cpu * Limits.workTypes + type
       let executed =
         unsafe slot.executed[type].load(ordering: .relaxed)
         &+ slot.catchUps[type].load(ordering: .relaxed)
@@ -206,7 +206,7 @@ final class WatchdogService: Sendable {
     let path = SendPath(core: core, sender: sender)
     let cell = unsafe sender.cell(target: cpu, type: UInt64(type))
     if registration.options.mayRunOnBehalf,
-      Drain(core, slot).runOnBehalf(1 << UInt64(type), helper: CurrentThread.id) == .ran
+      Drain(core, slot).drainOnBehalf(1 << UInt64(type), helper: CurrentThread.id) == .ran
     {
       unsafe path.count(cell.pointee.escalated)
       return
@@ -269,7 +269,7 @@ final class WatchdogService: Sendable {
   // MARK: Names
 
   private func registration(_ type: Int) -> Registration? {
-    cold.withLock { $0.registrations[type] }
+    registry.withLock { $0.registrations[type] }
   }
 
   private func name(_ type: Int) -> String {
@@ -278,7 +278,7 @@ final class WatchdogService: Sendable {
 
   /// Where each sender that ever set the bit last did so: one of these is the one.
   private func callSite(_ cpu: Int, _ type: Int) -> String? {
-    let senders = cold.withLock { $0.senders.map(\.slot) }
+    let senders = registry.withLock { $0.senders.map(\.slot) }
     let sites = senders.compactMap { sender -> String? in
       let cell = unsafe sender.cell(target: cpu, type: UInt64(type))
       let file = unsafe cell.pointee.file.load(ordering: .relaxed)

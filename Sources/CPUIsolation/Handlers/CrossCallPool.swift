@@ -40,7 +40,7 @@ public final class CrossCallPool<Message: Sendable>: Sendable {
   public init(
     _ coordinator: Coordinator, of _: Message.Type = Message.self, capacity: Int,
     _ body: @escaping @Sendable (Message, Int) -> Void
-  ) throws(CoordinatorError) {
+  ) throws(IsolationError) {
     let route = unsafe CallRoute { call, cpu in
       let call = unsafe call.assumingMemoryBound(to: PooledCall<Message>.self)
       guard let message = unsafe call.pointee.message.take() else { return }
@@ -99,7 +99,7 @@ extension Coordinator {
     let isClaimed = unsafe CallRecord.claim(
       record, PooledCallHeader.end, call, isWaitedFor: false, isPooled: true, site: site)
     if !isClaimed { misuse("a call that is under way came out of its pool") }
-    return unsafe CallQueue(core, path).enqueue(
+    return unsafe CallPath(core, path).enqueue(
       record, on: cpu, isInterruptSafe: false, isPooled: true, from: site)
   }
 

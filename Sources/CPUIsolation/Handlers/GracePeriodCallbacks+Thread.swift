@@ -30,7 +30,7 @@ extension GracePeriodCallbacks {
     }
   }
 
-  func start() throws(CoordinatorError) {
+  func start() throws(IsolationError) {
     state.withLock { $0.hasThread = true }
     let configuration = coordinator.configuration
     let service = Service(
@@ -46,7 +46,7 @@ extension GracePeriodCallbacks {
       }, context.toOpaque(), &handle)
     if error != 0 {
       unsafe context.release()
-      throw CoordinatorError(
+      throw IsolationError(
         .threadCreationFailed, errno: error, "cannot start the thread of grace period callbacks")
     }
     _ = cpi_detach_thread(handle)

@@ -92,7 +92,7 @@ public final class GracePeriodCallbacks: Sendable {
   /// - Allocates: yes
   public init(
     _ coordinator: Coordinator, capacity: Int, runsThread: Bool = true
-  ) throws(CoordinatorError) {
+  ) throws(IsolationError) {
     if capacity < 1 || capacity > 1 << 24 {
       misuse("there cannot be room for \(capacity) callbacks: it takes 1 to 16777216")
     }
@@ -137,10 +137,10 @@ public final class GracePeriodCallbacks: Sendable {
   /// - Context: any thread, outside handlers and kernel sections; in callbacks take `retire`
   /// - Allocates: never; the closure as the caller made it
   public func retireWaiting(
-    deadline: Duration? = nil, _ body: @escaping @Sendable () -> Void
+    timeout: Duration? = nil, _ body: @escaping @Sendable () -> Void
   ) -> Outcome {
     coordinator.requireMayWait("wait for a grace period callback")
-    let until = Deadline(after: deadline)
+    let until = Deadline(after: timeout)
     var backoff = Backoff()
     while true {
       let outcome = append(.closure(body))
@@ -243,7 +243,7 @@ public final class GracePeriodCallbacks: Sendable {
 
   /// Waits until every callback that was retired before has run.
   ///
-  ///     frees.barrier(deadline: .seconds(1))
+  ///     frees.barrier(timeout: .seconds(1))
   ///
   /// False: the deadline came first. A caller that is no isolated CPU runs what is ready itself.
   /// Inside a callback it would wait for itself; that ends the process with a sentence.
@@ -251,11 +251,11 @@ public final class GracePeriodCallbacks: Sendable {
   /// - Progress: blocking
   /// - Context: any thread, outside handlers, kernel sections and callbacks
   /// - Allocates: as `runReady`
-  public func barrier(deadline: Duration? = nil) -> Bool {
+  public func barrier(timeout: Duration? = nil) -> Bool {
     coordinator.requireMayWait("wait for grace period callbacks")
     let (end, runner) = state.withLock { ($0.retired, $0.runner) }
     requireOutsideCallbacks(runner)
-    let until = Deadline(after: deadline)
+    let until = Deadline(after: timeout)
     var backoff = Backoff()
     while state.withLock({ $0.completed }) < end {
       if until.hasPassed || coordinator.isForked { return false }
@@ -297,10 +297,10 @@ public final class GracePeriodCallbacks: Sendable {
   /// - Progress: blocking
   /// - Context: any thread, outside handlers, kernel sections and callbacks
   /// - Allocates: as `runReady`
-  public func close(deadline: Duration? = nil) -> Bool {
+  public func close(timeout: Duration? = nil) -> Bool {
     state.withLock { $0.isClosed = true }
     defer { bell.parker.unpark() }
-    return barrier(deadline: deadline)
+    return barrier(timeout: timeout)
   }
 
   deinit {

@@ -7,7 +7,7 @@ extension Coordinator {
   /// - Context: any thread
   /// - Allocates: yes
   public func statistics() -> Statistics {
-    let senders = cold.withLock { $0.senders.map(\.slot) }
+    let senders = registry.withLock { $0.senders.map(\.slot) }
     return Statistics(core, senders: senders, hasWatchdog: configuration.watchdog != nil)
   }
 }

@@ -103,7 +103,7 @@ public struct Statistics: Sendable {
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: never
-  public subscript(type: DeferredWork) -> Work {
+  public subscript(type: WorkType) -> Work {
     (0..<perCPU.count).reduce(into: Work()) { $0 += self[type, on: $1] }
   }
 
@@ -112,7 +112,7 @@ public struct Statistics: Sendable {
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: never
-  public subscript(type: DeferredWork, on cpu: Int) -> Work { work[cpu * types + type.bit] }
+  public subscript(type: WorkType, on cpu: Int) -> Work { work[cpu * types + type.bit] }
 
   /// The counts of one CPU.
   ///
@@ -124,11 +124,11 @@ public struct Statistics: Sendable {
   init(_ core: CoordinatorCore, senders: [SenderSlot], hasWatchdog: Bool) {
     let slots = core.slots
     let now = unsafe core.clock.pointee.load(ordering: .relaxed)
-    types = workTypeCapacity
+    types = Limits.workTypes
     var work: [Work] = []
     var perCPU: [CPU] = []
     for cpu in 0..<slots.count {
-      for type in 0..<workTypeCapacity {
+      for type in 0..<Limits.workTypes {
         work.append(
           Self.count(slots[cpu], cpu, type, senders, now: hasWatchdog ? now : nil))
         Self.countCatchUp(&work[work.count - 1], core, cpu, UInt64(type), senders)

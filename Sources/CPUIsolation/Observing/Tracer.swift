@@ -51,7 +51,7 @@ public struct Tracer: Sendable {
         text, for: event, cpuCount: core.slots.count, symbols: SymbolTable(symbols))
       if filter!.isUnconditional { filter = nil }
     }
-    coordinator.cold.withLock { state in
+    coordinator.registry.withLock { state in
       guard let known = state.trace.event(of: event) else {
         misuse("the event \(event.name) was not declared to this coordinator")
       }
@@ -66,7 +66,7 @@ public struct Tracer: Sendable {
   /// - Context: any thread, outside handlers
   /// - Allocates: never
   public func stop(_ event: TraceEventFormat) {
-    coordinator.cold.withLock { state in
+    coordinator.registry.withLock { state in
       guard let known = state.trace.event(of: event) else { return }
       state.trace(state.trace.traced & ~known.bit, in: core)
       state.trace.setFilter(nil, of: known, in: buffers, core.slots)
@@ -79,7 +79,7 @@ public struct Tracer: Sendable {
   /// - Context: any thread, outside handlers
   /// - Allocates: the list
   public var events: [TraceEventFormat] {
-    coordinator.cold.withLock { state in
+    coordinator.registry.withLock { state in
       state.trace.formats.enumerated().filter { state.trace.traced >> UInt64($0.offset) & 1 != 0 }
         .map(\.element)
     }
@@ -96,22 +96,22 @@ public struct Tracer: Sendable {
   /// - Progress: blocking
   /// - Context: any thread, outside handlers
   /// - Allocates: yes
-  public func declare(_ format: TraceEventFormat) throws(CoordinatorError) -> Tracepoint {
+  public func declare(_ format: TraceEventFormat) throws(IsolationError) -> Tracepoint {
     let words = buffers.payloadWords
-    return try coordinator.cold.withLock { state throws(CoordinatorError) in
+    return try coordinator.registry.withLock { state throws(IsolationError) in
       let formats = state.trace.formats
       if formats.contains(where: { $0.id == format.id || $0.name == format.name }) {
-        throw CoordinatorError(
+        throw IsolationError(
           .invalidConfiguration,
           "there is an event with the name \(format.name) or the number \(format.id) already")
       }
       if format.fixedSize > words * 8 || format.fields.contains(where: \.isLocation) {
-        throw CoordinatorError(
+        throw IsolationError(
           .invalidConfiguration,
           "a record of \(format.name) has to have a fixed size of at most \(words * 8) bytes")
       }
       if formats.count == TraceBuffers.eventCapacity {
-        throw CoordinatorError(
+        throw IsolationError(
           .tooManyTraceEvents,
           "\(format.name) would be event \(formats.count + 1) of \(TraceBuffers.eventCapacity)")
       }
@@ -133,7 +133,9 @@ public struct Tracer: Sendable {
       buffers.ring(index).snapshot(
         cpu: index == buffers.sharedRing ? nil : index, time: memory.time(at:))
     }
-    let (formats, names) = coordinator.cold.withLock { ($0.trace.formats, $0.trace.threadNames) }
+    let (formats, names) = coordinator.registry.withLock {
+      ($0.trace.formats, $0.trace.threadNames)
+    }
     var sites: Set<UInt64> = []
     var threads: Set<Int32> = []
     for ring in rings {
@@ -157,7 +159,7 @@ public struct Tracer: Sendable {
 
   /// The names of work types.
   private var symbols: [SymbolTable.Symbol] {
-    coordinator.cold.withLock { $0.trace.symbols }
+    coordinator.registry.withLock { $0.trace.symbols }
   }
 
   /// The call site that an address stands for, named by its file and line.

@@ -30,7 +30,7 @@
     /// Addresses on which no schedule depends: counters, and what one thread alone uses.
     package var modelPrivateRanges: [Range<UInt>] {
       let slots = core.slots
-      let senders = cold.withLock { $0.senders.map(\.slot) }
+      let senders = registry.withLock { $0.senders.map(\.slot) }
       return cpus.flatMap { slots[$0].modelPrivateRanges }
         + senders.flatMap { $0.modelPrivateRanges(cpus: slots.count) }
     }

@@ -32,7 +32,7 @@
       let scan = unsafe UInt(bitPattern: core.scan)
       // The counts that steer when passes are made.
       machine.engine.privateRanges.append(scan + 16..<scan + 40)
-      for number in 0..<HazardCore.threads {
+      for number in 0..<Limits.hazardThreads {
         let line = unsafe UInt(bitPattern: core.line(number))
         machine.engine.privateRanges.append(line + 14 * 8..<line + 16 * 8)
       }

@@ -113,7 +113,7 @@
     func registerType(
       _ type: UInt64 = 0, interruptSafe: Bool = false, onBehalf: Bool = false,
       mergesWithoutWriting: Bool = false, form: WorkForm = .bit
-    ) -> DeferredWork {
+    ) -> WorkType {
       let record = unsafe core.record(type)
       unsafe record.pointee.form = form
       unsafe record.pointee.context = unsafe Unmanaged.passUnretained(self).toOpaque()
@@ -142,7 +142,7 @@
         unsafe line.pointee.onBehalf.bitwiseOr(1 << type, ordering: .sequentiallyConsistent)
       }
       unsafe record.pointee.registration.store(type + 1, ordering: .relaxed)
-      return DeferredWork(
+      return WorkType(
         type: type, registration: type + 1, mergesWithoutWriting: mergesWithoutWriting, form: form)
     }
 
@@ -179,7 +179,7 @@
       unsafe slot.state.pointee.isOwned.exchange(1, ordering: .acquiring)
       var abandoned = unsafe AbandonedCalls()
       let entry = OwnerTransitions.attach(slot, core: core, reach: reach, &abandoned)
-      if case .taken(let bits) = entry { OwnerTransitions.runTaken(slot, core, bits) }
+      if case .taken(let bits) = entry { OwnerTransitions.drainTaken(slot, core, bits) }
       abandoned.end()
       return slot
     }
@@ -191,7 +191,7 @@
     /// Publishes a datum, sends, and notes what the answer promises.
     @discardableResult
     func send(
-      _ work: DeferredWork, to cpu: Int = 0, as sender: Int, datum: UInt64,
+      _ work: WorkType, to cpu: Int = 0, as sender: Int, datum: UInt64,
       urgency: Urgency = .deferrable, payload: UInt64 = .max
     ) -> SendOutcome {
       data[sender].store(datum, ordering: .relaxed)
@@ -256,8 +256,8 @@
         let word = unsafe ContextWord(rawValue: slot.state.pointee.word.load(ordering: .relaxed))
         if word.context == .offline { continue }
         if word.context != .kernel { OwnerTransitions.enter(slot, core, from: word.context!) }
-        Drain(core, slot).runPending()
-        Drain(core, slot).runPending()
+        Drain(core, slot).drainPending()
+        Drain(core, slot).drainPending()
       }
       checkPromises("at the end")
       let senders = (0..<Self.senders).map { path($0).sender }

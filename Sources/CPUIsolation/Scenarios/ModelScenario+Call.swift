@@ -19,7 +19,7 @@
           }
         }, context, isWaitedFor: false, isPooled: isPooled, site: CallSite("model", 0))
       expect(claimed, "a record of one's own was busy")
-      return unsafe CallQueue(core, path(sender)).enqueue(
+      return unsafe CallPath(core, path(sender)).enqueue(
         record, on: cpu, isInterruptSafe: isInterruptSafe, isPooled: isPooled,
         from: CallSite("model", 0))
     }
@@ -42,7 +42,7 @@
                 var node = unsafe stack.pointee.calls.takeAll()
                 if unsafe node == nil { backoff.wait() }
                 while let current = unsafe node {
-                  unsafe node = unsafe IntrusiveStack.next(after: current)
+                  unsafe node = unsafe Inbox.next(after: current)
                   taken += 1
                 }
               }
@@ -250,7 +250,7 @@
               var backoff = Backoff()
               while machine.flags[1].load(ordering: .acquiring) == 0 { backoff.wait() }
               while true {
-                switch unsafe CallQueue.settle(record, isOver: true) {
+                switch unsafe CallPath.outcome(of: record, isOver: true) {
                 case .timedOut?:
                   machine.flags[0].store(1, ordering: .relaxed)
                   return

@@ -171,7 +171,7 @@
             },
             {
               machine.send(work, as: 0, datum: 1)
-              let helped = Drain(machine.core, machine.core.slots[0]).runOnBehalf(1, helper: 2)
+              let helped = Drain(machine.core, machine.core.slots[0]).drainOnBehalf(1, helper: 2)
               if helped == .ran { machine.expect(machine.seen[0] == 1, "ran without its datum") }
             },
           ]

@@ -49,7 +49,7 @@
                 machine.flags[0].load(ordering: .relaxed) == 1,
                 "the work has run, but the owner does not see what it wrote")
             },
-            { _ = Drain(machine.core, slot).runOnBehalf(1, helper: 7) },
+            { _ = Drain(machine.core, slot).drainOnBehalf(1, helper: 7) },
           ]
         }, check: { _ in }),
       ModelScenario(
@@ -104,7 +104,7 @@
           }
           _ = unsafe slot.state.pointee.work.setBit(0)
           return [
-            { _ = Drain(machine.core, slot).runOnBehalf(1, helper: 7) },
+            { _ = Drain(machine.core, slot).drainOnBehalf(1, helper: 7) },
             { machine.unlinkAndFree() },
           ]
         }, check: { _ in }),
@@ -124,7 +124,7 @@
           let slot = machine.core.slots[0]
           _ = unsafe slot.state.pointee.work.setBit(0)
           return [
-            { _ = Drain(machine.core, slot).runOnBehalf(1, helper: 7) },
+            { _ = Drain(machine.core, slot).drainOnBehalf(1, helper: 7) },
             {
               machine.flags[0].store(1, ordering: .relaxed)
               machine.synchronize()

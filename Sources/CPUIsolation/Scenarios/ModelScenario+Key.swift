@@ -3,18 +3,18 @@
 #if ModelChecking
   // One for all: explorations run one at a time.
   private let patchMemory = try! MappedMemory(
-    byteCount: PatchTable.byteCount)
+    byteCount: KeyTable.byteCount)
 
   extension ModelMachine {
     /// A table of keys whose work is type 0.
-    func patchTable() -> (PatchTable, DeferredWork) {
+    func patchTable() -> (KeyTable, WorkType) {
       let work = registerType()
       let base = unsafe patchMemory.address
       unsafe base.initializeMemory(as: UInt8.self, repeating: 0, count: patchMemory.byteCount)
-      let table = unsafe PatchTable(initializing: base, part: 0, of: core.slots)
+      let table = unsafe KeyTable(initializing: base, part: 0, of: core.slots)
       unsafe table.usedGroups.pointee.store(1, ordering: .relaxed)
       unsafe core.record(0).pointee.context = unsafe base
-      unsafe core.record(0).pointee.function = unsafe PatchTable.handler
+      unsafe core.record(0).pointee.function = unsafe KeyTable.handler
       engine.privateRanges += table.modelPrivateRanges(cpus: Self.cpus)
       if engine.isTracing {
         engine.names[UInt(bitPattern: base)] = "claim"
@@ -30,11 +30,11 @@
     /// Changes a key as `StaticKeys` does, or exchanges a call; CPU 0 alone is reached.
     @discardableResult
     func change(
-      _ table: PatchTable, _ work: DeferredWork, users: Int = 0, words: [UInt64] = [],
+      _ table: KeyTable, _ work: WorkType, users: Int = 0, words: [UInt64] = [],
       as sender: Int
-    ) -> PatchTable.Turn.Result {
-      var turns = users == 0 ? [] : [PatchTable.Turn(table: table, key: 0, users: users)]
-      var exchanges = words.isEmpty ? [] : [PatchTable.Exchange(index: 2, words: words)]
+    ) -> KeyTable.Turn.Result {
+      var turns = users == 0 ? [] : [KeyTable.Turn(table: table, key: 0, users: users)]
+      var exchanges = words.isEmpty ? [] : [KeyTable.Exchange(index: 2, words: words)]
       table.change(&turns, &exchanges) { turns, exchanges in
         guard turns.contains(where: { $0.result == .flipped }) || exchanges.contains(where: \.isNew)
         else { return }
@@ -47,17 +47,17 @@
 
     /// Adds a user as `StaticKeys.enable` does.
     @discardableResult
-    func enable(_ table: PatchTable, _ work: DeferredWork, as sender: Int) -> StaticKey.Outcome? {
+    func enable(_ table: KeyTable, _ work: WorkType, as sender: Int) -> StaticKey.Outcome? {
       if let outcome = table.incrementIfOn(0, by: 1) { return outcome }
       return change(table, work, users: 1, as: sender) == .flipped ? .flipped : .counted
     }
 
-    func word(_ index: Int, of table: PatchTable) -> UInt64 {
+    func word(_ index: Int, of table: KeyTable) -> UInt64 {
       unsafe table.copy(index, of: 0).pointee.load(ordering: .relaxed)
     }
 
     /// What somebody who was told that the key is on has told others, and what the CPU has.
-    func expectOnIfTold(_ table: PatchTable, _ place: String) {
+    func expectOnIfTold(_ table: KeyTable, _ place: String) {
       if flags[0].load(ordering: .relaxed) != 0 {
         expect(word(0, of: table) == 1, "\(place): the key was enabled, and is off")
       }
@@ -156,7 +156,7 @@
           return [{ enable(0) }, { enable(1) }]
         },
         check: { machine in
-          let table = unsafe PatchTable(base: patchMemory.address)
+          let table = unsafe KeyTable(base: patchMemory.address)
           machine.expect(
             unsafe table.count(0).pointee.load(ordering: .relaxed) == 2, "a user was lost")
         }),
@@ -181,7 +181,7 @@
           ]
         },
         check: { machine in
-          let table = unsafe PatchTable(base: patchMemory.address)
+          let table = unsafe KeyTable(base: patchMemory.address)
           let count = unsafe table.count(0).pointee.load(ordering: .relaxed)
           machine.expect(
             count == UInt64(2 - machine.runs),
@@ -235,7 +235,7 @@
         },
         check: { machine in
           machine.checkAccounts()
-          let table = unsafe PatchTable(base: patchMemory.address)
+          let table = unsafe KeyTable(base: patchMemory.address)
           machine.expect(
             machine.word(2, of: table) == 2 && machine.word(3, of: table) == 2,
             "the last exchange was passed over")

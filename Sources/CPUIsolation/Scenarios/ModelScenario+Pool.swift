@@ -7,8 +7,8 @@
   extension ModelMachine: @unchecked Sendable {
     func checkFreedPool() { pool.checkEnd() }
 
-    fileprivate var pool: PoolModel {
-      get { poolModel as! PoolModel }
+    fileprivate var pool: PoolTrial {
+      get { poolModel as! PoolTrial }
       set { poolModel = newValue }
     }
   }
@@ -24,7 +24,7 @@
         rule: "an entry has one taker, who sees what was done to the object",
         preemptions: 2,
         bodies: { machine in
-          let pool = PoolModel(machine, rings: 1, registered: 1)
+          let pool = PoolTrial(machine, rings: 1, registered: 1)
           machine.pool = pool
           return [
             {
@@ -42,7 +42,7 @@
         rule: "what was read from a cell that is used again is thrown away",
         preemptions: 2,
         bodies: { machine in
-          let pool = PoolModel(machine, rings: 2, registered: 2)
+          let pool = PoolTrial(machine, rings: 2, registered: 2)
           machine.pool = pool
           return [
             {
@@ -60,7 +60,7 @@
         rule: "objects are neither lost nor given out twice, and a pop finds what is free",
         preemptions: 2,
         bodies: { machine in
-          let pool = PoolModel(machine, rings: 2, registered: 2)
+          let pool = PoolTrial(machine, rings: 2, registered: 2)
           machine.pool = pool
           let turn = { (ring: Int) in
             let (first, second) = (pool.take(at: ring), pool.take(at: ring))
@@ -76,7 +76,7 @@
         rule: "the shelf loses nothing, gives nothing out twice, and carries what was done",
         preemptions: 2,
         bodies: { machine in
-          let pool = PoolModel(machine, rings: 1, registered: 1)
+          let pool = PoolTrial(machine, rings: 1, registered: 1)
           machine.pool = pool
           let own = pool.take(at: 0)
           return [
@@ -90,7 +90,7 @@
         rule: "the next owner goes on where the last one stopped, thieves or not",
         preemptions: 3,
         bodies: { machine in
-          let pool = PoolModel(machine, rings: 1, registered: 1)
+          let pool = PoolTrial(machine, rings: 1, registered: 1)
           machine.pool = pool
           let ring = pool.core.ring(0)
           return [
@@ -115,7 +115,7 @@
         rule: "whatever step it died at, the next owner has a ring that works",
         preemptions: 3,
         bodies: { machine in
-          let pool = PoolModel(machine, rings: 1, registered: 1)
+          let pool = PoolTrial(machine, rings: 1, registered: 1)
           machine.pool = pool
           let ring = pool.core.ring(0)
           let last = unsafe ring.bottom.pointee.load(ordering: .relaxed) &- 1
@@ -146,7 +146,7 @@
         rule: "the memory is freed once, when everything has come back, and not before",
         preemptions: 3,
         bodies: { machine in
-          let pool = PoolModel(machine, rings: 1, registered: 1)
+          let pool = PoolTrial(machine, rings: 1, registered: 1)
           machine.pool = pool
           let own = pool.take(at: 0)
           let other = pool.take(at: 0)
@@ -164,7 +164,7 @@
         rule: "a pop that is under way when the pool is closed gets an object or none",
         preemptions: 2,
         bodies: { machine in
-          let pool = PoolModel(machine, rings: 2, registered: 1)
+          let pool = PoolTrial(machine, rings: 2, registered: 1)
           machine.pool = pool
           return [
             {
@@ -180,7 +180,7 @@
         rule: "one of them closes the pool",
         preemptions: 4,
         bodies: { machine in
-          let pool = PoolModel(machine, rings: 1, registered: 0)
+          let pool = PoolTrial(machine, rings: 1, registered: 0)
           machine.pool = pool
           return [{ _ = pool.core.close() }, { _ = pool.core.close() }]
         }, check: { $0.pool.checkFreed() }),

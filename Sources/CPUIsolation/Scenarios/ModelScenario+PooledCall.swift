@@ -39,7 +39,7 @@
             }, context, isWaitedFor: false, isPooled: true, site: CallSite("model", 0))
           return [
             {
-              _ = unsafe CallQueue(machine.core, machine.path(0)).enqueue(
+              _ = unsafe CallPath(machine.core, machine.path(0)).enqueue(
                 record, on: 0, isInterruptSafe: false, isPooled: true, from: CallSite("model", 0))
               machine.expect(machine.runs == 1, "the call ended \(machine.runs) times")
             },

@@ -86,7 +86,7 @@
               _ = unsafe machine.post(record, as: 1)
             },
             {
-              let other = DeferredWork(type: 1, registration: 2, mergesWithoutWriting: false)
+              let other = WorkType(type: 1, registration: 2, mergesWithoutWriting: false)
               for _ in 0..<3 {
                 _ = machine.path(2).deliver(other, to: 0, from: CallSite("model", 0))
               }

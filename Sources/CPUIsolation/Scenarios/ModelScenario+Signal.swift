@@ -182,7 +182,7 @@
                     ContextWord(rawValue: word).context == .kernel, "a call runs outside kernel")
                   machine.runs += 1
                 }, context, isWaitedFor: false, site: CallSite("model", 0))
-              _ = unsafe CallQueue(machine.core, machine.path(0)).enqueue(
+              _ = unsafe CallPath(machine.core, machine.path(0)).enqueue(
                 record, on: 0, isInterruptSafe: true, from: CallSite("model", 0))
             },
           ]

@@ -3,10 +3,10 @@
 #if ModelChecking
   extension ModelMachine {
     /// Draws a generation, as a ticketed send does.
-    func drawTicket(_ work: DeferredWork) -> UInt64 { core.drawGeneration(of: work.type) }
+    func drawTicket(_ work: WorkType) -> UInt64 { core.drawGeneration(of: work.type) }
 
     /// Asks until the ticket has settled.
-    func await(_ generation: UInt64, _ work: DeferredWork, on cpu: Int) -> Ticket.State {
+    func await(_ generation: UInt64, _ work: WorkType, on cpu: Int) -> Ticket.State {
       var backoff = Backoff()
       while true {
         let state = Ticket.state(core, work.type, generation, of: cpu)

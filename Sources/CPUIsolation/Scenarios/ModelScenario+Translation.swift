@@ -55,7 +55,7 @@
 
   extension ModelMachine {
     /// Makes type 0 the flush of ranges.
-    func registerFlush(_ core: TranslationCore) -> DeferredWork {
+    func registerFlush(_ core: TranslationCore) -> WorkType {
       let work = registerType()
       replaceHandler { _ in core.flushRange(0) }
       return work
@@ -71,7 +71,7 @@
     }
 
     /// Maps a page to another frame, and sends; what the answer promises is noted for the page.
-    func change(_ page: UInt64, to frame: UInt64, _ core: TranslationCore, _ work: DeferredWork) {
+    func change(_ page: UInt64, to frame: UInt64, _ core: TranslationCore, _ work: WorkType) {
       data[Int(page)].store(frame, ordering: .relaxed)
       core.publish(page..<page + 1) {
         let entry = unsafe PageTableNodes.entry(page, in: core.nodes.root, at: 0)
@@ -101,8 +101,8 @@
       if word.context != .kernel {
         OwnerTransitions.enter(slot, self.core, from: word.context!)
       }
-      Drain(self.core, slot).runPending()
-      Drain(self.core, slot).runPending()
+      Drain(self.core, slot).drainPending()
+      Drain(self.core, slot).drainPending()
       for page in 0..<2 as Range<UInt64> {
         let cached = core.cache(0).lookUp(page)
         let mapped = core.nodes.frame(of: page)?.frame

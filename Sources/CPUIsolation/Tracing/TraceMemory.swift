@@ -14,7 +14,7 @@ final class TraceMemory: Sendable {
   private let cycles: UInt64
   private let nanoseconds: UInt64
 
-  init(cpus: Int, events: Int) throws(CoordinatorError) {
+  init(cpus: Int, events: Int) throws(IsolationError) {
     var size = 2
     while size < events && size < 1 << 30 { size *= 2 }
     let words = TraceBuffers.payloadWords(cpus: cpus)

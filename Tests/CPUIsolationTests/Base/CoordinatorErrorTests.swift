@@ -4,19 +4,19 @@ import Testing
 
 @testable import CPUIsolation
 
-@Suite("CoordinatorError")
+@Suite("IsolationError")
 struct CoordinatorErrorTests {
   @Test("a system's number is part of the sentence, its absence is not")
   func description() {
-    #expect(CoordinatorError(.cpuTaken, "CPU 3 is taken").description == "CPU 3 is taken")
+    #expect(IsolationError(.cpuTaken, "CPU 3 is taken").description == "CPU 3 is taken")
     #expect(
-      CoordinatorError(.pinningRefused, errno: 22, "no processor").description
+      IsolationError(.pinningRefused, errno: 22, "no processor").description
         == "no processor (errno 22)")
   }
 
   @Test("codes are told apart, and name themselves")
   func codes() {
-    let codes: [CoordinatorError.Code] = [
+    let codes: [IsolationError.Code] = [
       .invalidConfiguration, .outOfMemory, .cpuTaken, .threadAlreadyAttached,
       .threadCreationFailed, .pinningRefused, .schedulingRefused, .memoryLockRefused, .signalTaken,
       .signalRefused, .tooManyWorkTypes, .unreachableMaximumAge, .watchdogRequired,
@@ -24,12 +24,12 @@ struct CoordinatorErrorTests {
     ]
     #expect(Set(codes).count == codes.count)
     #expect(Set(codes.map(\.description)).count == codes.count)
-    #expect(CoordinatorError.Code.timedOut.description == "timedOut")
+    #expect(IsolationError.Code.timedOut.description == "timedOut")
   }
 
   @Test("errors are caught by their code")
   func pattern() {
-    func refuse() throws(CoordinatorError) { throw CoordinatorError(.closed, "closed") }
+    func refuse() throws(IsolationError) { throw IsolationError(.closed, "closed") }
     do {
       try refuse()
       Issue.record("nothing was thrown")

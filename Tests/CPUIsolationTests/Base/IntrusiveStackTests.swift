@@ -15,7 +15,7 @@ private struct Node: ~Copyable {
 // Sendable: nodes are written before they are shared.
 @safe
 private final class Fixture: @unchecked Sendable {
-  private let stack = IntrusiveStack()
+  private let stack = Inbox()
   private let nodes: UnsafeMutablePointer<Node>
   private let count: Int
 
@@ -41,13 +41,13 @@ private final class Fixture: @unchecked Sendable {
     var node = unsafe stack.takeAll()
     while let current = unsafe node {
       unsafe values.append(current.assumingMemoryBound(to: Node.self).pointee.value)
-      unsafe node = IntrusiveStack.next(after: current)
+      unsafe node = Inbox.next(after: current)
     }
     return values
   }
 }
 
-@Suite("IntrusiveStack")
+@Suite("Inbox")
 struct IntrusiveStackTests {
   @Test("an empty stack gives nothing")
   func empty() {
@@ -91,11 +91,11 @@ struct IntrusiveStackTests {
     _ = fixture.push(0)
     _ = fixture.push(1)
     let first = unsafe try #require(unsafe fixture.takeAll())
-    let second = unsafe try #require(unsafe IntrusiveStack.next(after: first))
-    unsafe IntrusiveStack.setNext(after: first, nil)
-    unsafe IntrusiveStack.setNext(after: second, first)
+    let second = unsafe try #require(unsafe Inbox.next(after: first))
+    unsafe Inbox.setNext(after: first, nil)
+    unsafe Inbox.setNext(after: second, first)
     let (afterFirst, afterSecond) = unsafe (
-      IntrusiveStack.next(after: first), IntrusiveStack.next(after: second)
+      Inbox.next(after: first), Inbox.next(after: second)
     )
     #expect(unsafe afterFirst == nil)
     #expect(unsafe afterSecond == first)

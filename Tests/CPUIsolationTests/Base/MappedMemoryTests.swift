@@ -24,7 +24,7 @@ struct MappedMemoryTests {
 
   @Test("more than the address space is an error with a number")
   func outOfMemory() {
-    let error = #expect(throws: CoordinatorError.self) { _ = try MappedMemory(byteCount: 1 << 60) }
+    let error = #expect(throws: IsolationError.self) { _ = try MappedMemory(byteCount: 1 << 60) }
     #expect(error?.code == .outOfMemory)
     #expect(error?.errno == 12)
   }

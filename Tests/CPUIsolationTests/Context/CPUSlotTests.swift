@@ -89,8 +89,8 @@ struct CPUSlotTests {
     #expect(bits.reduce(0 as UInt64) { $0 | 1 << $1 } == BuiltInWork.mask)
     #expect(BuiltInWork.attentionMask == 1 << BuiltInWork.attention)
     #expect(bits.count == BuiltInWork.count)
-    #expect(DeferredWork.capacity == 61)
-    #expect(BuiltInWork.calls == UInt64(DeferredWork.capacity))
+    #expect(WorkType.capacity == 61)
+    #expect(BuiltInWork.calls == UInt64(WorkType.capacity))
   }
 
   @Test("the owner's flags, the depth and the running type do not overlap")

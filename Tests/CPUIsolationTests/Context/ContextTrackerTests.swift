@@ -138,7 +138,7 @@ struct ContextTrackerTests {
   }
 
   @Test("a declared quiescent state moves the counter by two, and is counted")
-  func quiescent() {
+  func declareQuiescent() {
     tracker.declareQuiescent()
     expectWord(.kernel, 3)
     let declared = unsafe slot.owner.pointee.quiescentStates.load(ordering: .relaxed)

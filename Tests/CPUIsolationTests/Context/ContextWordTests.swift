@@ -159,6 +159,6 @@ struct ContextWordTests {
   func description() throws {
     #expect(ContextWord.offline.description == "offline #0")
     #expect(try Self.word(in: .kernel, width: 61).description == "kernel #3")
-    #expect(ContextWord.counterUnit(width: ContextWord.counterWidth) == ContextWord.counterUnit)
+    #expect(ContextWord.counterUnit(width: Limits.counterBits) == ContextWord.counterUnit)
   }
 }

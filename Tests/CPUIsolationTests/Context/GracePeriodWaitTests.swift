@@ -73,7 +73,7 @@ struct GracePeriodWaitTests {
   }
 
   @Test("a CPU in kernel passes by a quiescent state")
-  func quiescent() {
+  func declareQuiescent() {
     enter(1, from: .offline)
     let wait = begin()
     memory.tracker(1).declareQuiescent()

@@ -23,7 +23,7 @@ struct AccountingTests {
     #expect(coordinator.send(work, to: 1) == .queued)
     // The second half.
     let path = SendPath(core: coordinator.core, sender: coordinator.sharedSender)
-    let outcome = path.settle(
+    let outcome = path.conclude(
       work, 1, word, wasPending: wasPending, urgency: .deferrable, CallSite(#fileID, #line))
     #expect(outcome == .gone)
     try cpu.safePoint()
@@ -53,7 +53,7 @@ struct AccountingTests {
     var generator = SeededGenerator(state: seed)
     let coordinator = try Coordinator(.scripted(isolated: 2))
     let runs = Counter()
-    var options = DeferredWork.Options()
+    var options = WorkType.Options()
     options.mayRunOnBehalf = true
     let plain = try coordinator.register("plain", options: options, counting: runs)
     options.expectsManySenders = true
@@ -65,7 +65,7 @@ struct AccountingTests {
         guard let cpu = try? ScriptedThread(coordinator, on: 1) else { continue }
         _ = try? cpu.run { cpu in
           for _ in 0..<20 {
-            cpu.user { Flag.pause() }
+            cpu.inUser { Flag.pause() }
             cpu.poll()
           }
         }
@@ -97,7 +97,7 @@ struct AccountingTests {
     let cpu = try ScriptedThread(coordinator, on: 1)
     let stop = Flag()
     let loop = cpu.start { cpu in
-      while !stop.isRaised { cpu.user { Flag.pause() } }
+      while !stop.isRaised { cpu.inUser { Flag.pause() } }
     }
     for round in 0..<70 {
       let (isOver, ranLate, sent) = (Flag(), Counter(), Counter())
@@ -109,7 +109,7 @@ struct AccountingTests {
         while coordinator.send(work, to: 1) != .rejected(.unregistered) { sent.increment() }
       }
       #expect(eventually { sent.value > 5 })
-      try coordinator.unregister(work, deadline: .seconds(20))
+      try coordinator.unregister(work, timeout: .seconds(20))
       isOver.raise()
       try sender.value()
       // A send that had passed its check before the type was retired may still set the bit. It is

@@ -41,7 +41,7 @@ struct AttachmentTests {
       Result {
         func attached() throws -> CPUContext {
           let cpu = try coordinator.attach(to: 1)
-          cpu.user {}
+          cpu.inUser {}
           return coordinator.context(of: cpu.number)
         }
         return (try attached(), coordinator.context(of: 1))
@@ -76,7 +76,7 @@ struct AttachmentTests {
     var last: UInt64 = 0
     for _ in 0..<5 {
       let cpu = try ScriptedThread(coordinator, on: 1)
-      try cpu.run { $0.user {} }
+      try cpu.run { $0.inUser {} }
       try cpu.end()
       let word = unsafe coordinator.core.slots[1].state.pointee.word.load(ordering: .relaxed)
       #expect(ContextWord(rawValue: word).counter() > last)
@@ -116,7 +116,7 @@ struct AttachmentTests {
 
   @Test("a flood of sends does not keep a thread from leaving, and all of them add up")
   func flood() throws {
-    let holder = Journal<DeferredWork>()
+    let holder = Journal<WorkType>()
     let work = try coordinator.register("for ever") { [unowned coordinator] in
       if let own = holder.entries.first { coordinator.send(own, to: $0) }
     }
@@ -167,7 +167,7 @@ struct AttachmentTests {
     }
     nested.wait()
     let call = PlainThread.start { [coordinator] in
-      coordinator.call(on: [1], deadline: .seconds(20)) { _ in }
+      coordinator.call(on: [1], timeout: .seconds(20)) { _ in }
     }
     #expect(eventually { ContextTracker(coordinator.core.slots[1]).isAttentionWanted })
     mayEnd.raise()
@@ -188,7 +188,7 @@ struct AttachmentTests {
         }
       }.value().get()
     }
-    let senders = coordinator.cold.withLock { $0.senders.count }
+    let senders = coordinator.registry.withLock { $0.senders.count }
     #expect(senders <= 4)
   }
 }

@@ -23,7 +23,7 @@ struct CPUHandleTests {
     coordinator.send(work, to: 1)
     try cpu.run { _ in handle.safePoint() }
     coordinator.send(work, to: 1)
-    try cpu.run { _ in handle.quiescent() }
+    try cpu.run { _ in handle.declareQuiescent() }
     coordinator.send(work, to: 1)
     try cpu.run { _ in handle.idle(for: .zero) }
     #expect(runs.value == 4)

@@ -12,7 +12,7 @@ struct CatchUpTests {
   let other: ScriptedThread
   /// What the handler was told, as (CPU, gap).
   let told = Journal<String>()
-  let work: DeferredWork
+  let work: WorkType
 
   init() throws {
     coordinator = try Coordinator(.scripted(isolated: 3))
@@ -24,8 +24,8 @@ struct CatchUpTests {
     }
   }
 
-  static var options: DeferredWork.Options {
-    var options = DeferredWork.Options()
+  static var options: WorkType.Options {
+    var options = WorkType.Options()
     options.delivery = .catchUp
     return options
   }
@@ -153,7 +153,7 @@ struct CatchUpTests {
     try cpu.enterUser()
     let outcome = try cpu.run { _ in
       coordinator.sendWithTicket(work, to: [1] as CPUMask)
-        .wait(until: .executed, deadline: .seconds(20))
+        .wait(until: .executed, timeout: .seconds(20))
     }
     #expect(outcome == .settled)
     #expect(told.entries == ["1 lags 1"])
@@ -166,11 +166,11 @@ struct CatchUpTests {
   func ticketRejected() throws {
     try cpu.enterUser()
     try other.enterUser()
-    try coordinator.unregister(work, deadline: .seconds(30))
+    try coordinator.unregister(work, timeout: .seconds(30))
     let withdrawn = coordinator.sendWithTicket(work, to: [1, 2] as CPUMask)
     #expect(withdrawn.report.rejection == .unregistered)
     #expect(withdrawn.report.covered.isEmpty)
-    #expect(withdrawn.wait(until: .executed, deadline: .milliseconds(10)) == .settled)
+    #expect(withdrawn.wait(until: .executed, timeout: .milliseconds(10)) == .settled)
 
     let elsewhere = try Coordinator(.scripted(isolated: 2))
     _ = try elsewhere.register("other", options: Self.options) { _ in }
@@ -182,7 +182,7 @@ struct CatchUpTests {
     #expect(foreign.bit == again.bit)
     #expect(
       coordinator.sendWithTicket(foreign, to: [1] as CPUMask).report.rejection == .unregistered)
-    coordinator.close(deadline: .milliseconds(1))
+    coordinator.close(timeout: .milliseconds(1))
     #expect(coordinator.sendWithTicket(again, to: [1] as CPUMask).report.rejection == .closed)
     #expect(coordinator.statistics()[again].lag == 0)
     try cpu.enterKernel()
@@ -195,10 +195,10 @@ struct CatchUpTests {
   func close() throws {
     try cpu.enterUser()
     #expect(coordinator.send(work, to: 1) == .deferred)
-    #expect(coordinator.close(deadline: .milliseconds(1)).pending == ["work": [1]])
+    #expect(coordinator.close(timeout: .milliseconds(1)).pending == ["work": [1]])
     try cpu.enterKernel()
     #expect(told.entries == ["1 lags 1"])
-    #expect(coordinator.close(deadline: .milliseconds(1)).pending.isEmpty)
+    #expect(coordinator.close(timeout: .milliseconds(1)).pending.isEmpty)
     try endAll()
   }
 
@@ -244,7 +244,7 @@ struct CatchUpTests {
     try other.enterUser()
     #expect(coordinator.send(work, to: 1) == .deferred)
     // Everybody lags who was there: nobody but a thread that attaches later has nothing to lose.
-    #expect(try coordinator.unregister(work, deadline: .seconds(30)) == [1, 2])
+    #expect(try coordinator.unregister(work, timeout: .seconds(30)) == [1, 2])
     try cpu.enterKernel()
     try other.enterKernel()
     #expect(told.entries.isEmpty)
@@ -257,7 +257,7 @@ struct CatchUpTests {
   func duringTheRun() throws {
     let coordinator = coordinator
     let told = told
-    let handle = Guarded<DeferredWork?>(nil)
+    let handle = Guarded<WorkType?>(nil)
     let again = try coordinator.register("again", options: Self.options) { cpu, gap in
       told.append("\(cpu) lags \(gap.rawValue)")
       // To another CPU: nobody leaves a bit here, and the next entry has to compare.

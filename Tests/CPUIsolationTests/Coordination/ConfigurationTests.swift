@@ -8,8 +8,8 @@ import Testing
 /// Runs what has to fail, and returns the error.
 func coordinatorError(
   sourceLocation: SourceLocation = #_sourceLocation, _ body: () throws -> Void
-) -> CoordinatorError? {
-  #expect(throws: CoordinatorError.self, sourceLocation: sourceLocation, performing: body)
+) -> IsolationError? {
+  #expect(throws: IsolationError.self, sourceLocation: sourceLocation, performing: body)
 }
 
 @Suite("Coordinator.Configuration")

@@ -18,10 +18,10 @@ struct CoordinatorCallTests {
 
   /// Calls CPU 1 from a thread of its own.
   func startCall(
-    _ name: String = "call", deadline: Duration = .seconds(30)
+    _ name: String = "call", timeout: Duration = .seconds(30)
   ) -> Step<CallReport> {
     PlainThread.start { [coordinator, journal] in
-      coordinator.call(on: [1], deadline: deadline) { _ in journal.append(name) }
+      coordinator.call(on: [1], timeout: timeout) { _ in journal.append(name) }
     }
   }
 
@@ -38,7 +38,7 @@ struct CoordinatorCallTests {
     try cpu.enterUser()
     let loop = cpu.startPolling(until: stop)
     for _ in 0..<100 {
-      let report = coordinator.call(on: [1], deadline: .seconds(30)) { [coordinator] cpu in
+      let report = coordinator.call(on: [1], timeout: .seconds(30)) { [coordinator] cpu in
         contexts.append(coordinator.context(of: cpu))
       }
       #expect(report.executed == [1])
@@ -93,7 +93,7 @@ struct CoordinatorCallTests {
       // its queue.
       calls.append(
         PlainThread.start { [coordinator, journal] in
-          coordinator.call(on: [1, round + 2], deadline: .seconds(30)) { cpu in
+          coordinator.call(on: [1, round + 2], timeout: .seconds(30)) { cpu in
             if cpu == 1 { journal.append("call \(round)") }
           }
         })
@@ -120,7 +120,7 @@ struct CoordinatorCallTests {
     let loop = cpu.startPolling(until: stop)
     let report = try second.run { [coordinator] _ in
       coordinator.call(
-        on: coordinator.cpus, deadline: .seconds(30), where: { $0 != 0 }
+        on: coordinator.cpus, timeout: .seconds(30), where: { $0 != 0 }
       ) { runs.append($0) }
     }
     #expect(report.executed == [1])
@@ -145,8 +145,8 @@ struct CoordinatorCallTests {
         coordinator.call(on: [1]) { seen.append(coordinator.context(of: $0)) }
       }
       switch context {
-      case .user: return cpu.user(call)
-      case .guest: return cpu.guest(call)
+      case .user: return cpu.inUser(call)
+      case .guest: return cpu.inGuest(call)
       default: return call()
       }
     }
@@ -159,7 +159,7 @@ struct CoordinatorCallTests {
   @Test("at the deadline a call is taken back, and never runs")
   func timedOut() throws {
     try cpu.enterUser()
-    let report = coordinator.call(on: [1, 2], deadline: .milliseconds(30)) { [journal] _ in
+    let report = coordinator.call(on: [1, 2], timeout: .milliseconds(30)) { [journal] _ in
       journal.append("late")
     }
     #expect(report.timedOut == [1])
@@ -170,18 +170,18 @@ struct CoordinatorCallTests {
     // The records can be used again, as often as one likes.
     for _ in 0..<20 {
       try cpu.enterUser()
-      let again = coordinator.call(on: [1], deadline: .zero) { [journal] _ in journal.append("late")
+      let again = coordinator.call(on: [1], timeout: .zero) { [journal] _ in journal.append("late")
       }
       #expect(again.timedOut == [1])
       try cpu.enterKernel()
     }
     #expect(journal.entries.isEmpty)
-    let memories = coordinator.cold.withLock { $0.freeCallMemory.count }
+    let memories = coordinator.registry.withLock { $0.freeCallMemory.count }
     #expect(memories == 1)
     try cpu.end()
   }
 
-  @Test("a call that has begun is waited for beyond the deadline: it uses the caller's closure")
+  @Test("a call that has begun is waited for beyond the timeout: it uses the caller's closure")
   func begun() throws {
     let (begun, mayEnd, stop) = (Flag(), Flag(), Flag())
     try cpu.enterUser()
@@ -190,7 +190,7 @@ struct CoordinatorCallTests {
     repeat {
       // Given up where the CPU has not got there in time: again.
       call = PlainThread.start { [coordinator] in
-        coordinator.call(on: [1], deadline: .milliseconds(100)) { _ in
+        coordinator.call(on: [1], timeout: .milliseconds(100)) { _ in
           begun.raise()
           mayEnd.wait()
         }
@@ -226,14 +226,14 @@ struct CoordinatorCallTests {
     let (runs, stop) = (Counter(), Flag())
     let loop = cpu.start { cpu in
       while !stop.isRaised {
-        cpu.user { for _ in 0..<10 { cpu.poll() } }
+        cpu.inUser { for _ in 0..<10 { cpu.poll() } }
         Flag.pause()
       }
     }
     let steps = (0..<callers).map { _ in
       PlainThread.start { [coordinator] in
         (0..<200).allSatisfy { _ in
-          coordinator.call(on: [1], deadline: .seconds(30)) { _ in runs.increment() }.executed == [
+          coordinator.call(on: [1], timeout: .seconds(30)) { _ in runs.increment() }.executed == [
             1
           ]
         }

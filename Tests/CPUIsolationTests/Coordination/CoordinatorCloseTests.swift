@@ -10,7 +10,7 @@ struct CoordinatorCloseTests {
   let coordinator: Coordinator
   let cpu: ScriptedThread
   let runs = Counter()
-  let work: DeferredWork
+  let work: WorkType
 
   init() throws {
     coordinator = try Coordinator(.scripted(isolated: 2))
@@ -49,7 +49,7 @@ struct CoordinatorCloseTests {
   func drains() throws {
     try cpu.enterUser()
     #expect(coordinator.send(work, to: 1) == .deferred)
-    let close = PlainThread.start { [coordinator] in coordinator.close(deadline: .seconds(30)) }
+    let close = PlainThread.start { [coordinator] in coordinator.close(timeout: .seconds(30)) }
     #expect(eventually { coordinator.isClosed })
     #expect(!close.isOver)
     try cpu.end()
@@ -63,7 +63,7 @@ struct CoordinatorCloseTests {
     try cpu.enterUser()
     coordinator.send(work, to: 1)
     let start = ContinuousClock.now
-    let report = coordinator.close(deadline: .milliseconds(30))
+    let report = coordinator.close(timeout: .milliseconds(30))
     #expect(ContinuousClock.now - start >= .milliseconds(30))
     #expect(report.stillAttached == [1])
     #expect(report.pending == ["flush": [1]])
@@ -82,7 +82,7 @@ struct CoordinatorCloseTests {
     }
     #expect(eventually { coordinator.context(of: number) == .idle })
     stop.raise()
-    coordinator.close(deadline: .milliseconds(1))
+    coordinator.close(timeout: .milliseconds(1))
     try loop.value()
     try sleeper.end()
     if number == 0 { try cpu.end() }
@@ -94,7 +94,7 @@ struct CoordinatorCloseTests {
   func wakesLater(number: Int) throws {
     let sleeper = number == 1 ? cpu : try ScriptedThread(coordinator, on: number)
     // The loop has looked whether it should end, and not yet gone to sleep.
-    coordinator.close(deadline: .milliseconds(1))
+    coordinator.close(timeout: .milliseconds(1))
     let start = ContinuousClock.now
     try sleeper.run { $0.idle(for: .seconds(60)) }
     #expect(ContinuousClock.now - start < .seconds(30), "nobody can wake it any more")
@@ -105,20 +105,20 @@ struct CoordinatorCloseTests {
   @Test("those who wait for tickets, calls and grace periods are let go")
   func waiters() throws {
     let ticket = coordinator.sendWithTicket(work, to: [1])
-    let ticketWait = PlainThread.start { ticket.wait(until: .executed, deadline: .seconds(60)) }
+    let ticketWait = PlainThread.start { ticket.wait(until: .executed, timeout: .seconds(60)) }
     let call = PlainThread.start { [coordinator] in
-      coordinator.call(on: [1], deadline: .seconds(60)) { _ in }
+      coordinator.call(on: [1], timeout: .seconds(60)) { _ in }
     }
     let synchronize = PlainThread.start { [coordinator] in
-      Result { try coordinator.synchronize(deadline: .seconds(60)) }
+      Result { try coordinator.synchronize(timeout: .seconds(60)) }
     }
     #expect(eventually { ContextTracker(coordinator.core.slots[1]).isAttentionWanted })
     let start = ContinuousClock.now
-    coordinator.close(deadline: .milliseconds(1))
+    coordinator.close(timeout: .milliseconds(1))
     #expect(try ticketWait.value() == .timedOut([1]))
     let report = try call.value()
     #expect(report.timedOut == [1] || report.isClosed)
-    #expect(throws: CoordinatorError.self) { try synchronize.value().get() }
+    #expect(throws: IsolationError.self) { try synchronize.value().get() }
     #expect(ContinuousClock.now - start < .seconds(40))
     try cpu.end()
   }
@@ -127,7 +127,7 @@ struct CoordinatorCloseTests {
   func asynchronous() async throws {
     let ticket = coordinator.sendWithTicket(work, to: [1])
     async let outcome = ticket.wait(until: .executed)
-    coordinator.close(deadline: .milliseconds(1))
+    coordinator.close(timeout: .milliseconds(1))
     #expect(try await outcome == .timedOut([1]))
     try cpu.end()
   }
@@ -144,7 +144,7 @@ struct CoordinatorCloseTests {
       }
     }
     #expect(eventually { begun.value > 100 })
-    let close = PlainThread.start { [coordinator] in coordinator.close(deadline: .seconds(30)) }
+    let close = PlainThread.start { [coordinator] in coordinator.close(timeout: .seconds(30)) }
     for sender in senders { try sender.value() }
     try cpu.end()
     #expect(try close.value().stillAttached.isEmpty)

@@ -21,14 +21,14 @@ struct CoordinatorGracePeriodTests {
     let mayReturn = Flag()
     let step: Step<Void>? =
       switch context {
-      case .user: cpu.start { cpu in cpu.user { mayReturn.wait() } }
-      case .guest: cpu.start { cpu in cpu.guest { mayReturn.wait() } }
+      case .user: cpu.start { cpu in cpu.inUser { mayReturn.wait() } }
+      case .guest: cpu.start { cpu in cpu.inGuest { mayReturn.wait() } }
       case .idle: cpu.start { $0.idle() }
       default: nil
       }
     if context == .offline { try cpu.end() }
     #expect(eventually { coordinator.context(of: 1) == context })
-    try coordinator.synchronize(deadline: .zero)
+    try coordinator.synchronize(timeout: .zero)
     var gracePeriod = coordinator.startGracePeriod()
     let isOver = gracePeriod.poll()
     #expect(isOver)
@@ -42,7 +42,7 @@ struct CoordinatorGracePeriodTests {
   @Test("a CPU in kernel is waited for, and named when the deadline comes")
   func kernel() throws {
     let start = ContinuousClock.now
-    let error = coordinatorError { try coordinator.synchronize(deadline: .milliseconds(20)) }
+    let error = coordinatorError { try coordinator.synchronize(timeout: .milliseconds(20)) }
     #expect(error?.code == .timedOut)
     #expect(error?.description.contains("CPUs 1 did not leave kernel") == true)
     #expect(ContinuousClock.now - start >= .milliseconds(20))
@@ -56,17 +56,17 @@ struct CoordinatorGracePeriodTests {
     arguments: Passage.allCases)
   func passes(passage: Passage) throws {
     let wait = PlainThread.start { [coordinator] in
-      Result { try coordinator.synchronize(deadline: .seconds(30)) }
+      Result { try coordinator.synchronize(timeout: .seconds(30)) }
     }
     var gracePeriod = coordinator.startGracePeriod()
     let isOverBefore = gracePeriod.poll()
     #expect(!isOverBefore)
     #expect(gracePeriod.stragglers == [1])
     switch passage {
-    case .exit: try cpu.run { $0.user {} }
-    case .quiescent: try cpu.run { $0.quiescent() }
+    case .exit: try cpu.run { $0.inUser {} }
+    case .quiescent: try cpu.run { $0.declareQuiescent() }
     case .idle: try cpu.run { $0.idle(for: .zero) }
-    case .guest: try cpu.run { $0.guest {} }
+    case .guest: try cpu.run { $0.inGuest {} }
     case .detach: try cpu.end()
     }
     let isOverAfter = gracePeriod.poll()
@@ -74,7 +74,7 @@ struct CoordinatorGracePeriodTests {
     // The waiter may have begun after the passage; then the next one is its.
     #expect(
       try eventually {
-        if passage != .detach { try cpu.run { $0.quiescent() } }
+        if passage != .detach { try cpu.run { $0.declareQuiescent() } }
         return wait.isOver
       })
     try wait.value().get()
@@ -85,7 +85,7 @@ struct CoordinatorGracePeriodTests {
   func safePoint() throws {
     var gracePeriod = coordinator.startGracePeriod()
     try cpu.safePoint()
-    try cpu.run { cpu in cpu.kernel {} }
+    try cpu.run { cpu in cpu.inKernel {} }
     let isOver = gracePeriod.poll()
     #expect(!isOver)
     try cpu.end()
@@ -104,7 +104,7 @@ struct CoordinatorGracePeriodTests {
   @Test("a helper at work is waited for, though its CPU is in user")
   func pinned() throws {
     let (begun, mayEnd) = (Flag(), Flag())
-    var options = DeferredWork.Options()
+    var options = WorkType.Options()
     options.mayRunOnBehalf = true
     let slow = try coordinator.register("slow", options: options) { _ in
       begun.raise()
@@ -116,11 +116,11 @@ struct CoordinatorGracePeriodTests {
     }
     begun.wait()
     #expect(
-      coordinatorError { try coordinator.synchronize(deadline: .milliseconds(20)) }?.code
+      coordinatorError { try coordinator.synchronize(timeout: .milliseconds(20)) }?.code
         == .timedOut)
     mayEnd.raise()
     _ = try help.value()
-    try coordinator.synchronize(deadline: .seconds(20))
+    try coordinator.synchronize(timeout: .seconds(20))
     try cpu.enterKernel()
     try cpu.end()
   }
@@ -137,11 +137,11 @@ struct CoordinatorGracePeriodTests {
     let step = cpu.start { if byPoll { $0.poll() } else { $0.enterKernel() } }
     begun.wait()
     #expect(
-      coordinatorError { try coordinator.synchronize(deadline: .milliseconds(20)) }?.code
+      coordinatorError { try coordinator.synchronize(timeout: .milliseconds(20)) }?.code
         == .timedOut)
     mayEnd.raise()
     try step.value()
-    if byPoll { try coordinator.synchronize(deadline: .seconds(20)) }
+    if byPoll { try coordinator.synchronize(timeout: .seconds(20)) }
     if byPoll { try cpu.enterKernel() }
     try cpu.end()
   }
@@ -159,10 +159,10 @@ struct CoordinatorGracePeriodTests {
         thread.start { _ in
           arrived.increment()
           while arrived.value < 2 { Flag.pause() }
-          let result = Result { try coordinator.synchronize(deadline: .seconds(30)) }
+          let result = Result { try coordinator.synchronize(timeout: .seconds(30)) }
           arrived.increment()
           // Who is through first goes on passing quiescent states, as a housekeeping loop does.
-          while arrived.value < 4 { _ = try? coordinator.synchronize(deadline: .milliseconds(1)) }
+          while arrived.value < 4 { _ = try? coordinator.synchronize(timeout: .milliseconds(1)) }
           return result
         }
       }
@@ -176,7 +176,7 @@ struct CoordinatorGracePeriodTests {
     let (linked, stop, seenFreed) = (Atomically(), Flag(), Counter())
     let loop = cpu.start { cpu in
       while !stop.isRaised {
-        cpu.user {}
+        cpu.inUser {}
         // A section: looks once, holds what it saw, and looks at it again.
         let node = linked.node.load(ordering: .relaxed)
         Flag.pause()
@@ -185,7 +185,7 @@ struct CoordinatorGracePeriodTests {
     }
     for round in 1...rounds {
       linked.node.store(round + 1, ordering: .relaxed)
-      try coordinator.synchronize(deadline: .seconds(20))
+      try coordinator.synchronize(timeout: .seconds(20))
       linked.freed.store(round, ordering: .relaxed)
     }
     stop.raise()
@@ -202,13 +202,13 @@ struct CoordinatorGracePeriodTests {
   @Test("a task suspends until it is over, or its time is")
   func asynchronous() async throws {
     var late = coordinator.startGracePeriod()
-    let isOver = try await late.wait(deadline: .milliseconds(20))
+    let isOver = try await late.wait(timeout: .milliseconds(20))
     #expect(!isOver)
     #expect(late.stragglers == [1])
     let gracePeriod = coordinator.startGracePeriod()
     let task = Task { () throws -> Bool in
       var gracePeriod = gracePeriod
-      return try await gracePeriod.wait(deadline: .seconds(30))
+      return try await gracePeriod.wait(timeout: .seconds(30))
     }
     try cpu.enterUser()
     #expect(try await task.value)

@@ -24,7 +24,7 @@ struct CoordinatorRegistrationTests {
     let coordinator = try Coordinator(.scripted())
     let cpu = try ScriptedThread(coordinator, on: 1)
     let runs = Counter()
-    var handles: Set<DeferredWork> = []
+    var handles: Set<WorkType> = []
     for round in 1...200 {
       let work = try coordinator.register(counting: runs)
       #expect(handles.insert(work).inserted)
@@ -42,10 +42,10 @@ struct CoordinatorRegistrationTests {
 
   @Test("a maximum age has to be positive, watched, and enforceable")
   func maximumAge() throws {
-    var options = DeferredWork.Options()
+    var options = WorkType.Options()
     options.maximumAge = .milliseconds(50)
-    func refusal(_ configuration: Coordinator.Configuration, _ options: DeferredWork.Options) throws
-      -> CoordinatorError.Code?
+    func refusal(_ configuration: Coordinator.Configuration, _ options: WorkType.Options) throws
+      -> IsolationError.Code?
     {
       let coordinator = try Coordinator(configuration)
       do {
@@ -80,10 +80,10 @@ struct CoordinatorRegistrationTests {
   @Test("a refused registration takes no bit")
   func refusalTakesNothing() throws {
     let coordinator = try Coordinator(.scripted())
-    var options = DeferredWork.Options()
+    var options = WorkType.Options()
     options.maximumAge = .seconds(1)
     for _ in 0..<100 {
-      #expect(throws: CoordinatorError.self) {
+      #expect(throws: IsolationError.self) {
         try coordinator.register("aged", options: options) { _ in }
       }
     }

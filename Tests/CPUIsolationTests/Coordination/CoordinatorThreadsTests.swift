@@ -148,7 +148,7 @@ struct CoordinatorThreadsTests {
   func memory() throws {
     let coordinator = try Coordinator(.scripted())
     for _ in 0..<50 { try coordinator.launch(on: 1) { _ in }.join() }
-    let senders = coordinator.cold.withLock { $0.senders.count }
+    let senders = coordinator.registry.withLock { $0.senders.count }
     #expect(senders <= 4)
   }
 }

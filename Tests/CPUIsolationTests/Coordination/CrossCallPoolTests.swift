@@ -175,7 +175,7 @@ import Testing
     let owner = PlainThread.start {
       while !stop.isRaised {
         guard let local = try? coordinator.attach(to: 1) else { continue }
-        local.user { local.poll() }
+        local.inUser { local.poll() }
         local.detach()
       }
     }

@@ -60,7 +60,7 @@ struct CrossCallTests {
     let reposted = Reposted(coordinator, times: 3)
     try cpu.enterUser()
     #expect(reposted.post() == .queued)
-    for _ in 0..<4 { try cpu.run { $0.kernel {} } }
+    for _ in 0..<4 { try cpu.run { $0.inKernel {} } }
     #expect(reposted.runs.value == 4)
     #expect(reposted.outcomes.entries == [.queued, .queued, .queued])
     #expect(!reposted.isInFlight)
@@ -76,7 +76,7 @@ struct CrossCallTests {
     let loop = cpu.startPolling(until: stop)
     #expect(reposted.post() == .queued)
     #expect(eventually { reposted.runs.value >= 1 })
-    let report = coordinator.call(on: [1], deadline: .seconds(20)) { _ in }
+    let report = coordinator.call(on: [1], timeout: .seconds(20)) { _ in }
     #expect(report.executed == [1], "the queue is not empty, and nobody rang")
     stop.raise()
     try loop.value()
@@ -96,7 +96,7 @@ struct CrossCallTests {
     }
     #expect(posted.queued == [1])
     let loop = cpu.startPolling(until: stop)
-    let report = coordinator.call(on: [1], deadline: .seconds(20)) { [journal] _ in
+    let report = coordinator.call(on: [1], timeout: .seconds(20)) { [journal] _ in
       journal.append("call")
     }
     #expect(report.executed == [1], "the queue is not empty, and nobody rang")

@@ -16,8 +16,8 @@ struct DrainTests {
     cpu = try ScriptedThread(coordinator, on: 1)
   }
 
-  func register(_ name: String, _ order: DeferredWork.DrainOrder = .normal) throws -> DeferredWork {
-    var options = DeferredWork.Options()
+  func register(_ name: String, _ order: WorkType.DrainOrder = .normal) throws -> WorkType {
+    var options = WorkType.Options()
     options.order = order
     return try coordinator.register(name, options: options) { [journal] _ in journal.append(name) }
   }
@@ -104,7 +104,7 @@ struct DrainTests {
     try cpu.end()
   }
 
-  private final class Holder: Sendable { let work = Guarded<DeferredWork?>(nil) }
+  private final class Holder: Sendable { let work = Guarded<WorkType?>(nil) }
 
   @Test("what arrives during a handler is not lost")
   func arrivesDuringDrain() throws {
@@ -157,9 +157,9 @@ struct DrainTests {
     case "entry": try cpu.enterKernel()
     case "exit": try cpu.enterUser()
     case "safe point": try cpu.safePoint()
-    case "quiescent": try cpu.run { $0.quiescent() }
+    case "quiescent": try cpu.run { $0.declareQuiescent() }
     case "idle": try cpu.run { $0.idle(for: .zero) }
-    case "guest": try cpu.run { $0.guest {} }
+    case "guest": try cpu.run { $0.inGuest {} }
     default: try cpu.end()
     }
     #expect(runs.value == 1)

@@ -33,7 +33,7 @@ struct GracePeriodCallbacksTests {
     #expect(ran == [] && callbacks.pending == 1)
     // Retired behind the beginning of the grace period: it waits for the next one.
     #expect(retire(2, to: callbacks) == .accepted)
-    try cpu.run { $0.quiescent() }
+    try cpu.run { $0.declareQuiescent() }
     #expect(callbacks.runReady() == 1)
     #expect(ran == [1] && callbacks.pending == 1)
     try cpu.enterUser()
@@ -64,14 +64,14 @@ struct GracePeriodCallbacksTests {
     #expect(retire(1, to: callbacks) == .accepted)
     #expect(retire(2, to: callbacks) == .accepted)
     #expect(retire(3, to: callbacks) == .full)
-    let waited = callbacks.retireWaiting(deadline: .milliseconds(10)) {}
+    let waited = callbacks.retireWaiting(timeout: .milliseconds(10)) {}
     #expect(waited == .full)
     try cpu.enterUser()
-    let accepted = callbacks.retireWaiting(deadline: .seconds(20)) { [journal] in
+    let accepted = callbacks.retireWaiting(timeout: .seconds(20)) { [journal] in
       journal.withLock { $0.append(4) }
     }
     #expect(accepted == .accepted)
-    #expect(callbacks.barrier(deadline: .seconds(20)))
+    #expect(callbacks.barrier(timeout: .seconds(20)))
     #expect(ran == [1, 2, 4])
     try cpu.enterKernel()
     try cpu.end()
@@ -117,7 +117,7 @@ struct GracePeriodCallbacksTests {
     let callbacks = try GracePeriodCallbacks(coordinator, capacity: 16)
     let threads = Guarded<Set<Int32>>([])
     for _ in 0..<100 {
-      let outcome = callbacks.retireWaiting(deadline: .milliseconds(1)) { [coordinator] in
+      let outcome = callbacks.retireWaiting(timeout: .milliseconds(1)) { [coordinator] in
         #expect(coordinator.currentCPU == nil)
         threads.withLock { _ = $0.insert(CurrentThread.id) }
       }
@@ -132,7 +132,7 @@ struct GracePeriodCallbacksTests {
     #expect(threads.withLock { !$0.contains(CurrentThread.id) })
     try cpu.enterKernel()
     try cpu.end()
-    #expect(callbacks.close(deadline: .seconds(20)))
+    #expect(callbacks.close(timeout: .seconds(20)))
     #expect(callbacks.retire {} == .closed)
   }
 
@@ -157,7 +157,7 @@ struct GracePeriodCallbacksTests {
       return sections
     }
     let noise = PlainThread.start {
-      while !stop.isRaised { _ = callbacks.retireWaiting(deadline: .milliseconds(1)) {} }
+      while !stop.isRaised { _ = callbacks.retireWaiting(timeout: .milliseconds(1)) {} }
     }
     for number in 0..<1000 {
       nodes.current.store(number + 1, ordering: .releasing)
@@ -166,7 +166,7 @@ struct GracePeriodCallbacksTests {
       }
       #expect(outcome == .accepted)
     }
-    #expect(callbacks.barrier(deadline: .seconds(20)))
+    #expect(callbacks.barrier(timeout: .seconds(20)))
     stop.raise()
     try noise.value()
     #expect(try reader.value() > 0)
@@ -174,7 +174,7 @@ struct GracePeriodCallbacksTests {
     #expect(nodes.violations.value == 0)
     try cpu.enterKernel()
     try cpu.end()
-    #expect(callbacks.close(deadline: .seconds(20)))
+    #expect(callbacks.close(timeout: .seconds(20)))
   }
 
   /// A list of one node at a time: `current` is linked, and those below `freed` are no more.
@@ -204,15 +204,15 @@ struct GracePeriodCallbacksTests {
     let housekeeper = try ScriptedThread(coordinator, on: 0)
     try cpu.enterUser()
     #expect(retire(1, to: callbacks) == .accepted)
-    let isOver = try housekeeper.run { _ in callbacks.barrier(deadline: .seconds(20)) }
+    let isOver = try housekeeper.run { _ in callbacks.barrier(timeout: .seconds(20)) }
     #expect(isOver)
     #expect(ran == [1])
     try housekeeper.end()
     try cpu.enterKernel()
     #expect(retire(2, to: callbacks) == .accepted)
-    #expect(!callbacks.barrier(deadline: .milliseconds(20)))
+    #expect(!callbacks.barrier(timeout: .milliseconds(20)))
     try cpu.end()
-    #expect(callbacks.close(deadline: .seconds(20)))
+    #expect(callbacks.close(timeout: .seconds(20)))
     #expect(ran == [1, 2])
   }
 }

@@ -97,7 +97,7 @@ struct IdleTests {
   func helped(isHousekeeper: Bool, interrupter: Interrupter) throws {
     let sleeper = try Sleeper(isHousekeeper: isHousekeeper, interrupter)
     let runs = Counter()
-    var options = DeferredWork.Options()
+    var options = WorkType.Options()
     options.mayRunOnBehalf = true
     let work = try sleeper.coordinator.register(options: options, counting: runs)
     let step = sleeper.sleep()
@@ -116,7 +116,7 @@ struct IdleTests {
     let coordinator = sleeper.coordinator
     let slot = coordinator.core.slots[1]
     let (isThere, mayEnd) = (Flag(), Flag())
-    var options = DeferredWork.Options()
+    var options = WorkType.Options()
     options.isInterruptSafe = true
     let work = try coordinator.register("safe", options: options) { _ in
       isThere.raise()
@@ -130,7 +130,7 @@ struct IdleTests {
     }
     isThere.wait()
     let patient = PlainThread.start {
-      coordinator.call(on: [1], deadline: .seconds(20)) { _ in }
+      coordinator.call(on: [1], timeout: .seconds(20)) { _ in }
     }
     #expect(
       eventually {
@@ -156,7 +156,7 @@ struct IdleTests {
       }
       #expect(eventually { sleeper.coordinator.context(of: sleeper.number) == .idle })
       let report = sleeper.coordinator.call(
-        on: [sleeper.number], deadline: .seconds(20), isInterruptSafe: isInterruptSafe
+        on: [sleeper.number], timeout: .seconds(20), isInterruptSafe: isInterruptSafe
       ) { _ in served.raise() }
       #expect(report.executed == [sleeper.number])
       try sleeper.expectEnd(of: step)
@@ -248,7 +248,7 @@ struct IdleTests {
     }
     for round in 1...500 {
       let report = sleeper.coordinator.call(
-        on: [1], deadline: .seconds(20), isInterruptSafe: isInterruptSafe
+        on: [1], timeout: .seconds(20), isInterruptSafe: isInterruptSafe
       ) { _ in }
       if report.executed != [1] {
         Issue.record("the call of round \(round) woke nobody")

@@ -22,14 +22,14 @@ struct InterruptedSystemCallTests {
   @Test("errno is what it was, whatever the handler did")
   func errnoSaved() throws {
     let loop = cpu.start { [runs] cpu in
-      cpu.user {
+      cpu.inUser {
         errno = 77
         while runs.value == 0 { sched_yield() }
         return errno
       }
     }
     #expect(eventually { coordinator.context(of: 1) == .user })
-    let report = coordinator.call(on: [1], deadline: .seconds(20), isInterruptSafe: true) {
+    let report = coordinator.call(on: [1], timeout: .seconds(20), isInterruptSafe: true) {
       [runs] _ in
       errno = 5
       runs.increment()
@@ -43,7 +43,7 @@ struct InterruptedSystemCallTests {
   func interruptedSleep() throws {
     let work = try coordinator.registerSafe(counting: runs)
     let sleep = cpu.start { cpu in
-      cpu.user {
+      cpu.inUser {
         var duration = timespec(tv_sec: 20, tv_nsec: 0)
         let result = unsafe nanosleep(&duration, nil)
         return [result, errno]
@@ -68,7 +68,7 @@ struct InterruptedSystemCallTests {
     #expect(unsafe pipe(&ends) == 0)
     let (input, output) = (ends[0], ends[1])
     let reading = cpu.start { cpu in
-      cpu.user {
+      cpu.inUser {
         var byte: UInt8 = 0
         return unsafe read(input, &byte, 1)
       }

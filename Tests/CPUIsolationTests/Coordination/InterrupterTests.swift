@@ -22,7 +22,7 @@ struct InterrupterTests {
   /// Has the CPU stay in user, with nothing but a loop, until the counter has reached a number.
   func spinInUser(until counter: Counter, is count: Int) -> Step<Void> {
     let step = cpu.start { cpu in
-      cpu.user { while counter.value < count { Flag.pause() } }
+      cpu.inUser { while counter.value < count { Flag.pause() } }
     }
     #expect(eventually { coordinator.context(of: 1) == .user })
     return step
@@ -50,7 +50,7 @@ struct InterrupterTests {
     let seen = Seen()
     let before = coordinator.statistics()[cpu: 1].transitions
     let loop = spinInUser(until: seen.runs, is: 1)
-    let report = coordinator.call(on: [1], deadline: .seconds(20), isInterruptSafe: true) {
+    let report = coordinator.call(on: [1], timeout: .seconds(20), isInterruptSafe: true) {
       [core = coordinator.core] cpu in
       let word = unsafe core.slots[cpu].state.pointee.word.load(ordering: .relaxed)
       seen.word.store(word, ordering: .relaxed)
@@ -82,7 +82,7 @@ struct InterrupterTests {
     let thread = try ScriptedThread(other, on: 1)
     let isQueued = Flag()
     let step = thread.start { [runs, signal = coordinator.signal] cpu in
-      cpu.user {
+      cpu.inUser {
         isQueued.wait()
         // The thread inherits what the test's thread blocks. To itself: the handler has run when this
         // returns.
@@ -110,7 +110,7 @@ struct InterrupterTests {
     let safe = try coordinator.registerSafe(counting: runs)
     let plain = try coordinator.register("plain", counting: unsafeRuns)
     let mayEnter = Flag()
-    let step = cpu.start { cpu in cpu.user { mayEnter.wait() } }
+    let step = cpu.start { cpu in cpu.inUser { mayEnter.wait() } }
     #expect(eventually { coordinator.context(of: 1) == .user })
     #expect(coordinator.send(safe, to: 1) == .deferred)
     #expect(coordinator.send(plain, to: 1, urgency: .immediate) == .interrupted)
@@ -131,7 +131,7 @@ struct InterrupterTests {
     let (journal, mayEnter) = (Journal<String>(), Flag())
     let safe = try coordinator.registerSafe(counting: runs)
     let step = cpu.start { cpu in
-      cpu.user {
+      cpu.inUser {
         mayEnter.wait()
         journal.append("enters")
       }
@@ -139,7 +139,7 @@ struct InterrupterTests {
     }
     #expect(eventually { coordinator.context(of: 1) == .user })
     let call = PlainThread.start { [coordinator] in
-      coordinator.call(on: [1], deadline: .seconds(30)) { _ in journal.append("call") }
+      coordinator.call(on: [1], timeout: .seconds(30)) { _ in journal.append("call") }
     }
     #expect(eventually { coordinator.statistics()[cpu: 1].calls.pending == 1 })
     #expect(coordinator.statistics()[cpu: 1].calls.interrupted == 0)
@@ -159,15 +159,15 @@ struct InterrupterTests {
     let (entered, mayLeave) = (Flag(), Flag())
     let runs = runs
     let step = cpu.start { cpu in
-      let inSection = cpu.kernel {
-        cpu.kernel {
+      let inSection = cpu.inKernel {
+        cpu.inKernel {
           entered.raise()
           mayLeave.wait()
           return runs.value
         }
       }
       let behindSection = runs.value
-      return cpu.user { [inSection, behindSection, runs.value] }
+      return cpu.inUser { [inSection, behindSection, runs.value] }
     }
     entered.wait()
     #expect(coordinator.send(work, to: 1, urgency: .immediate) == .interrupted)
@@ -184,14 +184,14 @@ struct InterrupterTests {
     let (entered, mayLeave) = (Flag(), Flag())
     let runs = runs
     let step = cpu.start { cpu in
-      cpu.user {
-        let inside = cpu.kernel {
+      cpu.inUser {
+        let inside = cpu.inKernel {
           let wait: () -> Int = {
             entered.raise()
             mayLeave.wait()
             return runs.value
           }
-          return depth == 1 ? wait() : cpu.kernel(wait)
+          return depth == 1 ? wait() : cpu.inKernel(wait)
         }
         return [inside, runs.value]
       }
@@ -213,7 +213,7 @@ struct InterrupterTests {
     let plain = try coordinator.register("plain", counting: others)
     let outcomes = Outcomes()
     let loop = spinInUser(until: runs, is: 1)
-    let report = coordinator.call(on: [1], deadline: .seconds(20), isInterruptSafe: true) {
+    let report = coordinator.call(on: [1], timeout: .seconds(20), isInterruptSafe: true) {
       [coordinator, runs] cpu in
       outcomes.own.store(coordinator.send(plain, to: cpu) == .queued, ordering: .relaxed)
       outcomes.other.store(coordinator.send(plain, to: 2) == .deferred, ordering: .relaxed)
@@ -250,7 +250,7 @@ struct InterrupterTests {
         unsafe sigaddset(&set, signal)
         unsafe pthread_sigmask(SIG_BLOCK, &set, nil)
         let cpu = try coordinator.attach(to: 2)
-        cpu.user {
+        cpu.inUser {
           ready.raise()
           mayEnd.wait()
         }
@@ -258,7 +258,7 @@ struct InterrupterTests {
       }
     }
     ready.wait()
-    let report = coordinator.call(on: [2], deadline: .seconds(30), isInterruptSafe: true) { _ in }
+    let report = coordinator.call(on: [2], timeout: .seconds(30), isInterruptSafe: true) { _ in }
     #expect(report.executed == [2])
     mayEnd.raise()
     try thread.value().get()
@@ -273,9 +273,9 @@ struct InterrupterTests {
     let stop = Flag()
     let loop = cpu.start { cpu in
       while !stop.isRaised {
-        cpu.user {}
-        cpu.user { cpu.kernel { cpu.kernel {} } }
-        cpu.guest {}
+        cpu.inUser {}
+        cpu.inUser { cpu.inKernel { cpu.inKernel {} } }
+        cpu.inGuest {}
       }
     }
     let storms = (0..<senders).map { _ in

@@ -10,7 +10,7 @@ struct LocalCPUTests {
   let coordinator: Coordinator
   let cpu: ScriptedThread
   let runs = Counter()
-  let work: DeferredWork
+  let work: WorkType
 
   init() throws {
     coordinator = try Coordinator(.scripted(isolated: 2))
@@ -25,12 +25,12 @@ struct LocalCPUTests {
     let seen = try cpu.run { cpu in
       var seen = [cpu.context]
       seen.append(
-        cpu.user {
-          let inner = cpu.kernel { cpu.context }
+        cpu.inUser {
+          let inner = cpu.inKernel { cpu.context }
           return inner == .kernel ? cpu.context : .offline
         })
-      seen.append(cpu.guest { cpu.context })
-      seen.append(cpu.kernel { cpu.context })
+      seen.append(cpu.inGuest { cpu.context })
+      seen.append(cpu.inKernel { cpu.context })
       seen.append(cpu.context)
       return seen
     }
@@ -46,11 +46,11 @@ struct LocalCPUTests {
       do throws(Failure) {
         let fail: () throws(Failure) -> Void = { () throws(Failure) in throw .intended }
         switch scope {
-        case "user": try cpu.user(fail)
-        case "kernel": try cpu.kernel(fail)
-        case "guest": try cpu.guest(fail)
+        case "user": try cpu.inUser(fail)
+        case "kernel": try cpu.inKernel(fail)
+        case "guest": try cpu.inGuest(fail)
         default:
-          try cpu.user { () throws(Failure) in try cpu.kernel(fail) }
+          try cpu.inUser { () throws(Failure) in try cpu.inKernel(fail) }
         }
         return (nil, cpu.context)
       } catch {
@@ -69,15 +69,15 @@ struct LocalCPUTests {
   func nested() throws {
     let before = coordinator.statistics()[cpu: 1].transitions
     let contexts = try cpu.run { [coordinator] cpu in
-      cpu.kernel {
-        cpu.kernel {
-          cpu.kernel { [cpu.context, coordinator.context(of: 1)] }
+      cpu.inKernel {
+        cpu.inKernel {
+          cpu.inKernel { [cpu.context, coordinator.context(of: 1)] }
         }
       }
     }
     #expect(contexts == [.kernel, .kernel])
     #expect(coordinator.statistics()[cpu: 1].transitions == before)
-    try cpu.run { cpu in cpu.user { cpu.kernel { cpu.kernel {} } } }
+    try cpu.run { cpu in cpu.inUser { cpu.inKernel { cpu.inKernel {} } } }
     #expect(coordinator.statistics()[cpu: 1].transitions == before + 4)
     try cpu.end()
   }
@@ -86,10 +86,10 @@ struct LocalCPUTests {
   func sectionDrains() throws {
     let (sent, entered) = (Flag(), Flag())
     let step = cpu.start { [runs] cpu in
-      cpu.user {
+      cpu.inUser {
         entered.raise()
         sent.wait()
-        return cpu.kernel { runs.value }
+        return cpu.inKernel { runs.value }
       }
     }
     entered.wait()
@@ -97,7 +97,7 @@ struct LocalCPUTests {
     sent.raise()
     #expect(try step.value() == 1)
     #expect(coordinator.send(work, to: 1) == .queued)
-    let inSection = try cpu.run { [runs] cpu in cpu.kernel { runs.value } }
+    let inSection = try cpu.run { [runs] cpu in cpu.inKernel { runs.value } }
     #expect(inSection == 1)
     try cpu.safePoint()
     #expect(runs.value == 2)
@@ -107,7 +107,7 @@ struct LocalCPUTests {
   @Test("a section in guest is one of its own")
   func sectionInGuest() throws {
     let seen = try cpu.run { [coordinator] cpu in
-      cpu.guest { [cpu.kernel { coordinator.context(of: 1) }, coordinator.context(of: 1)] }
+      cpu.inGuest { [cpu.inKernel { coordinator.context(of: 1) }, coordinator.context(of: 1)] }
     }
     #expect(seen == [.kernel, .guest])
     try cpu.end()
@@ -117,7 +117,7 @@ struct LocalCPUTests {
   func safePointInSection() throws {
     coordinator.send(work, to: 1)
     let seen = try cpu.run { [runs] cpu in
-      cpu.kernel {
+      cpu.inKernel {
         cpu.safePoint()
         return runs.value
       }
@@ -173,7 +173,7 @@ struct LocalCPUTests {
           cpu.enterUser()
           cpu.enterKernel()
         }
-        cpu.user {
+        cpu.inUser {
           while served.value == seen, !stop.isRaised {
             if interrupter == .poll { cpu.poll() }
             Flag.pause()
@@ -182,7 +182,7 @@ struct LocalCPUTests {
       }
     }
     for round in 0..<500 {
-      let report = coordinator.call(on: [1], deadline: .seconds(30), isInterruptSafe: true) { _ in
+      let report = coordinator.call(on: [1], timeout: .seconds(30), isInterruptSafe: true) { _ in
         served.increment()
       }
       if report.executed != [1] {

@@ -10,12 +10,12 @@ struct ManySendersTests {
   let coordinator: Coordinator
   let cpu: ScriptedThread
   let runs = Counter()
-  let work: DeferredWork
+  let work: WorkType
 
   init() throws {
     coordinator = try Coordinator(.scripted())
     cpu = try ScriptedThread(coordinator, on: 1)
-    var options = DeferredWork.Options()
+    var options = WorkType.Options()
     options.expectsManySenders = true
     work = try coordinator.register(options: options, counting: runs)
   }
@@ -43,7 +43,7 @@ struct ManySendersTests {
   @Test("a merged send that wrote nothing is covered all the same")
   func publication() throws {
     let (datum, seen) = (Counter(), Journal<Int>())
-    var options = DeferredWork.Options()
+    var options = WorkType.Options()
     options.expectsManySenders = true
     let reader = try coordinator.register("reader", options: options) { _ in
       seen.append(datum.value)
@@ -51,7 +51,7 @@ struct ManySendersTests {
     let sends = 200
     let stop = Flag()
     let loop = cpu.start { cpu in
-      while !stop.isRaised { cpu.user { Flag.pause() } }
+      while !stop.isRaised { cpu.inUser { Flag.pause() } }
     }
     for _ in 0..<sends {
       datum.increment()

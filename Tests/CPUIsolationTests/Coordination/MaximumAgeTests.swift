@@ -15,8 +15,8 @@ struct MaximumAgeTests {
 
   func options(
     isInterruptSafe: Bool = false, mayRunOnBehalf: Bool = false
-  ) -> DeferredWork.Options {
-    var options = DeferredWork.Options()
+  ) -> WorkType.Options {
+    var options = WorkType.Options()
     options.maximumAge = .milliseconds(10)
     options.isInterruptSafe = isInterruptSafe
     options.mayRunOnBehalf = mayRunOnBehalf
@@ -73,7 +73,7 @@ struct MaximumAgeTests {
       function: Counter.function)
     let runs = runs
     let loop = cpu.start { cpu in
-      cpu.user { while runs.value == 0 { Flag.pause() } }
+      cpu.inUser { while runs.value == 0 { Flag.pause() } }
     }
     #expect(eventually { coordinator.context(of: 1) == .user })
     #expect(coordinator.send(work, to: 1) == .deferred)

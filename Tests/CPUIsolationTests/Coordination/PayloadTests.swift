@@ -9,15 +9,15 @@ import Testing
 struct PayloadTests {
   let coordinator: Coordinator
   let cpu: ScriptedThread
-  let told = Journal<DeferredWork.Payload>()
+  let told = Journal<WorkType.Payload>()
 
   init() throws {
     coordinator = try Coordinator(.scripted(isolated: 2))
     cpu = try ScriptedThread(coordinator, on: 1)
   }
 
-  func register(_ merge: DeferredWork.Merge) throws -> DeferredWork {
-    var options = DeferredWork.Options()
+  func register(_ merge: WorkType.Merge) throws -> WorkType {
+    var options = WorkType.Options()
     options.delivery = .merging(merge)
     let told = told
     return try coordinator.register("work", options: options) { _, payload in told.append(payload) }
@@ -66,10 +66,10 @@ struct PayloadTests {
 
   @Test(
     "a send without payload is for everything, and saturates",
-    arguments: [DeferredWork.Merge.maximum, .union, .hull])
-  func everything(_ merge: DeferredWork.Merge) throws {
+    arguments: [WorkType.Merge.maximum, .union, .hull])
+  func everything(_ merge: WorkType.Merge) throws {
     let work = try register(merge)
-    let small: DeferredWork.Payload = merge == .hull ? .range(1..<2) : .init(rawValue: 1)
+    let small: WorkType.Payload = merge == .hull ? .range(1..<2) : .init(rawValue: 1)
     try cpu.enterUser()
     coordinator.send(work, payload: small, to: [1] as CPUMask)
     #expect(coordinator.send(work, to: 1) == .merged)
@@ -155,7 +155,7 @@ struct PayloadTests {
     #expect(told.entries.isEmpty)
     try cpu.enterKernel()
     #expect(told.entries == [.init(rawValue: 6)])
-    #expect(ticket.wait(until: .executed, deadline: .seconds(20)) == .settled)
+    #expect(ticket.wait(until: .executed, timeout: .seconds(20)) == .settled)
     #expect(coordinator.statistics()[work].skipped == 1)
     coordinator.expectBalance(of: work, sent: 2)
     try cpu.end()
@@ -174,7 +174,7 @@ struct PayloadTests {
 
   @Test("the C function form is told the 64 bits")
   func function() throws {
-    var options = DeferredWork.Options()
+    var options = WorkType.Options()
     options.delivery = .merging(.union)
     let sum = Sum()
     let work = unsafe try coordinator.register(

@@ -12,7 +12,7 @@ struct SelfServiceTests {
   let first: ScriptedThread
   let second: ScriptedThread
   let runs = Counter()
-  let work: DeferredWork
+  let work: WorkType
 
   init() throws {
     coordinator = try Coordinator(.scripted(isolated: 2))
@@ -32,9 +32,9 @@ struct SelfServiceTests {
     let line: @Sendable (borrowing LocalCPU) -> Result = { cpu in
       switch place {
       case .kernel: return meeting.hold(cpu, body)
-      case .section: return cpu.kernel { meeting.hold(cpu, body) }
-      case .user: return cpu.user { meeting.hold(cpu, body) }
-      case .guest: return cpu.guest { meeting.hold(cpu, body) }
+      case .section: return cpu.inKernel { meeting.hold(cpu, body) }
+      case .user: return cpu.inUser { meeting.hold(cpu, body) }
+      case .guest: return cpu.inGuest { meeting.hold(cpu, body) }
       }
     }
     let steps = [first.start(line), second.start(line)]
@@ -52,7 +52,7 @@ struct SelfServiceTests {
       through.increment()
       while through.value < 2 {
         cpu.poll()
-        cpu.kernel { cpu.safePoint() }
+        cpu.inKernel { cpu.safePoint() }
         Flag.pause()
       }
       return result
@@ -63,7 +63,7 @@ struct SelfServiceTests {
   func crossCalls(place: Place) throws {
     for _ in 0..<20 {
       let reports = try both(in: place) { [coordinator, runs] own in
-        coordinator.call(on: [3 - own], deadline: .seconds(30)) { _ in runs.increment() }
+        coordinator.call(on: [3 - own], timeout: .seconds(30)) { _ in runs.increment() }
       }
       #expect(reports.map(\.executed) == [[2], [1]])
     }
@@ -76,7 +76,7 @@ struct SelfServiceTests {
   func crossTickets(place: Place) throws {
     let outcomes = try both(in: place) { [coordinator, work] own in
       coordinator.sendWithTicket(work, to: [3 - own])
-        .wait(until: .executed, deadline: .seconds(20))
+        .wait(until: .executed, timeout: .seconds(20))
     }
     #expect(outcomes == [.settled, .settled])
     #expect(runs.value == 2)
@@ -89,7 +89,7 @@ struct SelfServiceTests {
   func ownTicket(place: Place) throws {
     let outcomes = try both(in: place) { [coordinator, work] own in
       coordinator.sendWithTicket(work, to: [own])
-        .wait(until: .executed, deadline: .seconds(20))
+        .wait(until: .executed, timeout: .seconds(20))
     }
     #expect(outcomes == [.settled, .settled])
     try first.end()
@@ -100,11 +100,11 @@ struct SelfServiceTests {
   func gracePeriod() throws {
     try first.enterUser()
     let wait = first.start { [coordinator] _ in
-      Result { try coordinator.synchronize(deadline: .seconds(20)) }
+      Result { try coordinator.synchronize(timeout: .seconds(20)) }
     }
     // The other CPU is in kernel until its call has been executed.
     let report = try second.run { [coordinator] _ in
-      coordinator.call(on: [1], deadline: .seconds(20)) { _ in }
+      coordinator.call(on: [1], timeout: .seconds(20)) { _ in }
     }
     #expect(report.executed == [1])
     try second.enterUser()

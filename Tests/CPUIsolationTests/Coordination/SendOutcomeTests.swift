@@ -10,7 +10,7 @@ struct SendOutcomeTests {
   let coordinator: Coordinator
   let cpu: ScriptedThread
   let runs = Counter()
-  let work: DeferredWork
+  let work: WorkType
 
   init() throws {
     coordinator = try Coordinator(.scripted(isolated: 3))
@@ -48,7 +48,7 @@ struct SendOutcomeTests {
   func guest() throws {
     let (inGuest, mayLeave) = (Flag(), Flag())
     let step = cpu.start { cpu in
-      cpu.guest {
+      cpu.inGuest {
         inGuest.raise()
         mayLeave.wait()
       }
@@ -101,7 +101,7 @@ struct SendOutcomeTests {
     #expect(try cpu.run(send) == .ranInline)
     #expect(runs.value == 1)
     let outcomes = try cpu.run { [work] cpu in
-      cpu.user { [cpu.send(work, to: 1), cpu.send(work, to: 1)] }
+      cpu.inUser { [cpu.send(work, to: 1), cpu.send(work, to: 1)] }
     }
     #expect(outcomes == [.deferred, .merged])
     #expect(runs.value == 2)
@@ -136,7 +136,7 @@ struct SendOutcomeTests {
     let polling = Flag()
     try cpu.enterUser()
     let loop = cpu.startPolling(until: polling)
-    let report = coordinator.call(on: [1], deadline: .seconds(20)) { [coordinator, work] cpu in
+    let report = coordinator.call(on: [1], timeout: .seconds(20)) { [coordinator, work] cpu in
       outcomes.append(coordinator.send(work, to: cpu))
     }
     polling.raise()

@@ -10,7 +10,7 @@ struct SenderTests {
   let coordinator: Coordinator
   let cpu: ScriptedThread
   let runs = Counter()
-  let work: DeferredWork
+  let work: WorkType
 
   init() throws {
     coordinator = try Coordinator(.scripted())
@@ -49,7 +49,7 @@ struct SenderTests {
       sender.send(work, to: 1)
     }
     #expect(coordinator.statistics()[work].sent == 20)
-    let slots = coordinator.cold.withLock { $0.senders.count }
+    let slots = coordinator.registry.withLock { $0.senders.count }
     #expect(slots <= 4)
     try cpu.enterKernel()
     #expect(runs.value == 1)
@@ -62,7 +62,7 @@ struct SenderTests {
     let share = 5_000
     let stop = Flag()
     let loop = cpu.start { cpu in
-      while !stop.isRaised { cpu.user { Flag.pause() } }
+      while !stop.isRaised { cpu.inUser { Flag.pause() } }
     }
     let steps = (0..<senders).map { _ in
       PlainThread.start { [coordinator, work] in

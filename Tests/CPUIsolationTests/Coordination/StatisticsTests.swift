@@ -41,9 +41,9 @@ struct StatisticsTests {
     let cpu = try ScriptedThread(coordinator, on: 1)
     let before = coordinator.statistics()[cpu: 1]
     try cpu.run { cpu in
-      for _ in 0..<10 { cpu.user {} }
-      for _ in 0..<3 { cpu.quiescent() }
-      cpu.guest {}
+      for _ in 0..<10 { cpu.inUser {} }
+      for _ in 0..<3 { cpu.declareQuiescent() }
+      cpu.inGuest {}
       cpu.idle(for: .zero)
     }
     let after = coordinator.statistics()[cpu: 1]
@@ -58,9 +58,9 @@ struct StatisticsTests {
     func transitions() throws -> UInt64 {
       let cpu = try ScriptedThread(coordinator, on: 1)
       let before = coordinator.statistics()[cpu: 1].transitions
-      try cpu.run { cpu in for _ in 0..<10 { cpu.user {} } }
+      try cpu.run { cpu in for _ in 0..<10 { cpu.inUser {} } }
       let after = coordinator.statistics()[cpu: 1].transitions
-      try cpu.run { cpu in for _ in 0..<100 { cpu.quiescent() } }
+      try cpu.run { cpu in for _ in 0..<100 { cpu.declareQuiescent() } }
       try cpu.end()
       return after - before
     }
@@ -75,10 +75,10 @@ struct StatisticsTests {
     try cpu.enterUser()
     let stop = Flag()
     let loop = cpu.startPolling(until: stop)
-    for _ in 0..<5 { coordinator.call(on: [1], deadline: .seconds(20)) { _ in } }
+    for _ in 0..<5 { coordinator.call(on: [1], timeout: .seconds(20)) { _ in } }
     stop.raise()
     try loop.value()
-    #expect(coordinator.call(on: [1], deadline: .zero) { _ in }.timedOut == [1])
+    #expect(coordinator.call(on: [1], timeout: .zero) { _ in }.timedOut == [1])
     try cpu.poll()
     let calls = coordinator.statistics()[cpu: 1].calls
     #expect(calls.sent == 6)

@@ -10,7 +10,7 @@ struct TicketTests {
   let coordinator: Coordinator
   let cpu: ScriptedThread
   let runs = Counter()
-  let work: DeferredWork
+  let work: WorkType
 
   init() throws {
     coordinator = try Coordinator(.scripted(isolated: 3))
@@ -27,7 +27,7 @@ struct TicketTests {
     #expect(ticket.unsettled(.covered).isEmpty)
     #expect(ticket.unsettled(.executed) == [1])
     #expect(ticket.wait(until: .covered) == .settled)
-    #expect(ticket.wait(until: .executed, deadline: .milliseconds(20)) == .timedOut([1]))
+    #expect(ticket.wait(until: .executed, timeout: .milliseconds(20)) == .timedOut([1]))
     try cpu.enterKernel()
     #expect(ticket.state(of: 1) == .executed)
     #expect(ticket.wait(until: .executed) == .settled)
@@ -39,10 +39,10 @@ struct TicketTests {
     let ticket = coordinator.sendWithTicket(work, to: [1])
     #expect(ticket.report.queued == [1])
     #expect(ticket.state(of: 1) == .pending)
-    #expect(ticket.wait(until: .covered, deadline: .milliseconds(20)) == .timedOut([1]))
+    #expect(ticket.wait(until: .covered, timeout: .milliseconds(20)) == .timedOut([1]))
     try cpu.safePoint()
     #expect(ticket.state(of: 1) == .executed)
-    #expect(ticket.wait(until: .executed, deadline: .zero) == .settled)
+    #expect(ticket.wait(until: .executed, timeout: .zero) == .settled)
     try cpu.end()
   }
 
@@ -106,13 +106,13 @@ struct TicketTests {
     let own = try cpu.run { [coordinator, work] _ in coordinator.sendWithTicket(work, to: [1]) }
     #expect(own.report.ranInline == [1])
     #expect(own.state(of: 1) == .executed)
-    var options = DeferredWork.Options()
+    var options = WorkType.Options()
     options.mayRunOnBehalf = true
     let helped = try coordinator.register(options: options, counting: runs)
     try cpu.enterUser()
     let ticket = coordinator.sendWithTicket(helped, to: [1], urgency: .onBehalf)
     #expect(ticket.report.ranOnBehalf == [1])
-    #expect(ticket.wait(until: .executed, deadline: .zero) == .settled)
+    #expect(ticket.wait(until: .executed, timeout: .zero) == .settled)
     try cpu.enterKernel()
     try cpu.end()
   }
@@ -141,7 +141,7 @@ struct TicketTests {
     // Who attaches later has seen everything, and the ticket's thread is gone.
     let next = try ScriptedThread(coordinator, on: 1)
     #expect([.gone, .executed].contains(ticket.state(of: 1)))
-    #expect(ticket.wait(until: .executed, deadline: .zero) == .settled)
+    #expect(ticket.wait(until: .executed, timeout: .zero) == .settled)
     // A ticket of the new incarnation is one of its own.
     let second = coordinator.sendWithTicket(work, to: [1])
     #expect(second.state(of: 1) == .pending)
@@ -157,7 +157,7 @@ struct TicketTests {
     try cpu.enterUser()
     let ticket = coordinator.sendWithTicket(work, to: [1, 2, 3])
     #expect(ticket.unsettled(.covered) == [2])
-    #expect(ticket.wait(until: .executed, deadline: .milliseconds(20)) == .timedOut([1, 2]))
+    #expect(ticket.wait(until: .executed, timeout: .milliseconds(20)) == .timedOut([1, 2]))
     try second.safePoint()
     #expect(ticket.wait(until: .covered) == .settled)
     try cpu.enterKernel()
@@ -169,7 +169,7 @@ struct TicketTests {
   @Test("a wait ends when the CPU gets there")
   func blocking() throws {
     let ticket = coordinator.sendWithTicket(work, to: [1])
-    let wait = PlainThread.start { ticket.wait(until: .executed, deadline: .seconds(30)) }
+    let wait = PlainThread.start { ticket.wait(until: .executed, timeout: .seconds(30)) }
     #expect(!wait.isOver)
     try cpu.safePoint()
     #expect(try wait.value() == .settled)
@@ -181,9 +181,9 @@ struct TicketTests {
     try cpu.enterUser()
     let ticket = coordinator.sendWithTicket(work, to: [1])
     #expect(try await ticket.wait(until: .covered) == .settled)
-    let outcome = try await ticket.wait(until: .executed, deadline: .milliseconds(20))
+    let outcome = try await ticket.wait(until: .executed, timeout: .milliseconds(20))
     #expect(outcome == .timedOut([1]))
-    async let settled = ticket.wait(until: .executed, deadline: .seconds(30))
+    async let settled = ticket.wait(until: .executed, timeout: .seconds(30))
     try cpu.enterKernel()
     #expect(try await settled == .settled)
     try cpu.end()
@@ -208,14 +208,14 @@ struct TicketTests {
     let stop = Flag()
     let loop = cpu.start { cpu in
       while !stop.isRaised {
-        cpu.user { Flag.pause() }
-        if staysInUser { cpu.user { for _ in 0..<20 { Flag.pause() } } }
+        cpu.inUser { Flag.pause() }
+        if staysInUser { cpu.inUser { for _ in 0..<20 { Flag.pause() } } }
       }
     }
     for round in 1...300 {
       datum.increment()
       let ticket = coordinator.sendWithTicket(apply, to: [1])
-      #expect(ticket.wait(until: .executed, deadline: .seconds(20)) == .settled)
+      #expect(ticket.wait(until: .executed, timeout: .seconds(20)) == .settled)
       #expect(applied.value >= round)
     }
     stop.raise()

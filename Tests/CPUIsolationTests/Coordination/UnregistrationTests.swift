@@ -10,7 +10,7 @@ struct UnregistrationTests {
   let coordinator: Coordinator
   let cpu: ScriptedThread
   let runs = Counter()
-  let work: DeferredWork
+  let work: WorkType
 
   init() throws {
     coordinator = try Coordinator(.scripted(isolated: 2))
@@ -37,7 +37,7 @@ struct UnregistrationTests {
   func deadline() throws {
     #expect(coordinator.send(work, to: 1) == .queued)
     let start = ContinuousClock.now
-    let error = coordinatorError { try coordinator.unregister(work, deadline: .milliseconds(30)) }
+    let error = coordinatorError { try coordinator.unregister(work, timeout: .milliseconds(30)) }
     #expect(error?.code == .timedOut)
     #expect(error?.description.contains("CPUs 1 did not leave kernel") == true)
     #expect(ContinuousClock.now - start >= .milliseconds(30))
@@ -46,7 +46,7 @@ struct UnregistrationTests {
     #expect(try coordinator.register("next") { _ in }.bit != work.bit)
     try cpu.enterUser()
     #expect(runs.value == 1)
-    #expect(try coordinator.unregister(work, deadline: .seconds(20)).isEmpty)
+    #expect(try coordinator.unregister(work, timeout: .seconds(20)).isEmpty)
     coordinator.expectBalance(of: work, sent: 1)
     try cpu.end()
   }
@@ -56,13 +56,13 @@ struct UnregistrationTests {
     let other = try ScriptedThread(coordinator, on: 2)
     try cpu.enterUser()
     #expect(coordinator.send(work, to: 1) == .deferred)
-    let error = coordinatorError { try coordinator.unregister(work, deadline: .milliseconds(5)) }
+    let error = coordinatorError { try coordinator.unregister(work, timeout: .milliseconds(5)) }
     #expect(error?.code == .timedOut)
     try cpu.enterKernel()
     #expect(runs.value == 0)
     try cpu.enterUser()
     try other.enterUser()
-    #expect(try coordinator.unregister(work, deadline: .seconds(20)) == [1])
+    #expect(try coordinator.unregister(work, timeout: .seconds(20)) == [1])
     coordinator.expectBalance(of: work, sent: 1)
     try cpu.enterKernel()
     try cpu.end()
@@ -76,7 +76,7 @@ struct UnregistrationTests {
     try cpu.enterUser()
     #expect(coordinator.send(work, to: 0) == .queued)
     let withdrawn = try housekeeper.run { [coordinator, work] _ in
-      try? coordinator.unregister(work, deadline: .seconds(20))
+      try? coordinator.unregister(work, timeout: .seconds(20))
     }
     #expect(withdrawn == CPUMask())
     #expect(runs.value == 1)
@@ -92,7 +92,7 @@ struct UnregistrationTests {
     let other = try Coordinator(.scripted())
     let foreign = try other.register("foreign") { _ in }
     #expect(foreign.bit == work.bit)
-    let timedOut = coordinatorError { try coordinator.unregister(work, deadline: .milliseconds(5)) }
+    let timedOut = coordinatorError { try coordinator.unregister(work, timeout: .milliseconds(5)) }
     #expect(timedOut?.code == .timedOut)
     try cpu.enterUser()
     let refused = coordinatorError { try coordinator.unregister(foreign) }
@@ -106,7 +106,7 @@ struct UnregistrationTests {
   func twice() throws {
     let steps = (0..<2).map { _ in
       PlainThread.start { [coordinator, work] in
-        Result { try coordinator.unregister(work, deadline: .seconds(20)) }
+        Result { try coordinator.unregister(work, timeout: .seconds(20)) }
       }
     }
     // Both have been let in, or one has been refused, before the CPU lets them pass.
@@ -118,7 +118,7 @@ struct UnregistrationTests {
     while let work = try? coordinator.register("bit \(bits.count)", { _ in }) {
       bits.append(work.bit)
     }
-    #expect(bits.count == DeferredWork.capacity)
+    #expect(bits.count == WorkType.capacity)
     #expect(Set(bits).count == bits.count, "two types have one bit")
     try cpu.enterKernel()
     try cpu.end()
@@ -127,9 +127,9 @@ struct UnregistrationTests {
   @Test("a deadline of nothing is one look")
   func noTime() throws {
     #expect(
-      coordinatorError { try coordinator.unregister(work, deadline: .zero) }?.code == .timedOut)
+      coordinatorError { try coordinator.unregister(work, timeout: .zero) }?.code == .timedOut)
     try cpu.enterUser()
-    try coordinator.unregister(work, deadline: .zero)
+    try coordinator.unregister(work, timeout: .zero)
     try cpu.enterKernel()
     try cpu.end()
   }
@@ -145,7 +145,7 @@ struct UnregistrationTests {
     coordinator.send(slow, to: 1)
     let entry = cpu.start { $0.enterKernel() }
     begun.wait()
-    let error = coordinatorError { try coordinator.unregister(slow, deadline: .milliseconds(30)) }
+    let error = coordinatorError { try coordinator.unregister(slow, timeout: .milliseconds(30)) }
     #expect(error?.code == .timedOut)
     let step = PlainThread.start { [coordinator] in
       Result { try coordinator.unregister(slow) }
@@ -163,7 +163,7 @@ struct UnregistrationTests {
   @Test("a handler that a helper runs is waited out")
   func runningHelper() throws {
     let (begun, mayEnd) = (Flag(), Flag())
-    var options = DeferredWork.Options()
+    var options = WorkType.Options()
     options.mayRunOnBehalf = true
     let slow = try coordinator.register("slow", options: options) { _ in
       begun.raise()
@@ -174,11 +174,11 @@ struct UnregistrationTests {
       coordinator.send(slow, to: 1, urgency: .onBehalf)
     }
     begun.wait()
-    let error = coordinatorError { try coordinator.unregister(slow, deadline: .milliseconds(30)) }
+    let error = coordinatorError { try coordinator.unregister(slow, timeout: .milliseconds(30)) }
     #expect(error?.code == .timedOut)
     mayEnd.raise()
     #expect(try help.value() == .ranOnBehalf)
-    try coordinator.unregister(slow, deadline: .seconds(20))
+    try coordinator.unregister(slow, timeout: .seconds(20))
     coordinator.expectBalance(of: slow, sent: 1)
     try cpu.end()
   }
@@ -207,12 +207,12 @@ struct UnregistrationTests {
       #expect(coordinator.statistics()[slow].executed == 0)
       return
     }
-    let error = coordinatorError { try coordinator.unregister(slow, deadline: .milliseconds(30)) }
+    let error = coordinatorError { try coordinator.unregister(slow, timeout: .milliseconds(30)) }
     #expect(error?.code == .timedOut)
     #expect(coordinator.context(of: 1) == .kernel)
     mayEnd.raise()
     try detachment.value().get()
-    try coordinator.unregister(slow, deadline: .seconds(20))
+    try coordinator.unregister(slow, timeout: .seconds(20))
     coordinator.expectBalance(of: slow)
   }
 
@@ -220,7 +220,7 @@ struct UnregistrationTests {
   func closureReleased() throws {
     final class Owned: Sendable {}
     try cpu.enterUser()
-    func registered() throws -> (DeferredWork, () -> Owned?) {
+    func registered() throws -> (WorkType, () -> Owned?) {
       let owned = Owned()
       let work = try coordinator.register("owner") { _ in withExtendedLifetime(owned) {} }
       return (work, { [weak owned] in owned })
@@ -239,7 +239,7 @@ struct UnregistrationTests {
     try cpu.enterUser()
     coordinator.send(work, to: 0)
     _ = try housekeeper.run { [coordinator, work] _ in
-      Result { try coordinator.unregister(work, deadline: .seconds(20)) }
+      Result { try coordinator.unregister(work, timeout: .seconds(20)) }
     }.get()
     coordinator.expectBalance(of: work, sent: 1)
     try housekeeper.end()
@@ -255,7 +255,7 @@ struct UnregistrationTests {
     #expect(try coordinator.unregister(work) == [1])
     try cpu.enterKernel()
     #expect(ticket.state(of: 1) == .gone)
-    #expect(ticket.wait(until: .executed, deadline: .milliseconds(100)) == .settled)
+    #expect(ticket.wait(until: .executed, timeout: .milliseconds(100)) == .settled)
     try cpu.end()
   }
 }

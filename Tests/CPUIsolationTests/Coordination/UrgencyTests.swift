@@ -10,12 +10,12 @@ struct UrgencyTests {
   let coordinator: Coordinator
   let cpu: ScriptedThread
   let runs = Counter()
-  let work: DeferredWork
+  let work: WorkType
 
   init() throws {
     coordinator = try Coordinator(.scripted(isolated: 2))
     cpu = try ScriptedThread(coordinator, on: 1)
-    var options = DeferredWork.Options()
+    var options = WorkType.Options()
     options.mayRunOnBehalf = true
     work = try coordinator.register(options: options, counting: runs)
   }
@@ -89,7 +89,7 @@ struct UrgencyTests {
       contexts.append(coordinator.context(of: $0))
     }
     let step = cpu.start { cpu in
-      cpu.guest {
+      cpu.inGuest {
         inGuest.raise()
         while !stop.isRaised {
           cpu.poll()
@@ -182,7 +182,7 @@ struct UrgencyTests {
   func ownerWaits() throws {
     let (begun, mayEnd) = (Flag(), Flag())
     let order = Journal<String>()
-    var options = DeferredWork.Options()
+    var options = WorkType.Options()
     options.mayRunOnBehalf = true
     let slow = try coordinator.register("slow", options: options) { _ in
       begun.raise()

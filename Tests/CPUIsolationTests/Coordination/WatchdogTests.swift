@@ -114,7 +114,7 @@ struct WatchdogTests {
   func callUnanswered() throws {
     try cpu.enterUser()
     let call = PlainThread.start { [coordinator] in
-      coordinator.call(on: [1], deadline: .seconds(30), file: "Caller.swift", line: 7) { _ in }
+      coordinator.call(on: [1], timeout: .seconds(30), file: "Caller.swift", line: 7) { _ in }
     }
     let stall = try report(.kickUnanswered)
     #expect(stall.work == "cross call")
@@ -150,7 +150,7 @@ struct WatchdogTests {
     let thread = try ScriptedThread(coordinator, on: 1)
     let runs = Counter()
     let mayEnd = [Flag(), Flag()]
-    var options = DeferredWork.Options()
+    var options = WorkType.Options()
     options.delivery = .catchUp
     let work = try coordinator.register("catch up", options: options) { _ in
       runs.increment()
@@ -179,7 +179,7 @@ struct WatchdogTests {
     let mayEnd = Flag()
     try cpu.enterUser()
     let call = PlainThread.start { [coordinator] in
-      coordinator.call(on: [1], deadline: .seconds(30)) { _ in mayEnd.wait() }
+      coordinator.call(on: [1], timeout: .seconds(30)) { _ in mayEnd.wait() }
     }
     #expect(eventually { ContextTracker(coordinator.core.slots[1]).isAttentionWanted })
     let poll = cpu.start { $0.poll() }
@@ -194,7 +194,7 @@ struct WatchdogTests {
   @Test("a helper that does not let go is reported")
   func helperHoldsPin() throws {
     let mayEnd = Flag()
-    var options = DeferredWork.Options()
+    var options = WorkType.Options()
     options.mayRunOnBehalf = true
     let slow = try coordinator.register("slow", options: options) { _ in mayEnd.wait() }
     try cpu.enterUser()

@@ -27,7 +27,7 @@ extension HazardDomainTests {
   @Test(
     "a barrier waits for the batch that a thread has in its hands",
     .enabled(if: HazardFault.isCompiledIn, "points exist in debug builds alone"),
-    arguments: [1, HazardBatch.capacity - 1])
+    arguments: [1, Limits.hazardBatch - 1])
   func batchInHand(count: Int) async {
     // In a process of its own: other tests have hooks at the same points.
     await #expect(processExitsWith: .success) { [count = count as Int] in
@@ -51,11 +51,11 @@ extension HazardDomainTests {
     }
     #expect(eventually { Halt.isThere.load(ordering: .acquiring) })
     #expect(
-      domain.barrier(deadline: .milliseconds(20))
+      domain.barrier(timeout: .milliseconds(20))
         == .held([HazardObstacle(kind: .pass, address: 0)]))
     #expect(reclaimed.value == 0)
     Halt.mayGo.store(true, ordering: .releasing)
-    #expect(domain.barrier(deadline: .seconds(20)) == .reclaimed)
+    #expect(domain.barrier(timeout: .seconds(20)) == .reclaimed)
     #expect(reclaimed.value == count)
     try step.value()
   }

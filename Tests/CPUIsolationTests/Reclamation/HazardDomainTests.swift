@@ -221,7 +221,7 @@ struct HazardDomainTests {
     let shared = SharedLink(3)
     #expect(domain.withProtected(shared.link) { $0.value } == 3)
     shared.replace(with: nil, in: domain, counting: reclaimed)
-    #expect(domain.barrier(deadline: .seconds(20)) == .reclaimed)
+    #expect(domain.barrier(timeout: .seconds(20)) == .reclaimed)
     #expect(reclaimed.value == 1)
   }
 
@@ -246,7 +246,7 @@ struct HazardDomainTests {
     isThere.wait()
     first.replace(with: nil, in: domain)
     second.replace(with: nil, in: domain)
-    guard case .held(let obstacles) = domain.barrier(deadline: .milliseconds(5)) else {
+    guard case .held(let obstacles) = domain.barrier(timeout: .milliseconds(5)) else {
       Issue.record("nothing was held back")
       return
     }
@@ -259,7 +259,7 @@ struct HazardDomainTests {
       ])
     #expect(obstacles.allSatisfy { $0.description.contains("protects the object at 0x") })
     hazard.reset()
-    #expect(domain.barrier(deadline: .seconds(20)) == .reclaimed)
+    #expect(domain.barrier(timeout: .seconds(20)) == .reclaimed)
   }
 
   @Test("a cohort is waited for alone")
@@ -274,14 +274,14 @@ struct HazardDomainTests {
     for value in 0..<100 {
       unsafe domain.retire(Witness.make(value), counting: reclaimed, cohort: mine)
     }
-    #expect(domain.barrier(cohort: mine, deadline: .seconds(20)) == .reclaimed)
+    #expect(domain.barrier(cohort: mine, timeout: .seconds(20)) == .reclaimed)
     #expect(reclaimed.value == 100)
-    guard case .held = domain.barrier(cohort: others, deadline: .zero) else {
+    guard case .held = domain.barrier(cohort: others, timeout: .zero) else {
       Issue.record("the protected one was not held back")
       return
     }
     hazard.reset()
-    #expect(domain.barrier(cohort: others, deadline: .seconds(20)) == .reclaimed)
+    #expect(domain.barrier(cohort: others, timeout: .seconds(20)) == .reclaimed)
   }
 }
 

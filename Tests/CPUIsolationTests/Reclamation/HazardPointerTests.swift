@@ -94,7 +94,7 @@ struct HazardPointerTests {
     replace(with: 2)
     #expect(domain.reclaim() == 0)
     #expect(
-      domain.barrier(deadline: .zero) == .held([HazardObstacle(kind: .wildcard, address: 0)]))
+      domain.barrier(timeout: .zero) == .held([HazardObstacle(kind: .wildcard, address: 0)]))
     // One of the date of a later scan does not.
     unsafe slot.pointee.store(UInt.max, ordering: .sequentiallyConsistent)
     #expect(domain.reclaim() == 1)

@@ -28,9 +28,9 @@ struct HazardTransitionTests {
       return core.isFencedByTransition
     }
     #expect(try cpu.run { _ in isFenced() })
-    #expect(try !cpu.run { cpu in cpu.user { isFenced() } })
-    #expect(try cpu.run { cpu in cpu.user { cpu.kernel { isFenced() } } })
-    #expect(try !cpu.run { cpu in cpu.guest { isFenced() } })
+    #expect(try !cpu.run { cpu in cpu.inUser { isFenced() } })
+    #expect(try cpu.run { cpu in cpu.inUser { cpu.inKernel { isFenced() } } })
+    #expect(try !cpu.run { cpu in cpu.inGuest { isFenced() } })
     let housekeeper = try ScriptedThread(coordinator, on: 0)
     #expect(try !housekeeper.run { _ in isFenced() })
     // A CPU of another coordinator.
@@ -68,7 +68,7 @@ struct HazardTransitionTests {
   func waitsForTheSection() throws {
     shared.replace(with: 2, in: domain, counting: reclaimed)
     #expect(domain.reclaim() == 0)
-    guard case .held(let obstacles) = domain.barrier(deadline: .milliseconds(5)) else {
+    guard case .held(let obstacles) = domain.barrier(timeout: .milliseconds(5)) else {
       Issue.record("nothing was held back")
       return
     }

@@ -21,14 +21,14 @@ extension Coordinator.Configuration {
 extension Coordinator {
   /// Registers a type whose handler counts its runs.
   func register(
-    _ name: String = "work", options: DeferredWork.Options = .init(), counting counter: Counter
-  ) throws -> DeferredWork {
+    _ name: String = "work", options: WorkType.Options = .init(), counting counter: Counter
+  ) throws -> WorkType {
     try register(name, options: options) { _ in counter.increment() }
   }
 
   /// Registers a type that may run in a signal handler; the counter has to outlive it.
-  func registerSafe(counting counter: Counter) throws -> DeferredWork {
-    var options = DeferredWork.Options()
+  func registerSafe(counting counter: Counter) throws -> WorkType {
+    var options = WorkType.Options()
     options.isInterruptSafe = true
     return unsafe try register(
       "safe", options: options, context: counter.context, function: Counter.function)
@@ -36,7 +36,7 @@ extension Coordinator {
 
   /// The equation of the counts: every send is accounted for, once.
   func expectBalance(
-    of work: DeferredWork, sent: UInt64? = nil,
+    of work: WorkType, sent: UInt64? = nil,
     sourceLocation: SourceLocation = #_sourceLocation
   ) {
     let counts = statistics()[work]

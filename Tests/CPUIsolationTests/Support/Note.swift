@@ -26,7 +26,7 @@ final class Note: Sendable {
 
   var context: UnsafeMutableRawPointer { unsafe Unmanaged.passUnretained(self).toOpaque() }
 
-  static let function: DeferredWorkFunction = { context, _ in
+  static let function: CPUFunction = { context, _ in
     unsafe Unmanaged<Note>.fromOpaque(context!)._withUnsafeGuaranteedRef { note in
       note.journal.append(note.text)
       note.action()

@@ -14,8 +14,8 @@ final class Step<Result: Sendable>: Sendable {
   var isOver: Bool { result.withLock { $0 != nil } }
 
   /// What the step returned, once it has.
-  func value(within deadline: DispatchTimeInterval = .seconds(120)) throws -> Result {
-    guard done.wait(timeout: .now() + deadline) == .success else { throw TookTooLong() }
+  func value(within timeout: DispatchTimeInterval = .seconds(120)) throws -> Result {
+    guard done.wait(timeout: .now() + timeout) == .success else { throw TookTooLong() }
     done.signal()
     return result.withLock { $0! }
   }

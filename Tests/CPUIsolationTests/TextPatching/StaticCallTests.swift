@@ -100,8 +100,8 @@ struct StaticCallTests {
     let keys = try StaticKeys(coordinator)
     let call = try unsafe keys.makeCall("call", Self.double)
     let cpu = try ScriptedThread(coordinator, on: 1)
-    let change = PlainThread.start { () -> CoordinatorError.Code? in
-      do throws(CoordinatorError) {
+    let change = PlainThread.start { () -> IsolationError.Code? in
+      do throws(IsolationError) {
         try unsafe keys.update(call, to: nil, nil)
         return nil
       } catch {
@@ -109,7 +109,7 @@ struct StaticCallTests {
       }
     }
     #expect(eventually { coordinator.statistics()[keys.deferred.work].pending == 1 })
-    coordinator.close(deadline: .zero)
+    coordinator.close(timeout: .zero)
     #expect(try change.value() == .closed)
     // It still calls what it called: whoever took the change for made would free that.
     #expect(try cpu.run { call(21, on: $0) } == 42)

@@ -20,7 +20,7 @@ struct StaticKeyArticleTests {
     let keys = try StaticKeys(coordinator)
     let sampling = try keys.makeKey("sampling")
 
-    cpu.user {
+    cpu.inUser {
       while running {
         step()
         if sampling.isEnabled(on: cpu) { sample() }
@@ -33,7 +33,7 @@ struct StaticKeyArticleTests {
     #expect(steps == 3 && samples == 0)
     try keys.enable(sampling)
     steps = 0
-    cpu.user {
+    cpu.inUser {
       while running {
         step()
         if sampling.isEnabled(on: cpu) { sample() }

@@ -46,7 +46,7 @@ struct StaticKeyTests {
     // The first enable is in progress: it counts.
     #expect(keys.count(of: key) == 1)
     #expect(
-      unsafe keys.deferred.table.count(0).pointee.load(ordering: .relaxed) == PatchTable.enabling)
+      unsafe keys.deferred.table.count(0).pointee.load(ordering: .relaxed) == KeyTable.enabling)
     try cpu.safePoint()
     #expect(try cpu.run { key.isEnabled(on: $0) })
     #expect(try change.value() == .flipped)
@@ -294,7 +294,7 @@ struct StaticKeyTests {
     for side in [false, true] {
       let all = try (0..<512).map { try keys.makeKey("\($0)", neverDeferred: side) }
       #expect(Set(all).count == 512)
-      let error = #expect(throws: CoordinatorError.self) {
+      let error = #expect(throws: IsolationError.self) {
         try keys.makeKey("one more", neverDeferred: side)
       }
       #expect(error?.code == .tooManyStaticKeys)
@@ -310,7 +310,7 @@ struct StaticKeyTests {
   func copies() throws {
     #expect(CPUSlot.stride % cacheLineStride == 0)
     #expect(CPUSlot.copyBytes % cacheLineStride == 0)
-    #expect(PatchTable.words * 8 + PatchTable.groups * 8 == CPUSlot.copyBytes)
+    #expect(Limits.keyWords * 8 + KeyTable.groups * 8 == CPUSlot.copyBytes)
   }
 
   @Test("a coordinator has one set of keys")
@@ -319,18 +319,18 @@ struct StaticKeyTests {
     let keys = try StaticKeys(coordinator)
     #expect {
       _ = try StaticKeys(coordinator)
-    } throws: { ($0 as? CoordinatorError)?.code == .tooManyStaticKeys }
+    } throws: { ($0 as? IsolationError)?.code == .tooManyStaticKeys }
     withExtendedLifetime(keys) {}
   }
 
   @Test("keys that could not be made for want of a work type can be made later")
   func again() throws {
     let coordinator = try Coordinator(.scripted())
-    var works: [DeferredWork] = []
+    var works: [WorkType] = []
     while let work = try? coordinator.register("\(works.count)", { _ in }) {
       works.append(work)
     }
-    let error = #expect(throws: CoordinatorError.self) { try StaticKeys(coordinator) }
+    let error = #expect(throws: IsolationError.self) { try StaticKeys(coordinator) }
     #expect(error?.code == .tooManyWorkTypes)
     for work in works.suffix(2) { try coordinator.unregister(work) }
     let keys = try StaticKeys(coordinator)
@@ -343,7 +343,7 @@ struct StaticKeyTests {
     let keys = try StaticKeys(coordinator)
     let key = try keys.makeKey("key", isEnabled: true)
     coordinator.close()
-    #expect(throws: CoordinatorError.self) { try keys.disable(key) }
+    #expect(throws: IsolationError.self) { try keys.disable(key) }
     #expect(keys.isEnabled(key) && keys.count(of: key) == 1)
     // It has users: one more needs nobody.
     #expect(try keys.enable(key) == .counted)

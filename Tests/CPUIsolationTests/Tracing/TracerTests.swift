@@ -54,7 +54,7 @@ import Testing
     #expect(tracer.events.count == 5)
     let line: UInt = #line + 4
     let local = try coordinator.attach(to: 1)
-    local.user {
+    local.inUser {
       // Sends from another thread, while this CPU is in user.
       Self.onAnotherThread { for _ in 0..<2 { coordinator.send(work, to: 1) } }
     }
@@ -131,7 +131,7 @@ import Testing
     let threads = try (1...2).map { cpu in
       try coordinator.launch(on: cpu) { local in
         let enough: UInt64 = cpu == 1 ? 2 : 1
-        local.user {
+        local.inUser {
           while coordinator.statistics()[work, on: cpu].executed < enough { local.poll() }
         }
       }
@@ -192,7 +192,7 @@ import Testing
       _ = gracePeriod.poll()
     } beside: {
       hasLooked.wait()
-      local.quiescent()
+      local.declareQuiescent()
     }
     local.detach()
     let snapshot = coordinator.tracer.snapshot()
@@ -220,7 +220,7 @@ import Testing
     try tracer.start(.deferredWorkSet, filter: "cpu & CPUS{2}")
     for cpu in 1...2 {
       let local = try coordinator.attach(to: cpu)
-      local.user { Self.onAnotherThread { coordinator.send(work, to: cpu) } }
+      local.inUser { Self.onAnotherThread { coordinator.send(work, to: cpu) } }
       local.detach()
     }
     let events = tracer.snapshot().rings[3].events
@@ -280,15 +280,15 @@ import Testing
     let tracer = coordinator.tracer
     let local = try coordinator.attach(to: 0)
     for value in 1...10 { try tracer.start(.deferredWorkSet, filter: "cpu == \(value)") }
-    let before = coordinator.cold.withLock { $0.trace.retiredFilters }
+    let before = coordinator.registry.withLock { $0.trace.retiredFilters }
     #expect(before == 9)
-    local.quiescent()
+    local.declareQuiescent()
     tracer.stop(.deferredWorkSet)
-    let after = coordinator.cold.withLock { $0.trace.retiredFilters }
+    let after = coordinator.registry.withLock { $0.trace.retiredFilters }
     #expect(after == 1)
     local.detach()
     tracer.stop(.deferredWorkSet)
-    #expect(coordinator.cold.withLock { $0.trace.retiredFilters } == 0)
+    #expect(coordinator.registry.withLock { $0.trace.retiredFilters } == 0)
   }
 
   /// However many threads look at filters all the time, those of before a change have an end.
@@ -314,7 +314,7 @@ import Testing
     for next in 1..<4 {
       #expect(eventually { entered[next - 1].isRaised })
       try tracer.start(.deferredWorkSet, filter: "cpu == \(next + 1)")
-      #expect(coordinator.cold.withLock { $0.trace.retiredFilters } > 0, "somebody looks at it")
+      #expect(coordinator.registry.withLock { $0.trace.retiredFilters } > 0, "somebody looks at it")
       let follower = startReader(next)
       #expect(eventually { entered[next].isRaised })
       released[next - 1].raise()
@@ -323,11 +323,11 @@ import Testing
     }
     // Two sides, so two looks; the last reader is still there, and holds back what it may look at.
     try tracer.start(.deferredWorkSet, filter: "cpu == 7")
-    #expect(coordinator.cold.withLock { $0.trace.retiredFilters } <= 2)
+    #expect(coordinator.registry.withLock { $0.trace.retiredFilters } <= 2)
     released[3].raise()
     try reader.value()
     tracer.stop(.deferredWorkSet)
-    #expect(coordinator.cold.withLock { $0.trace.retiredFilters } == 0)
+    #expect(coordinator.registry.withLock { $0.trace.retiredFilters } == 0)
   }
 
   // MARK: Users' events
@@ -362,22 +362,22 @@ import Testing
     let coordinator = try makeCoordinator()
     let tracer = coordinator.tracer
     _ = try tracer.declare(Self.refreshed)
-    #expect(throws: CoordinatorError.self) { try tracer.declare(Self.refreshed) }
-    #expect(throws: CoordinatorError.self) { try tracer.declare(.ipiSendCPU) }
+    #expect(throws: IsolationError.self) { try tracer.declare(Self.refreshed) }
+    #expect(throws: IsolationError.self) { try tracer.declare(.ipiSendCPU) }
     let wide = TraceEventFormat(
       system: "routes", name: "wide", id: 2002,
       declaring: (0..<6).map { .number("n\($0)", as: UInt64.self) }, printFormat: #""""#)
-    #expect(throws: CoordinatorError.self) { try tracer.declare(wide) }
+    #expect(throws: IsolationError.self) { try tracer.declare(wide) }
     let dynamic = TraceEventFormat(
       system: "routes", name: "dynamic", id: 2003, declaring: [.cpuMask("mask")],
       printFormat: #""""#)
-    #expect(throws: CoordinatorError.self) { try tracer.declare(dynamic) }
+    #expect(throws: IsolationError.self) { try tracer.declare(dynamic) }
     for id in 3000..<3050 {
       _ = try tracer.declare(
         TraceEventFormat(
           system: "s", name: "e\(id)", id: id, declaring: [], printFormat: #""""#))
     }
-    let error = #expect(throws: CoordinatorError.self) {
+    let error = #expect(throws: IsolationError.self) {
       try tracer.declare(
         TraceEventFormat(
           system: "s", name: "last", id: 4000, declaring: [], printFormat: #""""#))

@@ -20,7 +20,7 @@ struct AddressSpaceTests {
 
   private func end() throws {
     try cpu.end()
-    try space.close(deadline: .seconds(30))
+    try space.close(timeout: .seconds(30))
   }
 
   @Test("where only one of its work types is to be had, an address space leaves it there")
@@ -28,11 +28,11 @@ struct AddressSpaceTests {
     // In kernel it would hold up the type's way back.
     try cpu.cpu.enterUser()
     // Two belong to the space of this suite.
-    for index in 3..<DeferredWork.capacity {
+    for index in 3..<WorkType.capacity {
       _ = try coordinator.register("filler \(index)") { _ in }
     }
     for _ in 1...3 {
-      let error = #expect(throws: CoordinatorError.self) {
+      let error = #expect(throws: IsolationError.self) {
         _ = try AddressSpace(coordinator, .init(pages: 1 << 20))
       }
       #expect(error?.code == .tooManyWorkTypes)
@@ -162,8 +162,8 @@ struct AddressSpaceTests {
 
   @Test(
     "either delivery brings a change to the next entry, and a frame back behind it",
-    arguments: [DeferredWork.Delivery.bit, .catchUp])
-  func deliveries(delivery: DeferredWork.Delivery) throws {
+    arguments: [WorkType.Delivery.bit, .catchUp])
+  func deliveries(delivery: WorkType.Delivery) throws {
     var options = AddressSpace.Options(pages: 64)
     options.delivery = delivery
     let other = try AddressSpace(coordinator, options)
@@ -187,17 +187,17 @@ struct AddressSpaceTests {
     #expect(try second.lookUp(7) == nil)
     try second.end()
     try end()
-    try other.close(deadline: .seconds(30))
+    try other.close(timeout: .seconds(30))
   }
 
   @Test("closing ends the work types, and the coordinator outlives the space")
   func closes() throws {
     // A CPU that stays in kernel holds it up, and it can be repeated.
     try cpu.close()
-    let error = #expect(throws: CoordinatorError.self) { try space.close(deadline: .zero) }
+    let error = #expect(throws: IsolationError.self) { try space.close(timeout: .zero) }
     #expect(error?.code == .timedOut)
     try cpu.cpu.end()
-    try space.close(deadline: .seconds(30))
+    try space.close(timeout: .seconds(30))
     try space.close()
     #expect(coordinator.send(space.flushAllWork, to: 1) == .rejected(.unregistered))
   }
@@ -207,9 +207,9 @@ struct AddressSpaceTests {
     var options = AddressSpace.Options(pages: 1 << 30)
     options.tableMemory = 4096
     let small = try AddressSpace(coordinator, options)
-    let error = #expect(throws: CoordinatorError.self) { try small.map(0, to: 1) }
+    let error = #expect(throws: IsolationError.self) { try small.map(0, to: 1) }
     #expect(error?.code == .outOfMemory)
     try end()
-    try small.close(deadline: .seconds(30))
+    try small.close(timeout: .seconds(30))
   }
 }

@@ -31,7 +31,7 @@ struct LazyUnmapperTests {
 
   private func end() throws {
     try cpu.end()
-    try space.close(deadline: .seconds(30))
+    try space.close(timeout: .seconds(30))
   }
 
   private var frames: [UInt64] { released.withLock { $0.sorted() } }
@@ -75,7 +75,7 @@ struct LazyUnmapperTests {
     #expect(unmapper.unmap(pages) == .batched)
     // Not flushed: the CPU would come back with what it has.
     #expect(unmapper.reserve(count) == nil)
-    #expect(unmapper.purge(deadline: .seconds(20)) == .settled)
+    #expect(unmapper.purge(timeout: .seconds(20)) == .settled)
     let again = try #require(unmapper.reserve(count))
     #expect(again == pages)
     try map(again, to: 500)
@@ -95,7 +95,7 @@ struct LazyUnmapperTests {
     #expect(outcomes == [.batched, .flushed, .batched, .batched, .full])
     #expect(space.table.frame(of: ranges[4].lowerBound) == ranges[4].lowerBound + 1000)
     #expect(unmapper.pendingPages == 8)
-    if case .timedOut(let cpus) = unmapper.purge(deadline: .milliseconds(10)) {
+    if case .timedOut(let cpus) = unmapper.purge(timeout: .milliseconds(10)) {
       #expect(cpus == [1])
     } else {
       Issue.record("a CPU in kernel was not waited for")
@@ -104,7 +104,7 @@ struct LazyUnmapperTests {
     #expect(unmapper.unmap(ranges[4]) == .batched)
     #expect(frames.count == 4)
     try cpu.cpu.enterUser()
-    #expect(unmapper.purge(deadline: .seconds(20)) == .settled)
+    #expect(unmapper.purge(timeout: .seconds(20)) == .settled)
     #expect(frames.count == 10)
     try cpu.cpu.enterKernel()
     try end()
@@ -119,9 +119,9 @@ struct LazyUnmapperTests {
     try cpu.cpu.enterUser()
     for index in [3, 0, 7, 5, 1, 6, 2, 4] {
       #expect(unmapper.unmap(ranges[index]) == .batched)
-      if index % 2 == 1 { #expect(unmapper.purge(deadline: .seconds(20)) == .settled) }
+      if index % 2 == 1 { #expect(unmapper.purge(timeout: .seconds(20)) == .settled) }
     }
-    #expect(unmapper.purge(deadline: .seconds(20)) == .settled)
+    #expect(unmapper.purge(timeout: .seconds(20)) == .settled)
     #expect(unmapper.reserve(64) == 0..<64)
     try cpu.cpu.enterKernel()
     try end()

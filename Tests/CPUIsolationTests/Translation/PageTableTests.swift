@@ -86,7 +86,7 @@ struct PageTableTests {
     // A root of 8 KiB and three lowest nodes.
     let table = try PageTable(pages: 1 << 18, memory: 8192 + 3 * 4096)
     for node in 0..<3 as Range<UInt64> { #expect(try map(table, node * 512, 1) == .done) }
-    let error = #expect(throws: CoordinatorError.self) { try map(table, 3 * 512, 1) }
+    let error = #expect(throws: IsolationError.self) { try map(table, 3 * 512, 1) }
     #expect(error?.code == .outOfMemory)
     #expect(table.memoryInUse == 8192 + 3 * 4096)
     #expect(try map(table, 1, 2) == .done)

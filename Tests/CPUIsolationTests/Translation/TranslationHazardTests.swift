@@ -21,7 +21,7 @@ struct TranslationHazardTests {
 
   private func end() throws {
     try cpu.end()
-    try space.close(deadline: .seconds(30))
+    try space.close(timeout: .seconds(30))
   }
 
   /// What a retirement gives back.
@@ -84,7 +84,7 @@ struct TranslationHazardTests {
 
   @Test("a flush that is refused acknowledges nothing: the frame comes back behind the thread")
   func refusedFlush() throws {
-    coordinator.close(deadline: .zero)
+    coordinator.close(timeout: .zero)
     var old = space.unmap(7..<8)
     #expect(old.ticket.report.rejection == .closed)
     #expect(old.stragglers == [1])
@@ -105,7 +105,7 @@ struct TranslationHazardTests {
   func refusedWhileClosing() throws {
     // Its section goes on with the frame that it has found.
     try cpu.close()
-    let error = #expect(throws: CoordinatorError.self) { try space.close(deadline: .zero) }
+    let error = #expect(throws: IsolationError.self) { try space.close(timeout: .zero) }
     #expect(error?.code == .timedOut)
     let frames = Guarded<[UInt64]>([])
     let unmapper = LazyUnmapper(space, pages: 0..<64) { _, frame in
@@ -119,7 +119,7 @@ struct TranslationHazardTests {
     try cpu.end()
     #expect(unmapper.purge() == .settled)
     #expect(frames.withLock { $0 } == [70])
-    try space.close(deadline: .seconds(30))
+    try space.close(timeout: .seconds(30))
   }
 
   @Test("a new mapping is not placed over an address that a CPU away has cached")
@@ -172,12 +172,12 @@ struct TranslationHazardTests {
   func gracePeriodIsNotEnough() throws {
     // The flush is sent behind the look of the quiescent state: here, by hand, before the send.
     var gracePeriod = coordinator.startGracePeriod()
-    try cpu.cpu.run { $0.quiescent() }
+    try cpu.cpu.run { $0.declareQuiescent() }
     let isOver = gracePeriod.poll()
     #expect(isOver)
     var old = space.unmap(7..<8)
     #expect(released(&old) == nil)
-    try cpu.cpu.run { $0.quiescent() }
+    try cpu.cpu.run { $0.declareQuiescent() }
     #expect(released(&old) == [70])
     try end()
   }
@@ -228,7 +228,7 @@ struct TranslationHazardTests {
     let next = try TranslatingThread(coordinator, on: 1, space)
     #expect(try next.lookUp(7) == 72)
     try next.end()
-    try space.close(deadline: .seconds(30))
+    try space.close(timeout: .seconds(30))
   }
 
   @Test("a CPU that joins late begins at the generation that there is")
@@ -251,22 +251,22 @@ struct TranslationHazardTests {
     let cpu = try TranslatingThread(coordinator, on: 1, space)
     #expect(try cpu.lookUp(7) == 70)
     let mayGoOn = Flag()
-    let step = cpu.cpu.start { cpu in cpu.user { mayGoOn.wait() } }
+    let step = cpu.cpu.start { cpu in cpu.inUser { mayGoOn.wait() } }
     #expect(eventually { coordinator.context(of: 1) == .user })
-    let change = try #require(space.change(7, to: 71, deadline: .seconds(20)))
+    let change = try #require(space.change(7, to: 71, timeout: .seconds(20)))
     #expect(change.report.interrupted == [1])
     #expect(change.unacknowledged.isEmpty)
     #expect(coordinator.context(of: 1) == .user)
     #expect(space.statistics(of: 1).partialFlushes == 1)
     var old = space.unmap(7..<8)
     var frames: [UInt64] = []
-    let outcome = old.wait(deadline: .seconds(20)) { frames.append($1) }
+    let outcome = old.wait(timeout: .seconds(20)) { frames.append($1) }
     #expect(outcome == .settled && frames == [71])
     mayGoOn.raise()
     try step.value()
     #expect(try cpu.lookUp(7) == nil)
     try cpu.end()
-    try space.close(deadline: .seconds(30))
+    try space.close(timeout: .seconds(30))
   }
 
   @Test("early entry: a handler looks up what is never deferred, by its number")

@@ -4,11 +4,11 @@ import CPUIsolation
 import Testing
 
 extension StressTests.FailureCases {
-  private func expect(_ code: CoordinatorError.Code, _ action: () throws -> Void) {
+  private func expect(_ code: IsolationError.Code, _ action: () throws -> Void) {
     do {
       try action()
       Issue.record("\(code) was expected")
-    } catch let error as CoordinatorError {
+    } catch let error as IsolationError {
       #expect(error.code == code)
       #expect(!error.description.isEmpty)
     } catch {
@@ -37,7 +37,7 @@ extension StressTests.FailureCases {
     let runs = SharedCounter()
     let work = try coordinator.register("work") { cpu in runs.add(cpu + 1) }
     let local = try coordinator.attach(to: width - 1)
-    local.user {
+    local.inUser {
       let report = coordinator.send(work, to: coordinator.cpus, where: { $0 != 5 })
       #expect(report.deferred == [width - 1])
       #expect(report.skipped == [5])
@@ -45,7 +45,7 @@ extension StressTests.FailureCases {
       #expect(report.covered == [width - 1])
     }
     #expect(runs.value == width)
-    let report = coordinator.call(on: coordinator.cpus, deadline: .seconds(30)) { _ in }
+    let report = coordinator.call(on: coordinator.cpus, timeout: .seconds(30)) { _ in }
     #expect(report.ranInline == [width - 1])
     #expect(report.gone.count == width - 1)
     local.detach()
@@ -78,8 +78,8 @@ extension StressTests.FailureCases {
 
   @Test func oneTypeTooMany() throws {
     let coordinator = try Coordinator.quiet(isolated: [0])
-    let all = try (0..<DeferredWork.capacity).map { try coordinator.register("\($0)") { _ in } }
-    #expect(Set(all.map(\.bit)).count == DeferredWork.capacity)
+    let all = try (0..<WorkType.capacity).map { try coordinator.register("\($0)") { _ in } }
+    #expect(Set(all.map(\.bit)).count == WorkType.capacity)
     expect(.tooManyWorkTypes) { _ = try coordinator.register("one more") { _ in } }
     try coordinator.unregister(all[7])
     #expect(try coordinator.register("heir") { _ in }.bit == 7)
@@ -88,7 +88,7 @@ extension StressTests.FailureCases {
   }
 
   @Test func agesThatNothingCouldKeep() throws {
-    var options = DeferredWork.Options()
+    var options = WorkType.Options()
     options.maximumAge = .milliseconds(1)
     let unwatched = try Coordinator.quiet(isolated: [0]) { $0.watchdog = nil }
     expect(.watchdogRequired) { _ = try unwatched.register("aged", options: options) { _ in } }

@@ -26,8 +26,8 @@ extension StressTests.FailureCases {
             Self.waitForTheOther(coordinator, work, wait, own: cpu, arrived, violations)
           }
           switch context {
-          case .user: local.user(waits)
-          case .guest: local.guest(waits)
+          case .user: local.inUser(waits)
+          case .guest: local.inGuest(waits)
           default: waits()
           }
           // Nobody leaves while the other one waits.
@@ -45,20 +45,20 @@ extension StressTests.FailureCases {
   }
 
   private static func waitForTheOther(
-    _ coordinator: Coordinator, _ work: DeferredWork, _ wait: Wait, own: Int,
+    _ coordinator: Coordinator, _ work: WorkType, _ wait: Wait, own: Int,
     _ arrived: SharedCounter, _ violations: Violations
   ) {
     arrived.add()
     while arrived.value < 2 { sched_yield() }
-    let deadline = Duration.seconds(20)
+    let timeout = Duration.seconds(20)
     switch wait {
     case .tickets:
       let ticket = coordinator.sendWithTicket(work, to: [1 - own])
-      let outcome = ticket.wait(until: .executed, deadline: deadline)
+      let outcome = ticket.wait(until: .executed, timeout: timeout)
       violations.check(outcome == .settled, "CPU \(own)'s ticket: \(outcome)")
     case .interruptSafeCalls, .otherCalls:
       let report = coordinator.call(
-        on: [1 - own], deadline: deadline, isInterruptSafe: wait == .interruptSafeCalls
+        on: [1 - own], timeout: timeout, isInterruptSafe: wait == .interruptSafeCalls
       ) { _ in }
       violations.check(report.executed == [1 - own], "CPU \(own)'s call: \(report)")
     }
@@ -70,10 +70,10 @@ extension StressTests.FailureCases {
     let violations = Violations()
     let isInKernel = SharedFlag()
     let waiter = try coordinator.launch(on: 0) { local in
-      local.user {
+      local.inUser {
         while !isInKernel.isSet { sched_yield() }
         do {
-          try coordinator.synchronize(deadline: .seconds(20))
+          try coordinator.synchronize(timeout: .seconds(20))
         } catch {
           violations.note("the grace period: \(error)")
         }
@@ -83,7 +83,7 @@ extension StressTests.FailureCases {
       isInKernel.set()
       // In kernel until the call has been executed, and then gone.
       usleep(5000)
-      let report = coordinator.call(on: [0], deadline: .seconds(20)) { _ in }
+      let report = coordinator.call(on: [0], timeout: .seconds(20)) { _ in }
       violations.check(report.executed == [0] || report.gone == [0], "the call: \(report)")
     }
     waiter.join()
@@ -99,7 +99,7 @@ extension StressTests.FailureCases {
       try coordinator.launch(on: cpu) { local in
         for _ in 0..<50 {
           do {
-            try coordinator.synchronize(deadline: StressDuration.generous)
+            try coordinator.synchronize(timeout: StressDuration.generous)
           } catch {
             violations.note("CPU \(cpu): \(error)")
           }

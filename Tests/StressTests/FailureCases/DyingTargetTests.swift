@@ -32,13 +32,13 @@ extension StressTests.FailureCases {
     #expect(runs.value == 1)
 
     let heir = try coordinator.attach(to: 0)
-    heir.user {}
-    heir.user {}
+    heir.inUser {}
+    heir.inUser {}
     #expect(runs.value == 1, "the new thread runs nothing that was sent to the old one")
     #expect([.executed, .gone].contains(ticket.state(of: 0)))
-    #expect(ticket.wait(until: .executed, deadline: .seconds(20)) == .settled)
+    #expect(ticket.wait(until: .executed, timeout: .seconds(20)) == .settled)
     let second = coordinator.sendWithTicket(work, to: [0])
-    heir.user {}
+    heir.inUser {}
     #expect(runs.value == 2)
     #expect(second.state(of: 0) == .executed)
     heir.detach()
@@ -63,7 +63,7 @@ extension StressTests.FailureCases {
     #expect(coordinator.post(call, on: 0) == .queued)
     #expect(coordinator.post(call, on: 0) == .busy)
     let waiter = TestThread {
-      let report = coordinator.call(on: [0], deadline: StressDuration.generous) { _ in runs.add() }
+      let report = coordinator.call(on: [0], timeout: StressDuration.generous) { _ in runs.add() }
       if report.executed == [0] || report.gone == [0] { runs.add(10) }
     }
     usleep(2000)
@@ -73,7 +73,7 @@ extension StressTests.FailureCases {
     #expect(runs.value >= 10, "who waited was told that the call ran, or that the CPU has gone")
     let isInFlight = call.isInFlight
     #expect(!isInFlight)
-    #expect(coordinator.call(on: [0], deadline: .seconds(20)) { _ in }.gone == [0])
+    #expect(coordinator.call(on: [0], timeout: .seconds(20)) { _ in }.gone == [0])
   }
 
   /// CPUs are attached to and given back for ever: memory stays where it was.
@@ -84,7 +84,7 @@ extension StressTests.FailureCases {
       for _ in 0..<rounds {
         let local = try coordinator.attach(to: 1)
         coordinator.send(work, to: 1)
-        local.user {}
+        local.inUser {}
         local.detach()
         let sender = try coordinator.makeSender()
         sender.send(work, to: 0)
@@ -99,7 +99,7 @@ extension StressTests.FailureCases {
   @Test func threadsAreLaunchedForEver() throws {
     let coordinator = try Coordinator.quiet(isolated: [0])
     func churn(_ rounds: Int) throws {
-      for _ in 0..<rounds { try coordinator.launch(on: 0) { local in local.user {} }.join() }
+      for _ in 0..<rounds { try coordinator.launch(on: 0) { local in local.inUser {} }.join() }
     }
     try churn(50)
     let growth = try ResidentMemory.settle { try churn(StressDuration.rounds(1_000)) }.growth

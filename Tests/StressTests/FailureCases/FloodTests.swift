@@ -30,7 +30,7 @@ extension StressTests.FailureCases {
     violations.check(counts.sent == UInt64(senders * (rounds * sends + 100)), "\(counts)")
     violations.check(counts.sent == counts.gone + counts.merged, "\(counts)")
     let first = try coordinator.attach(to: 1)
-    first.user {}
+    first.inUser {}
     violations.check(runs.value == 0, "the first thread found \(runs.value) runs waiting for it")
     first.detach()
     violations.expectNone("\(senders) senders, \(sends) sends each")
@@ -46,7 +46,7 @@ extension StressTests.FailureCases {
     let local = try coordinator.attach(to: 0)
     let sends = StressDuration.rounds(300_000)
     var rounds = 0
-    local.user {
+    local.inUser {
       let memory = ResidentMemory.settle {
         TestThread.run(2) { index in
           for _ in 0..<sends { coordinator.send(flood, to: 0) }
@@ -79,7 +79,7 @@ extension StressTests.FailureCases {
     }
     let local = try coordinator.attach(to: 0)
     for round in 1...300 {
-      local.user {
+      local.inUser {
         let outcome = coordinator.send(rare, to: 0)
         #expect(outcome == .deferred)
       }

@@ -19,7 +19,7 @@ extension StressTests.FailureCases {
     let stop = SharedFlag()
     let isThere = SharedFlag()
     let thread = try coordinator.launch(on: 1) { local in
-      local.user {
+      local.inUser {
         while !stop.isSet {
           local.poll()
           usleep(1000)
@@ -43,21 +43,21 @@ extension StressTests.FailureCases {
     #expect(status >> 8 & 0xff == 0, "step \(status >> 8 & 0xff) failed in the child")
 
     // The parent has noticed nothing.
-    #expect(coordinator.call(on: [1], deadline: StressDuration.generous) { _ in }.executed == [1])
-    try coordinator.synchronize(deadline: StressDuration.generous)
+    #expect(coordinator.call(on: [1], timeout: StressDuration.generous) { _ in }.executed == [1])
+    try coordinator.synchronize(timeout: StressDuration.generous)
   }
 
   /// The number of the first step that went wrong; 0 if none did. It must not allocate much, lock what others held,
   /// or return to the test.
   private static func failuresInChild(
-    _ coordinator: Coordinator, _ work: DeferredWork, _ spare: DeferredWork,
+    _ coordinator: Coordinator, _ work: WorkType, _ spare: WorkType,
     _ calls: CrossCallPool<Int>
   ) -> Int32 {
     func isRefused(_ action: () throws -> Void) -> Bool {
       do {
         try action()
         return false
-      } catch let error as CoordinatorError {
+      } catch let error as IsolationError {
         return error.code == .forked
       } catch {
         return false
@@ -69,7 +69,7 @@ extension StressTests.FailureCases {
     if !isRefused({ try coordinator.synchronize() }) { return 4 }
     if !isRefused({ try coordinator.unregister(spare) }) { return 5 }
     // Nobody answers, nobody is waited for.
-    if !coordinator.call(on: [1, 2], deadline: nil, { _ in }).executed.isEmpty { return 6 }
+    if !coordinator.call(on: [1, 2], timeout: nil, { _ in }).executed.isEmpty { return 6 }
     let ticket = coordinator.sendWithTicket(work, to: [1])
     if ticket.wait(until: .executed) != .timedOut([1]), !ticket.report.gone.contains(1) { return 7 }
     switch coordinator.send(work, to: 1) {
@@ -80,7 +80,7 @@ extension StressTests.FailureCases {
     if unsafe coordinator.post(CrossCall(context: nil) { _, _ in }, on: 1) != .gone { return 11 }
     // The record came home.
     if calls.post(1, on: 1) != .gone || calls.post(2, on: 1) != .gone { return 12 }
-    _ = coordinator.close(deadline: .milliseconds(50))
+    _ = coordinator.close(timeout: .milliseconds(50))
     if coordinator.send(work, to: 1) != .rejected(.closed) { return 9 }
     _ = coordinator.statistics()
     return 0

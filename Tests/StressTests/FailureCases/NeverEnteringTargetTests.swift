@@ -14,7 +14,7 @@ extension StressTests.FailureCases {
     let isThere = SharedFlag()
     let stop = SharedFlag()
     let thread = try coordinator.launch(on: 0) { local in
-      local.user {
+      local.inUser {
         isThere.set()
         while !stop.isSet {
           if polls { local.poll() }
@@ -37,11 +37,11 @@ extension StressTests.FailureCases {
       let work = try coordinator.register("work") { _ in runs.add() }
       let ticket = coordinator.sendWithTicket(work, to: [0])
       #expect(ticket.report.deferred == [0])
-      #expect(ticket.wait(until: .covered, deadline: .seconds(20)) == .settled)
-      #expect(ticket.wait(until: .executed, deadline: .milliseconds(5)) == .timedOut([0]))
-      #expect(coordinator.call(on: [0], deadline: .milliseconds(5)) { _ in }.timedOut == [0])
-      try coordinator.synchronize(deadline: .seconds(20))
-      #expect(try coordinator.unregister(work, deadline: .seconds(20)) == [0])
+      #expect(ticket.wait(until: .covered, timeout: .seconds(20)) == .settled)
+      #expect(ticket.wait(until: .executed, timeout: .milliseconds(5)) == .timedOut([0]))
+      #expect(coordinator.call(on: [0], timeout: .milliseconds(5)) { _ in }.timedOut == [0])
+      try coordinator.synchronize(timeout: .seconds(20))
+      #expect(try coordinator.unregister(work, timeout: .seconds(20)) == [0])
       #expect(runs.value == 0)
     }
   }
@@ -51,7 +51,7 @@ extension StressTests.FailureCases {
   func deferralGrowsOld(onBehalf: Bool) throws {
     try withSpinner({ $0.watchdog?.interval = .milliseconds(1) }, polls: !onBehalf) { coordinator in
       let runs = SharedCounter()
-      var options = DeferredWork.Options()
+      var options = WorkType.Options()
       options.maximumAge = .milliseconds(10)
       options.mayRunOnBehalf = onBehalf
       let work = try coordinator.register("aged", options: options) { _ in runs.add() }

@@ -15,7 +15,7 @@ extension StressTests.FailureCases {
       return configuration
     }
     let lenient = try Coordinator(configuration(.wherePossible))
-    let thread = try lenient.launch(on: nonexistent) { local in local.user {} }
+    let thread = try lenient.launch(on: nonexistent) { local in local.inUser {} }
     #expect(!thread.isPinned)
     thread.join()
     for pinning in [
@@ -31,7 +31,7 @@ extension StressTests.FailureCases {
       }
       // The refusal leaves the slot free.
       #expect(strict.context(of: nonexistent) == .offline)
-      strict.close(deadline: .seconds(20))
+      strict.close(timeout: .seconds(20))
     }
   }
 
@@ -52,7 +52,7 @@ extension StressTests.FailureCases {
             local.idle(for: .milliseconds(1))
             coordinator.send(work, to: coordinator.isolated)
           } else {
-            local.user {
+            local.inUser {
               for _ in 0..<100 where stop.isSet { return }
               local.poll()
             }
@@ -62,14 +62,14 @@ extension StressTests.FailureCases {
     }
     for round in 1...20 {
       let calls = SharedCounter()
-      let report = coordinator.call(on: coordinator.cpus, deadline: StressDuration.generous) { _ in
+      let report = coordinator.call(on: coordinator.cpus, timeout: StressDuration.generous) { _ in
         calls.add()
       }
       #expect(report.executed == coordinator.cpus, "round \(round): \(report)")
       #expect(calls.value == count)
       let ticket = coordinator.sendWithTicket(work, to: coordinator.cpus)
-      #expect(ticket.wait(until: .executed, deadline: StressDuration.generous) == .settled)
-      try coordinator.synchronize(deadline: StressDuration.generous)
+      #expect(ticket.wait(until: .executed, timeout: StressDuration.generous) == .settled)
+      try coordinator.synchronize(timeout: StressDuration.generous)
     }
     stop.set()
     for thread in threads { thread.join() }
@@ -93,11 +93,11 @@ extension StressTests.FailureCases {
         $0.interruptSignal = number
       }
     }
-    for (number, code) in [(taken, CoordinatorError.Code.signalTaken), (SIGKILL, .signalRefused)] {
+    for (number, code) in [(taken, IsolationError.Code.signalTaken), (SIGKILL, .signalRefused)] {
       do {
         _ = try coordinator(number)
         Issue.record("signal \(number) was accepted")
-      } catch let error as CoordinatorError {
+      } catch let error as IsolationError {
         #expect(error.code == code)
       }
     }

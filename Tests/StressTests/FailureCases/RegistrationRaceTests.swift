@@ -10,7 +10,7 @@ extension StressTests.FailureCases {
     let violations = Violations()
     for round in 0..<StressDuration.rounds(30) {
       let coordinator = try Coordinator.quiet(isolated: [0, 1]) { $0.watchdog = nil }
-      let all = try (0..<DeferredWork.capacity).map { try coordinator.register("\($0)") { _ in } }
+      let all = try (0..<WorkType.capacity).map { try coordinator.register("\($0)") { _ in } }
       let inKernel = SharedFlag()
       let mayLeave = SharedFlag()
       // A CPU in kernel makes both of them wait.
@@ -23,8 +23,8 @@ extension StressTests.FailureCases {
       let rivals = (0..<2).map { index in
         TestThread {
           started.add()
-          do throws(CoordinatorError) {
-            try coordinator.unregister(all[3], deadline: StressDuration.generous)
+          do throws(IsolationError) {
+            try coordinator.unregister(all[3], timeout: StressDuration.generous)
             succeeded.add()
           } catch {
             violations.check(error.code == .workTypeUnregistered, "\(error)")
@@ -48,11 +48,11 @@ extension StressTests.FailureCases {
   /// Everybody registers at once: no bit is given twice.
   @Test func registeredAtOnce() throws {
     let coordinator = try Coordinator.quiet(isolated: [0])
-    let works = Guarded<[DeferredWork]>([])
+    let works = Guarded<[WorkType]>([])
     let refused = SharedCounter()
     TestThread.run(8) { _ in
       for _ in 0..<10 {
-        do throws(CoordinatorError) {
+        do throws(IsolationError) {
           let work = try coordinator.register("work") { _ in }
           works.withLock { $0.append(work) }
         } catch {
@@ -62,8 +62,8 @@ extension StressTests.FailureCases {
     }
     let bits = works.withLock { $0.map(\.bit) }
     #expect(Set(bits).count == bits.count)
-    #expect(bits.count == DeferredWork.capacity)
-    #expect(refused.value == 80 - DeferredWork.capacity)
+    #expect(bits.count == WorkType.capacity)
+    #expect(refused.value == 80 - WorkType.capacity)
   }
 
   /// A type is unregistered while its bit waits: the bit is withdrawn, whoever waits for its ticket is not left alone.
@@ -72,13 +72,13 @@ extension StressTests.FailureCases {
     let runs = SharedCounter()
     let work = try coordinator.register("work") { _ in runs.add() }
     let local = try coordinator.attach(to: 0)
-    local.user {
+    local.inUser {
       let ticket = coordinator.sendWithTicket(work, to: [0])
       #expect(ticket.report.deferred == [0])
-      let withdrawn = try? coordinator.unregister(work, deadline: .seconds(20))
+      let withdrawn = try? coordinator.unregister(work, timeout: .seconds(20))
       #expect(withdrawn == [0])
       #expect(
-        ticket.wait(until: .executed, deadline: .milliseconds(100)) == .settled,
+        ticket.wait(until: .executed, timeout: .milliseconds(100)) == .settled,
         "it will never be executed now: a waiter without deadline would wait for ever")
     }
     #expect(runs.value == 0)
@@ -100,19 +100,19 @@ extension StressTests.FailureCases {
     }
     let stop = SharedFlag()
     let thread = try coordinator.launch(on: 0) { local in
-      while !stop.isSet { local.user { _ = sched_yield() } }
+      while !stop.isSet { local.inUser { _ = sched_yield() } }
     }
     coordinator.send(work, to: 0)
     #expect(eventually { isRunning.isSet })
     do {
-      try coordinator.unregister(work, deadline: .milliseconds(20))
+      try coordinator.unregister(work, timeout: .milliseconds(20))
       Issue.record("unregistered under a running handler")
     } catch {
       #expect(error.code == .timedOut)
     }
     #expect(coordinator.send(work, to: 0) == .rejected(.unregistered))
     mayReturn.set()
-    try coordinator.unregister(work, deadline: StressDuration.generous)
+    try coordinator.unregister(work, timeout: StressDuration.generous)
     #expect(hasReturned.isSet)
     stop.set()
     thread.join()
@@ -123,7 +123,7 @@ extension StressTests.FailureCases {
   @Test func theNextTypeOfABitRuns() throws {
     let coordinator = try Coordinator.quiet(isolated: [0]) { $0.watchdog = nil }
     let runs = SharedCounter()
-    for _ in 1..<DeferredWork.capacity { _ = try coordinator.register("other") { _ in } }
+    for _ in 1..<WorkType.capacity { _ = try coordinator.register("other") { _ in } }
     var work = try coordinator.register("first") { _ in runs.add() }
     let violations = Violations()
     let stop = SharedFlag()
@@ -131,19 +131,19 @@ extension StressTests.FailureCases {
     let thread = try coordinator.launch(on: 0) { local in
       while !stop.isSet {
         local.safePoint()
-        local.quiescent()
+        local.declareQuiescent()
         sched_yield()
       }
     }
     for round in 1...StressDuration.rounds(300) {
       let old = work
-      let next = Guarded<DeferredWork?>(nil)
+      let next = Guarded<WorkType?>(nil)
       let started = SharedCounter()
       TestThread.run(2) { _ in
         started.add()
         while started.value < 2 { continue }
-        do throws(CoordinatorError) {
-          try coordinator.unregister(old, deadline: StressDuration.generous)
+        do throws(IsolationError) {
+          try coordinator.unregister(old, timeout: StressDuration.generous)
         } catch {
           violations.check(error.code == .workTypeUnregistered, "\(error)")
         }
@@ -184,7 +184,7 @@ extension StressTests.FailureCases {
           continue
         }
         violations.check(inside.add() == 1, "two threads are CPU 0")
-        local.user {}
+        local.inUser {}
         inside.add(-1)
         local.detach()
       }

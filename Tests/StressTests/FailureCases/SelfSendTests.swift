@@ -20,7 +20,7 @@ extension StressTests.FailureCases {
     var most = 0
     for _ in 0..<100 {
       let before = runs.value
-      local.user {}
+      local.inUser {}
       most = max(most, runs.value - before)
     }
     // One visit at the exit and one at the entry, a few rounds each.
@@ -40,7 +40,7 @@ extension StressTests.FailureCases {
     let stop = SharedFlag()
     let thread = try coordinator.launch(on: 0) { local in
       let call = unsafe CrossCall(context: nil, isInterruptSafe: true) { _, _ in }
-      local.user {
+      local.inUser {
         coordinator.post(call, on: 0)
         isThere.set()
         while !stop.isSet {
@@ -51,7 +51,7 @@ extension StressTests.FailureCases {
       }
     }
     #expect(eventually { isThere.isSet })
-    let report = coordinator.call(on: [0], deadline: .seconds(20), isInterruptSafe: true) { _ in }
+    let report = coordinator.call(on: [0], timeout: .seconds(20), isInterruptSafe: true) { _ in }
     #expect(report.executed == [0])
     stop.set()
     thread.join()

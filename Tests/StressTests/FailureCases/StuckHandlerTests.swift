@@ -25,7 +25,7 @@ extension StressTests.FailureCases {
     let threads = try (0..<2).map { cpu in
       try coordinator.launch(on: cpu) { local in
         while !stop.isSet {
-          local.user {
+          local.inUser {
             sched_yield()
             local.poll()
           }
@@ -36,17 +36,17 @@ extension StressTests.FailureCases {
     #expect(eventually { isStuck.isSet })
 
     let ticket = coordinator.sendWithTicket(quick, to: [0, 1])
-    guard case .timedOut(let late) = ticket.wait(until: .executed, deadline: .milliseconds(50))
+    guard case .timedOut(let late) = ticket.wait(until: .executed, timeout: .milliseconds(50))
     else {
       Issue.record("the handler has not returned")
       return
     }
     #expect(late.contains(0))
     #expect(eventually { ticket.unsettled(.executed) == [0] })
-    #expect(coordinator.call(on: [1], deadline: StressDuration.generous) { _ in }.executed == [1])
-    #expect(coordinator.call(on: [0], deadline: .milliseconds(5)) { _ in }.timedOut == [0])
-    #expect(throws: CoordinatorError.self) {
-      try coordinator.synchronize(deadline: .milliseconds(5))
+    #expect(coordinator.call(on: [1], timeout: StressDuration.generous) { _ in }.executed == [1])
+    #expect(coordinator.call(on: [0], timeout: .milliseconds(5)) { _ in }.timedOut == [0])
+    #expect(throws: IsolationError.self) {
+      try coordinator.synchronize(timeout: .milliseconds(5))
     }
 
     func first(_ kind: StallReport.Kind, _ work: String) -> StallReport? {
@@ -67,7 +67,7 @@ extension StressTests.FailureCases {
     #expect(wrong.isEmpty, "CPU 1 has done nothing wrong")
 
     mayReturn.set()
-    #expect(ticket.wait(until: .executed, deadline: StressDuration.generous) == .settled)
+    #expect(ticket.wait(until: .executed, timeout: StressDuration.generous) == .settled)
     #expect(eventually { first(.recovered, "stuck") != nil })
     stop.set()
     for thread in threads { thread.join() }

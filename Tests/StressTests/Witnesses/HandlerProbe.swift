@@ -27,7 +27,7 @@ final class HandlerProbe: Sendable {
   }
 
   /// Registers the probe. It has to live until the coordinator ends.
-  func register(_ name: String, _ options: DeferredWork.Options) throws -> DeferredWork {
+  func register(_ name: String, _ options: WorkType.Options) throws -> WorkType {
     try unsafe coordinator.register(
       name, options: options, context: Unmanaged.passUnretained(self).toOpaque()
     ) { context, cpu in

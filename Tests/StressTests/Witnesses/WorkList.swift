@@ -6,7 +6,7 @@ import CPUIsolation
 // Sendable: written by the one thread that sets the test up, before the others exist.
 @safe
 final class WorkList: @unchecked Sendable {
-  private let list: UnsafeMutablePointer<DeferredWork>
+  private let list: UnsafeMutablePointer<WorkType>
   private(set) var count = 0
   private let capacity: Int
 
@@ -17,13 +17,13 @@ final class WorkList: @unchecked Sendable {
 
   deinit { unsafe list.deallocate() }
 
-  func append(_ work: DeferredWork) {
+  func append(_ work: WorkType) {
     precondition(count < capacity)
     unsafe (list + count).initialize(to: work)
     count += 1
   }
 
-  subscript(index: Int) -> DeferredWork {
+  subscript(index: Int) -> WorkType {
     precondition(index >= 0 && index < count)
     return unsafe list[index]
   }

@@ -37,7 +37,7 @@ final class Catalogue: Sendable {
 
   /// A subject whose state is the CPU's copy.
   func subject(
-    _ work: DeferredWork, others: [DeferredWork] = [],
+    _ work: WorkType, others: [WorkType] = [],
     whilePublishing: (@Sendable (() -> Void) -> Void)? = nil
   ) -> HandlerSubject<Int> {
     HandlerSubject(
@@ -49,7 +49,7 @@ final class Catalogue: Sendable {
 /// Checks a handler that is given the catalogue and the CPU.
 func conformance(
   of name: String, _ options: HandlerConformance.Options = .standard,
-  registered: DeferredWork.Options = .init(),
+  registered: WorkType.Options = .init(),
   _ handler: @escaping @Sendable (Catalogue, Int) -> Void
 ) throws -> ConformanceReport {
   try HandlerConformance.check(name, options) { coordinator in

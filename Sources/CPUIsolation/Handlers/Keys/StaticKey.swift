@@ -8,7 +8,7 @@ public import Synchronization
 ///     let keys = try StaticKeys(coordinator)
 ///     let sampling = try keys.makeKey("sampling")
 ///     …
-///     cpu.user {
+///     cpu.inUser {
 ///       while running {
 ///         step()
 ///         if sampling.isEnabled(on: cpu) { sample() }  // one load and a branch, of its own line

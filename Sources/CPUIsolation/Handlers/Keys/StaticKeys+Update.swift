@@ -105,7 +105,7 @@ extension StaticKeys {
   @discardableResult
   public func update(
     until goal: Ticket.Goal = .covered, _ body: (inout Changes) -> Void
-  ) throws(CoordinatorError) -> Report {
+  ) throws(IsolationError) -> Report {
     var changes = Changes()
     body(&changes)
     try requireMayChange()
@@ -127,7 +127,7 @@ extension StaticKeys {
   public func update(
     _ call: StaticCall, to context: UnsafeMutableRawPointer?, _ function: StaticCall.Function?,
     until goal: Ticket.Goal = .covered
-  ) throws(CoordinatorError) -> StaticCall.Outcome {
+  ) throws(IsolationError) -> StaticCall.Outcome {
     let report = try update(until: goal) { unsafe $0.exchange(call, to: context, function) }
     return report.exchanged.contains(call) ? .exchanged : .unchanged
   }
@@ -142,7 +142,7 @@ extension StaticKeys {
   /// - Context: any thread, outside handlers and user; in kernel it is a safe point
   /// - Allocates: where the key is turned
   @discardableResult
-  public func enable(_ key: StaticKey) throws(CoordinatorError) -> StaticKey.Outcome {
+  public func enable(_ key: StaticKey) throws(IsolationError) -> StaticKey.Outcome {
     if let outcome = side(of: key).table.incrementIfOn(key.index, by: 1) { return outcome }
     return try update { $0.enable(key) }.outcome(of: key)
   }
@@ -160,7 +160,7 @@ extension StaticKeys {
   /// - Context: any thread, outside handlers and user; in kernel it is a safe point
   /// - Allocates: where the key is turned
   @discardableResult
-  public func disable(_ key: StaticKey) throws(CoordinatorError) -> StaticKey.Outcome {
+  public func disable(_ key: StaticKey) throws(IsolationError) -> StaticKey.Outcome {
     switch side(of: key).table.decrement(key.index, by: 1, isClaimer: false) {
     case .counted: return .counted
     case .last: return try update { $0.disable(key) }.outcome(of: key)
@@ -173,12 +173,12 @@ extension StaticKeys {
 
   private func apply(
     _ changes: Changes, until goal: Ticket.Goal
-  ) throws(CoordinatorError) -> Report {
+  ) throws(IsolationError) -> Report {
     var turns = changes.keys.map {
-      PatchTable.Turn(table: side(of: $0.key).table, key: Int($0.key.index), users: $0.users)
+      KeyTable.Turn(table: side(of: $0.key).table, key: Int($0.key.index), users: $0.users)
     }
     var exchanges = changes.calls.map {
-      PatchTable.Exchange(index: index(of: $0.call), words: $0.words)
+      KeyTable.Exchange(index: index(of: $0.call), words: $0.words)
     }
     var report = Report()
     deferred.table.change(&turns, &exchanges) { turns, exchanges in
@@ -202,7 +202,7 @@ extension StaticKeys {
       }
     }
     if coordinator.isClosed, !report.flipped.isEmpty || !report.exchanged.isEmpty {
-      throw CoordinatorError(
+      throw IsolationError(
         .closed, "the coordinator was closed while a static key changed: CPUs may have the old one")
     }
     return report
@@ -226,7 +226,7 @@ extension StaticKeys {
     _ = ticket.wait(until: goal)
   }
 
-  private func requireMayChange() throws(CoordinatorError) {
+  private func requireMayChange() throws(IsolationError) {
     coordinator.requireMayWait("change a static key")
     if let slot = coordinator.ownSlot {
       let context = ContextWord(rawValue: ContextTracker(slot).ownContext).context
@@ -237,7 +237,7 @@ extension StaticKeys {
     }
     try coordinator.requireSameProcess()
     if coordinator.isClosed {
-      throw CoordinatorError(.closed, "cannot change a static key: the coordinator is closed")
+      throw IsolationError(.closed, "cannot change a static key: the coordinator is closed")
     }
   }
 
@@ -267,7 +267,7 @@ extension StaticKeys {
   /// - Progress: blocking
   /// - Context: any thread, outside handlers and user
   /// - Allocates: one entry
-  public func disable(_ key: StaticKey, after delay: Duration) throws(CoordinatorError) {
+  public func disable(_ key: StaticKey, after delay: Duration) throws(IsolationError) {
     try requireMayChange()
     let due = now &+ UInt64(clamping: Int64(clamping: Int128(delay / .nanoseconds(1))))
     // Before this one counts: those who leave later must not turn the key off sooner than it may.
@@ -302,7 +302,7 @@ extension StaticKeys {
   /// - Context: any thread, outside handlers and user
   /// - Allocates: where a key is turned
   @discardableResult
-  public func applyDelayed() throws(CoordinatorError) -> Duration? {
+  public func applyDelayed() throws(IsolationError) -> Duration? {
     try requireMayChange()
     let now = self.now
     var changes = Changes()

@@ -47,26 +47,26 @@ public final class StaticKeys: Sendable {
   /// - Progress: blocking
   /// - Context: any thread
   /// - Allocates: yes
-  public init(_ coordinator: Coordinator) throws(CoordinatorError) {
+  public init(_ coordinator: Coordinator) throws(IsolationError) {
     self.coordinator = coordinator
-    try coordinator.cold.withLock { state throws(CoordinatorError) in
+    try coordinator.registry.withLock { state throws(IsolationError) in
       if state.hasStaticKeys {
-        throw CoordinatorError(.tooManyStaticKeys, "the coordinator has its static keys already")
+        throw IsolationError(.tooManyStaticKeys, "the coordinator has its static keys already")
       }
       state.hasStaticKeys = true
     }
-    do throws(CoordinatorError) {
+    do throws(IsolationError) {
       deferred = try PatchSide(coordinator, "static_key", interrupts: false)
     } catch {
       // Nothing was left behind, so another try may come: behind the second one there would be.
-      coordinator.cold.withLock { $0.hasStaticKeys = false }
+      coordinator.registry.withLock { $0.hasStaticKeys = false }
       throw error
     }
     immediate = try PatchSide(coordinator, "static_key_now", interrupts: true)
   }
 
   /// The work type of keys and calls that are deferred, for statistics and traces.
-  public var work: DeferredWork { deferred.work }
+  public var work: WorkType { deferred.work }
 
   // MARK: Making
 
@@ -83,7 +83,7 @@ public final class StaticKeys: Sendable {
   /// - Allocates: yes
   public func makeKey(
     _ name: String, isEnabled: Bool = false, neverDeferred: Bool = false
-  ) throws(CoordinatorError) -> StaticKey {
+  ) throws(IsolationError) -> StaticKey {
     let side = neverDeferred ? immediate : deferred
     let index = try side.take(1, for: name)
     let key = StaticKey(
@@ -103,7 +103,7 @@ public final class StaticKeys: Sendable {
   public func makeCall(
     _ name: String, to context: UnsafeMutableRawPointer? = nil,
     _ function: StaticCall.Function? = nil
-  ) throws(CoordinatorError) -> StaticCall {
+  ) throws(IsolationError) -> StaticCall {
     let index = try deferred.take(2, for: name)
     let call = StaticCall(
       distance: deferred.table.distance(to: index, from: coordinator.core.slots),
@@ -168,7 +168,7 @@ public final class StaticKeys: Sendable {
   public func count(of key: StaticKey) -> Int {
     // Relaxed — a hint.
     let count = unsafe side(of: key).table.count(key.index).pointee.load(ordering: .relaxed)
-    return count == PatchTable.enabling ? 1 : Int(truncatingIfNeeded: count)
+    return count == KeyTable.enabling ? 1 : Int(truncatingIfNeeded: count)
   }
 
   /// The name that the key was made with.
@@ -196,36 +196,36 @@ public final class StaticKeys: Sendable {
 
 /// One table, and the work type that makes CPUs look at it.
 final class PatchSide: Sendable {
-  let table: PatchTable
-  let work: DeferredWork
+  let table: KeyTable
+  let work: WorkType
   let interrupts: Bool
   private let memory: MappedMemory
   private let used = Lock(0)
 
-  init(_ coordinator: Coordinator, _ name: String, interrupts: Bool) throws(CoordinatorError) {
-    memory = try MappedMemory(byteCount: PatchTable.byteCount)
-    table = unsafe PatchTable(
+  init(_ coordinator: Coordinator, _ name: String, interrupts: Bool) throws(IsolationError) {
+    memory = try MappedMemory(byteCount: KeyTable.byteCount)
+    table = unsafe KeyTable(
       initializing: memory.address, part: interrupts ? 1 : 0, of: coordinator.core.slots)
     self.interrupts = interrupts
-    var options = DeferredWork.Options()
+    var options = WorkType.Options()
     options.order = .early
     // A deferred key must not change in the middle of a user section, where a signal may come.
     options.isInterruptSafe = interrupts
     work = try unsafe coordinator.register(
-      name, options: options, context: table.base, function: PatchTable.handler)
+      name, options: options, context: table.base, function: KeyTable.handler)
     coordinator.runAtAttach(work, keeping: self)
   }
 
   /// Takes words in one group.
-  func take(_ words: Int, for name: String) throws(CoordinatorError) -> Int {
-    try used.withLock { used throws(CoordinatorError) in
+  func take(_ words: Int, for name: String) throws(IsolationError) -> Int {
+    try used.withLock { used throws(IsolationError) in
       let index = (used + words - 1) / words * words
-      if index + words > PatchTable.words {
-        throw CoordinatorError(
-          .tooManyStaticKeys, "\(name) would need word \(index + words) of \(PatchTable.words)")
+      if index + words > Limits.keyWords {
+        throw IsolationError(
+          .tooManyStaticKeys, "\(name) would need word \(index + words) of \(Limits.keyWords)")
       }
       used = index + words
-      let groups = (used + PatchTable.wordsPerGroup - 1) / PatchTable.wordsPerGroup
+      let groups = (used + KeyTable.wordsPerGroup - 1) / KeyTable.wordsPerGroup
       // Relaxed: in front of every send that brings a CPU to look at it.
       unsafe table.usedGroups.pointee.store(UInt64(groups), ordering: .relaxed)
       return index

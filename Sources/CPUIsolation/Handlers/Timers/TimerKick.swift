@@ -11,7 +11,7 @@ internal import Synchronization
 ///     wheel[3].insert(timer)
 ///     kick.bringForward(to: timer.deadline, on: 3)  // 2 ns, no signal
 ///     …
-///     cpu.user { loop() }
+///     cpu.inUser { loop() }
 ///     if let deadline = kick.deadline(on: cpu), deadline <= now {
 ///       kick.setDeadline(wheel[3].fire(now), on: cpu)
 ///     }
@@ -30,7 +30,7 @@ public final class TimerKick: Sendable {
   private let coordinator: Coordinator
   private let deadlines: TimerDeadlines
   /// The work type: `nohz_kick`, the name that the kernel's own has in traces.
-  public let work: DeferredWork
+  public let work: WorkType
 
   /// Makes the deadlines, and registers the work type.
   ///
@@ -38,7 +38,7 @@ public final class TimerKick: Sendable {
   /// - Progress: blocking
   /// - Context: any thread
   /// - Allocates: yes
-  public init(_ coordinator: Coordinator) throws(CoordinatorError) {
+  public init(_ coordinator: Coordinator) throws(IsolationError) {
     self.coordinator = coordinator
     deadlines = try TimerDeadlines(cpus: coordinator.core.slots.count)
     work = try unsafe coordinator.register(
@@ -100,7 +100,7 @@ private final class TimerDeadlines: @unchecked Sendable {
   private let memory: MappedMemory
   let base: UnsafeMutableRawPointer
 
-  init(cpus: Int) throws(CoordinatorError) {
+  init(cpus: Int) throws(IsolationError) {
     memory = try MappedMemory(byteCount: cpus * 2 * cacheLineStride)
     unsafe base = unsafe memory.address
     for line in 0..<2 * cpus {

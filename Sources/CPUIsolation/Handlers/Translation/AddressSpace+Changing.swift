@@ -35,7 +35,7 @@ extension AddressSpace {
   /// - Allocates: nodes of the table
   public func map(
     _ page: UInt64, to frame: UInt64, size: PageSize = .base, neverDeferred: Bool = false
-  ) throws(CoordinatorError) -> MapOutcome {
+  ) throws(IsolationError) -> MapOutcome {
     requirePages(from: page, size.pages)
     requireFrame(frame, size)
     if size.rawValue >= table.nodes.levels || page & (size.pages - 1) != 0 {
@@ -77,7 +77,7 @@ extension AddressSpace {
   /// - Allocates: never for CPUs below 128
   @discardableResult
   public func change(
-    _ page: UInt64, to frame: UInt64, deadline: Duration? = nil, file: StaticString = #fileID,
+    _ page: UInt64, to frame: UInt64, timeout: Duration? = nil, file: StaticString = #fileID,
     line: UInt = #line
   ) -> Change? {
     guard let old = exchange(page, frame) else { return nil }
@@ -85,7 +85,7 @@ extension AddressSpace {
       let ticket = coordinator.sendWithTicket(
         flushRangeWork, to: coordinator.cpus, urgency: .immediate, file: file, line: line)
       var late = CPUMask()
-      if case .timedOut(let cpus) = ticket.wait(until: .executed, deadline: deadline) {
+      if case .timedOut(let cpus) = ticket.wait(until: .executed, timeout: timeout) {
         late = cpus
       }
       return Change(previous: old.frame, report: ticket.report, unacknowledged: late)

@@ -9,7 +9,7 @@ internal import Synchronization
 ///     try coordinator.launch(on: 2) { cpu in
 ///       let translations = space.open(on: cpu)
 ///       while running {
-///         cpu.user { hotLoop() }
+///         cpu.inUser { hotLoop() }
 ///         if let frame = translations.lookUp(7, on: cpu) { use(frame) }  // ≤ 3 ns, no lock
 ///       }
 ///     }
@@ -37,9 +37,9 @@ public final class AddressSpace: Sendable {
   /// What is mapped now.
   public let table: PageTable
   /// The work type that drops everything: `flush_tlb_all`.
-  public let flushAllWork: DeferredWork
+  public let flushAllWork: WorkType
   /// The work type that drops what the log says: `flush_tlb_range`.
-  public let flushRangeWork: DeferredWork
+  public let flushRangeWork: WorkType
 
   let core: TranslationCore
   let urgency: Urgency
@@ -63,8 +63,8 @@ public final class AddressSpace: Sendable {
     /// How flushes reach a CPU in user: by a bit in its work word, or by the comparison that its
     /// next entry makes, which is written to nobody and takes every CPU along. They carry no
     /// payload.
-    public var delivery = DeferredWork.Delivery.bit
-    /// The longest that a flush may stay pending; see `DeferredWork.Options.maximumAge`.
+    public var delivery = WorkType.Delivery.bit
+    /// The longest that a flush may stay pending; see `WorkType.Options.maximumAge`.
     public var maximumAge: Duration? = nil
     /// How soon flushes have to run. With `.immediate` each interrupts every CPU: an address space
     /// without deferral, to compare with.
@@ -84,7 +84,7 @@ public final class AddressSpace: Sendable {
   /// - Progress: blocking
   /// - Context: any thread, outside handlers and kernel sections
   /// - Allocates: yes
-  public init(_ coordinator: Coordinator, _ options: Options) throws(CoordinatorError) {
+  public init(_ coordinator: Coordinator, _ options: Options) throws(IsolationError) {
     self.coordinator = coordinator
     urgency = options.urgency
     if options.loggedRanges < 1 || options.loggedRanges > 1 << 20 {
@@ -108,14 +108,14 @@ public final class AddressSpace: Sendable {
       ceiling: options.flushCeiling, keeping: [table, log, caches])
     // The handlers have to find it for as long as they may run: `close` gives it back.
     let context = unsafe Unmanaged.passRetained(core).toOpaque()
-    var work = DeferredWork.Options()
+    var work = WorkType.Options()
     work.order = .early
     work.isInterruptSafe = true
     work.mayRunOnBehalf = true
     work.maximumAge = options.maximumAge
     if case .merging = options.delivery { misuse("a flush has no payload that could be merged") }
     work.delivery = options.delivery
-    do throws(CoordinatorError) {
+    do throws(IsolationError) {
       flushAllWork = try unsafe coordinator.register(
         "flush_tlb_all", options: work, context: context
       ) { context, cpu in
@@ -126,7 +126,7 @@ public final class AddressSpace: Sendable {
       unsafe Unmanaged.passUnretained(core).release()
       throw error
     }
-    do throws(CoordinatorError) {
+    do throws(IsolationError) {
       flushRangeWork = try unsafe coordinator.register(
         "flush_tlb_range", options: work, context: context
       ) { context, cpu in
@@ -135,7 +135,7 @@ public final class AddressSpace: Sendable {
       }
     } catch {
       // A CPU that stays in kernel for so long keeps the first type, and its memory.
-      if (try? coordinator.unregister(flushAllWork, deadline: .seconds(1))) != nil {
+      if (try? coordinator.unregister(flushAllWork, timeout: .seconds(1))) != nil {
         unsafe Unmanaged.passUnretained(core).release()
       }
       throw error
@@ -154,12 +154,12 @@ public final class AddressSpace: Sendable {
   /// - Progress: blocking
   /// - Context: any thread, outside handlers and kernel sections
   /// - Allocates: yes
-  public func close(deadline: Duration? = nil) throws(CoordinatorError) {
+  public func close(timeout: Duration? = nil) throws(IsolationError) {
     if isClosed.withLock({ $0 }) { return }
     requireClosedEverywhere()
     for work in [flushAllWork, flushRangeWork] {
       do {
-        try coordinator.unregister(work, deadline: deadline)
+        try coordinator.unregister(work, timeout: timeout)
       } catch let error where error.code == .workTypeUnregistered {
         // A call before this one came so far.
       }

@@ -33,7 +33,7 @@ public final class FlushLog: Sendable {
   /// - Progress: blocking
   /// - Context: any thread
   /// - Allocates: yes
-  public init(ranges: Int = 64) throws(CoordinatorError) {
+  public init(ranges: Int = 64) throws(IsolationError) {
     if ranges < 1 || ranges > 1 << 20 {
       misuse("a flush log cannot remember \(ranges) ranges: it takes 1 to 1048576")
     }

@@ -204,15 +204,15 @@ public final class LazyUnmapper: Sendable {
   /// - Allocates: as `release`
   @discardableResult
   public func purge(
-    deadline: Duration? = nil, file: StaticString = #fileID, line: UInt = #line
+    timeout: Duration? = nil, file: StaticString = #fileID, line: UInt = #line
   ) -> Ticket.WaitOutcome {
-    let until = Deadline(after: deadline)
+    let until = Deadline(after: timeout)
     var backoff = Backoff()
     while true {
       var late = CPUMask()
       _ = look { retirement in
-        let left = deadline == nil ? nil : Duration.nanoseconds(Int64(clamping: until.remaining))
-        let outcome = retirement.wait(deadline: left, release)
+        let left = timeout == nil ? nil : Duration.nanoseconds(Int64(clamping: until.remaining))
+        let outcome = retirement.wait(timeout: left, release)
         if case .timedOut(let cpus) = outcome { late = cpus }
         return outcome == .settled
       }

@@ -5,7 +5,7 @@ public import Synchronization
 /// An address space as one CPU sees it: lookups through the CPU's own cache.
 ///
 ///     let translations = space.open(on: cpu)
-///     cpu.kernel {
+///     cpu.inKernel {
 ///       if let frame = translations.lookUp(page, on: cpu) { use(frame) }
 ///     }
 ///

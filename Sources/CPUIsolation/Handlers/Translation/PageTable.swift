@@ -26,7 +26,7 @@ public final class PageTable: Sendable {
   /// Memory that nodes are carved from.
   private final class Arena: Sendable {
     let memory: MappedMemory
-    init(byteCount: Int) throws(CoordinatorError) {
+    init(byteCount: Int) throws(IsolationError) {
       memory = try MappedMemory(byteCount: byteCount)
     }
   }
@@ -51,7 +51,7 @@ public final class PageTable: Sendable {
   /// - Progress: blocking
   /// - Context: any thread
   /// - Allocates: yes
-  public init(pages: UInt64, memory limit: Int = 1 << 30) throws(CoordinatorError) {
+  public init(pages: UInt64, memory limit: Int = 1 << 30) throws(IsolationError) {
     guard pages > 0, let levels = PageTableNodes.levels(spanning: pages) else {
       misuse("a page table cannot span \(pages) pages: it spans 1 to \(UInt64(1) << 36)")
     }
@@ -93,8 +93,8 @@ public final class PageTable: Sendable {
   /// - Throws: `outOfMemory` where a node is needed and none may be made.
   func map(
     _ page: UInt64, to word: PageWord, _ size: PageSize
-  ) throws(CoordinatorError) -> MapOutcome {
-    try writer.withLock { (state) throws(CoordinatorError) -> MapOutcome in
+  ) throws(IsolationError) -> MapOutcome {
+    try writer.withLock { (state) throws(IsolationError) -> MapOutcome in
       var node = unsafe nodes.root
       var level = nodes.levels - 1
       while level > size.rawValue {
@@ -194,10 +194,10 @@ public final class PageTable: Sendable {
 
   private static func makeNode(
     at level: Int, _ state: inout Writer, _ limit: Int
-  ) throws(CoordinatorError) -> UnsafeMutableRawPointer {
+  ) throws(IsolationError) -> UnsafeMutableRawPointer {
     let bytes = PageTableNodes.byteCount(ofNodeAt: level)
     if state.total + bytes > limit {
-      throw CoordinatorError(
+      throw IsolationError(
         .outOfMemory, errno: 12, "the page table may have \(limit) bytes of nodes, and has them")
     }
     if state.used + bytes > state.arenas[state.arenas.count - 1].memory.byteCount {

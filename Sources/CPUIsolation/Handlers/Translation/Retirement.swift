@@ -97,9 +97,9 @@ public struct Retirement: ~Copyable, Sendable {
   /// - Allocates: as `release`
   @discardableResult
   public mutating func wait(
-    deadline: Duration? = nil, _ release: (_ page: UInt64, _ frame: UInt64) -> Void
+    timeout: Duration? = nil, _ release: (_ page: UInt64, _ frame: UInt64) -> Void
   ) -> Ticket.WaitOutcome {
-    let outcome = ticket.wait(until: goal, deadline: deadline)
+    let outcome = ticket.wait(until: goal, timeout: timeout)
     guard outcome == .settled else { return outcome }
     let untold = untold
     if !untold.isEmpty { return .timedOut(untold) }

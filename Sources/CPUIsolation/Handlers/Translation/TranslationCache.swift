@@ -75,7 +75,7 @@ public struct TranslationCache<Key: TranslationKey, Value: BitwiseCopyable>: ~Co
   /// - Progress: blocking
   /// - Context: any thread
   /// - Allocates: yes
-  public init(entries: Int, of log: FlushLog) throws(CoordinatorError) {
+  public init(entries: Int, of log: FlushLog) throws(IsolationError) {
     let memory = try unsafe CacheMemory.map(
       TranslationCacheLayout<Value>.byteCount(entries: entries))
     unsafe self.init(initializing: memory.address, entries: entries, ownedBytes: memory.byteCount)
@@ -283,11 +283,11 @@ enum TranslationCacheLayout<Value: BitwiseCopyable> {
 /// The mapping of a cache, which its owner keeps as an address.
 @usableFromInline
 enum CacheMemory {
-  static func map(_ byteCount: Int) throws(CoordinatorError) -> (
+  static func map(_ byteCount: Int) throws(IsolationError) -> (
     address: UnsafeMutableRawPointer, byteCount: Int
   ) {
     guard let address = unsafe cpi_map_zeroed(byteCount) else {
-      throw CoordinatorError(.outOfMemory, errno: 12, "cannot map \(byteCount) bytes")
+      throw IsolationError(.outOfMemory, errno: 12, "cannot map \(byteCount) bytes")
     }
     return unsafe (address, byteCount)
   }

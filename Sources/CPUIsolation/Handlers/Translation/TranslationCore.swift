@@ -121,7 +121,7 @@ extension TraceEvent {
 final class SharedMapping: Sendable {
   let memory: MappedMemory
 
-  init(byteCount: Int) throws(CoordinatorError) {
+  init(byteCount: Int) throws(IsolationError) {
     memory = try MappedMemory(byteCount: byteCount)
   }
 }

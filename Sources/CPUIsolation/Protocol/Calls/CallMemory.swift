@@ -7,7 +7,7 @@ internal import Synchronization
 final class CallMemory: Sendable {
   private let memory: MappedMemory
 
-  init(cpus: Int) throws(CoordinatorError) {
+  init(cpus: Int) throws(IsolationError) {
     memory = try MappedMemory(byteCount: cpus * cacheLineStride)
     for cpu in 0..<cpus { unsafe record(cpu).initialize(to: CallRecord()) }
   }

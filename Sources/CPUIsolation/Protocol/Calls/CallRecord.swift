@@ -20,7 +20,7 @@ struct CallRecord: ~Copyable {
   private let next = SharedAddress(0)
   let state = SharedWord32(0)
   private let flags = SharedWord32(0)
-  var function: DeferredWorkFunction?
+  var function: CPUFunction?
   var context: UnsafeMutableRawPointer?
   var site: CallSite
 
@@ -47,7 +47,7 @@ struct CallRecord: ~Copyable {
   /// The function of a pooled call is called once, whatever becomes of it: with -1 for a CPU if it is
   /// taken back unrun.
   static func claim(
-    _ record: UnsafeMutablePointer<CallRecord>, _ function: DeferredWorkFunction,
+    _ record: UnsafeMutablePointer<CallRecord>, _ function: CPUFunction,
     _ context: UnsafeMutableRawPointer?, isWaitedFor: Bool, isPooled: Bool = false,
     site: CallSite
   ) -> Bool {

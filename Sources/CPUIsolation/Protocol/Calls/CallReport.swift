@@ -28,7 +28,7 @@ public enum CallOutcome: Hashable, Sendable {
 
 /// What became of an immediate call, per CPU: each target is in exactly one of the masks.
 ///
-///     let report = coordinator.call(on: [1, 2], deadline: .milliseconds(5)) { cpu in print(cpu) }
+///     let report = coordinator.call(on: [1, 2], timeout: .milliseconds(5)) { cpu in print(cpu) }
 ///     if !report.timedOut.isEmpty { … }  // will not run there any more
 ///
 /// - Progress: wait-free

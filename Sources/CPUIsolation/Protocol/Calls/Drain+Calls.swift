@@ -7,12 +7,12 @@ extension Drain {
   /// arrival.
   ///
   /// Calls run after the drain of the work types, since they may touch what the types maintain.
-  func runCalls(interruptSafeOnly: Bool, _ special: UInt64) {
+  func serveCalls(interruptSafeOnly: Bool, _ special: UInt64) {
     let owner = unsafe slot.owner
     unsafe owner.pointee.special.store(
       special | OwnerFlags.calling | OwnerFlags.running(BuiltInWork.calls), ordering: .relaxed)
-    unsafe runCalls(from: slot.call.pointee.calls.takeAll())
-    if !interruptSafeOnly { unsafe runCalls(from: slot.call.pointee.patientCalls.takeAll()) }
+    unsafe serveCalls(from: slot.call.pointee.calls.takeAll())
+    if !interruptSafeOnly { unsafe serveCalls(from: slot.call.pointee.patientCalls.takeAll()) }
     unsafe owner.pointee.special.store(special, ordering: .relaxed)
   }
 
@@ -22,20 +22,20 @@ extension Drain {
   }
 
   /// Runs the calls that are queued, also those that nobody has rung for yet.
-  func runPendingCalls() {
+  func serveQueuedCalls() {
     if !hasCalls { return }
-    runCalls(
+    serveCalls(
       interruptSafeOnly: false, unsafe slot.owner.pointee.special.load(ordering: .relaxed))
   }
 
-  private func runCalls(from first: UnsafeMutableRawPointer?) {
+  private func serveCalls(from first: UnsafeMutableRawPointer?) {
     // A record may be sent again as soon as it has been given back, so the list is parted before
     // anything runs.
     var waitedFor = CallList()
     var others = CallList()
     var node = unsafe first
     while let current = unsafe node {
-      unsafe node = unsafe IntrusiveStack.next(after: current)
+      unsafe node = unsafe Inbox.next(after: current)
       if unsafe current.assumingMemoryBound(to: CallRecord.self).pointee.isWaitedFor {
         unsafe waitedFor.append(current)
       } else {
@@ -49,7 +49,7 @@ extension Drain {
   private func run(_ first: UnsafeMutableRawPointer?) {
     var node = unsafe first
     while let current = unsafe node {
-      unsafe node = unsafe IntrusiveStack.next(after: current)
+      unsafe node = unsafe Inbox.next(after: current)
       let record = unsafe current.assumingMemoryBound(to: CallRecord.self)
       // Nobody waits for most records: they are not ours any more once they run.
       let site = unsafe record.pointee.site
@@ -75,7 +75,7 @@ extension Drain {
         unsafe list == 0
         ? slot.call.pointee.calls.takeAll() : slot.call.pointee.patientCalls.takeAll()
       while let current = unsafe node {
-        unsafe node = unsafe IntrusiveStack.next(after: current)
+        unsafe node = unsafe Inbox.next(after: current)
         let record = unsafe current.assumingMemoryBound(to: CallRecord.self)
         if unsafe record.pointee.isPooled, leavingPooled {
           _ =
@@ -108,7 +108,7 @@ struct AbandonedCalls: ~Copyable {
   consuming func end() {
     var node = unsafe first
     while let current = unsafe node {
-      unsafe node = unsafe IntrusiveStack.next(after: current)
+      unsafe node = unsafe Inbox.next(after: current)
       unsafe current.assumingMemoryBound(to: CallRecord.self).pointee.endUnrun()
     }
   }
@@ -123,9 +123,9 @@ private struct CallList {
   init() {}
 
   mutating func append(_ node: UnsafeMutableRawPointer) {
-    unsafe IntrusiveStack.setNext(after: node, nil)
+    unsafe Inbox.setNext(after: node, nil)
     if let last = unsafe last {
-      unsafe IntrusiveStack.setNext(after: last, node)
+      unsafe Inbox.setNext(after: last, node)
     } else {
       unsafe first = unsafe node
     }

@@ -19,7 +19,7 @@ struct PooledCallHeader: ~Copyable {
   deinit { unsafe route.release() }
 
   /// Ends a call, on its target, or, with a CPU below zero, where it is taken back unrun.
-  static let end: DeferredWorkFunction = { context, cpu in
+  static let end: CPUFunction = { context, cpu in
     let call = unsafe context.unsafelyUnwrapped
     let header = unsafe call.assumingMemoryBound(to: PooledCallHeader.self)
     unsafe header.pointee.route._withUnsafeGuaranteedRef { unsafe $0.deliver(call, cpu) }

@@ -3,7 +3,7 @@
 public import Synchronization
 
 /// The C function that a work type runs: its context and the number of the CPU whose work it is.
-public typealias DeferredWorkFunction = @convention(c) (UnsafeMutableRawPointer?, Int) -> Void
+public typealias CPUFunction = @convention(c) (UnsafeMutableRawPointer?, Int) -> Void
 
 /// The C function of a work type that is told more: its context, the number of the CPU, and the
 /// gap of a catch-up type, the payload of a merging one, or 1.
@@ -16,7 +16,7 @@ struct WorkRecord: ~Copyable {
   /// The number of the registration, unique in the process; 0 while nobody may send.
   @usableFromInline let registration = SharedWord(0)
   /// Written before `live` says that the type is, and again only after a grace period without it.
-  var function: DeferredWorkFunction?
+  var function: CPUFunction?
   var context: UnsafeMutableRawPointer?
   /// What runs instead of `function` for a type that is told more.
   var payloadFunction: DeferredPayloadFunction?
@@ -134,7 +134,7 @@ struct CoordinatorCore: Hashable, @unchecked Sendable {
     unsafe line.initialize(to: CoreLine(count: cpus))
     unsafe clock.initialize(to: SharedWord(0))
     unsafe summary.initialize(to: SharedWord(0))
-    for type in 0..<UInt64(workTypeCapacity) {
+    for type in 0..<UInt64(Limits.workTypes) {
       unsafe record(type).initialize(to: WorkRecord())
       unsafe generation(type).initialize(to: SharedWord(0))
     }

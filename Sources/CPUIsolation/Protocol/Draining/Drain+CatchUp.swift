@@ -51,7 +51,7 @@ extension Drain {
   /// Runs a type whose handler is told something, and is not called when there is nothing to tell:
   /// the gap of a catch-up type, or what senders have merged.
   @inline(never)
-  func runTold(
+  func runHandlerWithArgument(
     _ type: UInt64, _ generation: UInt64, _ draining: UInt64?, isBit: Bool, traces: Bool
   ) {
     let index = Int(truncatingIfNeeded: type)
@@ -81,7 +81,7 @@ extension Drain {
       if traces { traceDrain(type) }
     }
     noteAge(index)
-    // Release — drain:A, as in `runType`: the generation that was loaded before the run.
+    // Release — drain:A, as in `runHandler`: the generation that was loaded before the run.
     unsafe slot.applied[index].store(generation, ordering: .releasing)
   }
 }

@@ -22,7 +22,7 @@ extension Drain {
   ///   having run anything.
   /// An exclusive try-lock and not a count: two helpers at once would run two handlers for one CPU
   /// at the same time.
-  func runOnBehalf(_ types: UInt64, helper: Int32) -> HelpOutcome {
+  func drainOnBehalf(_ types: UInt64, helper: Int32) -> HelpOutcome {
     // Sequentially consistent — onBehalf:P. Dekker with entry:W/entry:P.
     guard
       unsafe slot.state.pointee.pin.compareExchange(
@@ -49,7 +49,7 @@ extension Drain {
     // Acquire — drain:V, as for the owner.
     let live = unsafe core.line.pointee.live.load(ordering: .acquiring)
     CurrentThread.isHelping = true
-    runTypes(taken | lagging, live: live, nil, bits: taken)
+    runHandlers(taken | lagging, live: live, nil, bits: taken)
     CurrentThread.isHelping = false
     // What ran may be what the sleeper's loop waits for, and nothing is left in K to wake it.
     if context == .idle { unsafe slot.call.pointee.parker.unpark() }

@@ -36,7 +36,7 @@ struct Drain {
   static let rounds = 2
 
   /// Drains everything that is pending. The CPU is in kernel, and this is its thread.
-  func runPending() {
+  func drainPending() {
     waitWhilePinned()
     let lagging = compareSummary()
     // Relaxed — drain:L, a hint: the exchange decides.
@@ -49,17 +49,18 @@ struct Drain {
   /// matters most. Every register saved here would be a store in front of the next locked
   /// instruction.
   @inline(__always)
-  func runSingle(_ taken: UInt64) -> Bool {
+  func drainOne(_ taken: UInt64) -> Bool {
     let line = unsafe core.line
     guard taken & (taken &- 1) | taken & BuiltInWork.mask == 0,
       unsafe line.pointee.drainFlags.load(ordering: .relaxed) == 0
     else { return false }
     // Acquire — drain:V, as in `run`.
     let live = unsafe line.pointee.live.load(ordering: .acquiring)
-    runType(UInt64(truncatingIfNeeded: taken.trailingZeroBitCount), live: live, OwnerFlags.draining)
+    runHandler(
+      UInt64(truncatingIfNeeded: taken.trailingZeroBitCount), live: live, OwnerFlags.draining)
     unsafe slot.owner.pointee.special.store(0, ordering: .relaxed)
     // Relaxed — drain:L, a hint, for the second round.
-    if unsafe slot.state.pointee.work.load(ordering: .relaxed) != 0 { runPending() }
+    if unsafe slot.state.pointee.work.load(ordering: .relaxed) != 0 { drainPending() }
     return true
   }
 
@@ -79,7 +80,7 @@ struct Drain {
       }
       taken = take()
     }
-    if all >> BuiltInWork.calls & 3 != 0 { runCalls(interruptSafeOnly: false, special) }
+    if all >> BuiltInWork.calls & 3 != 0 { serveCalls(interruptSafeOnly: false, special) }
   }
 
   private func take() -> UInt64 {
@@ -93,7 +94,7 @@ struct Drain {
   }
 
   /// Drains what may run in the signal handler of this thread, which has made the CPU enter kernel.
-  func runInterruptSafe() {
+  func drainInterruptSafe() {
     waitWhilePinned()
     let owner = unsafe slot.owner
     let special = unsafe owner.pointee.special.load(ordering: .relaxed)
@@ -110,7 +111,7 @@ struct Drain {
         unsafe slot.state.pointee.work.bitwiseAnd(~safe, ordering: .acquiring).oldValue & safe
       fullFenceAfterExchange()
       run(taken & ~BuiltInWork.mask, special)
-      if taken >> BuiltInWork.calls & 1 != 0 { runCalls(interruptSafeOnly: true, special) }
+      if taken >> BuiltInWork.calls & 1 != 0 { serveCalls(interruptSafeOnly: true, special) }
     }
   }
 
@@ -127,15 +128,15 @@ struct Drain {
     let start = flags & DrainFlags.times != 0 ? cpi_cycles() : 0
     let draining = special | OwnerFlags.draining
     if types & (types &- 1) == 0 {
-      runType(
+      runHandler(
         UInt64(types.trailingZeroBitCount), live: live, draining, isBit: bits != 0,
         traces: flags & DrainFlags.traces != 0)
     } else {
       let early = unsafe line.pointee.early.load(ordering: .relaxed)
       let late = unsafe line.pointee.late.load(ordering: .relaxed)
-      runTypes(types & early, live: live, draining, bits: bits)
-      runTypes(types & ~early & ~late, live: live, draining, bits: bits)
-      runTypes(types & late, live: live, draining, bits: bits)
+      runHandlers(types & early, live: live, draining, bits: bits)
+      runHandlers(types & ~early & ~late, live: live, draining, bits: bits)
+      runHandlers(types & late, live: live, draining, bits: bits)
     }
     unsafe slot.owner.pointee.special.store(special, ordering: .relaxed)
     if flags & DrainFlags.times != 0 {
@@ -143,11 +144,11 @@ struct Drain {
     }
   }
 
-  func runTypes(_ types: UInt64, live: UInt64, _ draining: UInt64?, bits: UInt64) {
+  func runHandlers(_ types: UInt64, live: UInt64, _ draining: UInt64?, bits: UInt64) {
     let flags = unsafe core.line.pointee.drainFlags.load(ordering: .relaxed)
     var left = types
     while left != 0 {
-      runType(
+      runHandler(
         UInt64(left.trailingZeroBitCount), live: live, draining,
         isBit: bits >> UInt64(left.trailingZeroBitCount) & 1 != 0,
         traces: flags & DrainFlags.traces != 0)
@@ -158,7 +159,7 @@ struct Drain {
   /// Runs one type for this CPU, whoever the caller is: its thread or its signal handler, which say
   /// what to show in `special` meanwhile, or a helper with the pin, which must not write there.
   @inline(__always)
-  private func runType(
+  private func runHandler(
     _ type: UInt64, live: UInt64, _ draining: UInt64?, isBit: Bool = true, traces: Bool = false
   ) {
     let index = Int(truncatingIfNeeded: type)
@@ -172,7 +173,7 @@ struct Drain {
     let generation = unsafe core.generation(type).pointee.load(ordering: .acquiring)
     let record = unsafe core.record(type)
     if unsafe record.pointee.form != .bit {
-      return runTold(type, generation, draining, isBit: isBit, traces: traces)
+      return runHandlerWithArgument(type, generation, draining, isBit: isBit, traces: traces)
     }
     if let draining {
       unsafe slot.owner.pointee.special.store(

@@ -27,7 +27,7 @@ extension SendPath {
 
   /// What an announced send means for one CPU.
   func catchUp(
-    _ work: DeferredWork, _ cpu: Int, _ generation: UInt64, _ urgency: Urgency, _ site: CallSite,
+    _ work: WorkType, _ cpu: Int, _ generation: UInt64, _ urgency: Urgency, _ site: CallSite,
     isOneOfMany: Bool
   ) -> SendOutcome {
     let slot = core.slots[cpu]
@@ -59,7 +59,7 @@ extension SendPath {
     // Sequentially consistent — send:O and send:L, as in `deliver`.
     let wasPending = unsafe slot.state.pointee.work.setBit(work.type)
     let now = unsafe slot.state.pointee.word.load(ordering: .sequentiallyConsistent)
-    return settle(
+    return conclude(
       work, cpu, now, wasPending: wasPending, urgency: urgency, site, isOneOfMany: isOneOfMany)
   }
 
@@ -76,7 +76,7 @@ extension SendPath {
   /// The masked send of a catch-up type to CPUs below 128, as far as they are in user: what it has
   /// announced, and the words of the mask of those. Nil: the other path has to be taken.
   func broadcast(
-    _ work: DeferredWork, to mask: CPUMask
+    _ work: WorkType, to mask: CPUMask
   ) -> (generation: UInt64, low: UInt64, high: UInt64)? {
     guard
       unsafe mask.wordCount <= 2 && (mask.last ?? 0) < core.slots.count
@@ -94,7 +94,7 @@ extension SendPath {
 
   /// The masked send of a catch-up type: one announcement, and one look at each target.
   func catchUp(
-    _ work: DeferredWork, to mask: CPUMask, _ begun: SendReport = SendReport(),
+    _ work: WorkType, to mask: CPUMask, _ begun: SendReport = SendReport(),
     _ announced: UInt64? = nil, urgency: Urgency, from site: CallSite, asks: Bool,
     where predicate: (Int) -> Bool
   ) -> SendReport {

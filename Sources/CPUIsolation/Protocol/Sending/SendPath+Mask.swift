@@ -3,7 +3,7 @@
 extension SendPath {
   /// The masked send to every member of the mask.
   func send(
-    _ work: DeferredWork, to mask: CPUMask, urgency: Urgency, from site: CallSite
+    _ work: WorkType, to mask: CPUMask, urgency: Urgency, from site: CallSite
   ) -> SendReport {
     if work.form == .catchUp, urgency == .deferrable, let sent = broadcast(work, to: mask) {
       // A report is eight masks: one that is filled, and copied, costs as much as fifty looks.
@@ -17,15 +17,15 @@ extension SendPath {
     return send(work, to: mask, urgency: urgency, from: site, asks: false) { _ in true }
   }
 
-  func requireMerging(_ work: DeferredWork) {
+  func requireMerging(_ work: WorkType) {
     if work.form != .bit && work.form != .catchUp { return }
     misuse("\(work) has no payload: its delivery is not merging")
   }
 
   /// The masked send: one send per target, reported per target.
   func send(
-    _ work: DeferredWork, to mask: CPUMask, urgency: Urgency, from site: CallSite,
-    payload: UInt64 = DeferredWork.Payload.everything.rawValue, asks: Bool = true,
+    _ work: WorkType, to mask: CPUMask, urgency: Urgency, from site: CallSite,
+    payload: UInt64 = WorkType.Payload.everything.rawValue, asks: Bool = true,
     where predicate: (Int) -> Bool
   ) -> SendReport {
     if work.form == .catchUp {

@@ -4,7 +4,7 @@ internal import Synchronization
 
 extension SendPath {
   /// Why a send of this work would be refused now.
-  func rejection(of work: DeferredWork) -> SendOutcome.Rejection? {
+  func rejection(of work: WorkType) -> SendOutcome.Rejection? {
     // Relaxed — send:R, as in `deliver`.
     if unsafe core.record(work.type).pointee.registration.load(ordering: .relaxed)
       == work.registration
@@ -24,7 +24,7 @@ extension SendPath {
   /// A generation that is drawn before the merge may be published by a run for somebody else's bit
   /// that was told nothing of ours.
   func sendWithTicket(
-    _ work: DeferredWork, _ payload: UInt64, to mask: CPUMask, _ urgency: Urgency,
+    _ work: WorkType, _ payload: UInt64, to mask: CPUMask, _ urgency: Urgency,
     from site: CallSite, where predicate: (Int) -> Bool
   ) -> (generation: UInt64, report: SendReport) {
     var report = SendReport()
@@ -47,7 +47,7 @@ extension SendPath {
       // Sequentially consistent — send:O and send:L, as in `deliver`.
       let wasPending = unsafe state.pointee.work.setBit(work.type)
       let word = unsafe state.pointee.word.load(ordering: .sequentiallyConsistent)
-      let outcome = settle(
+      let outcome = conclude(
         work, cpu, word, wasPending: wasPending, urgency: urgency, site, isOneOfMany: true)
       report.record(outcome, for: cpu)
     }

@@ -29,7 +29,7 @@ struct SendPath {
   /// that will run it. A plain look would let the datum sit in the store buffer while the CPU takes
   /// the bit, on x86 too.
   @inlinable @inline(__always)
-  func deliver(_ work: DeferredWork, to cpu: Int, from site: CallSite) -> SendOutcome {
+  func deliver(_ work: WorkType, to cpu: Int, from site: CallSite) -> SendOutcome {
     guard
       cpu >= 0, cpu < core.slots.count, work.type < BuiltInWork.calls,
       // Relaxed — send:R. A send that races with unregistration may slip in before it;
@@ -49,7 +49,7 @@ struct SendPath {
     guard
       unsafe word & ContextWord.contextMask == UInt64(CPUContext.user.rawValue)
         && sender.flags.pointee.load(ordering: .relaxed) == 0
-    else { return settle(work, cpu, word, wasPending: wasPending, urgency: .deferrable, site) }
+    else { return conclude(work, cpu, word, wasPending: wasPending, urgency: .deferrable, site) }
     let cell = unsafe sender.cell(target: cpu, type: work.type)
     unsafe cell.pointee.sent.countOne()
     if wasPending {
@@ -64,8 +64,8 @@ struct SendPath {
   /// Everything but the plain send to a CPU in user.
   @usableFromInline @inline(never)
   func deliverSlow(
-    _ work: DeferredWork, to cpu: Int, urgency: Urgency, from site: CallSite,
-    payload: UInt64 = DeferredWork.Payload.everything.rawValue, isOneOfMany: Bool = false
+    _ work: WorkType, to cpu: Int, urgency: Urgency, from site: CallSite,
+    payload: UInt64 = WorkType.Payload.everything.rawValue, isOneOfMany: Bool = false
   ) -> SendOutcome {
     guard cpu >= 0, cpu < core.slots.count else {
       misuse("there is no CPU \(cpu): this coordinator has CPUs \(core.cpus)")
@@ -95,7 +95,7 @@ struct SendPath {
     // Sequentially consistent — send:O and send:L, as in `deliver`.
     let wasPending = unsafe slot.state.pointee.work.setBit(work.type)
     let word = unsafe slot.state.pointee.word.load(ordering: .sequentiallyConsistent)
-    return settle(
+    return conclude(
       work, cpu, word, wasPending: wasPending, urgency: urgency, site, isOneOfMany: isOneOfMany)
   }
 
@@ -124,8 +124,8 @@ struct SendPath {
 
   /// Decides what a send means for a target in `word`, once the bit is set.
   @usableFromInline @inline(never)
-  func settle(
-    _ work: DeferredWork, _ cpu: Int, _ word: UInt64, wasPending: Bool, urgency: Urgency,
+  func conclude(
+    _ work: WorkType, _ cpu: Int, _ word: UInt64, wasPending: Bool, urgency: Urgency,
     _ site: CallSite, isOneOfMany: Bool = false
   ) -> SendOutcome {
     let slot = core.slots[cpu]
@@ -145,7 +145,7 @@ struct SendPath {
     traceSend(wasPending ? .deferredWorkMerge : .deferredWorkSet, work, cpu, site)
 
     if unsafe CurrentThread.cpu == slot.base {
-      return unsafe settleOwn(slot, cell, wasPending: wasPending, context: context)
+      return unsafe concludeToSelf(slot, cell, wasPending: wasPending, context: context)
     }
     if urgency == .immediate {
       let before = core.traceTime(of: .ipiSendCPU)
@@ -162,7 +162,7 @@ struct SendPath {
     if urgency == .onBehalf, context.acceptsDeferral,
       unsafe core.line.pointee.onBehalf.load(ordering: .relaxed) >> work.type & 1 != 0,
       Self.mayHelp,
-      Drain(core, slot).runOnBehalf(1 << work.type, helper: CurrentThread.id) == .ran
+      Drain(core, slot).drainOnBehalf(1 << work.type, helper: CurrentThread.id) == .ran
     {
       if !wasPending { unsafe count(cell.pointee.ranOnBehalf) }
       return .ranOnBehalf
@@ -185,7 +185,7 @@ struct SendPath {
   }
 
   /// Records a send, if sends are recorded.
-  func traceSend(_ event: TraceEvent, _ work: DeferredWork, _ cpu: Int, _ site: CallSite) {
+  func traceSend(_ event: TraceEvent, _ work: WorkType, _ cpu: Int, _ site: CallSite) {
     guard
       unsafe sender.flags.pointee.load(ordering: .relaxed) & SenderFlags.traced != 0,
       core.isTraced(event)
@@ -196,7 +196,7 @@ struct SendPath {
   }
 
   /// A send to the caller's own CPU.
-  private func settleOwn(
+  private func concludeToSelf(
     _ slot: CPUSlot, _ cell: UnsafeMutablePointer<SenderCell>, wasPending: Bool, context: CPUContext
   ) -> SendOutcome {
     if context != .kernel {
@@ -212,7 +212,7 @@ struct SendPath {
       return .queued
     }
     if !wasPending { unsafe count(cell.pointee.ranInline) }
-    Drain(core, slot).runPending()
+    Drain(core, slot).drainPending()
     return .ranInline
   }
 

@@ -7,7 +7,7 @@ final class SenderMemory: Sendable {
   private let memory: MappedMemory
   let slot: SenderSlot
 
-  init(cpus: Int, isShared: Bool) throws(CoordinatorError) {
+  init(cpus: Int, isShared: Bool) throws(IsolationError) {
     memory = try MappedMemory(byteCount: SenderSlot.byteCount(cpus: cpus))
     slot = unsafe SenderSlot(base: memory.address, cpus: cpus)
     slot.initialize(isShared: isShared)

@@ -49,7 +49,7 @@ struct SenderSlot: @unchecked Sendable {
   }
 
   static func byteCount(cpus: Int) -> Int {
-    128 + cpus * 128 + cpus * workTypeCapacity * (128 + 8)
+    128 + cpus * 128 + cpus * Limits.workTypes * (128 + 8)
   }
 
   @inlinable @inline(__always)
@@ -63,7 +63,7 @@ struct SenderSlot: @unchecked Sendable {
   }
 
   func broadcasts(ofType type: UInt64, cpus: Int) -> UnsafeMutablePointer<SharedWord> {
-    unsafe (cells + cpus * workTypeCapacity * 128 + Int(type) * cpus * 8)
+    unsafe (cells + cpus * Limits.workTypes * 128 + Int(type) * cpus * 8)
       .assumingMemoryBound(to: SharedWord.self)
   }
 

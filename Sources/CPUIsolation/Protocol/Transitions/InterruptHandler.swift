@@ -6,10 +6,10 @@ internal import Synchronization
 /// What the signal handler does on the thread that it interrupted.
 enum InterruptHandler {
   /// Installs the handler for `signal`, once for all coordinators of the process.
-  static func install(_ signal: Int32) throws(CoordinatorError) {
+  static func install(_ signal: Int32) throws(IsolationError) {
     let error = unsafe cpi_install_interrupt_handler(signal) { unsafe InterruptHandler.run($0) }
     if error == 0 { return }
-    throw CoordinatorError(
+    throw IsolationError(
       error == 16 ? .signalTaken : .signalRefused, errno: error,
       error == 16
         ? "signal \(signal) has a handler already that is not this library's"
@@ -40,7 +40,7 @@ enum InterruptHandler {
       let saved = unsafe owner.pointee.special.load(ordering: .relaxed)
       unsafe owner.pointee.special.store(saved | OwnerFlags.interrupted, ordering: .relaxed)
       if context == .user { OwnerTransitions.trace(.contextUserExit, slot) }
-      Drain(slot).runInterruptSafe()
+      Drain(slot).drainInterruptSafe()
       if context == .user { OwnerTransitions.trace(.contextUserEnter, slot) }
       unsafe owner.pointee.special.store(saved, ordering: .relaxed)
       tracker.publish(

@@ -16,7 +16,7 @@ extension OwnerTransitions {
   ) -> ContextTracker.Entry {
     let state = unsafe slot.state
     abandoned = abandonPending(slot, core)
-    for type in 0..<ticketedTypes {
+    for type in 0..<Limits.ticketedTypes {
       // Acquire — attach:P. A send may have merged before this and set its bit behind abandonPending,
       // even behind our entry: its run finds nothing to tell, so the thread has to see its datum
       // itself. One that merges behind this is told. Pairs with payload:M.
@@ -26,7 +26,7 @@ extension OwnerTransitions {
     // and the entry below, which compares it, catches up. Pairs with catchUp:S.
     let summary = unsafe core.summary.pointee.load(ordering: .acquiring)
     unsafe slot.owner.pointee.caughtUp.store(summary, ordering: .relaxed)
-    for type in 0..<ticketedTypes {
+    for type in 0..<Limits.ticketedTypes {
       // Acquire — attach:G. Before kernel is published, and before the thread can cache anything.
       // Pairs with ticket:G.
       let generation = unsafe core.generation(UInt64(type)).pointee.load(ordering: .acquiring)
@@ -66,7 +66,7 @@ extension OwnerTransitions {
   static func detach(_ slot: CPUSlot) {
     requirePlainKernel(slot, "detach")
     let drain = Drain(slot)
-    drain.runPending()
+    drain.drainPending()
     let tracker = ContextTracker(slot)
     for _ in 0..<detachRounds {
       // Sequentially consistent — leave:W, as for idle.
@@ -78,7 +78,7 @@ extension OwnerTransitions {
         break
       }
       enter(slot, drain.core, from: .offline)
-      drain.runPendingCalls()
+      drain.serveQueuedCalls()
     }
     if tracker.ownContext == UInt64(CPUContext.kernel.rawValue) {
       tracker.leaveKernelFenced(to: .offline)

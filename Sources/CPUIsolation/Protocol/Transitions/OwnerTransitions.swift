@@ -12,7 +12,7 @@ enum OwnerTransitions {
   static func enter(_ slot: CPUSlot, _ core: CoordinatorCore, from context: CPUContext) {
     switch unsafe ContextTracker(slot).enterKernel(from: context, comparing: core.summary) {
     case .clear: break
-    case .taken(let bits): runTaken(slot, core, bits)
+    case .taken(let bits): drainTaken(slot, core, bits)
     case .special: enterSlow(slot, from: context)
     }
   }
@@ -37,11 +37,11 @@ enum OwnerTransitions {
 
   /// Runs what an entry took.
   @usableFromInline @inline(never)
-  static func runTaken(_ slot: CPUSlot, _ core: CoordinatorCore, _ bits: UInt64) {
+  static func drainTaken(_ slot: CPUSlot, _ core: CoordinatorCore, _ bits: UInt64) {
     // A helper, or an unregistration, may have been faster than the take behind our look.
     if bits == 0 { return }
     let drain = Drain(core, slot)
-    if !drain.runSingle(bits) { drain.run(taken: bits) }
+    if !drain.drainOne(bits) { drain.run(taken: bits) }
   }
 
   /// Behind an entry that found something. The word says kernel, unless the entry was a mistake.
@@ -62,7 +62,7 @@ enum OwnerTransitions {
       cpi_realtime_exit()
     }
     if context == .user { trace(.contextUserExit, slot) }
-    Drain(slot).runPending()
+    Drain(slot).drainPending()
   }
 
   /// Records a transition, in kernel.
@@ -78,7 +78,7 @@ enum OwnerTransitions {
     let tracker = ContextTracker(slot)
     let owner = unsafe slot.owner
     requirePlainKernel(slot, "leave kernel")
-    Drain(slot).runPending()
+    Drain(slot).drainPending()
     if context == .user { trace(.contextUserEnter, slot) }
     let sanitized =
       unsafe owner.pointee.special.load(ordering: .relaxed) & OwnerFlags.sanitized != 0
@@ -119,12 +119,12 @@ enum OwnerTransitions {
     }
     // Inside a handler the round that runs now is followed by another look.
     let special = unsafe slot.owner.pointee.special.load(ordering: .relaxed)
-    if special & OwnerFlags.inHandler == 0 { Drain(slot).runPending() }
+    if special & OwnerFlags.inHandler == 0 { Drain(slot).drainPending() }
   }
 
   static func quiescent(_ slot: CPUSlot) {
     requirePlainKernel(slot, "declare a quiescent state")
-    if unsafe slot.state.pointee.work.load(ordering: .relaxed) != 0 { Drain(slot).runPending() }
+    if unsafe slot.state.pointee.work.load(ordering: .relaxed) != 0 { Drain(slot).drainPending() }
     ContextTracker(slot).declareQuiescent()
   }
 
@@ -134,7 +134,7 @@ enum OwnerTransitions {
     // Work that was there already runs, and ends the call: it may be what the caller's loop waits
     // for.
     if unsafe slot.state.pointee.work.load(ordering: .relaxed) != 0 {
-      Drain(slot).runPending()
+      Drain(slot).drainPending()
       return
     }
     let tracker = ContextTracker(slot)

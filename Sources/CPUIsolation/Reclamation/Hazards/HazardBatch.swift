@@ -24,7 +24,7 @@ struct HazardRetired {
 }
 
 /// A batch of retired objects: a handle round memory that begins with the link of an
-/// `IntrusiveStack`.
+/// `Inbox`.
 ///
 ///      0  next
 ///      8  count
@@ -44,7 +44,7 @@ struct HazardBatch {
     #if ModelChecking
       if let batch = unsafe modelPool.popLast() { return reused(batch) }
     #endif
-    let bytes = 16 + capacity * MemoryLayout<HazardRetired>.stride
+    let bytes = 16 + Limits.hazardBatch * MemoryLayout<HazardRetired>.stride
     let batch = unsafe HazardBatch(
       .allocate(byteCount: bytes, alignment: MemoryLayout<HazardRetired>.alignment))
     unsafe batch.base.initializeMemory(as: SharedAddress.self, to: SharedAddress(0))
@@ -82,7 +82,7 @@ struct HazardBatch {
     nonmutating set { unsafe (base + 8).assumingMemoryBound(to: Int.self).pointee = newValue }
   }
 
-  var isFull: Bool { count == Self.capacity }
+  var isFull: Bool { count == Limits.hazardBatch }
 
   var objects: UnsafeMutablePointer<HazardRetired> {
     unsafe (base + 16).assumingMemoryBound(to: HazardRetired.self)
@@ -102,14 +102,14 @@ struct HazardBatches {
   var isEmpty: Bool { first == nil }
 
   mutating func prepend(_ batch: HazardBatch) {
-    unsafe IntrusiveStack.setNext(after: batch.base, first?.base)
+    unsafe Inbox.setNext(after: batch.base, first?.base)
     first = batch
   }
 
   mutating func popFirst() -> HazardBatch? {
     guard let batch = first else { return nil }
-    first = unsafe IntrusiveStack.next(after: batch.base).map { unsafe HazardBatch($0) }
-    unsafe IntrusiveStack.setNext(after: batch.base, nil)
+    first = unsafe Inbox.next(after: batch.base).map { unsafe HazardBatch($0) }
+    unsafe Inbox.setNext(after: batch.base, nil)
     return batch
   }
 
@@ -122,7 +122,7 @@ struct HazardBatches {
   mutating func take(_ nodes: UnsafeMutableRawPointer?) {
     var node = unsafe nodes
     while let current = unsafe node {
-      unsafe node = unsafe IntrusiveStack.next(after: current)
+      unsafe node = unsafe Inbox.next(after: current)
       unsafe prepend(HazardBatch(current))
     }
   }
@@ -131,7 +131,7 @@ struct HazardBatches {
     var batch = first
     while let current = batch {
       for index in 0..<current.count { unsafe body(current.objects + index) }
-      batch = unsafe IntrusiveStack.next(after: current.base).map { unsafe HazardBatch($0) }
+      batch = unsafe Inbox.next(after: current.base).map { unsafe HazardBatch($0) }
     }
   }
 }

@@ -31,9 +31,9 @@ struct HazardReaderLine: ~Copyable {
 @usableFromInline
 struct HazardScanLine: ~Copyable {
   /// Batches that are full, and those for which there was no line.
-  let retired = IntrusiveStack()
+  let retired = Inbox()
   /// Batches that are empty, to be used again.
-  let spare = IntrusiveStack()
+  let spare = Inbox()
   let spareCount = SharedWord(0)
   /// How many entries these batches have.
   let due = SharedWord(0)
@@ -82,7 +82,7 @@ struct HazardCore: @unchecked Sendable {
     unsafe (base + 512 + number &<< 7).assumingMemoryBound(to: SharedAddress.self)
   }
 
-  static let byteCount = 512 + threads * cacheLineStride
+  static let byteCount = 512 + Limits.hazardThreads * cacheLineStride
 
   /// Lays a domain out in zeroed memory. A slot is a word that is zero.
   init(initializing base: UnsafeMutableRawPointer, fencing: UInt, slots: CPUSlots?) {
@@ -94,7 +94,7 @@ struct HazardCore: @unchecked Sendable {
     unsafe scans.initialize(to: SharedWord(1))
     unsafe scan.initialize(to: HazardScanLine())
     // Threads without a number share a line: no scope may take a slot there.
-    for index in 0..<HazardLine.scopes {
+    for index in 0..<Limits.hazardScopes {
       unsafe line(0)[index].store(HazardLine.blocked, ordering: .relaxed)
     }
   }

@@ -76,7 +76,7 @@ extension HazardDomain {
   /// Waits until everything that was retired before has been reclaimed, or tells what holds it
   /// back; with a cohort, everything of that cohort.
   ///
-  ///     switch domain.barrier(cohort: table.cohort, deadline: .seconds(1)) {
+  ///     switch domain.barrier(cohort: table.cohort, timeout: .seconds(1)) {
   ///     case .reclaimed: table.close()
   ///     case .held(let obstacles): log(obstacles)  // thread 4711 protects the object at 0x…
   ///     }
@@ -89,10 +89,10 @@ extension HazardDomain {
   /// - Context: any thread but isolated CPUs, with no lock that a reclaimer takes; not inside one
   /// - Allocates: as `reclaim`, and the report
   public func barrier(
-    cohort: HazardCohort? = nil, deadline: Duration? = nil
+    cohort: HazardCohort? = nil, timeout: Duration? = nil
   ) -> HazardBarrier {
     requireMayReclaim("wait for a barrier")
-    let until = Deadline(after: deadline)
+    let until = Deadline(after: timeout)
     var backoff = Backoff()
     var search = HazardScanner.Search()
     while true {
@@ -127,7 +127,7 @@ extension HazardScanner {
   /// One round of a barrier: the objects that are left, nil where not all have been found. The caller
   /// holds the lock.
   func advance(_ search: inout Search, cohort: UInt64?) -> [UInt]? {
-    _ = passLocked(everything: true)
+    _ = scanLocked(everything: true)
     if search.pass == nil {
       // A thread that retires has its whole batch in its hands meanwhile, and what it retired before
       // is in there. Once each line has been seen without that, what was retired before our first
@@ -157,10 +157,10 @@ extension HazardScanner {
     core.forEachLine { number, line in
       if cpi_thread_is_lost(UInt32(number)) { return }
       let kind = HazardObstacle.Kind.scope(thread: cpi_numbered_thread(UInt32(number)))
-      for index in 0..<HazardLine.scopes { unsafe look(line.base + index, kind) }
+      for index in 0..<Limits.hazardScopes { unsafe look(line.base + index, kind) }
     }
     unsafe core.forEachHolderLine { line in
-      for index in 1...HazardCore.holderSlots { unsafe look(line + index, .holder) }
+      for index in 1...Limits.hazardHolderSlots { unsafe look(line + index, .holder) }
       return true
     }
     return found

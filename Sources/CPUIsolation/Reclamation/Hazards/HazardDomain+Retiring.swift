@@ -68,10 +68,10 @@ extension HazardDomain {
     _ = unsafe core.scan.pointee.retired.push(batch.base)
     // Behind the push: who does not find the batch here finds it there.
     if address != nil { line.putBatch(0) }
-    passIfDue(due.newValue)
+    scanIfDue(due.newValue)
   }
 
-  private func passIfDue(_ due: UInt64) {
+  private func scanIfDue(_ due: UInt64) {
     let threshold = self.threshold
     guard due >= threshold, reclamation != .explicit, !HazardThread.isIsolatedCPU else { return }
     // At its end the domain goes on until nothing is left.
@@ -83,7 +83,7 @@ extension HazardDomain {
   private func retiringPass(_ threshold: UInt64) {
     if scanner.isOwn { return }
     var backoff = Backoff()
-    while scanner.pass(everything: false) == nil {
+    while scanner.scan(everything: false) == nil {
       // Somebody is at it. Where that is not enough, whoever retires has to wait.
       if unsafe core.scan.pointee.due.load(ordering: .relaxed) < 2 * threshold { return }
       backoff.wait()
@@ -93,9 +93,9 @@ extension HazardDomain {
   /// How many retired objects make a pass worth its look at all slots: a pass that finds every slot
   /// in use still reclaims half of them.
   private var threshold: UInt64 {
-    let slots = UInt64(HazardThread.limit * HazardLine.scopes)
+    let slots = UInt64(HazardThread.limit * Limits.hazardScopes)
     let holders = unsafe core.scan.pointee.holders.load(ordering: .relaxed)
-    return max(UInt64(4 * HazardBatch.capacity), 2 * (slots + holders))
+    return max(UInt64(4 * Limits.hazardBatch), 2 * (slots + holders))
   }
 
   // MARK: Reclaiming
@@ -113,7 +113,7 @@ extension HazardDomain {
   @discardableResult
   public func reclaim() -> Int {
     requireMayReclaim("reclaim")
-    return scanner.pass(everything: true) ?? 0
+    return scanner.scan(everything: true) ?? 0
   }
 
   func requireMayReclaim(_ action: String) {
@@ -155,8 +155,8 @@ extension HazardDomain {
   public var unreclaimedBound: Int? {
     guard reclamation == .retiring else { return nil }
     let holders = Int(unsafe core.scan.pointee.holders.load(ordering: .relaxed))
-    let protections = HazardThread.limit * HazardLine.scopes + holders
-    return 2 * HazardThread.limit * HazardBatch.capacity + 4 * Int(threshold) + protections
+    let protections = HazardThread.limit * Limits.hazardScopes + holders
+    return 2 * HazardThread.limit * Limits.hazardBatch + 4 * Int(threshold) + protections
   }
 }
 

@@ -80,11 +80,11 @@ public final class HazardDomain: Sendable {
   /// - Allocates: yes
   public convenience init(
     fence: Fence = .full, reclamation: Reclamation = .thread
-  ) throws(CoordinatorError) {
+  ) throws(IsolationError) {
     if fence == .membarrier {
       let error = cpi_membarrier_register()
       if error != 0 {
-        throw CoordinatorError(.fenceRefused, errno: error, "the system refuses membarriers")
+        throw IsolationError(.fenceRefused, errno: error, "the system refuses membarriers")
       }
     }
     try self.init(
@@ -95,7 +95,7 @@ public final class HazardDomain: Sendable {
   init(
     fencing: UInt, reclamation: Reclamation, slots: CPUSlots?, isolated: CPUMask,
     keeper: (any AnyObject & Sendable)?
-  ) throws(CoordinatorError) {
+  ) throws(IsolationError) {
     memory = try MappedMemory(byteCount: HazardCore.byteCount)
     core = unsafe HazardCore(
       initializing: memory.address, fencing: fencing, slots: slots)

@@ -16,8 +16,8 @@ public import Synchronization
 /// to itself where there are enough. Chunks are never given back before the domain ends: a scan may
 /// be walking through them.
 extension HazardCore {
-  private static var allFree: UInt { (1 << UInt(holderSlots + 1)) - 2 }
-  private static var holderChunkBytes: Int { cacheLineStride * (holderLines + 1) }
+  private static var allFree: UInt { (1 << UInt(Limits.hazardHolderSlots + 1)) - 2 }
+  private static var holderChunkBytes: Int { cacheLineStride * (Limits.hazardHolderLines + 1) }
 
   /// Takes a slot for a holder; it is empty.
   @usableFromInline @inline(never)
@@ -96,7 +96,7 @@ extension HazardCore {
     for word in 0..<(Self.holderChunkBytes / 8) {
       unsafe (chunk + word).initialize(to: SharedAddress(0))
     }
-    for line in 1...Self.holderLines {
+    for line in 1...Limits.hazardHolderLines {
       unsafe chunk[line * (cacheLineStride / 8)].store(Self.allFree, ordering: .relaxed)
     }
     var first = unsafe scan.pointee.holderChunks.load(ordering: .relaxed)
@@ -118,7 +118,7 @@ extension HazardCore {
     // Acquire — hazard:C. Pairs with hazard:I.
     var address = unsafe scan.pointee.holderChunks.load(ordering: .acquiring)
     while let chunk = unsafe UnsafeMutablePointer<SharedAddress>(bitPattern: address) {
-      for line in 1...Self.holderLines {
+      for line in 1...Limits.hazardHolderLines {
         if unsafe !body(chunk + line * (cacheLineStride / 8)) { return }
       }
       address = unsafe chunk.pointee.load(ordering: .relaxed)

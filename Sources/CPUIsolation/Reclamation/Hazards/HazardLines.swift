@@ -107,7 +107,7 @@ extension HazardCore {
   @usableFromInline @inline(never)
   func beginScopeSlow() -> HazardScope {
     let line = ownLine
-    for index in 0..<HazardLine.scopes {
+    for index in 0..<Limits.hazardScopes {
       if unsafe line.base[index].load(ordering: .relaxed) == 0 {
         return unsafe HazardScope(line.base + index, isHolders: false)
       }

@@ -172,7 +172,7 @@ final class HazardReclaimer: @unchecked Sendable {
         unsafe cpi_avoid_processors($0.baseAddress, Int32(list.count))
       }
     }
-    for domain in due { domain.scanner.pass(everything: false) }
+    for domain in due { domain.scanner.scan(everything: false) }
     let unfinished = due.filter { $0.scanner.hasUnfinished }
     state.withLock { state in
       for domain in unfinished where !state.due.contains(where: { $0 === domain }) {

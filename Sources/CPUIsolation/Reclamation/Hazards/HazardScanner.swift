@@ -92,11 +92,11 @@ final class HazardScanner: @unchecked Sendable {
   ///
   /// `everything` takes the batches that are not full as well.
   @discardableResult
-  func pass(everything: Bool) -> Int? {
-    withLock { passLocked(everything: everything) }
+  func scan(everything: Bool) -> Int? {
+    withLock { scanLocked(everything: everything) }
   }
 
-  func passLocked(everything: Bool) -> Int {
+  func scanLocked(everything: Bool) -> Int {
     passes &+= 1
     collect(everything: everything)
     var count = 0
@@ -214,10 +214,10 @@ final class HazardScanner: @unchecked Sendable {
     let date = unsafe core.scans.pointee.wrappingAdd(1, ordering: .acquiringAndReleasing).newValue
     core.forEachLine { number, line in
       if cpi_thread_is_lost(UInt32(number)) { return }
-      for index in 0..<HazardLine.scopes { unsafe note(line.base + index, date) }
+      for index in 0..<Limits.hazardScopes { unsafe note(line.base + index, date) }
     }
     unsafe core.forEachHolderLine { line in
-      for index in 1...HazardCore.holderSlots { unsafe note(line + index, date) }
+      for index in 1...Limits.hazardHolderSlots { unsafe note(line + index, date) }
       return true
     }
   }

@@ -34,7 +34,7 @@ public final class ObjectPool<Element: ~Copyable & Sendable>: Sendable {
   /// - Allocates: the whole pool, see `byteCount`
   public convenience init(
     capacity: Int, rings: Int? = nil, isCompact: Bool = false, _ make: (Int) -> Element
-  ) throws(CoordinatorError) {
+  ) throws(IsolationError) {
     try self.init(
       PoolCore.Geometry(
         checking: capacity, objectBytes: MemoryLayout<Element>.size, rings: rings,
@@ -42,7 +42,7 @@ public final class ObjectPool<Element: ~Copyable & Sendable>: Sendable {
   }
 
   init(_ geometry: PoolCore.Geometry, position: UInt64 = 0, _ make: (Int) -> Element)
-    throws(CoordinatorError)
+    throws(IsolationError)
   {
     core = try PoolCore(mapping: geometry, position: position) { core in
       for index in 0..<UInt32(core.capacity) {

@@ -76,7 +76,7 @@ final class PoolMemory: Sendable {
   /// Ends the objects, all of which are at home.
   let end: @Sendable (PoolCore) -> Void
 
-  init(byteCount: Int, end: @escaping @Sendable (PoolCore) -> Void) throws(CoordinatorError) {
+  init(byteCount: Int, end: @escaping @Sendable (PoolCore) -> Void) throws(IsolationError) {
     mapping = try MappedMemory(byteCount: byteCount)
     self.end = end
   }

@@ -24,7 +24,7 @@ extension PoolCore {
   /// Maps a pool and its control.
   init(
     mapping geometry: Geometry, position: UInt64, end: @escaping @Sendable (PoolCore) -> Void
-  ) throws(CoordinatorError) {
+  ) throws(IsolationError) {
     let memory = try PoolMemory(byteCount: geometry.byteCount, end: end)
     let control = unsafe UnsafeMutableRawPointer.allocate(
       byteCount: MemoryLayout<PoolControl>.stride, alignment: cacheLineStride

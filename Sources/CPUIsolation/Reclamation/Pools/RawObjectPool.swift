@@ -55,7 +55,7 @@ public final class RawObjectPool: Sendable {
   /// - Allocates: the whole pool, see `byteCount`
   public convenience init(
     capacity: Int, objectBytes: Int, rings: Int? = nil, isCompact: Bool = false
-  ) throws(CoordinatorError) {
+  ) throws(IsolationError) {
     try self.init(
       PoolCore.Geometry(
         checking: capacity, objectBytes: objectBytes, rings: rings, isCompact: isCompact))
@@ -65,7 +65,7 @@ public final class RawObjectPool: Sendable {
   init(
     _ geometry: PoolCore.Geometry, position: UInt64 = 0,
     end: @escaping @Sendable (PoolCore) -> Void = { _ in }
-  ) throws(CoordinatorError) {
+  ) throws(IsolationError) {
     core = try PoolCore(mapping: geometry, position: position, end: end)
   }
 

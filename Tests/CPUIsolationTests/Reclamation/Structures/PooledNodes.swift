@@ -35,7 +35,7 @@ final class PooledNodes: Sendable {
 
   deinit {
     // Reclaimers use the pool.
-    let outcome = domain.barrier(cohort: cohort, deadline: .seconds(60))
+    let outcome = domain.barrier(cohort: cohort, timeout: .seconds(60))
     precondition(outcome == .reclaimed, "nodes are held at the end: \(outcome)")
   }
 
@@ -65,7 +65,7 @@ final class PooledNodes: Sendable {
   /// Waits until everything that was retired is back; then tells how many nodes are not in use, by
   /// taking all of them. Nobody else uses the structure meanwhile.
   func countFree() -> Int {
-    guard domain.barrier(cohort: cohort, deadline: .seconds(60)) == .reclaimed else { return -1 }
+    guard domain.barrier(cohort: cohort, timeout: .seconds(60)) == .reclaimed else { return -1 }
     var taken: Set<UInt> = []
     while let node = unsafe pool.pop() {
       let isNew = taken.insert(UInt(bitPattern: node)).inserted

@@ -7,13 +7,13 @@ import Synchronization
 /// and a change reaches it when it next enters kernel.
 public final class RouteCache: Sendable {
   /// The work that brings a CPU's copy up to date.
-  public let refresh: DeferredWork
+  public let refresh: WorkType
   private let log: RouteLog
   private let copies: [RouteCopy]
   private let publishing = Mutex(())
   private let coordinator: @Sendable () -> Coordinator?
 
-  public init(_ coordinator: Coordinator) throws(CoordinatorError) {
+  public init(_ coordinator: Coordinator) throws(IsolationError) {
     let log = RouteLog()
     let copies = (0...(coordinator.cpus.last ?? 0)).map { _ in RouteCopy() }
     self.log = log

@@ -23,12 +23,12 @@ func walk(_ violate: Bool) throws -> Int {
   var meter = NoiseMeter()
   var boxes: [Box] = []
   boxes.reserveCapacity(2)
-  cpu.user {
+  cpu.inUser {
     for round in 0..<1_000 {
       meter.sample()
       sender.send(work, to: 1)
       cpu.send(work, to: 1)
-      cpu.kernel { runs.pointee += 0 }
+      cpu.inKernel { runs.pointee += 0 }
       if round % 10 == 0 { coordinator.post(call, on: 1) }
       cpu.poll()
       cpu.enterKernel()

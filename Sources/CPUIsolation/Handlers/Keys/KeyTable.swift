@@ -7,8 +7,8 @@ internal import Synchronization
 ///
 ///     offset   0  header   the claim of whoever changes something, and how many groups are used
 ///                      and where the slots are, and which part of their copies is this table's
-///            128  stamps   per group of eight words a sequence: odd while it is being written
-///                 words    the masters: what a copy becomes
+///            128  stamps   per group of eight Limits.keyWords a sequence: odd while it is being written
+///                 Limits.keyWords    the masters: what a copy becomes
 ///                 counts   per word, the count of a key
 ///
 /// A CPU's copies, and the stamps that they were taken at, stand in its slot: at the same distance
@@ -16,22 +16,22 @@ internal import Synchronization
 /// own thread writes them.
 // Sendable: an address of memory in which every word is atomic.
 @safe
-struct PatchTable: @unchecked Sendable {
+struct KeyTable: @unchecked Sendable {
   let base: UnsafeMutableRawPointer
 
   /// One cache line of masters: what changes together is copied together.
   static let wordsPerGroup = 8
-  static var groups: Int { words / wordsPerGroup }
+  static var groups: Int { Limits.keyWords / wordsPerGroup }
 
   private static let stampsOffset = 128
   private static var mastersOffset: Int { aligned(stampsOffset + groups * 8) }
-  private static var countsOffset: Int { aligned(mastersOffset + words * 8) }
+  private static var countsOffset: Int { aligned(mastersOffset + Limits.keyWords * 8) }
 
   private static func aligned(_ offset: Int) -> Int {
     (offset + cacheLineStride - 1) / cacheLineStride * cacheLineStride
   }
 
-  static var byteCount: Int { aligned(countsOffset + words * 8) }
+  static var byteCount: Int { aligned(countsOffset + Limits.keyWords * 8) }
 
   /// Lays the table out in zeroed memory, and a part of the copies in the slots.
   init(initializing base: UnsafeMutableRawPointer, part: Int, of slots: CPUSlots) {
@@ -40,7 +40,7 @@ struct PatchTable: @unchecked Sendable {
     let address = unsafe UInt64(UInt(bitPattern: slots.base))
     unsafe word(at: 16).initialize(to: SharedWord(address))
     unsafe word(at: 24).initialize(to: SharedWord(UInt64(part)))
-    for index in 0..<Self.words {
+    for index in 0..<Limits.keyWords {
       unsafe word(at: Self.mastersOffset + index * 8).initialize(to: SharedWord(0))
       unsafe word(at: Self.countsOffset + index * 8).initialize(to: SharedWord(0))
     }
@@ -48,7 +48,7 @@ struct PatchTable: @unchecked Sendable {
       unsafe word(at: Self.stampsOffset + group * 8).initialize(to: SharedWord(0))
     }
     for cpu in 0..<slots.count {
-      for index in 0..<Self.words { unsafe copy(index, of: cpu).initialize(to: SharedWord(0)) }
+      for index in 0..<Limits.keyWords { unsafe copy(index, of: cpu).initialize(to: SharedWord(0)) }
       for group in 0..<Self.groups { unsafe seen(group, by: cpu).initialize(to: SharedWord(0)) }
     }
   }
@@ -61,7 +61,7 @@ struct PatchTable: @unchecked Sendable {
   }
 
   private var claimed: UnsafeMutablePointer<SharedWord> { unsafe word(at: 0) }
-  /// How many groups have words that somebody uses: drains look at no others.
+  /// How many groups have Limits.keyWords that somebody uses: drains look at no others.
   var usedGroups: UnsafeMutablePointer<SharedWord> { unsafe word(at: 8) }
 
   private func stamp(_ group: Int) -> UnsafeMutablePointer<SharedWord> {
@@ -95,7 +95,7 @@ struct PatchTable: @unchecked Sendable {
 
   /// The stamp of a group when the CPU last copied it.
   private func seen(_ group: Int, by cpu: Int) -> UnsafeMutablePointer<SharedWord> {
-    unsafe copies(of: cpu) + Self.words + group
+    unsafe copies(of: cpu) + Limits.keyWords + group
   }
 
   /// How far every copy of a word is from the slot of its CPU.
@@ -104,7 +104,7 @@ struct PatchTable: @unchecked Sendable {
   }
 
   #if ModelChecking
-    /// The columns, which their owners alone use, and the claimer's own words.
+    /// The columns, which their owners alone use, and the claimer's own Limits.keyWords.
     func modelPrivateRanges(cpus: Int) -> [Range<UInt>] {
       let first = unsafe UInt(bitPattern: base)
       return [first + 8..<first + 32]
@@ -118,7 +118,7 @@ struct PatchTable: @unchecked Sendable {
 
 // MARK: - Writing
 
-extension PatchTable {
+extension KeyTable {
   /// Whether the caller is the one who may change masters now.
   func claim() -> Bool {
     // Relaxed: a hint, that whoever waits does not pull the line away from the claimer.
@@ -136,25 +136,25 @@ extension PatchTable {
   /// Writes a master, or two beside each other in one group. The caller has the claim.
   ///
   /// The group is marked meanwhile: a CPU that drains for another reason at this very moment copies
-  /// both words or neither. What it passes over comes with the bit that the caller sends next.
+  /// both Limits.keyWords or neither. What it passes over comes with the bit that the caller sends next.
   func write(_ values: [UInt64], at index: Int) {
     let stamp = unsafe stamp(index / Self.wordsPerGroup)
     let before = unsafe stamp.pointee.load(ordering: .relaxed)
     unsafe stamp.pointee.store(before &+ 1, ordering: .relaxed)
-    // Release fence — patch:B. Whoever reads one of the words below sees the mark. Pairs with
+    // Release fence — patch:B. Whoever reads one of the Limits.keyWords below sees the mark. Pairs with
     // patch:E.
     releaseFence()
     for (offset, value) in values.enumerated() {
       unsafe master(index + offset).pointee.store(value, ordering: .relaxed)
     }
-    // Release — patch:P. Whoever sees the new stamp sees the words. Pairs with patch:R.
+    // Release — patch:P. Whoever sees the new stamp sees the Limits.keyWords. Pairs with patch:R.
     unsafe stamp.pointee.store(before &+ 2, ordering: .releasing)
   }
 }
 
 // MARK: - The drain
 
-extension PatchTable {
+extension KeyTable {
   /// Brings a CPU's copies up to date. Runs on its thread, in its drain.
   ///
   /// Wait-free: a group that is being written is passed over. Its writer has not sent yet; the bit
@@ -164,7 +164,7 @@ extension PatchTable {
     // take (`drain:T`) sees it.
     let used = unsafe Int(truncatingIfNeeded: usedGroups.pointee.load(ordering: .relaxed))
     for group in 0..<used {
-      // Acquire — patch:R. The words of the stamp that we see. Pairs with patch:P.
+      // Acquire — patch:R. The Limits.keyWords of the stamp that we see. Pairs with patch:P.
       let stamp = unsafe stamp(group).pointee.load(ordering: .acquiring)
       let seen = unsafe seen(group, by: cpu)
       if unsafe stamp & 1 != 0 || stamp == seen.pointee.load(ordering: .relaxed) { continue }
@@ -178,7 +178,7 @@ extension PatchTable {
     for offset in 0..<Self.wordsPerGroup {
       values[offset] = unsafe master(first + offset).pointee.load(ordering: .relaxed)
     }
-    // Acquire fence — patch:E. If one of the words is of a later writer, its mark is seen behind
+    // Acquire fence — patch:E. If one of the Limits.keyWords is of a later writer, its mark is seen behind
     // this. Pairs with patch:B.
     acquireFence()
     if unsafe self.stamp(group).pointee.load(ordering: .relaxed) != stamp { return }
@@ -192,7 +192,7 @@ extension PatchTable {
   }
 
   /// The handler of the work types: the context is the table.
-  static let handler: DeferredWorkFunction = { context, cpu in
-    unsafe PatchTable(base: context.unsafelyUnwrapped).catchUp(cpu)
+  static let handler: CPUFunction = { context, cpu in
+    unsafe KeyTable(base: context.unsafelyUnwrapped).catchUp(cpu)
   }
 }

@@ -19,7 +19,7 @@
 /// - Context: any thread
 /// - Allocates: never
 @frozen
-public struct DeferredWork: Hashable, Sendable, CustomStringConvertible {
+public struct WorkType: Hashable, Sendable, CustomStringConvertible {
   @usableFromInline let type: UInt64
   @usableFromInline let registration: UInt64
   /// Whether a send is more than a bit: 0 is the shortest path.
@@ -43,10 +43,10 @@ public struct DeferredWork: Hashable, Sendable, CustomStringConvertible {
 
   /// How many types a coordinator can have at a time: 64 bits, less three of the library's own
   /// (cross calls, cross calls that must not run in an interrupt, and the request for attention).
-  public static let capacity = workTypeCapacity - BuiltInWork.count
+  public static let capacity = Limits.workTypes - BuiltInWork.count
 }
 
-extension DeferredWork {
+extension WorkType {
   /// When a type runs, among the types that are pending together.
   ///
   /// Within one order, types run in the order of their bits: the order of registration, until bits
@@ -86,7 +86,7 @@ extension DeferredWork {
 
   /// What a work type promises and asks for.
   ///
-  ///     var options = DeferredWork.Options()
+  ///     var options = WorkType.Options()
   ///     options.maximumAge = .milliseconds(50)
   ///     options.mayRunOnBehalf = true
   ///     let work = try coordinator.register("refresh", options: options) { cpu in … }
@@ -119,7 +119,7 @@ extension DeferredWork {
 }
 
 extension WorkForm {
-  init(_ delivery: DeferredWork.Delivery) {
+  init(_ delivery: WorkType.Delivery) {
     self =
       switch delivery {
       case .bit: .bit

@@ -3,19 +3,19 @@
 internal import Synchronization
 
 /// What a coordinator changes seldom, under its lock.
-struct ColdState {
+struct Registry {
   /// Every sender slot that was ever made; statistics sum over them.
   var senders: [SenderMemory]
   /// The slots that nobody uses.
   var freeSenders: [SenderSlot] = []
   var freeCallMemory: [CallMemory] = []
-  var registrations: [Registration?] = Array(repeating: nil, count: DeferredWork.capacity)
+  var registrations: [Registration?] = Array(repeating: nil, count: WorkType.capacity)
   /// Bits of types that were unregistered, oldest first: used again when there are no fresh ones.
   var retired: [Int] = []
   var freshTypes = 0
   var trace = TraceState()
   /// What every thread that attaches runs first, and the memory that its handlers work on.
-  var attachWork: [DeferredWork] = []
+  var attachWork: [WorkType] = []
   var kept: [any AnyObject & Sendable] = []
   var isClosed = false
   /// Whether the part of the slots that holds copies of keys is taken.
@@ -26,19 +26,19 @@ struct ColdState {
 
 /// A coordinator's memory and its lock, together: a watchdog whose report lets the coordinator go
 /// keeps them until it is through.
-final class ColdMemory: Sendable {
+final class RegistryMemory: Sendable {
   let core: CoordinatorCore
   private let memory: MappedMemory
-  private let state: Lock<ColdState>
+  private let state: Lock<Registry>
 
-  init(cpus: Int, senders: [SenderMemory]) throws(CoordinatorError) {
+  init(cpus: Int, senders: [SenderMemory]) throws(IsolationError) {
     memory = try MappedMemory(byteCount: CoordinatorCore.byteCount(cpus: cpus))
     core = unsafe CoordinatorCore(initializing: memory.address, cpus: cpus)
-    state = Lock(ColdState(senders: senders))
+    state = Lock(Registry(senders: senders))
   }
 
   func withLock<Result, Failure: Error>(
-    _ body: (inout ColdState) throws(Failure) -> Result
+    _ body: (inout Registry) throws(Failure) -> Result
   ) throws(Failure) -> Result {
     try state.withLock { state throws(Failure) in try body(&state) }
   }
@@ -47,7 +47,7 @@ final class ColdMemory: Sendable {
 /// What the coordinator remembers of a work type.
 struct Registration: Sendable {
   var name: String
-  var options: DeferredWork.Options
+  var options: WorkType.Options
   /// Keeps a closure's box alive for as long as the handler may run.
   var box: (any Sendable)?
   /// The number in the handles.
@@ -68,9 +68,9 @@ struct LostWork: Sendable {
 
 /// A closure that serves as a handler and is told a payload.
 final class PayloadHandlerBox: Sendable {
-  let run: @Sendable (Int, DeferredWork.Payload) -> Void
+  let run: @Sendable (Int, WorkType.Payload) -> Void
 
-  init(_ run: @escaping @Sendable (Int, DeferredWork.Payload) -> Void) { self.run = run }
+  init(_ run: @escaping @Sendable (Int, WorkType.Payload) -> Void) { self.run = run }
 }
 
 /// A closure that serves as a handler.
@@ -80,7 +80,7 @@ final class HandlerBox: Sendable {
   init(_ run: @escaping @Sendable (Int) -> Void) { self.run = run }
 }
 
-extension ColdState {
+extension Registry {
   /// Has these events recorded from now on, and no others: sets the words that the paths look at.
   mutating func trace(_ events: UInt64, in core: CoordinatorCore) {
     trace.traced = events

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-extension DeferredWork {
+extension WorkType {
   /// What a send tells a handler: 64 bits that merge with what waits there already.
   ///
-  ///     var options = DeferredWork.Options()
+  ///     var options = WorkType.Options()
   ///     options.delivery = .merging(.hull)
   ///     let flush = try coordinator.register("flush_tlb_range", options: options) { cpu, payload in
   ///       payload.isEverything ? caches[cpu].removeAll() : caches[cpu].remove(payload.range)

@@ -3,7 +3,7 @@
 internal import Synchronization
 
 /// The queues of cross calls, as a caller sees them.
-struct CallQueue {
+struct CallPath {
   let core: CoordinatorCore
   let path: SendPath
 
@@ -95,7 +95,7 @@ struct CallQueue {
   }
 
   /// The outcome of a waited-for call, or nil while there is none.
-  static func settle(_ record: UnsafeMutablePointer<CallRecord>, isOver: Bool) -> CallOutcome? {
+  static func outcome(of record: UnsafeMutablePointer<CallRecord>, isOver: Bool) -> CallOutcome? {
     // Acquire — call:W. What the function did is seen by the waiter. Pairs with callRecord:D.
     switch unsafe record.pointee.state.load(ordering: .acquiring) {
     case CallRecord.State.done:

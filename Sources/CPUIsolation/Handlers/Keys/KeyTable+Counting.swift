@@ -15,7 +15,7 @@ internal import Synchronization
 ///
 /// Nothing else moves it: a count is never negative, and never wraps. The kernel's own has been
 /// both: a subtraction in the window of the first enable was lost until 2024.
-extension PatchTable {
+extension KeyTable {
   static let enabling = UInt64.max
   /// The most users that a key can have: the kernel's `INT_MAX`.
   static let countLimit = UInt64(Int32.max)

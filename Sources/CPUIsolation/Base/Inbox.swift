@@ -11,7 +11,7 @@ internal import Synchronization
 /// After R. K. Treiber, "Systems Programming: Coping with Parallelism", 1986; the take-all form is
 /// that of Linux's `llist`.
 @usableFromInline
-struct IntrusiveStack: ~Copyable {
+struct Inbox: ~Copyable {
   private let head = SharedAddress(0)
 
   init() {}
@@ -25,8 +25,8 @@ struct IntrusiveStack: ~Copyable {
     var expected = head.load(ordering: .relaxed)
     while true {
       unsafe next.pointee.store(expected, ordering: .relaxed)
-      // Sequentially consistent — IntrusiveStack:P. The node's content and its `next` are written
-      // before the head points to it (release; pairs with IntrusiveStack:T), and whoever pushes and
+      // Sequentially consistent — Inbox:P. The node's content and its `next` are written
+      // before the head points to it (release; pairs with Inbox:T), and whoever pushes and
       // then looks at a word has pushed before that look. Dekker with detach:Q.
       let (exchanged, original) = head.weakCompareExchange(
         expected: expected, desired: UInt(bitPattern: node),
@@ -40,7 +40,7 @@ struct IntrusiveStack: ~Copyable {
   ///
   /// Exactly one of several takers gets each node.
   func takeAll() -> UnsafeMutableRawPointer? {
-    // Acquire — IntrusiveStack:T. Pairs with IntrusiveStack:P. A node below the top was released by
+    // Acquire — Inbox:T. Pairs with Inbox:P. A node below the top was released by
     // its own push, and the later pushes, being read-modify-writes of the same word, continue its
     // release sequence.
     var node = unsafe UnsafeMutableRawPointer(bitPattern: head.exchange(0, ordering: .acquiring))
@@ -70,7 +70,7 @@ struct IntrusiveStack: ~Copyable {
 
   /// Whether the list is empty, behind everything this thread did before.
   var isEmpty: Bool {
-    // Sequentially consistent — detach:Q. Behind leave:W. Dekker with IntrusiveStack:P and send:L.
+    // Sequentially consistent — detach:Q. Behind leave:W. Dekker with Inbox:P and send:L.
     head.load(ordering: .sequentiallyConsistent) == 0
   }
 }

@@ -14,7 +14,7 @@
 /// - Progress: wait-free
 /// - Context: any thread
 /// - Allocates: the message
-public struct CoordinatorError: Error, Hashable, Sendable, CustomStringConvertible {
+public struct IsolationError: Error, Hashable, Sendable, CustomStringConvertible {
   /// The kind of refusal. New kinds may be added: a `switch` over them needs a default.
   public struct Code: Hashable, Sendable, CustomStringConvertible {
     private enum Kind: String, Sendable {

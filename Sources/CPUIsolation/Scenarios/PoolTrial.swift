@@ -5,7 +5,7 @@
 
   /// A pool of two objects, and who has which.
   @safe
-  final class PoolModel {
+  final class PoolTrial {
     static let capacity = 2
     let machine: ModelMachine
     let core: PoolCore

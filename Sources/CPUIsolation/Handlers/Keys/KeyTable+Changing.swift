@@ -2,10 +2,10 @@
 
 internal import Synchronization
 
-extension PatchTable {
+extension KeyTable {
   /// What is to be added to one key's count, and what became of it.
   struct Turn {
-    let table: PatchTable
+    let table: KeyTable
     let key: Int
     let users: Int
     private(set) var result = Result.counted
@@ -15,7 +15,7 @@ extension PatchTable {
       case flipped, counted, overflowed, tooFew, enabling
     }
 
-    init(table: PatchTable, key: Int, users: Int) {
+    init(table: KeyTable, key: Int, users: Int) {
       self.table = table
       self.key = key
       self.users = users
@@ -38,10 +38,10 @@ extension PatchTable {
       switch table.incrementIfOn(key, by: UInt64(users)) {
       case .overflowed?: result = .overflowed
       case .some: result = .counted
-      case nil where UInt64(users) > PatchTable.countLimit: result = .overflowed
+      case nil where UInt64(users) > KeyTable.countLimit: result = .overflowed
       case nil:
         // Relaxed: nobody but the claimer moves a count from 0.
-        unsafe table.count(key).pointee.store(PatchTable.enabling, ordering: .relaxed)
+        unsafe table.count(key).pointee.store(KeyTable.enabling, ordering: .relaxed)
         table.write([1], at: key)
         isFirst = true
         result = .flipped
@@ -68,7 +68,7 @@ extension PatchTable {
       self.words = words
     }
 
-    mutating func begin(_ table: PatchTable) {
+    mutating func begin(_ table: KeyTable) {
       isNew = words.indices.contains {
         unsafe table.master(index + $0).pointee.load(ordering: .relaxed) != words[$0]
       }
