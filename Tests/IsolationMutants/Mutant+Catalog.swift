@@ -21,7 +21,8 @@
     private static let onBehalf = "Protocol/Draining/Drain+OnBehalf.swift"
     private static let transitions = "Protocol/Transitions/OwnerTransitions.swift"
     private static let attachment = "Protocol/Transitions/OwnerTransitions+Attachment.swift"
-    private static let interrupter = "Coordination/Interrupter.swift"
+    private static let kick = "Protocol/Transitions/Kick.swift"
+    private static let generation = "Protocol/Work/CoordinatorCore+Generation.swift"
     private static let ticket = "Coordination/Ticket.swift"
     private static let gracePeriod = "CPUs/GracePeriodWait.swift"
     private static let registration = "Coordination/Coordinator+Unregistration.swift"
@@ -102,13 +103,13 @@
         "leave:K", .weakened, "load of K before sleeping", in: transitions,
         by: "a housekeeper that sleeps", .weak),
       Mutant(
-        "kick:W", .weakened, "look at W, to wake", in: interrupter,
+        "kick:W", .weakened, "look at W, to wake", in: kick,
         by: "a kick wakes an isolated CPU that sleeps", .weak),
       Mutant(
-        "kick:A", .weakened, "OR of the attention bit", in: interrupter,
+        "kick:A", .weakened, "OR of the attention bit", in: kick,
         by: "a kick wakes an isolated CPU that sleeps", .weak),
       Mutant(
-        "kick:A", .split, "OR of the attention bit", in: interrupter, by: "signal",
+        "kick:A", .split, "OR of the attention bit", in: kick, by: "signal",
         .totalStoreOrder),
       Mutant(
         "Parker:U", .relaxed, "exchange that leaves the token", in: parker,
@@ -125,9 +126,9 @@
     ]
 
     private static let ticketMutants: [Mutant] = [
-      Mutant("ticket:G", .relaxed, "drawing a generation", in: ticket, by: "ticket", .weak),
+      Mutant("ticket:G", .relaxed, "drawing a generation", in: generation, by: "ticket", .weak),
       Mutant(
-        "ticket:G", .split, "drawing a generation", in: ticket, by: "two tickets",
+        "ticket:G", .split, "drawing a generation", in: generation, by: "two tickets",
         .totalStoreOrder),
       Mutant(
         "ticket:A", .relaxed, "look at the applied generation", in: ticket,

@@ -27,7 +27,7 @@
     /// The sources that this program was built from.
     init() {
       let parts = #filePath.split(separator: "/", omittingEmptySubsequences: false)
-      folder = parts.dropLast(2).joined(separator: "/") + "/CPUIsolation"
+      folder = parts.dropLast(3).joined(separator: "/") + "/Sources/CPUIsolation"
     }
 
     /// The access behind the `occurrence`th comment that names the label in the file, among those
