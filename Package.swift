@@ -100,7 +100,7 @@ let package = Package(
       dependencies: [
         "CPUIsolation", "isolation-mutants",
         .target(name: "ModelEngine", condition: .when(traits: ["ModelChecking"])),
-      ], exclude: ["Patches"], swiftSettings: settings),
+      ], exclude: ["Patches", "Tables"], swiftSettings: settings),
     .target(name: "CRefusals", path: "Tests/Support/CRefusals"),
     .testTarget(
       name: "TextPatchingTests",

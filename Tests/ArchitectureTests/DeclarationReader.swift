@@ -9,6 +9,17 @@ struct DeclarationReader {
     var line: Int
     var isPublic: Bool
     var typeName: String?
+
+    /// The name of a function or a property that other files may use; nil for what is private, has
+    /// no name, or is an operator.
+    var memberName: String? {
+      let words = text.words
+      guard !words.contains("private"),
+        let keyword = words.firstIndex(where: ["func", "var", "let"].contains),
+        keyword + 1 < words.count, text.contains(words[keyword] + " " + words[keyword + 1])
+      else { return nil }
+      return words[keyword + 1]
+    }
   }
 
   private enum Scope {

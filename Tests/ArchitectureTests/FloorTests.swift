@@ -15,6 +15,26 @@ extension ArchitectureTests {
       expectNone(Self.findings(in: try SourceTree.library()))
     }
 
+    /// A member that an extension adds to a type of a lower floor belongs to the extension's floor.
+    @Test func lowerFloorsUseNoHigherMember() throws {
+      expectNone(Self.memberFindings(in: try SourceTree.library()))
+    }
+
+    @Test func theCheckOfMembersFindsWhatItIsFor() {
+      func source(_ folder: String, _ text: String) -> SourceFile {
+        SourceFile("Sources/CPUIsolation/\(folder)/File.swift", text)
+      }
+      let findings = Self.memberFindings(in: [
+        source(
+          "CPUs", "struct Slot {\n  var word: Int { 0 }\n}\nfunc f(_ s: Slot) { s.climb() }\n"),
+        source("Coordination", "extension Slot {\n  func climb() { _ = word }\n}\n"),
+        source("Protocol", "func g(_ s: Slot) {\n  _ = s.word\n  // s.climb()\n}\n"),
+        source("Observing", "func h(_ s: Slot) { s.climb() }\n"),
+      ])
+      #expect(
+        findings == ["Sources/CPUIsolation/CPUs/File.swift uses Slot.climb of Coordination"])
+    }
+
     @Test func theCheckFindsWhatItIsFor() {
       func source(_ folder: String, _ text: String) -> SourceFile {
         SourceFile("Sources/CPUIsolation/\(folder)/File.swift", text)
@@ -54,6 +74,41 @@ extension ArchitectureTests {
         }
       }
       return findings
+    }
+
+    /// Uses of members that a floor above the user's has added to a type of the user's floor, or of
+    /// one below. A name that a lower floor declares as well counts as that one.
+    static func memberFindings(in files: [SourceFile]) -> [String] {
+      let placed = files.compactMap { file in
+        file.floor.flatMap(order.firstIndex(of:)).map { (file: file, level: $0) }
+      }
+      var homes: [String: Int] = [:]
+      for (file, level) in placed {
+        for name in declaredTypes(in: file) { homes[name] = min(homes[name] ?? level, level) }
+      }
+      var lowest: [String: (level: Int, owner: String)] = [:]
+      for (file, level) in placed {
+        var reader = DeclarationReader(file)
+        for found in reader.read() {
+          guard found.kind == .function || found.kind == .property, let name = found.memberName
+          else { continue }
+          let owner = found.owner.split(separator: ".").first.map(String.init) ?? ""
+          // What a type declares on its own floor is not added to it.
+          let own = homes[owner].map { $0 < level } != true
+          if level < lowest[name]?.level ?? .max {
+            lowest[name] = (level, own ? "" : owner)
+          }
+        }
+      }
+      return placed.flatMap { file, level in
+        let used = Set(file.code.flatMap(\.membersUsed))
+        return used.sorted().compactMap { name -> String? in
+          guard let (home, owner) = lowest[name], home > level, !owner.isEmpty,
+            homes[owner].map({ $0 <= level }) == true
+          else { return nil }
+          return "\(file.path) uses \(owner).\(name) of \(order[home])"
+        }
+      }
     }
 
     /// The types that a file declares at its top level, for others to name.

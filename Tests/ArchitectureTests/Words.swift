@@ -12,6 +12,33 @@ extension StringProtocol {
     }.map { String(decoding: $0, as: UTF8.self) }
   }
 
+  /// The identifiers of a line of code that name a member: after a dot, or before a parenthesis.
+  var membersUsed: [String] {
+    var found: [String] = []
+    let bytes = Array(utf8)
+    var start = 0
+    func isName(_ byte: UInt8) -> Bool {
+      byte >= UInt8(ascii: "a") && byte <= UInt8(ascii: "z")
+        || byte >= UInt8(ascii: "A") && byte <= UInt8(ascii: "Z")
+        || byte >= UInt8(ascii: "0") && byte <= UInt8(ascii: "9") || byte == UInt8(ascii: "_")
+    }
+    while start < bytes.count {
+      guard isName(bytes[start]) else {
+        start += 1
+        continue
+      }
+      var end = start
+      while end < bytes.count, isName(bytes[end]) { end += 1 }
+      let isAfterDot = start > 0 && bytes[start - 1] == UInt8(ascii: ".")
+      let isCalled = end < bytes.count && bytes[end] == UInt8(ascii: "(")
+      if isAfterDot || isCalled {
+        found.append(String(decoding: bytes[start..<end], as: UTF8.self))
+      }
+      start = end
+    }
+    return found
+  }
+
   /// The labels of orderings, such as `send:O`: a place, and a letter.
   var labels: [String] {
     utf8.split { byte in

@@ -8,7 +8,8 @@
   /// The command, from its arguments to its exit status.
   struct MutantCommand {
     private static let usage = """
-      usage: isolation-mutants [--orderings | --patches] [--markdown] [--only NAME]
+      usage: isolation-mutants [--orderings | --patches] [--table] [--only NAME]
+             isolation-mutants --scenarios
              isolation-mutants --scenario NAME [--memory TSO|weak] [--deepening] [--replay SCHEDULE]
              isolation-mutants --historic NAME [--sound] [--memory …] [--replay …]
 
@@ -19,7 +20,8 @@
 
         --orderings  the orderings alone: seconds, where the patches take minutes
         --patches    the patches alone
-        --markdown   print the table of Documentation/Verification.md
+        --table      print Tests/ModelTests/Tables/Mutants.tsv: fields between tabs, whole schedules
+        --scenarios  explore all scenarios to their bounds, and print Tables/Scenarios.tsv
         --only NAME  run an area's mutants (send), a label's (send:O), or one (send:O-split), with
                      whole schedules
         --scenario   explore one scenario with the sources as they are; exits 1 if it fails
@@ -35,17 +37,18 @@
       case unknown(String)
     }
 
-    private var isMarkdown = false
+    private var isTabbed = false
     private var withOrderings = true
     private var withPatches = true
     private var only: String? = nil
+    private var listsScenarios = false
     private var scenario: ScenarioCommand? = nil
 
     static func run(arguments: [String]) -> Int32 {
       do throws(Mistake) {
         let command = try MutantCommand(arguments)
         if let scenario = command.scenario { return scenario.run() }
-        return try command.runMutants()
+        return command.listsScenarios ? ScenarioTable.explore() : try command.runMutants()
       } catch {
         switch error {
         case .help:
@@ -62,7 +65,8 @@
       var rest = arguments[...]
       while let argument = rest.popFirst() {
         switch argument {
-        case "--markdown": isMarkdown = true
+        case "--table": isTabbed = true
+        case "--scenarios": listsScenarios = true
         case "--orderings": withPatches = false
         case "--patches": withOrderings = false
         case "--only" where !rest.isEmpty: only = rest.removeFirst()
@@ -112,7 +116,7 @@
       if orderings.isEmpty && patches.isEmpty {
         throw .unknown("there is no mutant\(only.map { " '\($0)'" } ?? "")")
       }
-      var table = MutantTable(isMarkdown: isMarkdown, showsSchedules: only != nil)
+      var table = MutantTable(isTabbed: isTabbed, showsSchedules: only != nil)
       print(table.head, terminator: "")
       var labels = SourceLabels()
       for mutant in orderings { table.add(MutantTable.Row(mutant), mutant.run(&labels)) }

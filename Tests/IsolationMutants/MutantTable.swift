@@ -27,28 +27,26 @@
         memory = mutant.memory.name
       }
 
-      /// The beginning of the row in Markdown.
-      var cells: [String] { ["`\(name)`", change, scenario, memory] }
+      /// The beginning of the row.
+      var cells: [String] { [name, change, scenario, memory] }
     }
 
-    let isMarkdown: Bool
+    /// Fields between tabs, with whole schedules: `Tests/ModelTests/Tables/Mutants.tsv`.
+    let isTabbed: Bool
     /// Schedules whole, and the failure that they lead to.
     let showsSchedules: Bool
     private(set) var killed = 0
 
     private static let widths = [34, 50, 42, 8, 10]
 
-    init(isMarkdown: Bool, showsSchedules: Bool) {
-      self.isMarkdown = isMarkdown
+    init(isTabbed: Bool, showsSchedules: Bool) {
+      self.isTabbed = isTabbed
       self.showsSchedules = showsSchedules
     }
 
     var head: String {
       let titles = ["mutant", "what is wrong", "killed by", "memory", "executions", "schedule"]
-      if isMarkdown {
-        return "| " + titles.joined(separator: " | ") + " |\n|---|---|---|---|---:|---|\n"
-      }
-      return Self.columns(titles) + "\n"
+      return (isTabbed ? titles.joined(separator: "\t") : Self.columns(titles)) + "\n"
     }
 
     /// Prints a row; a mutant that was not killed is told apart too.
@@ -75,18 +73,14 @@
         outcome = ("\(found.executions)", "survived", [found.isExhausted ? "exhausted" : "capped"])
       case .unresolved(let sentence): outcome = ("-", "unresolved", [sentence])
       }
-      if isMarkdown {
-        let cells = row.cells + [outcome.executions, "`\(outcome.schedule)`"]
-        return "| " + cells.joined(separator: " | ") + " |"
-      }
-      let line = Self.columns([
-        row.name, row.change, row.scenario, row.memory, outcome.executions, outcome.schedule,
-      ])
+      let cells = row.cells + [outcome.executions, outcome.schedule]
+      if isTabbed { return cells.joined(separator: "\t") }
+      let line = Self.columns(cells)
       return showsSchedules ? ([line] + outcome.details).joined(separator: "\n  ") : line
     }
 
     private func shortened(_ schedule: String) -> String {
-      if showsSchedules || schedule.count <= 24 { return schedule }
+      if isTabbed || showsSchedules || schedule.count <= 24 { return schedule }
       return schedule.prefix(20) + "…"
     }
 

@@ -47,24 +47,31 @@
         #expect(unmutated.failure == nil)
       }
 
-      /// The page on verification lists the mutants that there are, and no others.
+      /// The table lists the mutants that there are, and no others.
       @Test func tableNamesEveryMutant() throws {
-        let page = SourceLabels.text(PatchMutant.root + "/Documentation/Verification.md")
-        let head = MutantTable(isMarkdown: true, showsSchedules: false).head
-        let start = try #require(page.firstRange(of: head)?.upperBound, "no table of mutants")
-        let rows = page[start...].split(separator: "\n", omittingEmptySubsequences: false)
-          .prefix { $0.hasPrefix("|") }
-        let listed = rows.map { row in
-          Array(row.split(separator: " | ").prefix(4)).joined(separator: " | ")
-        }
-        let mutants =
-          Mutant.catalog.map(MutantTable.Row.init)
-          + (try PatchMutant.all()).map(MutantTable.Row.init)
-        let known = mutants.map { "| " + $0.cells.joined(separator: " | ") }
+        let listed = try Table("Mutants").rows.map { Array($0.prefix(4)) }
+        let known =
+          Mutant.catalog.map { MutantTable.Row($0).cells }
+          + (try PatchMutant.all()).map { MutantTable.Row($0).cells }
         // The difference alone: both together would be pages.
-        let difference = Set(listed).symmetricDifference(known).sorted()
-        #expect(difference.isEmpty)
-        #expect(listed.elementsEqual(known), "the order differs")
+        let difference = Set(listed).symmetricDifference(known).map { $0.joined(separator: " | ") }
+        #expect(difference.sorted() == [])
+        #expect(listed == known, "the order differs")
+      }
+
+      /// Every seventh ordering's schedule in the table leads to a failure, at once.
+      @Test func schedulesOfTheTableReplay() throws {
+        let rows = try Table("Mutants").rows
+        var labels = SourceLabels()
+        for (index, mutant) in Mutant.catalog.enumerated() where index % 7 == 0 {
+          let row = try #require(
+            rows.first { Array($0.prefix(4)) == MutantTable.Row(mutant).cells }, "\(mutant.name)")
+          let (scenario, mutations) = try mutant.resolve(&labels)
+          let replayed = scenario.explore(
+            mutant.memory, mutations: mutations, replaying: String(row[5]))
+          #expect(replayed.executions == 1)
+          #expect(replayed.failure != nil, "\(mutant.name): the schedule leads to no failure")
+        }
       }
 
       /// Every patch names a scenario that there is, and has a name of its own.

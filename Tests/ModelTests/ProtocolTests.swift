@@ -18,6 +18,16 @@
         #expect(
           outcome.failure == nil, "\(outcome.failure ?? ""): replay \(outcome.schedule ?? "")")
         #expect(outcome.isExhausted)
+        let row = try #require(try Table("Scenarios").rows.first { $0[0] == name }, "not listed")
+        #expect(row[1] == scenario.rule)
+        #expect(row[2] == "\(scenario.preemptions)")
+        #expect(
+          row[memory == .weak ? 4 : 3] == "\(outcome.executions)",
+          "write the table anew: isolation-mutants --scenarios")
+      }
+
+      @Test func tableNamesEveryScenario() throws {
+        #expect(try Table("Scenarios").rows.map(\.[0]) == ModelScenario.all.map { $0.name[...] })
       }
 
       /// The scenarios that are too big to exhaust, under schedules drawn by lot: the numbers say
