@@ -2,18 +2,24 @@
 
 #if ModelChecking
   import CPUIsolation
+  import Foundation
   import ModelEngine
   import Testing
 
   extension ModelTests {
     /// Every rule, under every memory model that it is stated for, to its bound.
     @Suite struct ProtocolTests {
+      /// `CPUISOLATION_PREEMPTIONS=1` looks at few schedules, for a quick answer.
+      private static let bound = ProcessInfo.processInfo.environment["CPUISOLATION_PREEMPTIONS"]
+        .flatMap(Int.init)
+
       @Test(arguments: ModelScenario.all.flatMap { s in s.memories.map { (s.name, $0) } })
       func holds(_ name: String, _ memory: ModelEngine.Memory) throws {
         let scenario = try #require(ModelScenario.all.first { $0.name == name })
-        let outcome = scenario.explore(memory)
+        let bound = Self.bound.map { min($0, scenario.preemptions) } ?? scenario.preemptions
+        let outcome = scenario.explore(memory, preemptions: bound)
         print(
-          "\(name) [\(memory), \(scenario.preemptions) preemptions]: \(outcome.executions) executions,",
+          "\(name) [\(memory), \(bound) preemptions]: \(outcome.executions) executions,",
           "\(outcome.steps) steps, \(outcome.isExhausted ? "exhausted" : "NOT exhausted")")
         #expect(
           outcome.failure == nil, "\(outcome.failure ?? ""): replay \(outcome.schedule ?? "")")
@@ -21,6 +27,7 @@
         let row = try #require(try Table("Scenarios").rows.first { $0[0] == name }, "not listed")
         #expect(row[1] == scenario.rule)
         #expect(row[2] == "\(scenario.preemptions)")
+        if bound < scenario.preemptions { return }
         #expect(
           row[memory == .weak ? 4 : 3] == "\(outcome.executions)",
           "write the table anew: isolation-mutants --scenarios")

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-public import Synchronization
+internal import Synchronization
 
 /// A CPU's memory: a trivially copyable handle round one address.
 ///
