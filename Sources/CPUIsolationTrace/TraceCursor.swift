@@ -1,48 +1,89 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// Reads the parts of a trace file one behind the other; every error names the byte.
+/// Reads the parts of a trace file one after the other; every error names the byte.
 struct TraceCursor {
   let source: TraceSource
   private(set) var offset: UInt64
-  /// Nothing at or behind this is read.
-  let end: UInt64
+  /// Nothing at or after this is read.
+  private(set) var end: UInt64
+  var order = TraceByteOrder.little
+  /// Where the source stands in the file, if it is a section that was compressed there.
+  private let place: UInt64?
   private var window: [UInt8] = []
   private var windowStart: UInt64 = 0
 
   private static let windowSize = 1 << 16
 
-  init(_ source: TraceSource, at offset: UInt64 = 0, end: UInt64? = nil) {
+  init(_ source: TraceSource) {
     self.source = source
-    self.offset = offset
-    self.end = min(end ?? source.size, source.size)
+    offset = 0
+    end = source.size
+    place = nil
+  }
+
+  /// Of what a compressed section holds. Errors name the section's place in the file.
+  init(decompressed bytes: [UInt8], at place: UInt64, in file: TraceSource, _ order: TraceByteOrder)
+  {
+    source = TraceSource(bytes: bytes, name: file.name)
+    offset = 0
+    end = source.size
+    self.place = place
+    self.order = order
+  }
+
+  func error(
+    _ code: TraceFileError.Code, at offset: UInt64, _ reason: String
+  ) -> TraceFileError {
+    guard let place else { return source.error(code, at: offset, reason) }
+    // What was decompressed is whole: too short can only be damage.
+    return source.error(
+      .damaged, at: place, "\(reason) (byte \(offset) of what is compressed here)")
   }
 
   mutating func seek(to offset: UInt64) { self.offset = offset }
 
+  /// Steps over so many bytes, and returns what reads them alone.
+  mutating func part(_ count: UInt64, of what: String) throws(TraceFileError) -> TraceCursor {
+    try demand(count, what)
+    var part = self
+    part.end = offset + count
+    offset += count
+    return part
+  }
+
+  /// All that is left of a part.
+  mutating func rest(of what: String) throws(TraceFileError) -> [UInt8] {
+    try bytes(end - min(offset, end), of: what)
+  }
+
+  /// Reads on elsewhere in the same file.
+  func moved(to offset: UInt64) -> TraceCursor {
+    var moved = self
+    moved.end = source.size
+    moved.offset = offset
+    return moved
+  }
+
   /// The size is looked at before anything is allocated: a damaged file may claim any.
   mutating func bytes(_ count: UInt64, of what: String) throws(TraceFileError) -> [UInt8] {
-    guard offset <= end else {
-      throw source.error(.truncated, at: end, "\(what) would be at byte \(offset)")
-    }
-    guard count <= end - offset else {
-      throw source.error(
-        .truncated, at: offset, "\(what) needs \(count) bytes; there are \(end - offset)")
-    }
-    let count = Int(count)
-    if count > Self.windowSize {
-      let result = try source.read(at: offset, count: count)
-      try demand(count, of: result, what)
-      offset += UInt64(count)
+    try demand(count, what)
+    if count > UInt64(Self.windowSize) {
+      let result = try source.read(at: offset, count: Int(count))
+      try demand(Int(count), of: result, what)
+      offset += count
       return result
     }
-    if offset < windowStart || offset + UInt64(count) > windowStart + UInt64(window.count) {
-      window = try source.read(at: offset, count: Self.windowSize)
-      windowStart = offset
-      try demand(count, of: window, what)
+    let start = try fill(Int(count), what)
+    return Array(window[start..<start + Int(count)])
+  }
+
+  private func demand(_ count: UInt64, _ what: String) throws(TraceFileError) {
+    guard offset <= end else {
+      throw error(.truncated, at: end, "\(what) would be at byte \(offset)")
     }
-    let start = Int(offset - windowStart)
-    offset += UInt64(count)
-    return Array(window[start..<start + count])
+    guard count <= end - offset else {
+      throw error(.truncated, at: offset, "\(what) needs \(count) bytes; there are \(end - offset)")
+    }
   }
 
   /// The file may have become shorter since its size was asked.
@@ -50,19 +91,33 @@ struct TraceCursor {
     _ count: Int, of bytes: [UInt8], _ what: String
   ) throws(TraceFileError) {
     guard bytes.count < count else { return }
-    throw source.error(
+    throw error(
       .truncated, at: offset, "\(what) needs \(count) bytes; there are \(bytes.count)")
   }
 
-  mutating func number<Integer: FixedWidthInteger & UnsignedInteger>(
-    _ what: String
-  ) throws(TraceFileError) -> Integer {
-    try bytes(UInt64(Integer.bitWidth / 8), of: what).littleEndian(at: 0)!
+  /// Steps over so many bytes, and returns where in the window they begin.
+  private mutating func fill(_ count: Int, _ what: String) throws(TraceFileError) -> Int {
+    if offset < windowStart || offset + UInt64(count) > windowStart + UInt64(window.count) {
+      window = try source.read(at: offset, count: Self.windowSize)
+      windowStart = offset
+      try demand(count, of: window, what)
+    }
+    defer { offset += UInt64(count) }
+    return Int(offset - windowStart)
   }
 
-  mutating func number<Integer: FixedWidthInteger & UnsignedInteger>(
-    _ type: Integer.Type, _ what: String
-  ) throws(TraceFileError) -> Integer {
+  mutating func number<Number: TraceNumber>(
+    _ what: String
+  ) throws(TraceFileError) -> Number {
+    let size = MemoryLayout<Number>.size
+    try demand(UInt64(size), what)
+    let start = try fill(size, what)
+    return unsafe window.span.bytes.number(at: start, order)!
+  }
+
+  mutating func number<Number: TraceNumber>(
+    _ type: Number.Type, _ what: String
+  ) throws(TraceFileError) -> Number {
     try number(what)
   }
 
@@ -75,7 +130,7 @@ struct TraceCursor {
       if byte == 0 { return String(decoding: result, as: UTF8.self) }
       result.append(byte)
     }
-    throw source.error(.damaged, at: start, "\(what) does not end within \(limit) bytes")
+    throw error(.damaged, at: start, "\(what) does not end within \(limit) bytes")
   }
 
   /// Fixed text that the format demands here.
@@ -83,35 +138,7 @@ struct TraceCursor {
     let start = offset
     let found = try bytes(UInt64(text.utf8.count), of: what)
     guard found.elementsEqual(text.utf8) else {
-      throw source.error(.damaged, at: start, "\(what) does not begin here")
-    }
-  }
-}
-
-extension Collection<UInt8> where Index == Int {
-  /// nil where it does not lie within the bytes whole. `offset` counts from the first of them.
-  func littleEndian<Integer: FixedWidthInteger & UnsignedInteger>(
-    _ type: Integer.Type = Integer.self, at offset: Int
-  ) -> Integer? {
-    let size = Integer.bitWidth / 8
-    guard offset >= 0, offset <= count, count - offset >= size else { return nil }
-    var value: Integer = 0
-    for index in (0..<size).reversed() {
-      // UInt8 has no bits to shift by eight.
-      value = size == 1 ? 0 : value << 8
-      value |= Integer(truncatingIfNeeded: self[startIndex + offset + index])
-    }
-    return value
-  }
-
-  /// A number of 1, 2, 4 or 8 bytes; nil for other sizes, and outside.
-  func unsigned(at offset: Int, size: Int) -> UInt64? {
-    switch size {
-    case 1: littleEndian(UInt8.self, at: offset).map { UInt64($0) }
-    case 2: littleEndian(UInt16.self, at: offset).map { UInt64($0) }
-    case 4: littleEndian(UInt32.self, at: offset).map { UInt64($0) }
-    case 8: littleEndian(UInt64.self, at: offset)
-    default: nil
+      throw error(.damaged, at: start, "\(what) does not begin here")
     }
   }
 }

@@ -2,7 +2,7 @@
 
 internal import CPUIsolation
 
-/// Reads trace.dat, version 6 and uncompressed version 7.
+/// Reads trace.dat, versions 6 and 7.
 struct TraceFileReader {
   let source: TraceSource
   var cursor: TraceCursor
@@ -10,8 +10,8 @@ struct TraceFileReader {
   var layout = TracePageLayout()
   var symbols = TraceSymbols()
   var threadNames: [Int32: String] = [:]
-  var clock = "local"
-  var timeOffset: Int64 = 0
+  var compression = TraceCompression.none
+  var options = TraceFileOptions()
 
   init(_ source: TraceSource) {
     self.source = source
@@ -33,10 +33,12 @@ struct TraceFileReader {
         .unsupported, at: versionOffset, "version \"\(version)\"; versions 6 and 7 can be read")
     }
     let orderOffset = cursor.offset
-    guard try cursor.number(UInt8.self, "the byte order") == 0 else {
-      throw source.error(
-        .unsupported, at: orderOffset, "the machine that recorded was big endian")
+    let order = try cursor.number(UInt8.self, "the byte order")
+    guard order < 2 else {
+      throw source.error(.damaged, at: orderOffset, "a byte order of \(order)")
     }
+    layout.order = order == 0 ? .little : .big
+    cursor.order = layout.order
     let longOffset = cursor.offset
     let longSize = try cursor.number(UInt8.self, "the size of a long")
     guard longSize == 8 || longSize == 4 else {
@@ -61,7 +63,7 @@ struct TraceFileReader {
     if let size = TraceFileParts.longSize(headerPage: parts.headerPage) {
       layout.longSize = size
       guard layout.isPlausible else {
-        throw source.error(.damaged, at: cursor.offset, "a commit field of \(size) bytes")
+        throw cursor.error(.damaged, at: cursor.offset, "a commit field of \(size) bytes")
       }
     }
   }
@@ -101,42 +103,19 @@ struct TraceFileReader {
     }
   }
 
-  /// Bytes behind their number.
-  private mutating func sized<Size: FixedWidthInteger & UnsignedInteger>(
+  /// Bytes after their number.
+  private mutating func sized<Size: TraceNumber>(
     _ size: Size.Type, _ what: String
   ) throws(TraceFileError) -> [UInt8] {
     let count: Size = try cursor.number("the size of \(what)")
     return try cursor.bytes(UInt64(count), of: what)
   }
 
-  /// The one that is chosen is in brackets: `[local] global counter …`.
-  static func clock(in option: [UInt8]) -> String? {
-    guard let open = option.firstIndex(of: UInt8(ascii: "[")),
-      let close = option[open...].firstIndex(of: UInt8(ascii: "]"))
-    else { return nil }
-    return String(decoding: option[(open + 1)..<close], as: UTF8.self)
-  }
-
-  /// The options that mean the same in both versions.
-  mutating func readOption(_ option: UInt16, _ body: [UInt8]) {
-    switch option {
-    case TraceFileOption.clock: clock = Self.clock(in: body) ?? clock
-    case TraceFileOption.date: timeOffset &+= Self.number(in: body) &* 1000
-    case TraceFileOption.offset: timeOffset &+= Self.number(in: body)
-    default: break
-    }
-  }
-
-  /// A decimal number, or a hexadecimal one behind `0x`; what is no number is 0.
-  private static func number(in option: [UInt8]) -> Int64 {
-    let text = String(decoding: option.prefix { $0 != 0 }, as: UTF8.self).trimmed
-    if text.hasPrefix("0x") { return Int64(text.dropFirst(2), radix: 16) ?? 0 }
-    return Int64(text) ?? 0
-  }
-
-  func plausibleCPUCount(_ count: UInt32, at offset: UInt64) throws(TraceFileError) -> Int {
+  func plausibleCPUCount(
+    _ count: UInt32, at offset: UInt64, _ cursor: TraceCursor
+  ) throws(TraceFileError) -> Int {
     guard (1...UInt32(CPUMask.maximumWidth)).contains(count) else {
-      throw source.error(
+      throw cursor.error(
         .damaged, at: offset, "\(count) CPUs, outside 1...\(CPUMask.maximumWidth)")
     }
     return Int(count)
@@ -145,7 +124,7 @@ struct TraceFileReader {
   func recording(cpuCount: Int, buffers: [TraceRecording.Buffer]) -> TraceRecording {
     var recording = TraceRecording(cpuCount: cpuCount, buffers: buffers)
     recording.parts = parts
-    recording.timeOffset = timeOffset
+    recording.options = options
     recording.symbols = symbols
     recording.threadNames = threadNames
     recording.printkTexts = Self.printkTexts(parts.printk)
@@ -181,12 +160,12 @@ struct TraceFileReader {
 }
 
 extension TraceRecording {
-  /// Reads a trace.dat of version 6, or of version 7 without compression.
+  /// Reads a trace.dat of version 6 or 7.
   ///
   /// `let recording = try TraceRecording(contentsOf: "trace.dat")`
   ///
   /// Only what stands before the pages is read now. What is wrong with a page is found when its
-  /// events are asked for.
+  /// events are asked for; what is left out, or not understood, is in `warnings`.
   ///
   /// - Throws: `TraceFileError`, with the byte.
   /// - Progress: blocking: reads the file

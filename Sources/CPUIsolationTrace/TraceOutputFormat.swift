@@ -28,6 +28,8 @@ extension TraceRecording {
   /// - Parameters:
   ///   - format: what to write.
   ///   - path: the file; `-` is standard output.
+  ///   - compression: how `traceDat` is compressed; it is of version 7 then, and no pipe. Other
+  ///     formats are never compressed.
   /// - Returns: what of the recording could not be read. It is missing in the file.
   /// - Throws: `TraceFileError`, if the file cannot be written.
   /// - Progress: blocking: writes a file
@@ -35,10 +37,10 @@ extension TraceRecording {
   /// - Allocates: yes
   @discardableResult
   public func write(
-    _ format: TraceOutputFormat, to path: String
+    _ format: TraceOutputFormat, to path: String, compression: TraceCompression = .none
   ) throws(TraceFileError) -> [TraceFileError] {
     var sink = try TraceSink(path: path)
-    let damage = try write(format, to: &sink)
+    let damage = try write(format, to: &sink, compression)
     _ = try sink.finish()
     return damage
   }
@@ -47,43 +49,65 @@ extension TraceRecording {
   ///
   /// `let (bytes, damage) = try recording.encoded(as: .chrome)`
   ///
-  /// - Parameter format: what to make.
+  /// - Parameters:
+  ///   - format: what to make.
+  ///   - compression: how `traceDat` is compressed.
   /// - Returns: the bytes, and what of the recording could not be read.
   /// - Throws: `TraceFileError`, if the recording's own file can no longer be read.
   /// - Progress: blocking, if the recording was read from a file
   /// - Context: any thread
   /// - Allocates: the bytes
   public func encoded(
-    as format: TraceOutputFormat
+    as format: TraceOutputFormat, compression: TraceCompression = .none
   ) throws(TraceFileError) -> (bytes: [UInt8], damage: [TraceFileError]) {
     var sink = TraceSink()
-    let damage = try write(format, to: &sink)
+    let damage = try write(format, to: &sink, compression)
     return (try sink.finish(), damage)
   }
 
   private func write(
-    _ format: TraceOutputFormat, to sink: inout TraceSink
+    _ format: TraceOutputFormat, to sink: inout TraceSink, _ compression: TraceCompression
   ) throws(TraceFileError) -> [TraceFileError] {
     switch format {
     case .text:
       var report = TraceTextReport(self)
       try sink.write(Array((report.heading + "\n").utf8))
       var records = records()
-      var line: [UInt8] = []
       while let record = records.next() {
-        line.removeAll(keepingCapacity: true)
-        report.append(record, to: &line)
-        line.append(UInt8(ascii: "\n"))
-        try sink.write(line)
+        try sink.write { line in
+          report.append(record, to: &line)
+          line.append(UInt8(ascii: "\n"))
+        }
       }
       return records.damage
     case .traceDat:
-      var writer = TraceFileWriter(self)
-      return try writer.write(to: &sink)
+      return try writeTraceFile(to: &sink, compression)
     case .chrome:
       var writer = ChromeTraceWriter(self)
       return try writer.write(to: &sink)
     case .html: return try HTMLReportWriter(self).write(to: &sink)
     }
+  }
+  private func writeTraceFile(
+    to sink: inout TraceSink, _ compression: TraceCompression
+  ) throws(TraceFileError) -> [TraceFileError] {
+    let library: CompressionLibrary?
+    do {
+      library = try CompressionLibrary.of(compression)
+    } catch {
+      throw TraceFileError(
+        .unsupported, file: sink.name, "cannot be compressed with \(compression): \(error)")
+    }
+    guard let library else {
+      var writer = TraceFileWriter(self)
+      return try writer.write(to: &sink)
+    }
+    guard sink.canPatch else {
+      throw TraceFileError(
+        .unsupported, file: sink.name,
+        "a compressed file is no pipe: its first bytes are known when the last ones are written")
+    }
+    var writer = CompressedFileWriter(self, compression, library)
+    return try writer.write(to: &sink)
   }
 }

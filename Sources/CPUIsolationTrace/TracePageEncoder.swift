@@ -102,7 +102,15 @@ struct TracePageEncoder: Sendable {
     pages.appendZeros(layout.capacity - open.count - (count == nil ? 0 : layout.longSize))
   }
 
-  /// All pages so far, the one at hand too.
+  var closedCount: Int { closed.count }
+
+  /// The pages to which nothing is added any more. They are forgotten here.
+  mutating func takeClosed() -> [UInt8] {
+    defer { closed = [] }
+    return closed
+  }
+
+  /// All pages that were not taken, the one at hand too.
   var pages: [UInt8] {
     guard !open.isEmpty else { return closed }
     var result = closed

@@ -40,6 +40,8 @@ public struct TraceRecording: Sendable {
     var recorded: [(cpu: Int, pages: TracePages)] = []
     /// What was appended, by CPU.
     var appended: [TracePageEncoder] = []
+    /// Whether the file says how many nanoseconds a tick of the clock is.
+    var hasTickRate = false
   }
 
   /// How many CPUs there were: their numbers are `0..<cpuCount`, and masks are that wide.
@@ -57,9 +59,10 @@ public struct TraceRecording: Sendable {
   /// Texts of `trace_printk`, by address.
   var printkTexts: [UInt64: String] = [:]
 
-  /// What is added to every time stamp of the pages: nanoseconds from the recorder's clock to
-  /// another one.
-  var timeOffset: Int64 = 0
+  /// What the file's options say.
+  var options = TraceFileOptions()
+  /// nil: every event.
+  var selection: TraceSelection?
 
   var parts = TraceFileParts()
   var formats: [Int: TraceEventFormat] = [:]
@@ -221,9 +224,7 @@ public struct TraceRecording: Sendable {
   /// - Context: any thread
   /// - Allocates: the list
   public func formats(named name: String) -> [TraceEventFormat] {
-    eventFormats.filter {
-      $0.name == name || "\($0.system)/\($0.name)" == name || "\($0.system):\($0.name)" == name
-    }
+    eventFormats.filter { $0.names.contains(name) }
   }
 
   /// All events, in the order of their time stamps.
@@ -234,13 +235,24 @@ public struct TraceRecording: Sendable {
   /// - Context: any thread
   /// - Allocates: a page for each CPU
   public func records() -> TraceRecords {
-    var streams: [TraceStream] = []
-    for (index, buffer) in buffers.enumerated() {
-      for (cpu, pages) in buffer.pages() {
-        streams.append(TraceStream(pages, buffer: index, cpu: cpu, timeOffset: timeOffset))
+    TraceRecords(streams(), limit: selection?.limit)
+  }
+
+  func streams() -> [TraceStream] {
+    let recorded = buffers.map { $0.pages() }
+    let count = recorded.reduce(0) { $0 + $1.count }
+    let layout = buffers[0].layout
+    let swapper =
+      layout.order == .big ? TracePayloadSwapper(formats, longSize: layout.longSize) : nil
+    return recorded.enumerated().flatMap { index, buffer in
+      buffer.filter { selection?.includes(cpu: $0.cpu) ?? true }.map { cpu, pages in
+        TraceStream(
+          pages, buffer: index, cpu: cpu, among: count,
+          times: TraceTimeConversion(
+            offset: options.timeOffset, shift: options.timeShift?.correction(ofCPU: cpu),
+            rate: options.tickRate), selection: selection, swapper: swapper)
       }
     }
-    return TraceRecords(streams)
   }
 }
 

@@ -9,22 +9,41 @@
 /// ```
 ///
 /// Equal stamps come in the order of buffers, then of CPUs, then as they were recorded. A CPU whose
-/// pages are damaged ends before the first bad one; the others go on. Only one page for each CPU is
-/// in memory at a time.
+/// pages are damaged ends before the first bad one; the others go on. Only a few pages for each CPU
+/// are in memory at a time.
 ///
 /// - Progress: blocking: reads the file
 /// - Context: any thread
-/// - Allocates: a page for each CPU
+/// - Allocates: some pages for each CPU
 public struct TraceRecords: Sequence, IteratorProtocol, Sendable {
   private var streams: [TraceStream] = []
   /// A binary heap: the least is first.
   private var heap: [(timestamp: UInt64, stream: Int)] = []
+  /// How many more are wanted.
+  private var left: Int
+  /// Where the last one came from.
+  private var last = 0
   /// What could not be read; complete when `next` has returned nil.
   public private(set) var damage: [TraceFileError] = []
 
-  init(_ streams: [TraceStream]) {
+  init(_ streams: [TraceStream], limit: Int? = nil) {
     self.streams = streams
-    for index in streams.indices { advance(index) }
+    left = limit ?? Int.max
+    heap.reserveCapacity(streams.count)
+    for index in streams.indices {
+      if let timestamp = advance(index) { push((timestamp, index)) }
+    }
+  }
+
+  /// The next event, which stays the next one.
+  var upcoming: TraceRecord? { left > 0 ? heap.first.flatMap { streams[$0.stream].record } : nil }
+
+  /// The next event of the CPU and buffer that the last one came from. Nothing is taken.
+  func following(_ record: TraceRecord) -> TraceRecord? {
+    guard left > 0, let next = streams[last].record, next.cpu == record.cpu,
+      next.buffer == record.buffer
+    else { return nil }
+    return next
   }
 
   /// The next event.
@@ -33,21 +52,27 @@ public struct TraceRecords: Sequence, IteratorProtocol, Sendable {
   ///
   /// - Progress: blocking: reads the file
   /// - Context: any thread
-  /// - Allocates: a page, when one is used up
+  /// - Allocates: some pages, when those at hand are used up
   public mutating func next() -> TraceRecord? {
-    guard let least = heap.first else { return nil }
+    guard left > 0, let least = heap.first else { return nil }
+    left -= 1
+    last = least.stream
     let record = streams[least.stream].record
-    replaceFirst(with: heap.removeLast())
-    advance(least.stream)
+    if let timestamp = advance(least.stream) {
+      heap[0].timestamp = timestamp
+    } else if let last = heap.popLast(), !heap.isEmpty {
+      heap[0] = last
+    }
+    sink()
     return record
   }
 
-  private mutating func advance(_ index: Int) {
+  private mutating func advance(_ index: Int) -> UInt64? {
     do {
-      guard let timestamp = try streams[index].advance() else { return }
-      push((timestamp, index))
+      return try streams[index].advance()
     } catch {
       damage.append(error)
+      return nil
     }
   }
 
@@ -66,101 +91,16 @@ public struct TraceRecords: Sequence, IteratorProtocol, Sendable {
     }
   }
 
-  private mutating func replaceFirst(with last: Head) {
-    guard !heap.isEmpty else { return }
-    heap[0] = last
+  /// The first may have become later than others: it goes down to where it belongs.
+  private mutating func sink() {
     var parent = 0
     while true {
-      let children = [2 * parent + 1, 2 * parent + 2].filter { $0 < heap.count }
-      guard let least = children.min(by: { isBefore(heap[$0], heap[$1]) }),
-        isBefore(heap[least], heap[parent])
-      else { return }
+      var least = 2 * parent + 1
+      guard least < heap.count else { return }
+      if least + 1 < heap.count, isBefore(heap[least + 1], heap[least]) { least += 1 }
+      guard isBefore(heap[least], heap[parent]) else { return }
       heap.swapAt(least, parent)
       parent = least
     }
-  }
-}
-
-/// Where the pages of one CPU lie.
-struct TracePages: Sendable {
-  let source: TraceSource
-  let offset: UInt64
-  let size: UInt64
-  let layout: TracePageLayout
-
-  /// The page that begins so many bytes behind the first; nil behind the last.
-  func page(at position: UInt64) throws(TraceFileError) -> TracePage? {
-    guard position < size else { return nil }
-    let (start, overflow) = offset.addingReportingOverflow(position)
-    guard !overflow else {
-      throw source.error(.damaged, at: offset, "the pages of a CPU lie outside of any file")
-    }
-    let wanted = Int(min(UInt64(layout.pageSize), size - position))
-    let bytes = try source.read(at: start, count: wanted)
-    guard bytes.count == wanted else {
-      throw source.error(
-        .truncated, at: min(start + UInt64(bytes.count), source.size),
-        "the file ends here; the pages of a CPU go on to byte \(offset &+ size)")
-    }
-    guard bytes.count == layout.pageSize else {
-      throw source.error(
-        .damaged, at: start, "a page of \(bytes.count) bytes, where all have \(layout.pageSize)")
-    }
-    do {
-      return try TracePage(bytes, layout: layout)
-    } catch {
-      throw source.error(.damaged, at: start + UInt64(error.offset), error.reason)
-    }
-  }
-
-  /// How many bytes of whole, undamaged pages there are, and what is wrong behind them.
-  func intactSize() -> (size: UInt64, damage: TraceFileError?) {
-    var position: UInt64 = 0
-    do {
-      while try page(at: position) != nil { position += UInt64(layout.pageSize) }
-    } catch {
-      return (position, error)
-    }
-    return (position, nil)
-  }
-}
-
-/// One CPU's events, page by page.
-struct TraceStream: Sendable {
-  let pages: TracePages
-  let buffer: Int
-  let cpu: Int
-  private let timeOffset: UInt64
-  private var position: UInt64 = 0
-  private var page: TracePage?
-  private var index = 0
-  private(set) var record: TraceRecord?
-
-  init(_ pages: TracePages, buffer: Int, cpu: Int, timeOffset: Int64 = 0) {
-    self.pages = pages
-    self.buffer = buffer
-    self.cpu = cpu
-    self.timeOffset = UInt64(bitPattern: timeOffset)
-  }
-
-  /// Steps to the next event and returns its time.
-  mutating func advance() throws(TraceFileError) -> UInt64? {
-    index += 1
-    while index >= page?.events.count ?? 0 {
-      guard let next = try pages.page(at: position) else {
-        record = nil
-        return nil
-      }
-      page = next
-      index = 0
-      position += UInt64(pages.layout.pageSize)
-    }
-    guard let page else { return nil }
-    let event = page.events[index]
-    let timestamp = event.timestamp &+ timeOffset
-    record = TraceRecord(
-      timestamp: timestamp, cpu: cpu, buffer: buffer, loss: index == 0 ? page.loss : nil,
-      page: page.bytes, range: event.payload)
-    return timestamp
   }
 }

@@ -48,6 +48,39 @@ struct TraceSink: ~Copyable {
     if descriptor >= 0, buffer.count >= Self.bufferSize { try flush() }
   }
 
+  /// Writes what `body` appends.
+  mutating func write(_ body: (inout [UInt8]) -> Void) throws(TraceFileError) {
+    let before = buffer.count
+    body(&buffer)
+    count += UInt64(buffer.count - before)
+    if descriptor >= 0, buffer.count >= Self.bufferSize { try flush() }
+  }
+
+  /// Writes over what was written.
+  mutating func patch(_ place: UInt64, _ bytes: [UInt8]) throws(TraceFileError) {
+    guard descriptor >= 0 else {
+      buffer.replaceSubrange(Int(place)..<Int(place) + bytes.count, with: bytes)
+      return
+    }
+    try flush()
+    // Safety: the bytes are only read while the array lends them.
+    let result = unsafe bytes.withUnsafeBytes {
+      unsafe pwrite(descriptor, $0.baseAddress, $0.count, off_t(place))
+    }
+    guard result == bytes.count else {
+      throw TraceFileError(name, result < 0 ? errno : EIO, "written")
+    }
+  }
+
+  mutating func patch(_ place: UInt64, _ value: UInt64) throws(TraceFileError) {
+    var bytes: [UInt8] = []
+    bytes.appendLittleEndian(value)
+    try patch(place, bytes)
+  }
+
+  /// Whether what was written can be written over: not what went into a pipe.
+  var canPatch: Bool { descriptor < 0 || !partialName.isEmpty }
+
   private mutating func flush() throws(TraceFileError) {
     var done = 0
     var failure: Int32 = 0

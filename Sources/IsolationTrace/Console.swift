@@ -52,7 +52,13 @@ struct Console {
     if output.count >= 65536 { flush() }
   }
 
-  /// Prints to standard error, behind what standard output has got.
+  /// Prints to standard output what `body` appends.
+  mutating func write(_ body: (inout [UInt8]) -> Void) {
+    body(&output)
+    if output.count >= 65536 { flush() }
+  }
+
+  /// Prints to standard error, after what standard output has got.
   mutating func complain(_ text: String) {
     flush()
     Self.write(Array(text.utf8), to: STDERR_FILENO)

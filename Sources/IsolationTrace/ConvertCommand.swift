@@ -7,22 +7,29 @@ struct ConvertCommand: TraceSubcommand, Equatable {
   static let name = "convert"
 
   static let usage = """
-    isolation-trace convert FILE --to FORMAT -o OUT
+    isolation-trace convert FILE --to FORMAT -o OUT [--compression METHOD]
+                            [--filter EVENT:EXPR]… [--event GLOB]… [--cpu LIST]
+                            [--from TIME] [--to TIME] [--limit N]
 
-      Writes a trace.dat (version 6, or 7 without compression) as something else. What is
+      Writes a trace.dat (version 6 or 7, compressed or not) as something else. What is
       damaged is left out, with exit status 1.
 
-      --to text    lines as of isolation-trace report
-      --to dat     trace.dat version 6, for trace-cmd and KernelShark
-      --to chrome  JSON for ui.perfetto.dev and chrome://tracing
-      --to html    one page with a timeline and a table of interferences
-      -o OUT       the file to write; - is standard output
+      --to text            lines as of isolation-trace report
+      --to dat             trace.dat, for trace-cmd and KernelShark
+      --to chrome          JSON for ui.perfetto.dev and chrome://tracing
+      --to html            one page with a timeline and a table of interferences
+      -o OUT               the file to write; - is standard output
+      --compression METHOD of a trace.dat: none, which is version 6, or zstd or zlib,
+                           which is version 7
+    \(Narrowing.usage)
 
     """
 
   var file: String
   var format: TraceOutputFormat
   var output: String
+  var compression = TraceCompression.none
+  var narrowing = Narrowing()
 
   init(_ arguments: [String]) throws(UsageError) {
     var arguments = Arguments(arguments)
@@ -33,13 +40,28 @@ struct ConvertCommand: TraceSubcommand, Equatable {
       switch argument {
       case .option("--to"):
         let text = try arguments.value(of: "--to")
+        // A time begins with a digit, and no format does.
+        if text.first?.isNumber == true {
+          narrowing.to = try ReportTime(text, "--to")
+          continue
+        }
         guard let known = TraceOutputFormat(rawValue: text) else {
           let names = TraceOutputFormat.allCases.map(\.rawValue).joined(separator: ", ")
           throw UsageError("--to wants one of \(names), not \"\(text)\"")
         }
         format = known
+      case .option("--compression"):
+        let text = try arguments.value(of: "--compression")
+        guard let known = TraceCompression(rawValue: text) else {
+          let names = TraceCompression.allCases.map(\.rawValue).joined(separator: ", ")
+          throw UsageError("--compression wants one of \(names), not \"\(text)\"")
+        }
+        compression = known
       case .operand("-o"): output = try arguments.value(of: "-o")
-      case .option(let name): throw UsageError("unknown option \"\(name)\"")
+      case .option(let name):
+        guard try narrowing.take(name, &arguments) else {
+          throw UsageError("unknown option \"\(name)\"")
+        }
       case .operand(let operand):
         guard file == nil else { throw UsageError("one file only: \"\(operand)\" is another") }
         file = operand
@@ -48,17 +70,38 @@ struct ConvertCommand: TraceSubcommand, Equatable {
     guard let file else { throw UsageError("a file is needed") }
     guard let format else { throw UsageError("--to FORMAT is needed") }
     guard let output else { throw UsageError("-o OUT is needed") }
+    guard compression == .none || format == .traceDat else {
+      throw UsageError("--compression is for --to dat")
+    }
     (self.file, self.format, self.output) = (file, format, output)
   }
 
   func run(_ console: inout Console) -> Int32 {
     do {
-      let damage = try TraceRecording(contentsOf: file).write(format, to: output)
-      for error in damage { console.complain("isolation-trace convert: \(error)\n") }
+      var recording = try TraceRecording(contentsOf: file)
+      for warning in recording.warnings { complain("\(warning)", &console) }
+      if narrowing != Narrowing() {
+        let whole = recording
+        recording = whole.selecting(try narrowing.selections(of: [whole], isExact: false)[0])
+        var records = recording.records()
+        let hasEvents = records.next() != nil
+        if let complaint = narrowing.complaint(about: [whole], hasEvents: hasEvents) {
+          complain(complaint, &console)
+          return 1
+        }
+      }
+      let damage = try recording.write(format, to: output, compression: compression)
+      for error in damage { complain("\(error)", &console) }
       return damage.isEmpty ? 0 : 1
+    } catch let failure as Narrowing.Failure {
+      console.complain(failure.report)
+      complain(failure.message, &console)
     } catch {
-      console.complain("isolation-trace convert: \(error)\n")
-      return 1
+      complain("\(error)", &console)
     }
+    return 1
+  }
+  private func complain(_ message: String, _ console: inout Console) {
+    console.complain("isolation-trace convert: \(message)\n")
   }
 }

@@ -2,109 +2,150 @@
 
 internal import CPUIsolationTrace
 
-/// Prints the events of a recorded file.
+/// Prints the events of recorded files.
 struct ReportCommand: TraceSubcommand, Equatable {
   static let name = "report"
 
   static let usage = """
-    isolation-trace report FILE [--filter EVENT:EXPR]… [--count-by FIELD]
+    isolation-trace report FILE… [--filter EVENT:EXPR]… [--event GLOB]… [--cpu LIST]
+                           [--from TIME] [--to TIME] [--limit N] [--nanoseconds]
+                           [--count-by FIELD]
 
-      Prints one event a line, as trace-cmd report does. FILE is a trace.dat of version 6,
-      or of version 7 without compression. A file that is damaged is printed up to there,
-      with exit status 1.
+      Prints one event a line, as trace-cmd report does. FILE is a trace.dat of version 6
+      or 7, compressed or not. Several are merged by time, where their clocks can be
+      compared. A file that is damaged is printed up to there, with exit status 1.
 
-      --filter EVENT:EXPR  only this event, and of it only what matches; may be repeated.
-                           EVENT is a name such as ipi_send_cpu or ipi/ipi_send_cpu, EXPR
-                           as for isolation-trace filter, such as 'cpu & CPUS{2-3}'
+    \(Narrowing.usage)
+      --nanoseconds        times with nine decimals
       --count-by FIELD     how many events have each value of a field, instead
 
     """
 
-  /// An event, and what is asked of it.
-  struct Filter: Equatable {
-    var event: String
-    var expression: String
-  }
-
-  var file: String
-  var filters: [Filter] = []
+  var files: [String] = []
+  var narrowing = Narrowing()
+  var showsNanoseconds = false
   var field: String?
 
   init(_ arguments: [String]) throws(UsageError) {
     var arguments = Arguments(arguments)
-    var file: String?
     while let argument = arguments.next() {
       switch argument {
-      case .option("--filter"):
-        let text = try arguments.value(of: "--filter")
-        guard let colon = text.firstIndex(of: ":"), colon != text.startIndex else {
-          throw UsageError("--filter wants EVENT:EXPR, not \"\(text)\"")
-        }
-        filters.append(
-          Filter(
-            event: String(text[..<colon]), expression: String(text[text.index(after: colon)...])))
+      case .option("--nanoseconds"): showsNanoseconds = true
       case .option("--count-by"):
         guard field == nil else { throw UsageError("--count-by counts by one field") }
         field = try arguments.value(of: "--count-by")
-      case .option(let name): throw UsageError("unknown option \"\(name)\"")
-      case .operand(let operand):
-        guard file == nil else { throw UsageError("one file only: \"\(operand)\" is another") }
-        file = operand
+      case .option(let name):
+        guard try narrowing.take(name, &arguments) else {
+          throw UsageError("unknown option \"\(name)\"")
+        }
+      case .operand(let operand): files.append(operand)
       }
     }
-    guard let file else { throw UsageError("a file is needed") }
-    self.file = file
+    guard !files.isEmpty else { throw UsageError("a file is needed") }
   }
 
   func run(_ console: inout Console) -> Int32 {
-    let recording: TraceRecording
     do {
-      recording = try TraceRecording(contentsOf: file)
-    } catch {
-      console.complain("isolation-trace report: \(error)\n")
-      return 1
-    }
-    var selection = TraceSelection(recording)
-    for filter in filters {
-      do {
-        try selection.add(filter.event, filter.expression)
-      } catch {
-        if case .filter(_, let reason) = error { console.complain(reason.report) }
-        console.complain("isolation-trace report: \(error)\n")
+      var recordings: [TraceRecording] = []
+      for file in files { recordings.append(try TraceRecording(contentsOf: file)) }
+      for warning in recordings.flatMap(\.warnings) { complain("\(warning)", &console) }
+      let selections = try narrowing.selections(of: recordings, isExact: showsNanoseconds)
+      let selected = zip(recordings, selections).map { $0.selecting($1) }
+      var merge = try TraceMerge(Array(zip(files, selected)))
+      let hasEvents =
+        if let field {
+          try count(by: field, &merge, selected, selections, &console)
+        } else {
+          print(&merge, selected, &console)
+        }
+      for error in merge.damage { complain("\(error)", &console) }
+      if let complaint = narrowing.complaint(about: recordings, hasEvents: hasEvents) {
+        complain(complaint, &console)
         return 1
       }
+      return merge.damage.isEmpty ? 0 : 1
+    } catch let failure as Narrowing.Failure {
+      console.complain(failure.report)
+      complain(failure.message, &console)
+    } catch {
+      complain("\(error)", &console)
     }
-    var records = recording.records()
-    if let field {
-      count(by: field, &records, selection, TraceTextReport(recording), &console)
-    } else {
-      var report = TraceTextReport(recording)
-      console.print(report.heading + "\n")
-      while let record = records.next() {
-        if selection.contains(record) { console.print(report.line(for: record) + "\n") }
-      }
-    }
-    for error in records.damage { console.complain("isolation-trace report: \(error)\n") }
-    return records.damage.isEmpty ? 0 : 1
+    return 1
   }
 
-  /// As `sort | uniq -c` prints the lines `FIELD=VALUE`.
-  private func count(
-    by field: String, _ records: inout TraceRecords, _ selection: TraceSelection,
-    _ report: TraceTextReport, _ console: inout Console
-  ) {
-    var report = report
-    var counts: [String: Int] = [:]
-    while let record = records.next() {
-      guard selection.contains(record), let text = report.text(ofField: field, in: record) else {
-        continue
+  private func complain(_ message: String, _ console: inout Console) {
+    console.complain("isolation-trace report: \(message)\n")
+  }
+
+  /// Returns whether there was an event.
+  private func print(
+    _ merge: inout TraceMerge, _ recordings: [TraceRecording], _ console: inout Console
+  ) -> Bool {
+    var reports = recordings.map { TraceTextReport($0) }
+    let prefixes = prefixes
+    for index in reports.indices {
+      reports[index].showsNanoseconds = showsNanoseconds
+      console.print("\(prefixes[index])\(reports[index].heading)\n")
+    }
+    var left = narrowing.limit ?? Int.max
+    var hasEvents = false
+    while left > 0, let (index, record) = merge.next() {
+      left -= 1
+      hasEvents = true
+      console.write { output in
+        output += prefixes[index].utf8
+        reports[index].append(record, to: &output)
+        output.append(UInt8(ascii: "\n"))
       }
+    }
+    return hasEvents
+  }
+
+  /// Which file a line is from, where there are several.
+  private var prefixes: [String] {
+    guard files.count > 1 else { return [""] }
+    let width = files.map(\.utf8.count).max() ?? 0
+    return files.map { String(repeating: " ", count: width - $0.utf8.count) + $0 + ": " }
+  }
+
+  /// As `sort | uniq -c` prints the lines `FIELD=VALUE`. Returns whether there was an event.
+  private func count(
+    by field: String, _ merge: inout TraceMerge, _ recordings: [TraceRecording],
+    _ selections: [TraceSelection], _ console: inout Console
+  ) throws(Narrowing.Failure) -> Bool {
+    var reports = recordings.map { TraceTextReport($0) }
+    var counts: [String: Int] = [:]
+    var seen = recordings.map { _ in Set<Int>() }
+    var left = narrowing.limit ?? Int.max
+    while left > 0, let (index, record) = merge.next() {
+      left -= 1
+      seen[index].insert(record.event)
+      guard let text = reports[index].text(ofField: field, in: record) else { continue }
       counts[text, default: 0] += 1
     }
+    if counts.isEmpty { try demand(field, recordings, selections, seen) }
     for (text, count) in counts.sorted(by: { $0.key.utf8.lexicographicallyPrecedes($1.key.utf8) }) {
       let number = String(count)
       let blanks = String(repeating: " ", count: max(0, 7 - number.count))
       console.print("\(blanks)\(number) \(field)=\(text)\n")
     }
+    return seen.contains { !$0.isEmpty }
+  }
+
+  /// A field that none of the selected events has is a mistake.
+  private func demand(
+    _ field: String, _ recordings: [TraceRecording], _ selections: [TraceSelection],
+    _ seen: [Set<Int>]
+  ) throws(Narrowing.Failure) {
+    var names: Set<String> = ["event", "CPU", "comm"]
+    for (index, recording) in recordings.enumerated() {
+      let formats =
+        selections[index].formats ?? recording.eventFormats.filter { seen[index].contains($0.id) }
+      for format in formats { names.formUnion(format.fields.map(\.name)) }
+    }
+    guard !names.contains(field) else { return }
+    throw Narrowing.Failure(
+      message: "no selected event has a field \"\(field)\"; there are "
+        + names.sorted().joined(separator: ", "))
   }
 }

@@ -123,7 +123,7 @@ struct TraceCmdTests {
   func clocks(name: String, offset: Int64) throws {
     var recording = TraceRecording(cpuCount: 1, clock: name)
     recording.define(.contextUserEnter)
-    recording.timeOffset = offset
+    recording.options.timeOffset = offset
     for time in [1_000, 12_345_678, 123_456_789_012_345] as [UInt64] {
       recording.append(
         cpu: 0, timestamp: time, event: TestRecording.id("context_user_enter"),

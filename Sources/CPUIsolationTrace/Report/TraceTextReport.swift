@@ -19,6 +19,13 @@ internal import CPUIsolation
 /// - Context: any thread
 /// - Allocates: text
 public struct TraceTextReport: Sendable {
+  /// Whether times have nine decimals, not six.
+  ///
+  /// - Progress: wait-free
+  /// - Context: any thread
+  /// - Allocates: never
+  public var showsNanoseconds = false
+
   private let recording: TraceRecording
   private var threadNames: [Int32: String]
   private var printers: [Int: EventPrinter] = [:]
@@ -36,7 +43,7 @@ public struct TraceTextReport: Sendable {
     let width = names.map(\.count).max() ?? 0
     // Only where there is more than one buffer does a line say which it is from.
     bufferPrefixes =
-      names.count < 2
+      names.count < 2 && !recording.options.leavesInstanceOut
       ? []
       : names.map { name in
         String(repeating: " ", count: width - name.count) + name + (name.isEmpty ? "  " : ": ")
@@ -71,7 +78,7 @@ public struct TraceTextReport: Sendable {
     thread == 0 ? "<idle>" : threadNames[thread] ?? "<...>"
   }
 
-  mutating func append(_ record: TraceRecord, to line: inout [UInt8]) {
+  package mutating func append(_ record: TraceRecord, to line: inout [UInt8]) {
     if !bufferPrefixes.isEmpty { line += bufferPrefixes[record.buffer].utf8 }
     switch record.loss {
     case .events(let count)?: line += "CPU:\(record.cpu) [\(count) EVENTS DROPPED]\n".utf8
@@ -94,6 +101,14 @@ public struct TraceTextReport: Sendable {
       // Ticks have no blank before them: their field is wide enough for a while.
       appendPadded(String(record.timestamp), 12, to: &line)
       line += ": ".utf8
+      return
+    }
+    if showsNanoseconds {
+      let (seconds, rest) = record.timestamp.quotientAndRemainder(dividingBy: 1_000_000_000)
+      line += " ".utf8
+      appendPadded(String(seconds), 5, to: &line)
+      let fraction = String(rest)
+      line += ".\(String(repeating: "0", count: 9 - fraction.utf8.count))\(fraction): ".utf8
       return
     }
     let (sum, overflow) = record.timestamp.addingReportingOverflow(500)
@@ -182,6 +197,12 @@ extension TraceRecording {
 }
 
 extension TraceRecording.Buffer {
-  /// Whether time stamps are nanoseconds; those of a counter are numbers without a unit.
-  var countsNanoseconds: Bool { !["counter", "x86-tsc", "ppc-tb"].contains(clock) }
+  /// Whether times are nanoseconds; those of a counter are numbers without a unit.
+  ///
+  /// - Progress: wait-free
+  /// - Context: any thread
+  /// - Allocates: never
+  public var countsNanoseconds: Bool {
+    hasTickRate || !["counter", "x86-tsc", "ppc-tb"].contains(clock)
+  }
 }
