@@ -98,7 +98,10 @@ import Testing
     let recording = small()
     var bytes = try recording.encoded(as: .traceDat).bytes
     let pages = recording.buffers[0].pages()
-    let perPage = try #require(try pages[0].pages.page(at: 0)).events.count
+    var page = TracePage()
+    var reader = TracePageReader(pages[0].pages)
+    try reader.decode(&page, in: #require(try reader.next()), at: 0)
+    let perPage = page.events.count
     #expect(perPage < 6)
     let dataSize = pages.reduce(0) { $0 + Int($1.pages.size) }
     let start = bytes.count - dataSize

@@ -103,10 +103,12 @@ import Testing
 /// The real trace-cmd reads what this library writes, and prints what this library prints.
 @Suite(.enabled(if: Program.traceCmd != nil, "trace-cmd is not installed"))
 struct TraceCmdTests {
-  private func theirs(_ recording: TraceRecording) throws -> [String] {
+  private func theirs(
+    _ recording: TraceRecording, _ compression: TraceCompression = .none
+  ) throws -> [String] {
     let folder = try TemporaryFolder()
     let path = folder.path("trace.dat")
-    try recording.write(.traceDat, to: path)
+    try recording.write(.traceDat, to: path, compression: compression)
     let program = try #require(Program.traceCmd)
     return try program.output(["report", path]).split(separator: "\n").map(String.init)
   }
@@ -116,6 +118,15 @@ struct TraceCmdTests {
     #expect(recording.reportLines().count == 17)
     #expect(try theirs(recording) == recording.reportLines())
     #expect(try theirs(TestRecording.interplay()) == TestRecording.interplay().reportLines())
+  }
+
+  /// Debian's trace-cmd has no zlib.
+  @Test func compressedFiles() throws {
+    for recording in [TestRecording.manifold(), TestRecording.interplay()] {
+      #expect(try theirs(recording, .zstd) == recording.reportLines())
+    }
+    let kernel = try TraceRecording(contentsOf: Fixture.path("kernel-6.dat"))
+    #expect(try theirs(kernel, .zstd) == kernel.reportLines())
   }
 
   /// Clocks that count ticks, and stamps that are moved by an offset.

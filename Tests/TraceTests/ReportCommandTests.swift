@@ -21,14 +21,19 @@ import Testing
       "t.dat", "--filter", "ipi_send_cpu:cpu & CPUS{1}", "--count-by", "callback", "--filter",
       "ipi/ipi_send_cpumask:",
     ])
-    #expect(command.file == "t.dat")
+    #expect(command.files == ["t.dat"])
     #expect(command.field == "callback")
-    #expect(command.filters.map(\.event) == ["ipi_send_cpu", "ipi/ipi_send_cpumask"])
-    #expect(command.filters.map(\.expression) == ["cpu & CPUS{1}", ""])
+    #expect(command.narrowing.filters.map(\.event) == ["ipi_send_cpu", "ipi/ipi_send_cpumask"])
+    #expect(command.narrowing.filters.map(\.expression) == ["cpu & CPUS{1}", ""])
   }
 
   @Test(arguments: [
-    ([], "a file is needed"), (["a", "b"], "one file only"), (["--fast"], "unknown option"),
+    ([], "a file is needed"), (["--fast"], "unknown option"), (["a", "--event"], "wants a value"),
+    (["a", "--cpu", "1", "--cpu", "2"], "one list"), (["a", "--limit", "0"], "above 0"),
+    (["a", "--limit", "many"], "above 0"), (["a", "--from", "noon"], "seconds as the report"),
+    (["a", "--to", "1."], "seconds as the report"),
+    (["a", "--from", "-1"], "seconds as the report"),
+    (["a", "--to", "1.0000000001"], "seconds as the report"),
     (["a", "--filter"], "wants a value"), (["a", "--filter", "x"], "wants EVENT:EXPR"),
     (["a", "--filter", ":x"], "wants EVENT:EXPR"),
     (["a", "--count-by", "x", "--count-by", "y"], "by one field"),
@@ -47,6 +52,8 @@ import Testing
   @Test(arguments: [
     ([], "a file is needed"), (["a"], "--to FORMAT is needed"), (["a", "--to", "dat"], "-o OUT"),
     (["a", "--to", "pdf", "-o", "b"], "one of text, dat, chrome, html"),
+    (["a", "b"], "one file only"), (["a", "--compression", "rar"], "one of none, zstd, zlib"),
+    (["a", "--to", "html", "-o", "b", "--compression", "zstd"], "is for --to dat"),
     (["a", "--to"], "wants a value"), (["a", "-o"], "wants a value"), (["--all"], "unknown option"),
   ])
   func convertMistakes(arguments: [String], expected: String) {

@@ -94,7 +94,8 @@ import Testing
     bytes.appendLittleEndian(UInt32(0 << 5 | 29))  // the rest is empty
     bytes.appendLittleEndian(UInt32(0xffff_ffff))
     bytes.appendZeros(256 - bytes.count)
-    let page = try TracePage(bytes, layout: TracePageLayout(pageSize: 256, longSize: 8))
+    var page = TracePage()
+    try unsafe page.decode(bytes.span.bytes, at: 0, TracePageLayout(pageSize: 256, longSize: 8))
     #expect(page.events.map(\.timestamp) == [1_012])
     #expect(page.events.map(\.payload) == [36..<40])
   }

@@ -2,11 +2,14 @@
 
 @testable import CPUIsolationTrace
 
-/// Writes version 7, as the manual says it: the library itself only reads it.
+/// Writes version 7 without compression, as the manual says it: the library itself writes only
+/// compressed ones.
 enum Version7 {
   static func file(
     of recording: TraceRecording, sorted: Bool, instances: [String] = [],
-    compression: String = "none", loops: Bool = false
+    compression: String = "none", clock: String = "mono", loops: Bool = false,
+    dangling: String? = nil,
+    options more: [(UInt16, [UInt8])] = []
   ) throws -> [UInt8] {
     var bytes: [UInt8] = [0x17, 0x08, 0x44] + Array("tracing".utf8)
     bytes.appendTerminated("7")
@@ -62,12 +65,17 @@ enum Version7 {
     for (id, body) in sorted ? sections : sections.reversed() { section(id, body) }
 
     option(8, little(UInt32(recording.cpuCount)))
+    for (id, body) in more { option(id, body) }
     for name in [""] + instances {
       let pages = recording.buffers[0].pages()
-      bytes.appendZeros((layout.pageSize - bytes.count % layout.pageSize) % layout.pageSize)
-      var body = little(UInt64(bytes.count))
+      var body = little(name == dangling ? 0 : UInt64(bytes.count))
+      bytes += little(UInt16(3)) + little(UInt16(0)) + little(UInt32(0))
+      let size = pages.reduce(0) { $0 + $1.pages.size }
+      let padding = layout.pageSize - (bytes.count + 8) % layout.pageSize
+      bytes += little(UInt64(padding) + size)
+      bytes.appendZeros(padding)
       body.appendTerminated(name)
-      body.appendTerminated("[mono]")
+      body.appendTerminated("[\(clock)]")
       body += little(UInt32(layout.pageSize)) + little(UInt32(pages.count))
       for (cpu, pages) in sorted ? pages : pages.reversed() {
         body += little(UInt32(cpu)) + little(UInt64(bytes.count)) + little(pages.size)
