@@ -7,6 +7,7 @@
 #define _GNU_SOURCE
 #include "CPlatform.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <linux/futex.h>
 #include <linux/membarrier.h>
@@ -19,6 +20,19 @@
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+
+// MARK: Staying
+
+static pthread_once_t stay_once = PTHREAD_ONCE_INIT;
+
+static void stay(void) {
+  // The program itself has no name that could be opened, and stays anyway.
+  Dl_info self;
+  if (dladdr((void *)stay, &self) != 0 && self.dli_fname)
+    (void)dlopen(self.dli_fname, RTLD_NOW | RTLD_NOLOAD | RTLD_NODELETE);
+}
+
+void cpi_stay_loaded(void) { pthread_once(&stay_once, stay); }
 
 // MARK: Thread-local words
 
@@ -33,6 +47,7 @@ static void thread_exits(void *cpu) {
 }
 
 static void create_exit_key(void) {
+  cpi_stay_loaded();
   if (pthread_key_create(&exit_key, thread_exits) != 0) abort();
 }
 
@@ -67,6 +82,7 @@ static void give_number_back(void *value) {
 }
 
 static void create_number_key(void) {
+  cpi_stay_loaded();
   if (pthread_key_create(&number_key, give_number_back) != 0) abort();
 }
 
@@ -180,7 +196,10 @@ static void child_after_fork(void) {
   lose_other_numbers();
 }
 
-static void watch_forks(void) { pthread_atfork(NULL, NULL, child_after_fork); }
+static void watch_forks(void) {
+  cpi_stay_loaded();
+  pthread_atfork(NULL, NULL, child_after_fork);
+}
 
 uint32_t cpi_fork_generation(void) {
   pthread_once(&fork_once, watch_forks);

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,24 +56,56 @@ int cpi_get_affinity(struct cpi_affinity *out) {
   return sched_getaffinity(0, sizeof *out, (cpu_set_t *)out) == 0 ? 0 : errno;
 }
 
+int cpi_get_affinity_of(int32_t thread_id, struct cpi_affinity *out) {
+  memset(out, 0, sizeof *out);
+  return sched_getaffinity(thread_id, sizeof *out, (cpu_set_t *)out) == 0 ? 0 : errno;
+}
+
 int cpi_set_affinity(const struct cpi_affinity *mask) {
   return sched_setaffinity(0, sizeof *mask, (const cpu_set_t *)mask) == 0 ? 0 : errno;
 }
 
-int cpi_avoid_processors(const int32_t *processors, int32_t count) {
-  cpu_set_t set;
-  if (sched_getaffinity(0, sizeof set, &set) != 0) return errno;
-  for (int32_t i = 0; i < count; i++)
-    if (processors[i] >= 0 && processors[i] < CPU_SETSIZE) CPU_CLR(processors[i], &set);
-  if (CPU_COUNT(&set) == 0) return EINVAL;
-  return sched_setaffinity(0, sizeof set, &set) == 0 ? 0 : errno;
+// The main thread's mask as the library is loaded: what `taskset`, a container or a cpuset gave the process, before any
+// thread binds itself. A later change of the cpuset is the kernel's to apply.
+static cpu_set_t given;
+static int given_error = EAGAIN;
+
+static void ask_what_is_given(void) {
+  given_error = sched_getaffinity(getpid(), sizeof given, &given) == 0 ? 0 : errno;
+}
+
+__attribute__((constructor)) static void is_loaded(void) { ask_what_is_given(); }
+
+int cpi_given_processors(struct cpi_affinity *out) {
+  if (given_error != 0) ask_what_is_given();
+  memcpy(out, &given, sizeof given);
+  return given_error;
+}
+
+// The given processors less those to avoid; all of them, and ENODEV, where nothing would be left.
+static int places_for_services(const struct cpi_affinity *avoided, struct cpi_affinity *out) {
+  int error = cpi_given_processors(out);
+  if (error != 0) return error;
+  struct cpi_affinity all = *out;
+  for (size_t i = 0; i < sizeof out->words / sizeof *out->words; i++)
+    out->words[i] &= ~avoided->words[i];
+  if (CPU_COUNT((cpu_set_t *)out) != 0) return 0;
+  *out = all;
+  return ENODEV;
+}
+
+int cpi_place_service(const struct cpi_affinity *avoided) {
+  struct cpi_affinity mask;
+  int placement = places_for_services(avoided, &mask);
+  if (placement != 0 && placement != ENODEV) return placement;
+  int error = cpi_set_affinity(&mask);
+  return error != 0 ? error : placement;
 }
 
 int32_t cpi_processor_count(void) {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
-  return CPU_COUNT(&set);
+  struct cpi_affinity mask;
+  if (cpi_given_processors(&mask) != 0) return 1;
+  return CPU_COUNT((cpu_set_t *)&mask);
 }
 
 int cpi_set_scheduling(int32_t scheduling_class, int32_t priority) {
@@ -80,7 +113,15 @@ int cpi_set_scheduling(int32_t scheduling_class, int32_t priority) {
   if (scheduling_class < 0 || scheduling_class > 4) return EINVAL;
   struct sched_param parameter = {
       .sched_priority = scheduling_class == 1 || scheduling_class == 2 ? priority : 0};
-  return sched_setscheduler(0, classes[scheduling_class], &parameter) == 0 ? 0 : errno;
+  return sched_setscheduler(0, classes[scheduling_class] | SCHED_RESET_ON_FORK, &parameter) == 0 ? 0 : errno;
+}
+
+int cpi_reset_scheduling_on_fork(void) {
+  int class = sched_getscheduler(0);
+  struct sched_param parameter;
+  if (class < 0 || sched_getparam(0, &parameter) != 0) return errno;
+  if (class & SCHED_RESET_ON_FORK) return 0;
+  return sched_setscheduler(0, class | SCHED_RESET_ON_FORK, &parameter) == 0 ? 0 : errno;
 }
 
 int cpi_set_timer_slack(uint64_t nanoseconds) {
@@ -109,6 +150,49 @@ int cpi_start_thread(
   int error = stack_bytes ? pthread_attr_setstacksize(&attributes, stack_bytes) : 0;
   pthread_t thread;
   if (error == 0) error = pthread_create(&thread, &attributes, thread_main, start);
+  pthread_attr_destroy(&attributes);
+  if (error != 0) {
+    free(start);
+  } else {
+    *handle = (uint64_t)thread;
+  }
+  return error;
+}
+
+// A thread of the library's own has nothing from the thread that starts it: that one may be bound to an isolated
+// processor, run in a real-time class, or leave signals open that the program waits for elsewhere.
+int cpi_start_service(
+    const struct cpi_affinity *avoided, void (*run)(void *), void *context, uint64_t *handle,
+    int *placement) {
+  cpi_stay_loaded();
+  struct start *start = malloc(sizeof *start);
+  if (!start) return ENOMEM;
+  *start = (struct start){run, context};
+  struct cpi_affinity allowed;
+  *placement = places_for_services(avoided, &allowed);
+  pthread_attr_t attributes;
+  int error = pthread_attr_init(&attributes);
+  if (error != 0) {
+    free(start);
+    return error;
+  }
+  struct sched_param ordinary = {.sched_priority = 0};
+  pthread_attr_setinheritsched(&attributes, PTHREAD_EXPLICIT_SCHED);
+  pthread_attr_setschedpolicy(&attributes, SCHED_OTHER);
+  pthread_attr_setschedparam(&attributes, &ordinary);
+  if (*placement == 0 || *placement == ENODEV)
+    pthread_attr_setaffinity_np(&attributes, sizeof allowed, (cpu_set_t *)&allowed);
+  sigset_t every, own;
+  sigfillset(&every);
+  pthread_sigmask(SIG_SETMASK, &every, &own);
+  pthread_t thread;
+  error = pthread_create(&thread, &attributes, thread_main, start);
+  if (error == EPERM || error == EINVAL) {
+    // The system refuses the class or the processors: a thread that has its starter's is better than none.
+    *placement = error;
+    error = pthread_create(&thread, NULL, thread_main, start);
+  }
+  pthread_sigmask(SIG_SETMASK, &own, NULL);
   pthread_attr_destroy(&attributes);
   if (error != 0) {
     free(start);

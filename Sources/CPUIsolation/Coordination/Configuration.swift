@@ -49,9 +49,11 @@ extension Coordinator {
 
     /// Which processor the thread of a CPU is bound to.
     public enum Pinning: Hashable, Sendable {
-      /// None: the scheduler decides.
+      /// None: the scheduler decides, among the processors that the process was given.
       case none
-      /// Processor n for CPU n, unless there is no such processor or the system refuses it.
+      /// For CPU n the n-th of the processors that the process was given, counted from 0, unless
+      /// there are not as many or the system refuses it. Inside `taskset` or a container these are
+      /// not the machine's first ones.
       case wherePossible
       /// Processor n for CPU n, or an error.
       case sameNumber
@@ -91,9 +93,15 @@ extension Coordinator {
     func processor(of cpu: Int) -> Int32? {
       switch pinning {
       case .none: nil
-      case .wherePossible, .sameNumber: Int32(clamping: cpu)
+      case .wherePossible: Array(ProcessorSet.given).dropFirst(cpu).first
+      case .sameNumber: Int32(clamping: cpu)
       case .processors(let map): map[cpu].map { Int32(clamping: $0) }
       }
+    }
+
+    /// What the library's own threads keep off.
+    var isolatedProcessors: ProcessorSet {
+      ProcessorSet(isolated.compactMap { processor(of: $0) })
     }
 
     func validate() throws(IsolationError) {

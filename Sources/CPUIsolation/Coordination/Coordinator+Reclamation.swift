@@ -31,8 +31,7 @@ extension Coordinator {
       fencing: HazardFencing.byTransition, reclamation: reclamation, slots: core.slots,
       isolated: isolated, keeper: registry)
     if reclamation == .thread {
-      HazardReclaimer.shared.watch(
-        domain, avoiding: isolated.compactMap(configuration.processor(of:)))
+      HazardReclaimer.shared.watch(domain, avoiding: configuration.isolatedProcessors)
     }
     return domain
   }

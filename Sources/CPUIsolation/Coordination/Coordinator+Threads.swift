@@ -100,6 +100,9 @@ extension Coordinator {
     -> Bool
   {
     _ = unsafe cpi_set_thread_name(options.name ?? "cpu/\(cpu)")
+    // Threads that this one starts, the tasks' among them, must not run in its class: they would stand
+    // in its way.
+    _ = cpi_reset_scheduling_on_fork()
     let isPinned = try pin(cpu)
     if let (kind, priority) = options.scheduling?.parts {
       let error = cpi_set_scheduling(kind, priority)
@@ -129,12 +132,25 @@ extension Coordinator {
   }
 
   private func pin(_ cpu: Int) throws(IsolationError) -> Bool {
-    guard let processor = configuration.processor(of: cpu) else { return false }
+    guard let processor = configuration.processor(of: cpu) else {
+      unbind()
+      return false
+    }
     let error = cpi_pin_to_processor(processor)
     if error == 0 { return true }
-    if configuration.pinning == .wherePossible { return false }
+    if configuration.pinning == .wherePossible {
+      unbind()
+      return false
+    }
     throw IsolationError(
       .pinningRefused, errno: error, "cannot bind CPU \(cpu) to processor \(processor)")
+  }
+
+  /// A thread that is bound to no processor is not bound to its starter's either.
+  private func unbind() {
+    var mask = ProcessorSet.given.mask
+    // Safety: the C function reads the mask. Where it is refused, the thread stays where it is.
+    _ = unsafe cpi_set_affinity(&mask)
   }
 
   /// Makes the calling thread, which somebody else made, this CPU: a SwiftNIO event loop, a

@@ -33,7 +33,7 @@ public final class Coordinator: Sendable {
   /// The slot of threads that have none of their own: it counts atomically.
   let sharedSender: SenderSlot
   let traceMemory: TraceMemory
-  private let watchdog: WatchdogService?
+  let watchdog: WatchdogService?
   private let forks: UInt32
 
   /// Makes a coordinator, and starts its watchdog.
@@ -67,7 +67,7 @@ public final class Coordinator: Sendable {
         settings: .init(
           interval: settings.interval, stallThreshold: settings.stallThreshold,
           report: settings.report),
-        avoiding: configuration.isolated.compactMap(configuration.processor(of:)))
+        avoiding: configuration.isolatedProcessors)
     }
     unsafe core.line.pointee.trace.store(
       UInt(bitPattern: traceMemory.buffers.base), ordering: .relaxed)

@@ -17,6 +17,9 @@ struct Registry {
   /// What every thread that attaches runs first, and the memory that its handlers work on.
   var attachWork: [WorkType] = []
   var kept: [any AnyObject & Sendable] = []
+  /// The threads that serve this coordinator beside the watchdog, by the system's number: their
+  /// names, and why one is not placed as it should be.
+  var services: [Int32: (name: String, placement: Int32)] = [:]
   var isClosed = false
   /// Whether the part of the slots that holds copies of keys is taken.
   var hasStaticKeys = false

@@ -21,10 +21,10 @@ final class WatchdogService: Sendable {
   private let sender: SenderSlot
   private let settings: Settings
   /// The processors of isolated CPUs.
-  private let avoided: [Int32]
+  private let avoided: ProcessorSet
   private let registry: RegistryMemory
   private struct State {
-    var handle: UInt64? = nil
+    var thread: ServiceThread? = nil
     var threadID: Int32 = 0
     var isStopping = false
   }
@@ -33,7 +33,7 @@ final class WatchdogService: Sendable {
 
   init(
     _ registry: RegistryMemory, sender: SenderSlot, settings: Settings,
-    avoiding avoided: [Int32]
+    avoiding avoided: ProcessorSet
   ) {
     self.registry = registry
     core = registry.core
@@ -45,35 +45,32 @@ final class WatchdogService: Sendable {
 
   func start() throws(IsolationError) {
     let context = unsafe Unmanaged.passRetained(self)
-    var handle: UInt64 = 0
-    let error = unsafe cpi_start_thread(
-      0,
-      { context in
+    do throws(SystemError) {
+      let thread = try unsafe ServiceThread.start(
+        "cpu/watchdog", avoiding: avoided, context.toOpaque()
+      ) { context in
         _ = unsafe cpi_set_thread_name("cpu/watchdog")
         let service = unsafe Unmanaged<WatchdogService>.fromOpaque(context.unsafelyUnwrapped)
           .takeRetainedValue()
         service.state.withLock { $0.threadID = CurrentThread.id }
-        service.avoidIsolatedProcessors()
         service.run()
-      }, context.toOpaque(), &handle)
-    if error != 0 {
+      }
+      state.withLock { $0.thread = thread }
+    } catch {
       unsafe context.release()
-      throw IsolationError(.threadCreationFailed, errno: error, "cannot start the watchdog")
+      throw IsolationError(.threadCreationFailed, errno: error.number, "cannot start the watchdog")
     }
-    state.withLock { $0.handle = handle }
   }
 
-  /// Keeps this thread off the processors of isolated CPUs, where the system has others.
-  private func avoidIsolatedProcessors() {
-    unsafe avoided.withUnsafeBufferPointer {
-      _ = unsafe cpi_avoid_processors($0.baseAddress, Int32($0.count))
-    }
+  /// Its thread, as far as it has one, and how it was placed.
+  var serviceThread: (id: Int32, thread: ServiceThread)? {
+    state.withLock { state in state.thread.map { (state.threadID, $0) } }
   }
 
   func stop() {
     let (handle, threadID) = state.withLock { state in
       state.isStopping = true
-      return (state.handle, state.threadID)
+      return (state.thread?.handle, state.threadID)
     }
     wake.parker.unpark()
     guard let handle else { return }

@@ -7,21 +7,26 @@ extension GracePeriodCallbacks {
   /// it ends the thread.
   private final class Service: Sendable {
     private let bell: Bell
-    private let avoided: [Int32]
+    private let avoided: ProcessorSet
+    private let registry: RegistryMemory
     private let body: @Sendable () -> Bool?
 
     /// `body` does what there is to do, and tells whether there is more to wait for; nil when
     /// nobody refers to it any more.
-    init(_ bell: Bell, avoiding avoided: [Int32], _ body: @escaping @Sendable () -> Bool?) {
+    init(
+      _ bell: Bell, avoiding avoided: ProcessorSet, listedIn registry: RegistryMemory,
+      _ body: @escaping @Sendable () -> Bool?
+    ) {
       self.bell = bell
       self.avoided = avoided
+      self.registry = registry
       self.body = body
     }
 
     func run() {
-      unsafe avoided.withUnsafeBufferPointer {
-        _ = unsafe cpi_avoid_processors($0.baseAddress, Int32($0.count))
-      }
+      let placement = ServiceThread.place(avoiding: avoided)
+      registry.withLock { $0.services[CurrentThread.id] = ("cpu/callbacks", placement) }
+      defer { registry.withLock { _ = $0.services.removeValue(forKey: CurrentThread.id) } }
       while let hasMore = body() {
         // A grace period ends without anybody telling: the service looks again, never often.
         bell.parker.park(
@@ -32,24 +37,25 @@ extension GracePeriodCallbacks {
 
   func start() throws(IsolationError) {
     state.withLock { $0.hasThread = true }
-    let configuration = coordinator.configuration
-    let service = Service(
-      bell, avoiding: configuration.isolated.compactMap(configuration.processor(of:))
-    ) { [weak self] in self?.serve() }
+    let avoided = coordinator.configuration.isolatedProcessors
+    let service = Service(bell, avoiding: avoided, listedIn: coordinator.registry) {
+      [weak self] in self?.serve()
+    }
     let context = unsafe Unmanaged.passRetained(service)
-    var handle: UInt64 = 0
-    let error = unsafe cpi_start_thread(
-      0,
-      { context in
+    do throws(SystemError) {
+      let thread = try unsafe ServiceThread.start(
+        "cpu/callbacks", avoiding: avoided, context.toOpaque()
+      ) { context in
         _ = unsafe cpi_set_thread_name("cpu/callbacks")
         unsafe Unmanaged<Service>.fromOpaque(context.unsafelyUnwrapped).takeRetainedValue().run()
-      }, context.toOpaque(), &handle)
-    if error != 0 {
+      }
+      _ = cpi_detach_thread(thread.handle)
+    } catch {
       unsafe context.release()
       throw IsolationError(
-        .threadCreationFailed, errno: error, "cannot start the thread of grace period callbacks")
+        .threadCreationFailed, errno: error.number,
+        "cannot start the thread of grace period callbacks")
     }
-    _ = cpi_detach_thread(handle)
   }
 
   /// One round of the service: whether there is more to wait for.

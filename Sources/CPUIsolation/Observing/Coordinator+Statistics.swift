@@ -8,6 +8,9 @@ extension Coordinator {
   /// - Allocates: yes
   public func statistics() -> Statistics {
     let senders = registry.withLock { $0.senders.map(\.slot) }
-    return Statistics(core, senders: senders, hasWatchdog: configuration.watchdog != nil)
+    var statistics = Statistics(
+      core, senders: senders, hasWatchdog: configuration.watchdog != nil)
+    statistics.serviceThreads = serviceThreads()
+    return statistics
   }
 }

@@ -121,6 +121,9 @@ public struct Statistics: Sendable {
   /// - Allocates: never
   public subscript(cpu cpu: Int) -> CPU { perCPU[cpu] }
 
+  /// The library's own threads that serve this coordinator, and where they run.
+  public internal(set) var serviceThreads: [ServiceThread] = []
+
   init(_ core: CoordinatorCore, senders: [SenderSlot], hasWatchdog: Bool) {
     let slots = core.slots
     let now = unsafe core.clock.pointee.load(ordering: .relaxed)

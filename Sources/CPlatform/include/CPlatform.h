@@ -12,6 +12,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/// Keeps the code of this library in memory when the shared object that it is part of is unloaded: destructors of
+/// thread-local keys, fork handlers and threads of its own would run into nothing. Called where the first of these is
+/// made. RTLD_NODELETE is a macro under a GNU guard.
+void cpi_stay_loaded(void);
+
 // MARK: Thread-local words
 
 /// What the library knows of the calling thread. One initial-exec thread-local structure: reading it
@@ -153,16 +158,21 @@ struct cpi_affinity {
 };
 int cpi_get_affinity(struct cpi_affinity *_Nonnull out);
 int cpi_set_affinity(const struct cpi_affinity *_Nonnull mask);
+/// The same of another thread.
+int cpi_get_affinity_of(int32_t thread_id, struct cpi_affinity *_Nonnull out);
 
-/// Keeps this thread off these processors, unless nothing would be left.
-int cpi_avoid_processors(const int32_t *_Nullable processors, int32_t count);
+/// The processors that the process was given when the library was loaded, whatever the calling thread is bound to.
+int cpi_given_processors(struct cpi_affinity *_Nonnull out);
 
 /// The number of processors this process may run on.
 int32_t cpi_processor_count(void);
 
 /// Scheduling class of this thread: 0 other, 1 FIFO, 2 round robin, 3 batch, 4 idle; `priority` counts for 1
-/// and 2 alone. SCHED_* are macros under a GNU guard.
+/// and 2 alone. Threads that it starts have the ordinary class. SCHED_* are macros under a GNU guard.
 int cpi_set_scheduling(int32_t scheduling_class, int32_t priority);
+
+/// Keeps this thread's class; threads that it starts have the ordinary one.
+int cpi_reset_scheduling_on_fork(void);
 
 /// How late the kernel may fire this thread's timers, in nanoseconds: `prctl` is variadic.
 int cpi_set_timer_slack(uint64_t nanoseconds);
@@ -171,6 +181,14 @@ int cpi_set_timer_slack(uint64_t nanoseconds);
 int cpi_start_thread(
     size_t stack_bytes, void (*_Nonnull run)(void *_Nullable), void *_Nullable context,
     uint64_t *_Nonnull handle);
+/// Starts a thread of the library's own: all signals blocked, the ordinary class, and the processors of the process less
+/// `avoided`, whatever its starter has. `placement` is 0, or why it is not so: ENODEV where no processor would be
+/// left, and it runs on all of them; else the errno of what the system refused.
+int cpi_start_service(
+    const struct cpi_affinity *_Nonnull avoided, void (*_Nonnull run)(void *_Nullable),
+    void *_Nullable context, uint64_t *_Nonnull handle, int *_Nonnull placement);
+/// Places the calling thread, which is one of those, anew.
+int cpi_place_service(const struct cpi_affinity *_Nonnull avoided);
 int cpi_join_thread(uint64_t handle);
 /// Lets a thread that nobody will join give its memory back by itself.
 int cpi_detach_thread(uint64_t handle);

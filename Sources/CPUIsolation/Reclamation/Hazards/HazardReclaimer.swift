@@ -30,9 +30,11 @@ final class HazardReclaimer: @unchecked Sendable {
     var due: [HazardDomain] = []
     var watched: [Watched] = []
     /// The processors that the thread keeps off.
-    var avoided: Set<Int32> = []
-    /// Whether there is a thread.
+    var avoided = ProcessorSet()
+    /// Whether there is a thread, which, and how it was placed.
     var isRunning = false
+    var threadID: Int32 = 0
+    var placement: Int32 = 0
   }
 
   /// The fork since which it is there.
@@ -116,7 +118,7 @@ final class HazardReclaimer: @unchecked Sendable {
   }
 
   /// Looks at the domain now and then, and keeps off these processors.
-  func watch(_ domain: HazardDomain, avoiding processors: [Int32]) {
+  func watch(_ domain: HazardDomain, avoiding processors: ProcessorSet) {
     state.withLock { state in
       state.watched.append(Watched(domain: domain))
       state.avoided.formUnion(processors)
@@ -130,20 +132,30 @@ final class HazardReclaimer: @unchecked Sendable {
       return !state.isRunning
     }
     if mustStart {
-      var handle: UInt64 = 0
-      let error = unsafe cpi_start_thread(
-        0, { HazardReclaimer.reclaimer(at: UInt(bitPattern: $0)).run() },
-        Unmanaged.passUnretained(self).toOpaque(), &handle)
-      // The next ring tries again; until then everything waits, and nothing is lost.
-      if error != 0 { return state.withLock { $0.isRunning = false } }
-      _ = cpi_detach_thread(handle)
+      do throws(SystemError) {
+        let thread = try unsafe ServiceThread.start(
+          "hazard-reclaim", avoiding: state.withLock { $0.avoided },
+          Unmanaged.passUnretained(self).toOpaque()
+        ) { unsafe HazardReclaimer.reclaimer(at: UInt(bitPattern: $0)).run() }
+        state.withLock { $0.placement = thread.placement }
+        _ = cpi_detach_thread(thread.handle)
+      } catch {
+        // The next ring tries again; until then everything waits, and nothing is lost.
+        return state.withLock { $0.isRunning = false }
+      }
     }
     unsafe parker.pointee.unpark()
   }
 
+  /// Its thread, if it has one: the system's number, and why it is not placed as it should be.
+  var serviceThread: (id: Int32, placement: Int32)? {
+    state.withLock { $0.threadID == 0 ? nil : ($0.threadID, $0.placement) }
+  }
+
   private func run() {
     _ = unsafe cpi_set_thread_name("hazard-reclaim")
-    var avoided: Set<Int32> = []
+    state.withLock { $0.threadID = CurrentThread.id }
+    var avoided = state.withLock { $0.avoided }
     var retry = Self.retryInterval
     while true {
       let pause = look(&avoided, &retry)
@@ -153,7 +165,7 @@ final class HazardReclaimer: @unchecked Sendable {
 
   /// Looks at what is due, and says how long nothing will be; nil until somebody rings. Holds no
   /// domain when it returns: it may have been the last to.
-  private func look(_ avoided: inout Set<Int32>, _ retry: inout Duration) -> Duration? {
+  private func look(_ avoided: inout ProcessorSet, _ retry: inout Duration) -> Duration? {
     let (due, processors, isWatching) = state.withLock { state in
       state.watched.removeAll { $0.domain == nil }
       var due = state.due
@@ -167,10 +179,8 @@ final class HazardReclaimer: @unchecked Sendable {
     }
     if processors != avoided {
       avoided = processors
-      let list = Array(processors)
-      _ = unsafe list.withUnsafeBufferPointer {
-        unsafe cpi_avoid_processors($0.baseAddress, Int32(list.count))
-      }
+      let placement = ServiceThread.place(avoiding: processors)
+      state.withLock { $0.placement = placement }
     }
     for domain in due { domain.scanner.scan(everything: false) }
     let unfinished = due.filter { $0.scanner.hasUnfinished }
