@@ -16,20 +16,38 @@ struct Inbox: ~Copyable {
 
   init() {}
 
+  /// Memory that begins with a `SharedAddress`, for as long as it is in a list or on its way from one.
+  // Sendable: an address; what is there belongs to the list, or to whoever has taken it.
+  @safe @usableFromInline
+  struct Node: @unchecked Sendable {
+    let base: UnsafeMutableRawPointer
+
+    init(_ base: UnsafeMutableRawPointer) { unsafe self.base = unsafe base }
+
+    init?(at address: UInt) {
+      guard let base = unsafe UnsafeMutableRawPointer(bitPattern: address) else { return nil }
+      unsafe self.base = unsafe base
+    }
+
+    var bits: UInt { unsafe UInt(bitPattern: base) }
+
+    // Safety: a node begins with it.
+    fileprivate var next: Place<SharedAddress> { unsafe Place(base) }
+  }
+
   /// Puts a node on top and tells whether the list was empty: who fills an empty list rings the
   /// bell.
   ///
   /// Lock-free: a loop repeats only when another push or take got in between.
-  func push(_ node: UnsafeMutableRawPointer) -> Bool {
-    let next = unsafe node.assumingMemoryBound(to: SharedAddress.self)
+  func push(_ node: Node) -> Bool {
     var expected = head.load(ordering: .relaxed)
     while true {
-      unsafe next.pointee.store(expected, ordering: .relaxed)
+      node.next.value.store(expected, ordering: .relaxed)
       // Sequentially consistent — Inbox:P. The node's content and its `next` are written
       // before the head points to it (release; pairs with Inbox:T), and whoever pushes and
       // then looks at a word has pushed before that look. Dekker with detach:Q.
       let (exchanged, original) = head.weakCompareExchange(
-        expected: expected, desired: UInt(bitPattern: node),
+        expected: expected, desired: node.bits,
         successOrdering: .sequentiallyConsistent, failureOrdering: .relaxed)
       if exchanged { return expected == 0 }
       expected = original
@@ -39,33 +57,28 @@ struct Inbox: ~Copyable {
   /// Takes every node, in the order in which they were pushed.
   ///
   /// Exactly one of several takers gets each node.
-  func takeAll() -> UnsafeMutableRawPointer? {
+  func takeAll() -> Node? {
     // Acquire — Inbox:T. Pairs with Inbox:P. A node below the top was released by
     // its own push, and the later pushes, being read-modify-writes of the same word, continue its
     // release sequence.
-    var node = unsafe UnsafeMutableRawPointer(bitPattern: head.exchange(0, ordering: .acquiring))
-    var reversed: UnsafeMutableRawPointer? = nil
-    while let current = unsafe node {
-      let next = unsafe current.assumingMemoryBound(to: SharedAddress.self)
-      let following = unsafe UnsafeMutableRawPointer(
-        bitPattern: next.pointee.load(ordering: .relaxed))
-      unsafe next.pointee.store(UInt(bitPattern: reversed), ordering: .relaxed)
-      unsafe reversed = unsafe current
-      unsafe node = unsafe following
+    var node = Node(at: head.exchange(0, ordering: .acquiring))
+    var reversed: Node? = nil
+    while let current = node {
+      node = Self.next(after: current)
+      Self.setNext(after: current, reversed)
+      reversed = current
     }
-    return unsafe reversed
+    return reversed
   }
 
   /// The node behind this one in a list that `takeAll` returned.
-  static func next(after node: UnsafeMutableRawPointer) -> UnsafeMutableRawPointer? {
-    unsafe UnsafeMutableRawPointer(
-      bitPattern: node.assumingMemoryBound(to: SharedAddress.self).pointee.load(ordering: .relaxed))
+  static func next(after node: Node) -> Node? {
+    Node(at: node.next.value.load(ordering: .relaxed))
   }
 
   /// Links a node of a list that `takeAll` returned to another one.
-  static func setNext(after node: UnsafeMutableRawPointer, _ next: UnsafeMutableRawPointer?) {
-    unsafe node.assumingMemoryBound(to: SharedAddress.self).pointee
-      .store(UInt(bitPattern: next), ordering: .relaxed)
+  static func setNext(after node: Node, _ next: Node?) {
+    node.next.value.store(next?.bits ?? 0, ordering: .relaxed)
   }
 
   /// Whether the list is empty, behind everything this thread did before.

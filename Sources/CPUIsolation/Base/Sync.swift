@@ -56,11 +56,11 @@ extension SharedWord {
   }
 }
 
-extension UnsafeMutablePointer where Pointee == SharedWord {
+extension Place<SharedWord> {
   #if ModelChecking
     func addBetweenSignals(_ operand: UInt64, file: String = #fileID, line: UInt = #line) -> UInt64
     {
-      unsafe pointee.wrappingAdd(operand, ordering: .relaxed, file: file, line: line).oldValue
+      value.wrappingAdd(operand, ordering: .relaxed, file: file, line: line).oldValue
     }
   #else
     /// Adds to a word that only the calling thread writes, and its signal handlers in between.
@@ -69,7 +69,7 @@ extension UnsafeMutablePointer where Pointee == SharedWord {
     /// One instruction on x86-64, whole for a signal and not locked: a third of the cost.
     @inline(__always)
     func addBetweenSignals(_ operand: UInt64) -> UInt64 {
-      unsafe cpi_add_between_signals(UnsafeMutableRawPointer(self), operand)
+      unsafe cpi_add_between_signals(UnsafeMutableRawPointer(address), operand)
     }
   #endif
 }

@@ -38,64 +38,70 @@ struct CPUSlot: Hashable, @unchecked Sendable {
   private static let ageBytes = Limits.workTypes * ageBuckets * 8
 
   @inlinable @inline(__always)
-  var state: UnsafeMutablePointer<StateLine> {
-    unsafe base.assumingMemoryBound(to: StateLine.self)
+  var state: StateLine {
+    // Safety: `initialize` put the line there, at the beginning of the slot's memory.
+    unsafeAddress { unsafe UnsafePointer(base.assumingMemoryBound(to: StateLine.self)) }
   }
 
   @inlinable @inline(__always)
-  var owner: UnsafeMutablePointer<OwnerLine> {
-    unsafe (base + 256).assumingMemoryBound(to: OwnerLine.self)
+  var owner: OwnerLine {
+    // Safety: as above; the map of the slot says where.
+    unsafeAddress { unsafe UnsafePointer((base + 256).assumingMemoryBound(to: OwnerLine.self)) }
   }
 
-  var call: UnsafeMutablePointer<CallLine> {
-    unsafe (base + 128).assumingMemoryBound(to: CallLine.self)
+  var call: CallLine {
+    // Safety: as above.
+    unsafeAddress { unsafe UnsafePointer((base + 128).assumingMemoryBound(to: CallLine.self)) }
   }
 
-  private func table(_ index: Int) -> UnsafeMutablePointer<SharedWord> {
-    unsafe (base + Self.tablesOffset + index * Self.tableBytes).assumingMemoryBound(
-      to: SharedWord.self)
+  private func table(_ index: Int) -> Table<SharedWord> {
+    words(at: Self.tablesOffset + index * Self.tableBytes)
+  }
+
+  private func words(at offset: Int) -> Table<SharedWord> {
+    // Safety: the offset is that of a table, whose words `initialize` put there.
+    unsafe Table<SharedWord>(base + offset)
   }
 
   /// Per type, the generation that has been run: written by whoever drains.
-  var applied: UnsafeMutablePointer<SharedWord> { unsafe table(0) }
+  var applied: Table<SharedWord> { table(0) }
   /// Per type, how often the handler ran for a set bit: written by whoever drains.
-  var executed: UnsafeMutablePointer<SharedWord> { unsafe table(1) }
+  var executed: Table<SharedWord> { table(1) }
   /// Per type, bits that were taken and not run: withdrawn, of a former incarnation, or of an
   /// unregistered type.
-  var dropped: UnsafeMutablePointer<SharedWord> { unsafe table(2) }
+  var dropped: Table<SharedWord> { table(2) }
   /// Per type, the generation when the current thread attached: tickets up to it belong to someone
   /// who has gone.
-  var attachGeneration: UnsafeMutablePointer<SharedWord> { unsafe table(3) }
+  var attachGeneration: Table<SharedWord> { table(3) }
   /// Per type, the coarse time at which the watchdog first saw the bit pending; 0 is not seen.
-  var pendingSince: UnsafeMutablePointer<SharedWord> { unsafe table(4) }
+  var pendingSince: Table<SharedWord> { table(4) }
 
   /// Per type, how often the handler ran because the CPU lagged behind a generation: written by
   /// whoever drains.
-  var catchUps: UnsafeMutablePointer<SharedWord> { unsafe table(5) }
+  var catchUps: Table<SharedWord> { table(5) }
   /// Per type, what senders have merged and nobody has taken yet; 0 is nothing.
-  var payloads: UnsafeMutablePointer<SharedWord> { unsafe table(6) }
+  var payloads: Table<SharedWord> { table(6) }
 
   /// The copies of a part: at the same distance from every slot of every coordinator, so that no
   /// mistake leads out of the slot's memory.
-  func copies(ofPart part: Int) -> UnsafeMutablePointer<SharedWord> {
-    unsafe (base + Self.copiesOffset + part * Self.copyBytes).assumingMemoryBound(
-      to: SharedWord.self)
+  func copies(ofPart part: Int) -> Table<SharedWord> {
+    words(at: Self.copiesOffset + part * Self.copyBytes)
   }
 
   /// The age histogram of a type: `ageBuckets` counters.
-  func ages(ofType type: Int) -> UnsafeMutablePointer<SharedWord> {
-    unsafe (base + Self.tablesOffset + Self.tableCount * Self.tableBytes + type * Self.ageBuckets
-      * 8)
-      .assumingMemoryBound(to: SharedWord.self)
+  func ages(ofType type: Int) -> Table<SharedWord> {
+    words(
+      at: Self.tablesOffset + Self.tableCount * Self.tableBytes + type * Self.ageBuckets * 8)
   }
 
   /// Puts the slot's memory into its first state: offline and empty. The memory is zeroed.
   func initialize() {
-    unsafe state.initialize(to: StateLine())
-    unsafe call.initialize(to: CallLine())
-    unsafe owner.initialize(to: OwnerLine())
+    // Safety: the slot's memory is this long, and nobody else has it yet.
+    unsafe base.initializeMemory(as: StateLine.self, to: StateLine())
+    unsafe (base + 128).initializeMemory(as: CallLine.self, to: CallLine())
+    unsafe (base + 256).initializeMemory(as: OwnerLine.self, to: OwnerLine())
     let words = Self.tableCount * Limits.workTypes + Limits.workTypes * Self.ageBuckets
-    for index in 0..<words { unsafe (table(0) + index).initialize(to: SharedWord(0)) }
+    table(0).initialize(count: words)
   }
 }
 
@@ -116,4 +122,14 @@ struct CPUSlots: @unchecked Sendable {
   subscript(cpu: Int) -> CPUSlot {
     unsafe CPUSlot(base: base + cpu &* 17280)
   }
+}
+
+extension CurrentThread {
+  /// The slot of the CPU that the calling thread is.
+  static var slot: CPUSlot? {
+    // Safety: what is bound to a thread is a slot, until the thread detaches.
+    unsafe cpu.map { unsafe CPUSlot(base: $0) }
+  }
+
+  static func isThread(of slot: CPUSlot) -> Bool { unsafe cpu == slot.base }
 }

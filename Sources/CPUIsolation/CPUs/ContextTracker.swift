@@ -42,12 +42,12 @@ struct ContextTracker {
   /// it counts up before it looks at W, we move W before we look at the summary.
   @inlinable @inline(__always)
   func enterKernel(
-    from context: CPUContext, comparing summary: UnsafeMutablePointer<SharedWord>
+    from context: CPUContext, comparing summary: Place<SharedWord>
   ) -> Entry {
     // Sequentially consistent — entry:W. Dekker with send:O/send:L; also the acquire side of a
     // grace period: what is protected is loaded after it. Pairs with gracePeriod:S. One locked
     // instruction: it is the barrier.
-    let old = unsafe slot.state.pointee.word.wrappingAdd(
+    let old = slot.state.word.wrappingAdd(
       ContextWord.entry(from: context), ordering: .sequentiallyConsistent
     ).oldValue
     // Sequentially consistent — entry:K. On x86-64 a plain load, ordered by the addition above. On
@@ -55,35 +55,35 @@ struct ContextTracker {
     // follows; an acquiring load would become LDAPR there and let later loads pass the addition. By
     // the letter of C11 it does not order later relaxed loads: an architecture that is neither
     // needs a fence here.
-    let pending = unsafe slot.state.pointee.work.load(ordering: .sequentiallyConsistent)
+    let pending = slot.state.work.load(ordering: .sequentiallyConsistent)
     // Relaxed — entry:S. Dekker with catchUp:S/catchUp:W: it must come after the addition, which the
     // sequentially consistent pair above sees to. "Catch up, then publish kernel" would leave what
     // is sent in between to nobody. If it has moved, the slow path loads it again (catchUp:C).
-    let generation = unsafe summary.pointee.load(ordering: .relaxed)
+    let generation = summary.value.load(ordering: .relaxed)
     // Acquire — entry:P. Pairs with onBehalf:U: what a helper did before it let go is seen by us.
     // It must come after the addition, which the sequentially consistent pair above sees to.
-    let pin = unsafe slot.state.pointee.pin.load(ordering: .acquiring)
+    let pin = slot.state.pin.load(ordering: .acquiring)
     let special =
-      unsafe pin | slot.owner.pointee.special.load(ordering: .relaxed)
-      | slot.owner.pointee.traced.load(ordering: .relaxed)
-      | (generation ^ slot.owner.pointee.caughtUp.load(ordering: .relaxed))
+      pin | slot.owner.special.load(ordering: .relaxed)
+      | slot.owner.traced.load(ordering: .relaxed)
+      | (generation ^ slot.owner.caughtUp.load(ordering: .relaxed))
       | (old & ContextWord.contextMask ^ UInt64(context.rawValue))
     let word = old &+ ContextWord.entry(from: context)
     if pending | special == 0 {
-      unsafe slot.owner.pointee.word.store(word, ordering: .relaxed)
+      slot.owner.word.store(word, ordering: .relaxed)
       return .clear
     }
     if special != 0 {
-      unsafe slot.owner.pointee.word.store(word, ordering: .relaxed)
+      slot.owner.word.store(word, ordering: .relaxed)
       return .special
     }
     // Acquire — drain:T, here and not in the slow path: two locked instructions in a row cost half
     // of two with stores between them. Pairs with send:O.
-    let taken = unsafe slot.state.pointee.work.exchange(0, ordering: .acquiring)
+    let taken = slot.state.work.exchange(0, ordering: .acquiring)
     // Sequentially consistent fence — drain:T. Off x86-64 it holds the handlers' loads behind the
     // take.
     fullFenceAfterExchange()
-    unsafe slot.owner.pointee.word.store(word, ordering: .relaxed)
+    slot.owner.word.store(word, ordering: .relaxed)
     return .taken(taken)
   }
 
@@ -91,12 +91,12 @@ struct ContextTracker {
   /// is pending.
   func enterKernelTakingNothing(from context: CPUContext) -> UInt64 {
     // Sequentially consistent — entry:W, as above.
-    let new = unsafe slot.state.pointee.word.wrappingAdd(
+    let new = slot.state.word.wrappingAdd(
       ContextWord.entry(from: context), ordering: .sequentiallyConsistent
     ).newValue
-    unsafe slot.owner.pointee.word.store(new, ordering: .relaxed)
+    slot.owner.word.store(new, ordering: .relaxed)
     // Sequentially consistent — entry:K, as above.
-    return unsafe slot.state.pointee.work.load(ordering: .sequentiallyConsistent)
+    return slot.state.work.load(ordering: .sequentiallyConsistent)
   }
 
   /// Exit: leaves kernel unless something is pending.
@@ -105,12 +105,12 @@ struct ContextTracker {
   /// promptness alone: a bit that comes after it waits in K, and the next entry finds it.
   @inlinable @inline(__always)
   func leaveKernel(to context: CPUContext) -> Bool {
-    let word = unsafe slot.owner.pointee.word.load(ordering: .relaxed)
+    let word = slot.owner.word.load(ordering: .relaxed)
     let special =
-      unsafe slot.owner.pointee.special.load(ordering: .relaxed)
-      | slot.owner.pointee.traced.load(ordering: .relaxed)
+      slot.owner.special.load(ordering: .relaxed)
+      | slot.owner.traced.load(ordering: .relaxed)
     // Relaxed — exit:K, a hint.
-    let pending = unsafe slot.state.pointee.work.load(ordering: .relaxed)
+    let pending = slot.state.work.load(ordering: .relaxed)
     guard pending | special | (word & ContextWord.contextMask) == 0 else { return false }
     publish(word &+ ContextWord.exit(to: context))
     return true
@@ -119,10 +119,10 @@ struct ContextTracker {
   /// The store that ends a kernel section.
   @inlinable @inline(__always)
   func publish(_ next: UInt64) {
-    unsafe slot.owner.pointee.word.store(next, ordering: .relaxed)
+    slot.owner.word.store(next, ordering: .relaxed)
     // Release — exit:W. Everything done in kernel is visible to whoever sees that we have left.
     // Pairs with gracePeriod:S and onBehalf:W.
-    unsafe slot.state.pointee.word.store(next, ordering: .releasing)
+    slot.state.word.store(next, ordering: .releasing)
   }
 
   /// Whether somebody asked for attention that a signal could not give, since it came while we were
@@ -134,13 +134,13 @@ struct ContextTracker {
   @inlinable @inline(__always)
   var isAttentionWanted: Bool {
     // Relaxed — exit:A. Ordered against the handler by being on the same thread.
-    unsafe slot.state.pointee.work.load(ordering: .relaxed) & BuiltInWork.attentionMask != 0
+    slot.state.work.load(ordering: .relaxed) & BuiltInWork.attentionMask != 0
   }
 
   /// The context as the owner sees it.
   @inlinable @inline(__always)
   var ownContext: UInt64 {
-    unsafe slot.owner.pointee.word.load(ordering: .relaxed) & ContextWord.contextMask
+    slot.owner.word.load(ordering: .relaxed) & ContextWord.contextMask
   }
 
   /// Leaves kernel by a read-modify-write: for contexts in which the thread may sleep or end, where
@@ -149,10 +149,10 @@ struct ContextTracker {
     // Sequentially consistent — leave:W. Dekker with send:O/send:L, as at entry: if the sender's OR
     // comes first, our look at K behind this sees the bit and we do not sleep; if this comes first,
     // the sender sees that we are away, and wakes us.
-    let new = unsafe slot.state.pointee.word.wrappingAdd(
+    let new = slot.state.word.wrappingAdd(
       ContextWord.exit(to: context), ordering: .sequentiallyConsistent
     ).newValue
-    unsafe slot.owner.pointee.word.store(new, ordering: .relaxed)
+    slot.owner.word.store(new, ordering: .relaxed)
   }
 
   /// Declares that the CPU holds nothing that a grace period protects: two steps of the counter, in
@@ -160,13 +160,13 @@ struct ContextTracker {
   func declareQuiescent() {
     // Sequentially consistent — quiescent:W. What came before is visible to a waiter that sees the
     // counter move. Pairs with gracePeriod:S.
-    let new = unsafe slot.state.pointee.word.wrappingAdd(
+    let new = slot.state.word.wrappingAdd(
       2 * ContextWord.counterUnit, ordering: .sequentiallyConsistent
     ).newValue
-    unsafe slot.owner.pointee.word.store(new, ordering: .relaxed)
+    slot.owner.word.store(new, ordering: .relaxed)
     // Sequentially consistent — quiescent:K. What we load next is loaded behind the addition: the
     // barrier that entry:K is, for the same reason. Pairs with gracePeriod:F.
-    _ = unsafe slot.state.pointee.work.load(ordering: .sequentiallyConsistent)
-    unsafe slot.owner.pointee.quiescentStates.countOne()
+    _ = slot.state.work.load(ordering: .sequentiallyConsistent)
+    slot.owner.quiescentStates.countOne()
   }
 }

@@ -3,18 +3,18 @@
 extension CPUHandle {
   /// Tells this attachment from all others of the same CPU; never 0.
   package var attachment: UInt64 {
-    unsafe slot.state.pointee.incarnation.load(ordering: .relaxed)
+    slot.state.incarnation.load(ordering: .relaxed)
   }
 
   /// Whether this is one of the coordinator's CPUs.
   package func belongs(to coordinator: Coordinator) -> Bool { core == coordinator.core }
 
   /// Whether the calling thread is this CPU.
-  package var isCallers: Bool { unsafe CurrentThread.cpu == slot.base }
+  package var isCallers: Bool { CurrentThread.isThread(of: slot) }
 
   /// Whether the CPU runs a handler or a cross call; asked by its own thread.
   package var isInHandler: Bool {
-    unsafe slot.owner.pointee.special.load(ordering: .relaxed) & OwnerFlags.inHandler != 0
+    slot.owner.special.load(ordering: .relaxed) & OwnerFlags.inHandler != 0
   }
 
   /// Whether this is one of the coordinator's CPUs, in that attachment, and in kernel: what code

@@ -41,7 +41,7 @@ public struct CPUHandle: Hashable {
   /// - Allocates: never
   public var context: CPUContext {
     // Relaxed — a hint.
-    let word = unsafe slot.state.pointee.word.load(ordering: .relaxed)
+    let word = slot.state.word.load(ordering: .relaxed)
     return ContextWord(rawValue: word).context ?? .kernel
   }
 

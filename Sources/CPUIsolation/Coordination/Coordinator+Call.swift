@@ -60,7 +60,7 @@ extension Coordinator {
       unsafe CallRecord.claim(
         call.record, call.function, call.context, isWaitedFor: false, site: site)
     else { return .busy }
-    return unsafe CallPath(core, path).enqueue(
+    return CallPath(core, path).enqueue(
       call.record, on: cpu, isInterruptSafe: call.isInterruptSafe, from: site)
   }
 
@@ -100,12 +100,12 @@ extension Coordinator {
         report.skipped.insert(cpu)
         continue
       }
-      let record = unsafe queue.path.sender.record(target: cpu)
+      let record = queue.path.sender.record(target: cpu)
       if unsafe !CallRecord.claim(record, function, context, isWaitedFor: false, site: site) {
         report.busy.insert(cpu)
         continue
       }
-      let outcome = unsafe queue.enqueue(
+      let outcome = queue.enqueue(
         record, on: cpu, isInterruptSafe: isInterruptSafe, from: site)
       report.record(outcome, for: cpu)
     }
@@ -140,9 +140,9 @@ extension Coordinator {
         report.skipped.insert(cpu)
         continue
       }
-      let record = unsafe memory.record(cpu)
+      let record = memory.record(cpu)
       _ = unsafe CallRecord.claim(record, function, context, isWaitedFor: true, site: site)
-      _ = unsafe queue.enqueue(record, on: cpu, isInterruptSafe: isInterruptSafe, from: site)
+      _ = queue.enqueue(record, on: cpu, isInterruptSafe: isInterruptSafe, from: site)
       waiting.insert(cpu)
     }
     // As in the kernel, the caller's own turn comes while the others work.
@@ -158,7 +158,7 @@ extension Coordinator {
     while true {
       let isOver = until.hasPassed || isClosed
       for cpu in waiting {
-        guard let outcome = unsafe CallPath.outcome(of: memory.record(cpu), isOver: isOver) else {
+        guard let outcome = CallPath.outcome(of: memory.record(cpu), isOver: isOver) else {
           continue
         }
         waiting.remove(cpu)
@@ -193,7 +193,7 @@ extension Coordinator {
 
   private func isIdle(_ memory: CallMemory) -> Bool {
     (0..<core.slots.count).allSatisfy {
-      unsafe memory.record($0).pointee.state.load(ordering: .relaxed) == CallRecord.State.idle
+      memory.record($0).value.state.load(ordering: .relaxed) == CallRecord.State.idle
     }
   }
 

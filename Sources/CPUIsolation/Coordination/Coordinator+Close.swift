@@ -21,7 +21,7 @@ public struct CloseReport: Hashable, Sendable {
 
 extension Coordinator {
   /// Whether `close` has been called.
-  public var isClosed: Bool { unsafe core.line.pointee.closed.load(ordering: .relaxed) != 0 }
+  public var isClosed: Bool { core.line.closed.load(ordering: .relaxed) != 0 }
 
   /// Ends the coordinator's work: nothing can be sent, called or attached any more, and waiters are
   /// let go.
@@ -47,14 +47,14 @@ extension Coordinator {
     registry.withLock { state in
       state.isClosed = true
       // Relaxed: whoever looks too early is let go by the next look.
-      unsafe core.line.pointee.closed.store(1, ordering: .relaxed)
+      core.line.closed.store(1, ordering: .relaxed)
       for index in state.registrations.indices {
-        unsafe core.record(UInt64(index)).pointee.registration.store(0, ordering: .relaxed)
+        core.records[UInt64(index)].registration.store(0, ordering: .relaxed)
       }
     }
     // A token for each, asleep or about to be: who has looked at `isClosed` and goes to sleep now,
     // does not.
-    for cpu in cpus { unsafe core.slots[cpu].call.pointee.parker.unpark() }
+    for cpu in cpus { core.slots[cpu].call.parker.unpark() }
     var backoff = Backoff()
     while !attached.isEmpty, !until.hasPassed { backoff.wait() }
     var report = CloseReport()
@@ -66,7 +66,7 @@ extension Coordinator {
         let waiting = CPUMask(
           attached.filter {
             // What a CPU outside kernel has not caught up with is as pending as a bit.
-            unsafe core.slots[$0].state.pointee.work.load(ordering: .relaxed) & type != 0
+            core.slots[$0].state.work.load(ordering: .relaxed) & type != 0
               || context(of: $0).acceptsDeferral
                 && Drain(core, core.slots[$0]).lagging(among: type) != 0
           })
@@ -81,7 +81,7 @@ extension Coordinator {
     CPUMask(
       cpus.filter {
         // Relaxed — a hint.
-        unsafe core.slots[$0].state.pointee.isOwned.load(ordering: .relaxed) != 0
+        core.slots[$0].state.isOwned.load(ordering: .relaxed) != 0
       })
   }
 }

@@ -148,7 +148,7 @@ extension Coordinator {
       ContextTracker(slot).ownContext == UInt64(CPUContext.kernel.rawValue)
     else { return nil }
     let number = OwnerTransitions.number(slot)
-    let depth = unsafe slot.owner.pointee.special.load(ordering: .relaxed) & OwnerFlags.depthMask
+    let depth = slot.owner.special.load(ordering: .relaxed) & OwnerFlags.depthMask
     if depth != 0 || configuration.isolated.contains(number) {
       misuse("CPU \(number) cannot \(action) inside a kernel section: it would wait for itself")
     }

@@ -132,22 +132,21 @@ extension Coordinator {
       state.registrations[index] = Registration(
         name: name, options: options, box: box, number: registration)
       let type = UInt64(index)
-      let line = unsafe core.line
-      let record = unsafe core.record(type)
-      unsafe record.pointee.function = unsafe function
-      unsafe record.pointee.payloadFunction = unsafe payloadFunction
-      unsafe record.pointee.context = unsafe context
-      unsafe record.pointee.form = WorkForm(options.delivery)
-      for cpu in cpus { unsafe core.slots[cpu].payloads[index].store(0, ordering: .relaxed) }
-      unsafe Self.assign(line.pointee.catchUp, type, options.delivery == .catchUp)
-      unsafe Self.assign(line.pointee.early, type, options.order == .early)
-      unsafe Self.assign(line.pointee.late, type, options.order == .late)
-      unsafe Self.assign(line.pointee.interruptSafe, type, options.isInterruptSafe)
-      unsafe Self.assign(line.pointee.onBehalf, type, options.mayRunOnBehalf)
+      // Safety: the caller has seen to the function and its context; nobody runs them yet.
+      unsafe core.records[type].function = unsafe function
+      unsafe core.records[type].payloadFunction = unsafe payloadFunction
+      unsafe core.records[type].context = unsafe context
+      core.records[type].form = WorkForm(options.delivery)
+      for cpu in cpus { core.slots[cpu].payloads[index].store(0, ordering: .relaxed) }
+      Self.assign(core.line.catchUp, type, options.delivery == .catchUp)
+      Self.assign(core.line.early, type, options.order == .early)
+      Self.assign(core.line.late, type, options.order == .late)
+      Self.assign(core.line.interruptSafe, type, options.isInterruptSafe)
+      Self.assign(core.line.onBehalf, type, options.mayRunOnBehalf)
       // Release — register:V. The record before the bit that lets handlers run. Pairs with drain:V.
-      unsafe line.pointee.live.bitwiseOr(1 << type, ordering: .acquiringAndReleasing)
+      core.line.live.bitwiseOr(1 << type, ordering: .acquiringAndReleasing)
       // Release — register:R. Everything before the first send.
-      unsafe record.pointee.registration.store(registration, ordering: .releasing)
+      core.records[type].registration.store(registration, ordering: .releasing)
       return WorkType(
         type: type, registration: registration, mergesWithoutWriting: options.expectsManySenders,
         form: WorkForm(options.delivery))

@@ -189,8 +189,8 @@ extension Coordinator {
   private func attachCurrentThread(to cpu: Int) throws(IsolationError) -> SendPath {
     requireCPU(cpu)
     try requireSameProcess()
-    if let base = unsafe CurrentThread.cpu {
-      let other = unsafe OwnerTransitions.number(CPUSlot(base: base))
+    if let own = CurrentThread.slot {
+      let other = OwnerTransitions.number(own)
       throw IsolationError(
         .threadAlreadyAttached, "this thread is CPU \(other) already, and cannot be CPU \(cpu)")
     }
@@ -200,23 +200,23 @@ extension Coordinator {
     let name = unsafe String(cString: cpi_known_thread_name())
     try own(slot, cpu)
     // A CPU keeps its sender slot: one thread at a time counts there.
-    let known = unsafe slot.owner.pointee.sender.load(ordering: .relaxed)
+    let known = slot.owner.sender.load(ordering: .relaxed)
     var fresh: SenderSlot? = nil
     let entry: ContextTracker.Entry
-    var abandoned = unsafe AbandonedCalls()
+    var abandoned = AbandonedCalls()
     do {
       if known == 0 { fresh = try takeSenderSlot() }
       entry = try registry.withLock { state throws(IsolationError) in
         if state.isClosed { throw IsolationError(.closed, "the coordinator is closed") }
         if let fresh {
-          unsafe slot.owner.pointee.sender.store(UInt(bitPattern: fresh.base), ordering: .relaxed)
+          unsafe slot.owner.sender.store(UInt(bitPattern: fresh.base), ordering: .relaxed)
         }
         state.trace.name(thread: reach.threadID, name)
         return OwnerTransitions.attach(slot, core: core, reach: reach, &abandoned)
       }
     } catch {
       // Release — detach:R. Nothing was done with it.
-      unsafe slot.state.pointee.isOwned.store(0, ordering: .releasing)
+      slot.state.isOwned.store(0, ordering: .releasing)
       if let fresh { giveBack(fresh) }
       throw error
     }
@@ -242,7 +242,7 @@ extension Coordinator {
   private func own(_ slot: CPUSlot, _ cpu: Int) throws(IsolationError) {
     var backoff = Backoff()
     // Acquire — attach:O. Everything the last owner did comes before. Pairs with detach:R.
-    while unsafe slot.state.pointee.isOwned.exchange(1, ordering: .acquiring) != 0 {
+    while slot.state.isOwned.exchange(1, ordering: .acquiring) != 0 {
       if context(of: cpu) != .offline {
         throw IsolationError(.cpuTaken, "CPU \(cpu) has a thread already")
       }

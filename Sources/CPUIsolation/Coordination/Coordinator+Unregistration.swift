@@ -7,7 +7,7 @@ extension CoordinatorCore {
   func stopRunning(_ type: UInt64) {
     // Sequentially consistent — unregister:V. Pairs with drain:V: a drain that still saw the type
     // live began before the grace period that follows.
-    unsafe line.pointee.live.bitwiseAnd(~(1 << type), ordering: .sequentiallyConsistent)
+    line.live.bitwiseAnd(~(1 << type), ordering: .sequentiallyConsistent)
   }
 }
 
@@ -55,7 +55,7 @@ extension Coordinator {
         else { return nil }
         if known.isUnregistering { return false }
         state.registrations[Int(work.type)]?.isUnregistering = true
-        unsafe core.record(work.type).pointee.registration.store(0, ordering: .relaxed)
+        core.records[work.type].registration.store(0, ordering: .relaxed)
         return true
       }
       switch isClaimed {
@@ -119,13 +119,12 @@ extension Coordinator {
   /// of.
   private func lost(_ type: Int, on cpu: Int) -> LostWork {
     let slot = core.slots[cpu]
-    let state = unsafe slot.state
-    guard unsafe state.pointee.isOwned.load(ordering: .relaxed) != 0 else {
+    guard slot.state.isOwned.load(ordering: .relaxed) != 0 else {
       return LostWork(cpu: cpu, count: .max, owner: 0)
     }
-    return unsafe LostWork(
+    return LostWork(
       cpu: cpu, count: slot.dropped[type].load(ordering: .relaxed),
-      owner: state.pointee.incarnation.load(ordering: .relaxed))
+      owner: slot.state.incarnation.load(ordering: .relaxed))
   }
 
   /// Settles, as gone, the tickets whose work was taken back. The grace period is over, and the
@@ -134,14 +133,14 @@ extension Coordinator {
   private func settleTickets(_ type: UInt64) -> CPUMask {
     var behind = CPUMask()
     let index = Int(type)
-    let generation = unsafe core.generation(type).pointee.load(ordering: .relaxed)
+    let generation = core.generations[type].load(ordering: .relaxed)
     for cpu in cpus {
       let slot = core.slots[cpu]
-      if unsafe slot.applied[index].load(ordering: .relaxed) >= generation { continue }
-      if unsafe slot.state.pointee.isOwned.load(ordering: .relaxed) != 0 { behind.insert(cpu) }
-      unsafe slot.attachGeneration[index].store(generation, ordering: .relaxed)
+      if slot.applied[index].load(ordering: .relaxed) >= generation { continue }
+      if slot.state.isOwned.load(ordering: .relaxed) != 0 { behind.insert(cpu) }
+      slot.attachGeneration[index].store(generation, ordering: .relaxed)
       // Release — attach:A, as for a CPU that attaches. Pairs with ticket:A.
-      unsafe slot.applied[index].store(generation, ordering: .releasing)
+      slot.applied[index].store(generation, ordering: .releasing)
     }
     return behind
   }
@@ -151,12 +150,12 @@ extension Coordinator {
     for cpu in cpus where qualifies(context(of: cpu)) {
       let slot = core.slots[cpu]
       // Acquire and release — withdraw:T. A take: whoever clears the bit accounts for it.
-      let old = unsafe slot.state.pointee.work.bitwiseAnd(
+      let old = slot.state.work.bitwiseAnd(
         ~(1 << type), ordering: .acquiringAndReleasing
       )
       .oldValue
       if old >> type & 1 == 0 { continue }
-      unsafe slot.dropped[Int(type)].wrappingAdd(1, ordering: .relaxed)
+      slot.dropped[Int(type)].wrappingAdd(1, ordering: .relaxed)
     }
   }
 }

@@ -55,10 +55,10 @@ public final class Coordinator: Sendable {
     registry = try RegistryMemory(cpus: cpus, senders: [sharedMemory, watchdogMemory])
     core = registry.core
     for cpu in 0..<cpus where !configuration.contains(cpu) {
-      unsafe core.slots[cpu].state.pointee.isGap.store(1, ordering: .relaxed)
+      core.slots[cpu].state.isGap.store(1, ordering: .relaxed)
     }
-    unsafe core.clock.pointee.store(cpi_monotonic_nanoseconds(), ordering: .relaxed)
-    unsafe core.line.pointee.drainFlags.store(
+    core.clock.value.store(cpi_monotonic_nanoseconds(), ordering: .relaxed)
+    core.line.drainFlags.store(
       configuration.timesDrains ? DrainFlags.times : 0, ordering: .relaxed)
     traceMemory = try TraceMemory(cpus: cpus, events: configuration.traceEvents)
     watchdog = configuration.watchdog.map { [registry] settings in
@@ -69,11 +69,11 @@ public final class Coordinator: Sendable {
           report: settings.report),
         avoiding: configuration.isolatedProcessors)
     }
-    unsafe core.line.pointee.trace.store(
+    unsafe core.line.trace.store(
       UInt(bitPattern: traceMemory.buffers.base), ordering: .relaxed)
     // Before anybody attaches, so that a call which comes first is in the right queue.
     for cpu in self.cpus {
-      unsafe core.slots[cpu].state.pointee.reach.store(
+      core.slots[cpu].state.reach.store(
         reach(of: cpu, thread: 0).rawValue, ordering: .relaxed)
     }
     if configuration.isolatedInterrupter == .signal
@@ -105,7 +105,7 @@ public final class Coordinator: Sendable {
   public func context(of cpu: Int) -> CPUContext {
     requireCPU(cpu)
     // Relaxed — a hint.
-    let word = unsafe core.slots[cpu].state.pointee.word.load(ordering: .relaxed)
+    let word = core.slots[cpu].state.word.load(ordering: .relaxed)
     return ContextWord(rawValue: word).context ?? .kernel
   }
 
@@ -126,16 +126,15 @@ public final class Coordinator: Sendable {
 
   /// Ends the sleep of a CPU, as a kick would, without giving it anything to do.
   package func wake(_ cpu: Int) {
-    unsafe core.slots[cpu].call.pointee.parker.unpark()
+    core.slots[cpu].call.parker.unpark()
   }
 
   // MARK: The calling thread
 
   /// The slot of the calling thread, if it belongs to this coordinator.
   var ownSlot: CPUSlot? {
-    guard let base = unsafe CurrentThread.cpu else { return nil }
-    let slot = unsafe CPUSlot(base: base)
-    guard unsafe slot.owner.pointee.core.load(ordering: .relaxed) == UInt(bitPattern: core.base)
+    guard let slot = CurrentThread.slot else { return nil }
+    guard unsafe slot.owner.core.load(ordering: .relaxed) == UInt(bitPattern: core.base)
     else {
       return nil
     }
@@ -146,9 +145,9 @@ public final class Coordinator: Sendable {
   var path: SendPath {
     guard let own = ownSlot,
       // A signal handler must not count where the code that it interrupted may be counting.
-      unsafe own.owner.pointee.special.load(ordering: .relaxed) & OwnerFlags.interrupted == 0,
+      own.owner.special.load(ordering: .relaxed) & OwnerFlags.interrupted == 0,
       let sender = unsafe UnsafeMutableRawPointer(
-        bitPattern: own.owner.pointee.sender.load(ordering: .relaxed))
+        bitPattern: own.owner.sender.load(ordering: .relaxed))
     else { return SendPath(core: core, sender: sharedSender) }
     return unsafe SendPath(core: core, sender: SenderSlot(base: sender, cpus: core.slots.count))
   }
@@ -177,9 +176,8 @@ public final class Coordinator: Sendable {
     if CurrentThread.isHelping {
       misuse("a thread that works on behalf of a CPU must not \(action) inside a handler")
     }
-    guard let base = unsafe CurrentThread.cpu else { return }
-    let slot = unsafe CPUSlot(base: base)
-    if unsafe slot.owner.pointee.special.load(ordering: .relaxed) & OwnerFlags.inHandler != 0 {
+    guard let slot = CurrentThread.slot else { return }
+    if slot.owner.special.load(ordering: .relaxed) & OwnerFlags.inHandler != 0 {
       misuse("CPU \(OwnerTransitions.number(slot)) must not \(action) inside a handler")
     }
   }
@@ -187,15 +185,14 @@ public final class Coordinator: Sendable {
   /// One step of a waiting loop: a waiter that is itself a CPU serves what is asked of it
   /// meanwhile.
   static func serveOwnCPU() {
-    guard let base = unsafe CurrentThread.cpu else { return }
-    let slot = unsafe CPUSlot(base: base)
+    guard let slot = CurrentThread.slot else { return }
     let context = ContextWord(rawValue: ContextTracker(slot).ownContext).context
     switch context {
     case .kernel?: OwnerTransitions.safePoint(slot)
     case .user?, .guest?:
       // Everything, not only what is urgent: two CPUs may wait for each other's deferred work, of
       // which catch-up types leave nothing in K.
-      if unsafe slot.state.pointee.work.load(ordering: .relaxed) != 0 || Drain(slot).mayLag {
+      if slot.state.work.load(ordering: .relaxed) != 0 || Drain(slot).mayLag {
         OwnerTransitions.serveOutside(slot, in: context!)
       }
     default: break

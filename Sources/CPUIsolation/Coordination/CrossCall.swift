@@ -18,7 +18,7 @@ internal import Synchronization
 /// - Allocates: once, when it is made
 @safe
 public struct CrossCall: ~Copyable {
-  let record: UnsafeMutablePointer<CallRecord>
+  let record: Place<CallRecord>
   let function: CPUFunction
   let context: UnsafeMutableRawPointer?
   let isInterruptSafe: Bool
@@ -34,8 +34,9 @@ public struct CrossCall: ~Copyable {
     context: UnsafeMutableRawPointer?, isInterruptSafe: Bool = false,
     _ function: CPUFunction
   ) {
-    unsafe record = .allocate(capacity: 1)
-    unsafe record.initialize(to: CallRecord())
+    // Safety: new memory, until `deinit`.
+    record = unsafe Place(UnsafeMutablePointer.allocate(capacity: 1))
+    record.initialize(to: CallRecord())
     unsafe self.function = unsafe function
     unsafe self.context = unsafe context
     self.isInterruptSafe = isInterruptSafe
@@ -44,15 +45,15 @@ public struct CrossCall: ~Copyable {
   deinit {
     // Acquire — callRecord:C, as for a claim: the target's last access comes before the memory is
     // freed.
-    if unsafe record.pointee.state.load(ordering: .acquiring) != CallRecord.State.idle {
+    if record.value.state.load(ordering: .acquiring) != CallRecord.State.idle {
       misuse("a CrossCall went out of scope while it was in flight")
     }
-    unsafe record.deinitialize(count: 1)
-    unsafe record.deallocate()
+    unsafe record.address.deinitialize(count: 1)
+    unsafe record.address.deallocate()
   }
 
   /// Whether the record is in a CPU's queue.
   public var isInFlight: Bool {
-    unsafe record.pointee.state.load(ordering: .relaxed) != CallRecord.State.idle
+    record.value.state.load(ordering: .relaxed) != CallRecord.State.idle
   }
 }

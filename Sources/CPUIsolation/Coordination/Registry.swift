@@ -87,19 +87,18 @@ extension Registry {
   /// Has these events recorded from now on, and no others: sets the words that the paths look at.
   mutating func trace(_ events: UInt64, in core: CoordinatorCore) {
     trace.traced = events
-    let line = unsafe core.line
-    unsafe line.pointee.traced.store(events, ordering: .relaxed)
+    core.line.traced.store(events, ordering: .relaxed)
     for sender in senders { trace.mark(sender.slot) }
     if events & TraceEvent.deferredWorkDrain.bit != 0 {
-      unsafe line.pointee.drainFlags.bitwiseOr(DrainFlags.traces, ordering: .relaxed)
+      core.line.drainFlags.bitwiseOr(DrainFlags.traces, ordering: .relaxed)
     } else {
-      unsafe line.pointee.drainFlags.bitwiseAnd(~DrainFlags.traces, ordering: .relaxed)
+      core.line.drainFlags.bitwiseAnd(~DrainFlags.traces, ordering: .relaxed)
     }
     // A CPU in its hot loop is not disturbed: it looks at its next transition.
     let transitions =
       events & (TraceEvent.contextUserEnter.bit | TraceEvent.contextUserExit.bit)
     for cpu in 0..<core.slots.count {
-      unsafe core.slots[cpu].owner.pointee.traced.store(transitions, ordering: .relaxed)
+      core.slots[cpu].owner.traced.store(transitions, ordering: .relaxed)
     }
   }
 }

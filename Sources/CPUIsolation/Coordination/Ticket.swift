@@ -85,26 +85,26 @@ public struct Ticket: Sendable {
     let index = Int(type)
     // Acquire — ticket:A. If it covers our generation, we see what the handler did. Pairs with
     // drain:A and attach:A.
-    if unsafe slot.applied[index].load(ordering: .acquiring) >= generation {
-      return unsafe slot.attachGeneration[index].load(ordering: .relaxed) >= generation
+    if slot.applied[index].load(ordering: .acquiring) >= generation {
+      return slot.attachGeneration[index].load(ordering: .relaxed) >= generation
         ? .gone : .executed
     }
     // Sequentially consistent — ticket:W. Behind the OR of our send: if it says user, the owner's
     // next entry comes after that OR, and takes the bit. The waiter repeats the look; looking once
     // would not close the window in which the owner has looked at K for the last time and not yet
     // published user.
-    let word = unsafe slot.state.pointee.word.load(ordering: .sequentiallyConsistent)
+    let word = slot.state.word.load(ordering: .sequentiallyConsistent)
     switch ContextWord(rawValue: word).context {
     case .kernel?, nil: return .pending
     case .offline?:
       // Acquire — detach:R. A thread on its way out may go back in for our bit, and one on its way
       // in has not said where it stands: the word decides once they are through. If they are, we
       // see what they did. Pairs with detach:R.
-      if unsafe slot.state.pointee.isOwned.load(ordering: .acquiring) != 0 { return .pending }
+      if slot.state.isOwned.load(ordering: .acquiring) != 0 { return .pending }
       // Acquire — ticket:A. It may have run the work on its way out; or another thread has attached
       // since, which counts as having seen everything. Pairs with drain:A and attach:A.
-      let applied = unsafe slot.applied[index].load(ordering: .acquiring)
-      let atAttach = unsafe slot.attachGeneration[index].load(ordering: .relaxed)
+      let applied = slot.applied[index].load(ordering: .acquiring)
+      let atAttach = slot.attachGeneration[index].load(ordering: .relaxed)
       return applied >= generation && atAttach < generation ? .executed : .gone
     default: return .covered
     }

@@ -76,9 +76,9 @@ struct TraceState {
   func mark(_ sender: SenderSlot) {
     let sends = TraceEvent.deferredWorkSet.bit | TraceEvent.deferredWorkMerge.bit
     if traced & sends != 0 {
-      unsafe sender.flags.pointee.bitwiseOr(SenderFlags.traced, ordering: .relaxed)
+      sender.flags.value.bitwiseOr(SenderFlags.traced, ordering: .relaxed)
     } else {
-      unsafe sender.flags.pointee.bitwiseAnd(~SenderFlags.traced, ordering: .relaxed)
+      sender.flags.value.bitwiseAnd(~SenderFlags.traced, ordering: .relaxed)
     }
   }
 }

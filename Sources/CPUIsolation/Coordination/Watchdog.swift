@@ -111,11 +111,11 @@ final class WatchdogService: Sendable {
 
   /// Moves a clock that only the test moves, and looks.
   func advance(by nanoseconds: UInt64) {
-    look(at: unsafe core.clock.pointee.load(ordering: .relaxed) + nanoseconds)
+    look(at: core.clock.value.load(ordering: .relaxed) + nanoseconds)
   }
 
   private func look(at now: UInt64) {
-    unsafe core.clock.pointee.store(now, ordering: .relaxed)
+    core.clock.value.store(now, ordering: .relaxed)
     seen.withLock { seen in
       for cpu in 0..<core.slots.count {
         look(at: cpu, now, &seen.sights)
@@ -128,20 +128,20 @@ final class WatchdogService: Sendable {
   private func look(at cpu: Int, _ now: UInt64, _ sights: inout [Sight]) {
     let slot = core.slots[cpu]
     // Relaxed — watchdog:L, hints throughout: what it decides is checked by whoever acts.
-    let word = ContextWord(rawValue: unsafe slot.state.pointee.word.load(ordering: .relaxed))
+    let word = ContextWord(rawValue: slot.state.word.load(ordering: .relaxed))
     let context = word.context ?? .kernel
     // What a CPU outside kernel has not caught up with is as pending as a bit.
     let lagging = context.acceptsDeferral ? Drain(core, slot).lagging(among: .max) : 0
-    let work = unsafe slot.state.pointee.work.load(ordering: .relaxed) | lagging
+    let work = slot.state.work.load(ordering: .relaxed) | lagging
     for type in 0..<Int(BuiltInWork.attention) {
       let index = cpu * Limits.workTypes + type
       let executed =
-        unsafe slot.executed[type].load(ordering: .relaxed)
+        slot.executed[type].load(ordering: .relaxed)
         &+ slot.catchUps[type].load(ordering: .relaxed)
       guard work >> UInt64(type) & 1 != 0, context != .offline else {
         if sights[index].since != 0 {
           recovered(&sights[index], cpu, context, type, now)
-          unsafe slot.pendingSince[type].store(0, ordering: .relaxed)
+          slot.pendingSince[type].store(0, ordering: .relaxed)
         }
         continue
       }
@@ -149,7 +149,7 @@ final class WatchdogService: Sendable {
         // A new bit, or the same one set again since the last look.
         if sights[index].reports > 0 { recovered(&sights[index], cpu, context, type, now) }
         sights[index] = Sight(since: now, executed: executed)
-        unsafe slot.pendingSince[type].store(now, ordering: .relaxed)
+        slot.pendingSince[type].store(now, ordering: .relaxed)
         continue
       }
       let age = now - sights[index].since
@@ -164,7 +164,7 @@ final class WatchdogService: Sendable {
 
   private func lookAtHandler(of cpu: Int, _ now: UInt64, _ sight: inout Sight) {
     let slot = core.slots[cpu]
-    let special = unsafe slot.owner.pointee.special.load(ordering: .relaxed)
+    let special = slot.owner.special.load(ordering: .relaxed)
     guard let type = OwnerFlags.runningType(special) else {
       if let last = sight.type { recovered(&sight, cpu, .kernel, last, now) }
       sight = Sight()
@@ -172,7 +172,7 @@ final class WatchdogService: Sendable {
     }
     // Runs of either kind: a bit's, and those of a comparison.
     let executed =
-      unsafe slot.executed[type].load(ordering: .relaxed)
+      slot.executed[type].load(ordering: .relaxed)
       &+ slot.catchUps[type].load(ordering: .relaxed)
     if sight.type != type || sight.executed != executed {
       if let last = sight.type { recovered(&sight, cpu, .kernel, last, now) }
@@ -184,7 +184,7 @@ final class WatchdogService: Sendable {
 
   private func lookAtPin(of cpu: Int, _ now: UInt64, _ sight: inout Sight) {
     let slot = core.slots[cpu]
-    let pin = unsafe slot.state.pointee.pin.load(ordering: .relaxed)
+    let pin = slot.state.pin.load(ordering: .relaxed)
     if pin == 0 || sight.since == 0 || sight.executed != pin {
       sight = pin == 0 ? Sight() : Sight(since: now, executed: pin)
       return
@@ -201,16 +201,16 @@ final class WatchdogService: Sendable {
     // it.
     guard Duration.nanoseconds(Int64(age)) + settings.interval >= maximum else { return }
     let path = SendPath(core: core, sender: sender)
-    let cell = unsafe sender.cell(target: cpu, type: UInt64(type))
+    let cell = sender.cell(target: cpu, type: UInt64(type))
     if registration.options.mayRunOnBehalf,
       Drain(core, slot).drainOnBehalf(1 << UInt64(type), helper: CurrentThread.id) == .ran
     {
-      unsafe path.count(cell.pointee.escalated)
+      path.count(cell.value.escalated)
       return
     }
     if Kick.send(to: slot) {
-      unsafe path.count(cell.pointee.interrupted)
-      unsafe path.count(cell.pointee.escalated)
+      path.count(cell.value.interrupted)
+      path.count(cell.value.escalated)
     }
   }
 
@@ -237,11 +237,11 @@ final class WatchdogService: Sendable {
     let slot = core.slots[cpu]
     // Acquire and release — watchdog:A. A take of the attention bit alone, so that the kick is a
     // new one.
-    unsafe slot.state.pointee.work.bitwiseAnd(
+    slot.state.work.bitwiseAnd(
       ~BuiltInWork.attentionMask, ordering: .acquiringAndReleasing)
     if Kick.send(to: slot) {
       let path = SendPath(core: core, sender: sender)
-      unsafe path.count(sender.cell(target: cpu, type: UInt64(type)).pointee.interrupted)
+      path.count(sender.cell(target: cpu, type: UInt64(type)).value.interrupted)
     }
   }
 
@@ -277,10 +277,10 @@ final class WatchdogService: Sendable {
   private func callSite(_ cpu: Int, _ type: Int) -> String? {
     let senders = registry.withLock { $0.senders.map(\.slot) }
     let sites = senders.compactMap { sender -> String? in
-      let cell = unsafe sender.cell(target: cpu, type: UInt64(type))
-      let file = unsafe cell.pointee.file.load(ordering: .relaxed)
+      let cell = sender.cell(target: cpu, type: UInt64(type))
+      let file = cell.value.file.load(ordering: .relaxed)
       guard let text = unsafe UnsafePointer<CChar>(bitPattern: file) else { return nil }
-      return unsafe "\(String(cString: text)):\(cell.pointee.lineNumber.load(ordering: .relaxed))"
+      return unsafe "\(String(cString: text)):\(cell.value.lineNumber.load(ordering: .relaxed))"
     }
     return sites.isEmpty ? nil : sites.joined(separator: " or ")
   }

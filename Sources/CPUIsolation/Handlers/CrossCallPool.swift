@@ -95,19 +95,18 @@ extension Coordinator {
       return isClosed ? .closed : .gone
     }
     // What a queue holds is the address of both.
-    let record = unsafe call.assumingMemoryBound(to: CallRecord.self)
+    let record = unsafe Place<CallRecord>(call)
     let isClaimed = unsafe CallRecord.claim(
       record, PooledCallHeader.end, call, isWaitedFor: false, isPooled: true, site: site)
     if !isClaimed { misuse("a call that is under way came out of its pool") }
-    return unsafe CallPath(core, path).enqueue(
+    return CallPath(core, path).enqueue(
       record, on: cpu, isInterruptSafe: false, isPooled: true, from: site)
   }
 
   /// What a message does when it ends is not known, and not meant for a signal handler.
   private func requireNoSignalHandler() {
-    guard let base = unsafe CurrentThread.cpu else { return }
-    let slot = unsafe CPUSlot(base: base)
-    if unsafe slot.owner.pointee.special.load(ordering: .relaxed) & OwnerFlags.interrupted != 0 {
+    guard let slot = CurrentThread.slot else { return }
+    if slot.owner.special.load(ordering: .relaxed) & OwnerFlags.interrupted != 0 {
       misuse(
         "CPU \(OwnerTransitions.number(slot)) must not post a call out of a pool in a signal handler"
       )

@@ -126,7 +126,7 @@ public struct Statistics: Sendable {
 
   init(_ core: CoordinatorCore, senders: [SenderSlot], hasWatchdog: Bool) {
     let slots = core.slots
-    let now = unsafe core.clock.pointee.load(ordering: .relaxed)
+    let now = core.clock.value.load(ordering: .relaxed)
     types = Limits.workTypes
     var work: [Work] = []
     var perCPU: [CPU] = []
@@ -138,7 +138,7 @@ public struct Statistics: Sendable {
       }
       var counts = Self.count(
         slots[cpu],
-        timesDrains: unsafe core.line.pointee.drainFlags.load(ordering: .relaxed)
+        timesDrains: core.line.drainFlags.load(ordering: .relaxed)
           & DrainFlags.times != 0)
       counts.calls = work[cpu * types + Int(BuiltInWork.calls)]
       counts.calls += work[cpu * types + Int(BuiltInWork.patientCalls)]
@@ -152,33 +152,33 @@ public struct Statistics: Sendable {
     _ slot: CPUSlot, _ cpu: Int, _ type: Int, _ senders: [SenderSlot], now: UInt64?
   ) -> Work {
     var counts = Work()
-    counts.executed = unsafe slot.executed[type].load(ordering: .relaxed)
-    counts.gone = unsafe slot.dropped[type].load(ordering: .relaxed)
-    counts.pending = unsafe slot.state.pointee.work.load(ordering: .relaxed) >> UInt64(type) & 1
-    if unsafe slot.state.pointee.isOwned.load(ordering: .relaxed) == 0 {
+    counts.executed = slot.executed[type].load(ordering: .relaxed)
+    counts.gone = slot.dropped[type].load(ordering: .relaxed)
+    counts.pending = slot.state.work.load(ordering: .relaxed) >> UInt64(type) & 1
+    if slot.state.isOwned.load(ordering: .relaxed) == 0 {
       // Left by a send that found nobody: the next thread to attach drops it.
       counts.gone += type < BuiltInWork.calls ? counts.pending : 0
       counts.pending = 0
     }
     for bucket in 0..<CPUSlot.ageBuckets {
-      counts.ages.counts[bucket] = unsafe slot.ages(ofType: type)[bucket].load(ordering: .relaxed)
+      counts.ages.counts[bucket] = slot.ages(ofType: type)[bucket].load(ordering: .relaxed)
     }
-    let since = unsafe slot.pendingSince[type].load(ordering: .relaxed)
+    let since = slot.pendingSince[type].load(ordering: .relaxed)
     if let now, counts.pending != 0 {
       counts.oldestPending = since == 0 || now < since ? .zero : .nanoseconds(Int64(now - since))
     }
     for sender in senders {
-      let cell = unsafe sender.cell(target: cpu, type: UInt64(type))
-      unsafe counts.sent += cell.pointee.sent.load(ordering: .relaxed)
-      unsafe counts.merged += cell.pointee.merged.load(ordering: .relaxed)
-      unsafe counts.deferred += cell.pointee.deferred.load(ordering: .relaxed)
-      unsafe counts.queued += cell.pointee.queued.load(ordering: .relaxed)
-      unsafe counts.interrupted += cell.pointee.interrupted.load(ordering: .relaxed)
-      unsafe counts.ranInline += cell.pointee.ranInline.load(ordering: .relaxed)
-      unsafe counts.ranOnBehalf += cell.pointee.ranOnBehalf.load(ordering: .relaxed)
-      unsafe counts.skipped += cell.pointee.skipped.load(ordering: .relaxed)
-      unsafe counts.gone += cell.pointee.gone.load(ordering: .relaxed)
-      unsafe counts.escalated += cell.pointee.escalated.load(ordering: .relaxed)
+      let cell = sender.cell(target: cpu, type: UInt64(type))
+      counts.sent += cell.value.sent.load(ordering: .relaxed)
+      counts.merged += cell.value.merged.load(ordering: .relaxed)
+      counts.deferred += cell.value.deferred.load(ordering: .relaxed)
+      counts.queued += cell.value.queued.load(ordering: .relaxed)
+      counts.interrupted += cell.value.interrupted.load(ordering: .relaxed)
+      counts.ranInline += cell.value.ranInline.load(ordering: .relaxed)
+      counts.ranOnBehalf += cell.value.ranOnBehalf.load(ordering: .relaxed)
+      counts.skipped += cell.value.skipped.load(ordering: .relaxed)
+      counts.gone += cell.value.gone.load(ordering: .relaxed)
+      counts.escalated += cell.value.escalated.load(ordering: .relaxed)
     }
     return counts
   }
@@ -187,35 +187,34 @@ public struct Statistics: Sendable {
     _ counts: inout Work, _ core: CoordinatorCore, _ cpu: Int, _ type: UInt64,
     _ senders: [SenderSlot]
   ) {
-    guard unsafe core.line.pointee.catchUp.load(ordering: .relaxed) >> type & 1 != 0 else { return }
+    guard core.line.catchUp.load(ordering: .relaxed) >> type & 1 != 0 else { return }
     let slot = core.slots[cpu]
-    let applied = unsafe slot.applied[Int(type)].load(ordering: .relaxed)
-    let generation = unsafe core.generation(type).pointee.load(ordering: .relaxed)
-    counts.caughtUp = unsafe slot.catchUps[Int(type)].load(ordering: .relaxed)
-    if unsafe slot.state.pointee.isOwned.load(ordering: .relaxed) != 0, generation > applied {
+    let applied = slot.applied[Int(type)].load(ordering: .relaxed)
+    let generation = core.generations[type].load(ordering: .relaxed)
+    counts.caughtUp = slot.catchUps[Int(type)].load(ordering: .relaxed)
+    if slot.state.isOwned.load(ordering: .relaxed) != 0, generation > applied {
       counts.lag = generation - applied
     }
     for sender in senders {
-      let row = unsafe sender.broadcasts(ofType: type, cpus: core.slots.count)
-      let covered = unsafe row[cpu].load(ordering: .relaxed)
+      let row = sender.broadcasts(ofType: type, cpus: core.slots.count)
+      let covered = row[cpu].load(ordering: .relaxed)
       counts.sent += covered
       counts.deferred += covered
     }
   }
 
   private static func count(_ slot: CPUSlot, timesDrains: Bool) -> CPU {
-    let owner = unsafe slot.owner
     var counts = CPU()
-    counts.quiescentStates = unsafe owner.pointee.quiescentStates.load(ordering: .relaxed)
-    counts.idleInterrupts = unsafe owner.pointee.idleInterrupts.load(ordering: .relaxed)
-    let word = ContextWord(rawValue: unsafe slot.state.pointee.word.load(ordering: .relaxed))
-    let atAttach = unsafe owner.pointee.counterAtAttach.load(ordering: .relaxed)
+    counts.quiescentStates = slot.owner.quiescentStates.load(ordering: .relaxed)
+    counts.idleInterrupts = slot.owner.idleInterrupts.load(ordering: .relaxed)
+    let word = ContextWord(rawValue: slot.state.word.load(ordering: .relaxed))
+    let atAttach = slot.owner.counterAtAttach.load(ordering: .relaxed)
     // W itself is the counter of transitions; a declared quiescent state moves it by two.
     let moved = word.counter() &- atAttach
     let declared = 2 &* counts.quiescentStates
     counts.transitions = moved > declared ? moved - declared : 0
     if timesDrains {
-      let cycles = unsafe owner.pointee.longestDrain.load(ordering: .relaxed)
+      let cycles = slot.owner.longestDrain.load(ordering: .relaxed)
       counts.longestDrain = CycleClock.duration(ofCycles: cycles)
     }
     return counts

@@ -20,7 +20,7 @@ public struct Tracepoint: @unchecked Sendable {
   @usableFromInline let coordinator: Coordinator
   @usableFromInline let core: CoordinatorCore
   /// The word of `core` that says which events are recorded.
-  @usableFromInline let traced: UnsafePointer<SharedWord>
+  @usableFromInline let traced: Place<SharedWord>
   @usableFromInline let event: TraceEvent
   /// The bytes of the fields.
   @usableFromInline let size: Int
@@ -28,7 +28,7 @@ public struct Tracepoint: @unchecked Sendable {
   init(_ coordinator: Coordinator, _ event: TraceEvent, byteCount: Int) {
     self.coordinator = coordinator
     core = coordinator.core
-    unsafe traced = unsafe withUnsafePointer(to: core.line.pointee.traced) { unsafe $0 }
+    traced = core.traced
     self.event = event
     size = byteCount - TraceEventFormat.commonSize
   }
@@ -39,7 +39,7 @@ public struct Tracepoint: @unchecked Sendable {
   /// - Context: any thread, also inside a handler or an interrupt
   /// - Allocates: never
   @inlinable @inline(__always)
-  public var isOn: Bool { unsafe traced.pointee.load(ordering: .relaxed) & event.bit != 0 }
+  public var isOn: Bool { traced.value.load(ordering: .relaxed) & event.bit != 0 }
 
   /// Records the event, if it is on and its filter agrees.
   ///
@@ -64,7 +64,8 @@ public struct Tracepoint: @unchecked Sendable {
       let start = unsafe payload.baseAddress.unsafelyUnwrapped
       unsafe start[words &- 1] = 0
       unsafe UnsafeMutableRawPointer(start + 1).storeBytes(of: fields(), as: Fields.self)
-      unsafe core.record(event, start, words: words, at: 0)
+      // Safety: the payload has as many words.
+      unsafe core.record(event, Table(start), words: words, at: 0)
       withExtendedLifetime(coordinator) {}
     }
   }

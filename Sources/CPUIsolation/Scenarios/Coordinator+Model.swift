@@ -7,9 +7,8 @@
       let first = unsafe UInt(bitPattern: base)
       return unsafe [
         first + 256..<first + 384,
-        UInt(bitPattern: executed)..<UInt(bitPattern: attachGeneration),
-        UInt(bitPattern: pendingSince)..<UInt(bitPattern: payloads),
-        UInt(bitPattern: ages(ofType: 0))..<first + UInt(CPUSlot.stride),
+        executed.bits..<attachGeneration.bits, pendingSince.bits..<payloads.bits,
+        ages(ofType: 0).bits..<first + UInt(CPUSlot.stride),
       ]
     }
   }
@@ -39,7 +38,7 @@
     package var modelNames: [UInt: String] {
       var names: [UInt: String] = [:]
       for cpu in cpus {
-        let state = unsafe UInt(bitPattern: core.slots[cpu].state)
+        let state = unsafe UInt(bitPattern: core.slots[cpu].base)
         for (offset, name) in ["W", "K", "pin"].enumerated() {
           names[state + UInt(8 * offset)] = "\(name)\(cpu)"
         }

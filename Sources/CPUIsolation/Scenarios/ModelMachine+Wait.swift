@@ -26,7 +26,7 @@
 
     /// Runs, behind the last body, what CPU 0 would run at its next entry.
     func runWhatIsLeft() {
-      if unsafe core.slots[0].state.pointee.work.load(ordering: .relaxed) != 0 {
+      if core.slots[0].state.work.load(ordering: .relaxed) != 0 {
         Drain(core, core.slots[0]).drainPending()
       }
     }

@@ -55,7 +55,7 @@
         unsafe cells.base.initializeMemory(as: UInt8.self, repeating: 0, count: 128 * 3)
         for cpu in 0..<Self.cpus {
           for type in [0, 1, BuiltInWork.calls, BuiltInWork.patientCalls] {
-            unsafe UnsafeMutableRawPointer(cells.cell(target: cpu, type: type))
+            unsafe UnsafeMutableRawPointer(cells.cell(target: cpu, type: type).address)
               .initializeMemory(as: UInt8.self, repeating: 0, count: 128)
           }
         }
@@ -63,7 +63,7 @@
       }
       for cpu in 0..<Self.cpus { ranges += core.slots[cpu].modelPrivateRanges }
       // A word that every entry loads, and that never moves without a catch-up type.
-      let summary = unsafe UInt(bitPattern: core.summary)
+      let summary = core.summary.bits
       ranges.append(summary..<summary + 8)
       engine.privateRanges = ranges
       if engine.isTracing { nameWords() }
@@ -83,23 +83,23 @@
     private func nameWords() {
       for cpu in 0..<Self.cpus {
         let slot = core.slots[cpu]
-        let state = unsafe UInt(bitPattern: slot.state)
+        let state = unsafe UInt(bitPattern: slot.base)
         for (offset, name) in ["W", "K", "pin", "isOwned", "isGap", "incarnation"].enumerated() {
           engine.names[state + UInt(8 * offset)] = "\(name)\(cpu)"
         }
         for type in 0..<2 {
           let name = type == 0 ? "" : "of type \(type)"
-          unsafe engine.names[UInt(bitPattern: slot.applied + type)] = "applied\(cpu)\(name)"
-          unsafe engine.names[UInt(bitPattern: slot.payloads + type)] = "payload\(cpu)\(name)"
-          unsafe engine.names[UInt(bitPattern: slot.attachGeneration + type)] =
+          unsafe engine.names[slot.applied.place(type).bits] = "applied\(cpu)\(name)"
+          unsafe engine.names[slot.payloads.place(type).bits] = "payload\(cpu)\(name)"
+          unsafe engine.names[slot.attachGeneration.place(type).bits] =
             "attachGeneration\(cpu)\(name)"
         }
       }
       for type in 0..<2 {
-        unsafe engine.names[UInt(bitPattern: core.generation(UInt64(type)))] = "generation\(type)"
+        unsafe engine.names[core.generations.place(UInt64(type)).bits] = "generation\(type)"
       }
-      unsafe engine.names[UInt(bitPattern: core.line) + 8] = "live"
-      unsafe engine.names[UInt(bitPattern: core.summary)] = "summary"
+      unsafe engine.names[UInt(bitPattern: core.base) + 8] = "live"
+      unsafe engine.names[core.summary.bits] = "summary"
       for index in 0..<Self.senders {
         engine.names[data.address(index)] = "datum\(index)"
         engine.names[flags.address(index)] = "flag\(index)"
@@ -114,34 +114,32 @@
       _ type: UInt64 = 0, interruptSafe: Bool = false, onBehalf: Bool = false,
       mergesWithoutWriting: Bool = false, form: WorkForm = .bit
     ) -> WorkType {
-      let record = unsafe core.record(type)
-      unsafe record.pointee.form = form
-      unsafe record.pointee.context = unsafe Unmanaged.passUnretained(self).toOpaque()
-      unsafe record.pointee.function = { context, cpu in
+      unsafe core.records[type].form = form
+      unsafe core.records[type].context = unsafe Unmanaged.passUnretained(self).toOpaque()
+      unsafe core.records[type].function = { context, cpu in
         let machine = unsafe Unmanaged<ModelMachine>.fromOpaque(context!).takeUnretainedValue()
         machine.handle(cpu)
       }
       // A payload has a bit for each sender whose data it announces.
       if form != .bit && form != .catchUp {
-        unsafe record.pointee.payloadFunction = { context, cpu, payload in
+        unsafe core.records[type].payloadFunction = { context, cpu, payload in
           let machine = unsafe Unmanaged<ModelMachine>.fromOpaque(context!).takeUnretainedValue()
           machine.handle(cpu, of: payload)
         }
       }
-      let line = unsafe core.line
       if form == .catchUp {
-        unsafe line.pointee.catchUp.bitwiseOr(1 << type, ordering: .sequentiallyConsistent)
-        let summary = unsafe UInt(bitPattern: core.summary)
+        unsafe core.line.catchUp.bitwiseOr(1 << type, ordering: .sequentiallyConsistent)
+        let summary = core.summary.bits
         engine.privateRanges.removeAll { $0.lowerBound == summary }
       }
-      unsafe line.pointee.live.bitwiseOr(1 << type, ordering: .sequentiallyConsistent)
+      unsafe core.line.live.bitwiseOr(1 << type, ordering: .sequentiallyConsistent)
       if interruptSafe {
-        unsafe line.pointee.interruptSafe.bitwiseOr(1 << type, ordering: .sequentiallyConsistent)
+        unsafe core.line.interruptSafe.bitwiseOr(1 << type, ordering: .sequentiallyConsistent)
       }
       if onBehalf {
-        unsafe line.pointee.onBehalf.bitwiseOr(1 << type, ordering: .sequentiallyConsistent)
+        unsafe core.line.onBehalf.bitwiseOr(1 << type, ordering: .sequentiallyConsistent)
       }
-      unsafe record.pointee.registration.store(type + 1, ordering: .relaxed)
+      unsafe core.records[type].registration.store(type + 1, ordering: .relaxed)
       return WorkType(
         type: type, registration: type + 1, mergesWithoutWriting: mergesWithoutWriting, form: form)
     }
@@ -158,7 +156,7 @@
       _ = OwnerTransitions.attach(slot, core: core, reach: reach, &abandoned)
       abandoned.end()
       unsafe CurrentThread.bind(to: nil, onExit: nil)
-      unsafe slot.state.pointee.isOwned.store(1, ordering: .relaxed)
+      unsafe slot.state.isOwned.store(1, ordering: .relaxed)
       if context != .kernel { OwnerTransitions.leave(slot, to: context) }
     }
 
@@ -176,7 +174,7 @@
       let slot = core.slots[cpu]
       let reach = Reach(threadID: 1, interrupter: .poll, isHousekeeping: false, signal: 0)
       // Acquire — attach:O, as the coordinator does.
-      unsafe slot.state.pointee.isOwned.exchange(1, ordering: .acquiring)
+      unsafe slot.state.isOwned.exchange(1, ordering: .acquiring)
       var abandoned = unsafe AbandonedCalls()
       let entry = OwnerTransitions.attach(slot, core: core, reach: reach, &abandoned)
       if case .taken(let bits) = entry { OwnerTransitions.drainTaken(slot, core, bits) }
@@ -206,7 +204,7 @@
       case .deferred: promised[sender] = datum
       case .merged:
         // Merged says user or kernel; only a word that still says user makes it a promise.
-        let word = unsafe core.slots[cpu].state.pointee.word.load(ordering: .sequentiallyConsistent)
+        let word = unsafe core.slots[cpu].state.word.load(ordering: .sequentiallyConsistent)
         if ContextWord(rawValue: word).context == .user { promised[sender] = datum }
       case .ranOnBehalf, .ranInline: expect(seen[sender] >= datum, "ran without its datum")
       default: break
@@ -253,7 +251,7 @@
     func checkAccounts() {
       for cpu in 0..<Self.cpus {
         let slot = core.slots[cpu]
-        let word = unsafe ContextWord(rawValue: slot.state.pointee.word.load(ordering: .relaxed))
+        let word = unsafe ContextWord(rawValue: slot.state.word.load(ordering: .relaxed))
         if word.context == .offline { continue }
         if word.context != .kernel { OwnerTransitions.enter(slot, core, from: word.context!) }
         Drain(core, slot).drainPending()
@@ -263,16 +261,16 @@
       let senders = (0..<Self.senders).map { path($0).sender }
       for cpu in 0..<Self.cpus {
         for type in 0..<2 {
-          let sum = { (field: (UnsafeMutablePointer<SenderCell>) -> UInt64) in
+          let sum = { (field: (Place<SenderCell>) -> UInt64) in
             senders.reduce(0) { unsafe $0 + field($1.cell(target: cpu, type: UInt64(type))) }
           }
-          let sent = unsafe sum { unsafe $0.pointee.sent.load(ordering: .relaxed) }
-          let merged = unsafe sum { unsafe $0.pointee.merged.load(ordering: .relaxed) }
+          let sent = unsafe sum { unsafe $0.value.sent.load(ordering: .relaxed) }
+          let merged = unsafe sum { unsafe $0.value.merged.load(ordering: .relaxed) }
           let gone =
-            unsafe sum { unsafe $0.pointee.gone.load(ordering: .relaxed) }
+            unsafe sum { unsafe $0.value.gone.load(ordering: .relaxed) }
             + core.slots[cpu].dropped[type].load(ordering: .relaxed)
           let executed = unsafe core.slots[cpu].executed[type].load(ordering: .relaxed)
-          let work = unsafe core.slots[cpu].state.pointee.work.load(ordering: .relaxed)
+          let work = unsafe core.slots[cpu].state.work.load(ordering: .relaxed)
           let pending = work >> UInt64(type) & 1
           expect(
             sent == executed + merged + pending + gone,
@@ -286,21 +284,22 @@
   /// A few words for data and flags.
   @safe
   final class InlineWords {
-    private let words: UnsafeMutablePointer<SharedWord>
+    private let words: Table<SharedWord>
     private static let count = 8
 
     init() {
-      unsafe words = .allocate(capacity: Self.count)
-      for index in 0..<Self.count { unsafe (words + index).initialize(to: SharedWord(0)) }
+      // Safety: new memory, until `deinit`.
+      words = unsafe Table(UnsafeMutablePointer.allocate(capacity: Self.count))
+      words.initialize(count: Self.count)
     }
 
-    deinit { unsafe words.deallocate() }
+    deinit { unsafe words.first.deallocate() }
 
     subscript(_ index: Int) -> SharedWord {
-      _read { yield unsafe words[index] }
+      _read { yield words[index] }
     }
 
-    func address(_ index: Int) -> UInt { unsafe UInt(bitPattern: words + index) }
+    func address(_ index: Int) -> UInt { unsafe words.place(index).bits }
 
     func reset() {
       for index in 0..<Self.count { unsafe words[index].store(0, ordering: .relaxed) }

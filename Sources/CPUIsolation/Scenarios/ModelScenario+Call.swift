@@ -4,7 +4,7 @@
   extension ModelMachine {
     /// Queues a call that nobody waits for; its function counts in `runs`.
     func post(
-      _ record: UnsafeMutablePointer<CallRecord>, to cpu: Int = 0, as sender: Int,
+      _ record: Place<CallRecord>, to cpu: Int = 0, as sender: Int,
       isInterruptSafe: Bool = true, isPooled: Bool = false
     ) -> CallOutcome {
       let context = unsafe Unmanaged.passUnretained(self).toOpaque()
@@ -32,14 +32,15 @@
         rule: "what two threads push is taken once each, in each one's order",
         preemptions: 4,
         bodies: { machine in
-          let stack = unsafe machine.core.slots[1].call
-          let nodes = unsafe machine.core.slots[1].base + 128 * 7
+          let slot = machine.core.slots[1]
+          // Safety: memory of the slot, which nothing else uses here.
+          let nodes = unsafe [7, 8].map { unsafe Inbox.Node(slot.base + 128 * $0) }
           return [
             {
               var taken = 0
               var backoff = Backoff()
               while taken < 2 {
-                var node = unsafe stack.pointee.calls.takeAll()
+                var node = unsafe slot.call.calls.takeAll()
                 if unsafe node == nil { backoff.wait() }
                 while let current = unsafe node {
                   unsafe node = unsafe Inbox.next(after: current)
@@ -47,8 +48,8 @@
                 }
               }
             },
-            { _ = unsafe stack.pointee.calls.push(nodes) },
-            { _ = unsafe stack.pointee.calls.push(nodes + 128) },
+            { _ = unsafe slot.call.calls.push(nodes[0]) },
+            { _ = unsafe slot.call.calls.push(nodes[1]) },
           ]
         }, check: { _ in }),
       ModelScenario(
@@ -131,7 +132,7 @@
         },
         check: { machine in
           let record = unsafe machine.path(0).sender.record(target: 0)
-          let state = unsafe record.pointee.state.load(ordering: .relaxed)
+          let state = unsafe record.value.state.load(ordering: .relaxed)
           machine.expect(state == CallRecord.State.idle, "the record was left in flight")
           if machine.flags[0].load(ordering: .relaxed) == 1 {
             machine.expect(machine.runs == 1, "queued, but it never ran")
@@ -162,7 +163,7 @@
           for sender in 0..<2 {
             let record = unsafe machine.path(sender).sender.record(target: 0)
             machine.expect(
-              unsafe record.pointee.state.load(ordering: .relaxed) == CallRecord.State.idle,
+              unsafe record.value.state.load(ordering: .relaxed) == CallRecord.State.idle,
               "a record was left in flight")
           }
         }),
@@ -187,7 +188,7 @@
           machine.runWhatIsLeft()
           let record = unsafe machine.path(0).sender.record(target: 0)
           machine.expect(
-            unsafe record.pointee.state.load(ordering: .relaxed) == CallRecord.State.idle,
+            unsafe record.value.state.load(ordering: .relaxed) == CallRecord.State.idle,
             "the record was left in flight")
           machine.expect(!isQueued || machine.runs == 1, "queued, but it never ran")
         }),
@@ -202,15 +203,15 @@
           _ = unsafe CallRecord.claim(
             record, { _, _ in }, nil, isWaitedFor: way == 2, site: CallSite("model", 0))
           if way == 2 {
-            unsafe record.pointee.state.store(CallRecord.State.cancelled, ordering: .relaxed)
+            unsafe record.value.state.store(CallRecord.State.cancelled, ordering: .relaxed)
           }
           return [
             {
               machine.data[0].store(1, ordering: .relaxed)
               if way == 1 {
-                unsafe record.pointee.abandon()
+                unsafe record.value.abandon()
               } else {
-                _ = unsafe record.pointee.run(on: 0)
+                _ = unsafe record.value.run(on: 0)
               }
             },
             {
@@ -244,7 +245,7 @@
                   machine.data[0].store(1, ordering: .relaxed)
                 }, context, isWaitedFor: true, site: CallSite("model", 0))
               machine.flags[1].store(1, ordering: .releasing)
-              _ = unsafe record.pointee.run(on: 0)
+              _ = unsafe record.value.run(on: 0)
             },
             {
               var backoff = Backoff()

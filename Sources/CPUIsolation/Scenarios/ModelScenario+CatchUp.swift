@@ -16,7 +16,7 @@
       machine.checkAccounts()
       for type in 0..<2 {
         let applied = unsafe machine.core.slots[0].applied[type].load(ordering: .relaxed)
-        let generation = unsafe machine.core.generation(UInt64(type)).pointee.load(
+        let generation = unsafe machine.core.generations[UInt64(type)].load(
           ordering: .relaxed)
         machine.expect(applied == generation, "type \(type) lags behind an entry")
       }

@@ -19,10 +19,10 @@
           let trial = trial(machine)
           return [
             {
-              let slot = unsafe trial.ownSlot
+              let slot = trial.ownSlot
               for _ in 0..<2 {
-                unsafe trial.use(trial.protect(slot), as: 0)
-                unsafe trial.reset(slot)
+                trial.use(trial.protect(slot), as: 0)
+                trial.reset(slot)
               }
             },
             {
@@ -39,9 +39,9 @@
           let trial = trial(machine)
           return [
             {
-              let slot = unsafe trial.ownSlot
-              unsafe trial.use(trial.tryProtect(slot, 4096), as: 0)
-              unsafe trial.reset(slot)
+              let slot = trial.ownSlot
+              trial.use(trial.tryProtect(slot, 4096), as: 0)
+              trial.reset(slot)
             },
             {
               trial.replace()
@@ -59,17 +59,17 @@
           return [
             {
               let slot = machine.become(0)
-              let hazard = unsafe trial.ownSlot
+              let hazard = trial.ownSlot
               machine.enter(slot)
-              let node = unsafe trial.protect(hazard)
+              let node = trial.protect(hazard)
               trial.use(node, as: 0)
               // Held over a stay in user.
               machine.leave(slot)
               machine.enter(slot)
               trial.use(node, as: 0)
               // In place of the node, nothing: the link is empty by now, or still the same.
-              unsafe trial.use(trial.protect(hazard), as: 0)
-              unsafe trial.reset(hazard)
+              trial.use(trial.protect(hazard), as: 0)
+              trial.reset(hazard)
               machine.leave(slot)
             },
             {
@@ -91,15 +91,15 @@
             {
               // In user.
               _ = machine.become(0)
-              let hazard = unsafe trial.ownSlot
-              unsafe trial.use(trial.protect(hazard), as: 0)
-              unsafe trial.reset(hazard)
+              let hazard = trial.ownSlot
+              trial.use(trial.protect(hazard), as: 0)
+              trial.reset(hazard)
             },
             {
               // No CPU.
-              let hazard = unsafe trial.ownSlot
-              unsafe trial.use(trial.protect(hazard), as: 1)
-              unsafe trial.reset(hazard)
+              let hazard = trial.ownSlot
+              trial.use(trial.protect(hazard), as: 1)
+              trial.reset(hazard)
             },
             {
               trial.replace()
@@ -116,12 +116,12 @@
           return [
             {
               let slot = machine.attach(0)
-              let hazard = unsafe trial.ownSlot
-              let node = unsafe trial.protect(hazard)
+              let hazard = trial.ownSlot
+              let node = trial.protect(hazard)
               trial.use(node, as: 0)
               OwnerTransitions.detach(slot)
               trial.use(node, as: 0)
-              unsafe trial.reset(hazard)
+              trial.reset(hazard)
             },
             {
               trial.replace()
@@ -138,9 +138,9 @@
           let trial = trial(machine)
           return [
             {
-              let hazard = unsafe trial.ownSlot
-              for _ in 0..<2 { unsafe trial.use(trial.acquire(hazard), as: 0) }
-              unsafe trial.reset(hazard)
+              let hazard = trial.ownSlot
+              for _ in 0..<2 { trial.use(trial.acquire(hazard), as: 0) }
+              trial.reset(hazard)
             },
             {
               trial.replace(with: 8192)
@@ -156,10 +156,10 @@
         preemptions: 2,
         bodies: { machine in
           let trial = trial(machine)
-          let hazard = unsafe trial.makeHolder()
+          let hazard = trial.makeHolder()
           return [
             {
-              let node = unsafe trial.protect(hazard)
+              let node = trial.protect(hazard)
               trial.use(node, as: 0)
               // Release: what carries a value to another thread. Pairs with the load below.
               machine.flags[0].store(UInt64(node) + 1, ordering: .releasing)
@@ -170,7 +170,7 @@
               while machine.flags[0].load(ordering: .acquiring) == 0 { backoff.wait() }
               let node = UInt(machine.flags[0].load(ordering: .relaxed)) - 1
               trial.use(node, as: 1)
-              unsafe trial.reset(hazard)
+              trial.reset(hazard)
             },
             {
               trial.replace()
@@ -185,10 +185,10 @@
         bodies: { machine in
           let trial = trial(machine)
           let hold = { (reader: Int) in
-            let hazard = unsafe trial.makeHolder()
-            unsafe trial.use(trial.protect(hazard), as: reader)
-            unsafe trial.reset(hazard)
-            unsafe trial.domain.core.giveBackHolderSlot(hazard)
+            let hazard = trial.makeHolder()
+            trial.use(trial.protect(hazard), as: reader)
+            trial.reset(hazard)
+            trial.domain.core.giveBackHolderSlot(hazard)
           }
           return [
             { hold(0) },
@@ -206,10 +206,10 @@
         bodies: { machine in
           let trial = trial(machine)
           let hold = { (reader: Int) in
-            let hazard = unsafe trial.makeHolder()
-            unsafe trial.use(trial.protect(hazard), as: reader)
-            unsafe trial.reset(hazard)
-            unsafe trial.domain.core.giveBackHolderSlot(hazard)
+            let hazard = trial.makeHolder()
+            trial.use(trial.protect(hazard), as: reader)
+            trial.reset(hazard)
+            trial.domain.core.giveBackHolderSlot(hazard)
           }
           return [
             { hold(0) },

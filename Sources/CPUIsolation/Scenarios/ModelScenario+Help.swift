@@ -5,7 +5,7 @@
     /// Has type 0 run this instead of reading all data.
     func replaceHandler(_ handler: @escaping (ModelMachine) -> Void) {
       replacement = handler
-      unsafe core.record(0).pointee.function = { context, _ in
+      unsafe core.records[0].function = { context, _ in
         let machine = unsafe Unmanaged<ModelMachine>.fromOpaque(context!).takeUnretainedValue()
         machine.replacement?(machine)
         machine.runs += 1
@@ -41,7 +41,7 @@
           machine.place(0, .user)
           machine.replaceHandler { $0.flags[0].store(1, ordering: .relaxed) }
           let slot = machine.core.slots[0]
-          _ = unsafe slot.state.pointee.work.setBit(0)
+          _ = unsafe slot.state.work.setBit(0)
           return [
             {
               machine.enter(machine.become(0))
@@ -94,7 +94,7 @@
           _ = machine.registerType(onBehalf: true)
           machine.place(0, .user)
           let slot = machine.core.slots[0]
-          unsafe machine.core.record(0).pointee.function = { context, _ in
+          unsafe machine.core.records[0].function = { context, _ in
             let machine = unsafe Unmanaged<ModelMachine>.fromOpaque(context!)
               .takeUnretainedValue()
             if machine.flags[0].load(ordering: .relaxed) == 0 {
@@ -102,7 +102,7 @@
                 machine.flags[1].load(ordering: .relaxed) == 0, "freed while a helper looks at it")
             }
           }
-          _ = unsafe slot.state.pointee.work.setBit(0)
+          _ = unsafe slot.state.work.setBit(0)
           return [
             { _ = Drain(machine.core, slot).drainOnBehalf(1, helper: 7) },
             { machine.unlinkAndFree() },
@@ -122,7 +122,7 @@
             }
           }
           let slot = machine.core.slots[0]
-          _ = unsafe slot.state.pointee.work.setBit(0)
+          _ = unsafe slot.state.work.setBit(0)
           return [
             { _ = Drain(machine.core, slot).drainOnBehalf(1, helper: 7) },
             {

@@ -12,16 +12,16 @@
       let base = unsafe patchMemory.address
       unsafe base.initializeMemory(as: UInt8.self, repeating: 0, count: patchMemory.byteCount)
       let table = unsafe KeyTable(initializing: base, part: 0, of: core.slots)
-      unsafe table.usedGroups.pointee.store(1, ordering: .relaxed)
-      unsafe core.record(0).pointee.context = unsafe base
-      unsafe core.record(0).pointee.function = unsafe KeyTable.handler
+      table.usedGroups.value.store(1, ordering: .relaxed)
+      unsafe core.records[0].context = unsafe base
+      unsafe core.records[0].function = unsafe KeyTable.handler
       engine.privateRanges += table.modelPrivateRanges(cpus: Self.cpus)
       if engine.isTracing {
         engine.names[UInt(bitPattern: base)] = "claim"
         engine.names[UInt(bitPattern: base) + 128] = "stamp"
         for word in 0..<3 {
-          unsafe engine.names[UInt(bitPattern: table.master(word))] = "master\(word)"
-          unsafe engine.names[UInt(bitPattern: table.count(word))] = "count\(word)"
+          engine.names[table.master(word).bits] = "master\(word)"
+          engine.names[table.count(word).bits] = "count\(word)"
         }
       }
       return (table, work)
@@ -53,7 +53,7 @@
     }
 
     func word(_ index: Int, of table: KeyTable) -> UInt64 {
-      unsafe table.copy(index, of: 0).pointee.load(ordering: .relaxed)
+      table.copy(index, of: 0).value.load(ordering: .relaxed)
     }
 
     /// What somebody who was told that the key is on has told others, and what the CPU has.
@@ -150,7 +150,7 @@
           let enable = { (sender: Int) in
             _ = machine.enable(table, work, as: sender)
             machine.expect(
-              unsafe table.master(0).pointee.load(ordering: .relaxed) == 1,
+              table.master(0).value.load(ordering: .relaxed) == 1,
               "enabled, and the shared value is off")
           }
           return [{ enable(0) }, { enable(1) }]
@@ -158,7 +158,7 @@
         check: { machine in
           let table = unsafe KeyTable(base: patchMemory.address)
           machine.expect(
-            unsafe table.count(0).pointee.load(ordering: .relaxed) == 2, "a user was lost")
+            table.count(0).value.load(ordering: .relaxed) == 2, "a user was lost")
         }),
       ModelScenario(
         "users of a key come and go",
@@ -182,12 +182,12 @@
         },
         check: { machine in
           let table = unsafe KeyTable(base: patchMemory.address)
-          let count = unsafe table.count(0).pointee.load(ordering: .relaxed)
+          let count = table.count(0).value.load(ordering: .relaxed)
           machine.expect(
             count == UInt64(2 - machine.runs),
             "two users came and \(machine.runs) went, and \(Int64(bitPattern: count)) are counted")
           machine.expect(
-            unsafe table.master(0).pointee.load(ordering: .relaxed) == 1, "used, and off")
+            table.master(0).value.load(ordering: .relaxed) == 1, "used, and off")
         }),
       ModelScenario(
         "what the users of a key did",
@@ -195,7 +195,7 @@
         preemptions: 3,
         bodies: { machine in
           let (table, work) = machine.patchTable()
-          unsafe table.count(0).pointee.store(2, ordering: .relaxed)
+          table.count(0).value.store(2, ordering: .relaxed)
           table.write([1], at: 0)
           let leave = { (user: Int) in
             machine.flags[user].store(1, ordering: .relaxed)

@@ -96,7 +96,7 @@
         check: { machine in
           let record = unsafe machine.path(1).sender.record(target: 0)
           machine.expect(
-            unsafe record.pointee.state.load(ordering: .relaxed) == CallRecord.State.idle,
+            unsafe record.value.state.load(ordering: .relaxed) == CallRecord.State.idle,
             "the record was left in flight")
           // What nobody took is dropped by whoever attaches next.
           OwnerTransitions.abandonPending(machine.core.slots[0], machine.core).end()

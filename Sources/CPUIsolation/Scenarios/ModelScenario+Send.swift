@@ -101,11 +101,11 @@
         rule: "a token that comes before, while or after the owner falls asleep is not lost",
         preemptions: 6,
         bodies: { machine in
-          let parker = unsafe machine.core.slots[0].call
+          let slot = machine.core.slots[0]
           return [
             {
               while machine.flags[0].load(ordering: .acquiring) == 0 {
-                unsafe parker.pointee.parker.park(until: Deadline(after: nil))
+                unsafe slot.call.parker.park(until: Deadline(after: nil))
               }
               machine.expect(
                 machine.data[0].load(ordering: .relaxed) == 1, "woken without what was written")
@@ -113,7 +113,7 @@
             {
               machine.data[0].store(1, ordering: .relaxed)
               machine.flags[0].store(1, ordering: .releasing)
-              unsafe parker.pointee.parker.unpark()
+              unsafe slot.call.parker.unpark()
             },
           ]
         }),
@@ -122,16 +122,16 @@
         rule: "what was written before unpark is seen behind park",
         preemptions: 6,
         bodies: { machine in
-          let parker = unsafe machine.core.slots[0].call
+          let slot = machine.core.slots[0]
           return [
             {
-              unsafe parker.pointee.parker.park(until: Deadline(after: nil))
+              unsafe slot.call.parker.park(until: Deadline(after: nil))
               machine.expect(
                 machine.data[0].load(ordering: .relaxed) == 1, "woken without what was written")
             },
             {
               machine.data[0].store(1, ordering: .relaxed)
-              unsafe parker.pointee.parker.unpark()
+              unsafe slot.call.parker.unpark()
             },
           ]
         }),

@@ -81,7 +81,7 @@
             },
             {
               if !postsFirst { machine.send(work, as: 0, datum: 1, urgency: .immediate) }
-              _ = unsafe machine.post(
+              _ = machine.post(
                 machine.path(1).sender.record(target: 0), as: 1, isInterruptSafe: false)
               if postsFirst { machine.send(work, as: 0, datum: 1, urgency: .immediate) }
             },
@@ -95,12 +95,12 @@
           let work = machine.registerType(interruptSafe: true)
           machine.place(0, .user, interrupter: .signal, threadID: 1)
           machine.replaceHandler { machine in
-            _ = unsafe machine.post(machine.path(1).sender.record(target: 1), to: 1, as: 1)
+            _ = machine.post(machine.path(1).sender.record(target: 1), to: 1, as: 1)
           }
           return [
             {
               _ = machine.become(0)
-              _ = unsafe machine.post(machine.path(0).sender.record(target: 1), to: 1, as: 0)
+              _ = machine.post(machine.path(0).sender.record(target: 1), to: 1, as: 0)
               machine.awaitRun()
             },
             {
@@ -111,9 +111,9 @@
         },
         check: { machine in
           for sender in 0..<2 {
-            let record = unsafe machine.path(sender).sender.record(target: 1)
+            let record = machine.path(sender).sender.record(target: 1)
             machine.expect(
-              unsafe record.pointee.state.load(ordering: .relaxed) == CallRecord.State.idle,
+              record.value.state.load(ordering: .relaxed) == CallRecord.State.idle,
               "a call to nobody was left in flight")
           }
         }),
@@ -128,7 +128,7 @@
           return [
             {
               _ = machine.become(0)
-              _ = unsafe machine.post(machine.path(0).sender.record(target: 1), to: 1, as: 0)
+              _ = machine.post(machine.path(0).sender.record(target: 1), to: 1, as: 0)
             },
             {
               _ = machine.path(1).deliverSlow(
@@ -163,7 +163,7 @@
         preemptions: 3,
         bodies: { machine in
           machine.place(0, .user, interrupter: .signal, threadID: 1)
-          let record = unsafe machine.path(0).sender.record(target: 0)
+          let record = machine.path(0).sender.record(target: 0)
           let context = unsafe Unmanaged.passUnretained(machine).toOpaque()
           return [
             {
@@ -176,13 +176,13 @@
                 { context, cpu in
                   let machine = unsafe Unmanaged<ModelMachine>.fromOpaque(context!)
                     .takeUnretainedValue()
-                  let word = unsafe machine.core.slots[cpu].state.pointee.word.load(
+                  let word = machine.core.slots[cpu].state.word.load(
                     ordering: .relaxed)
                   machine.expect(
                     ContextWord(rawValue: word).context == .kernel, "a call runs outside kernel")
                   machine.runs += 1
                 }, context, isWaitedFor: false, site: CallSite("model", 0))
-              _ = unsafe CallPath(machine.core, machine.path(0)).enqueue(
+              _ = CallPath(machine.core, machine.path(0)).enqueue(
                 record, on: 0, isInterruptSafe: true, from: CallSite("model", 0))
             },
           ]

@@ -49,7 +49,7 @@
           let work = machine.registerType()
           // What keeps a thread that detaches busy until it gives up.
           let other = machine.registerType(1)
-          unsafe machine.core.record(1).pointee.function = { _, _ in }
+          unsafe machine.core.records[1].function = { _, _ in }
           unsafe OwnerTransitions.detachRounds = 1
           machine.place(0, .kernel)
           return [
@@ -126,7 +126,7 @@
         bodies: { machine in
           let work = machine.registerType()
           machine.place(0, .user)
-          unsafe machine.core.record(0).pointee.function = { context, _ in
+          unsafe machine.core.records[0].function = { context, _ in
             let machine = unsafe Unmanaged<ModelMachine>.fromOpaque(context!)
               .takeUnretainedValue()
             machine.expect(

@@ -10,9 +10,10 @@
     }
 
     func write(_ value: UInt64, to ring: TraceRing) {
-      let payload: [UInt64] = [value, value]
-      _ = unsafe payload.withUnsafeBufferPointer {
-        unsafe ring.write($0.baseAddress.unsafelyUnwrapped, words: 2, at: value)
+      var payload: [UInt64] = [value, value]
+      _ = unsafe payload.withUnsafeMutableBufferPointer {
+        // Safety: the payload has two words.
+        unsafe ring.write(Table($0.baseAddress.unsafelyUnwrapped), words: 2, at: value)
       }
     }
 
@@ -20,8 +21,9 @@
     func checkRing(_ ring: TraceRing) -> Int {
       let end = ring.end
       var found = 0
-      let buffer = UnsafeMutablePointer<UInt64>.allocate(capacity: 2)
-      defer { unsafe buffer.deallocate() }
+      // Safety: new memory, for as long as this looks at it.
+      let buffer = unsafe Table<UInt64>(UnsafeMutablePointer.allocate(capacity: 2))
+      defer { unsafe buffer.first.deallocate() }
       for position in ring.start(of: end)..<end {
         guard case .event(let time, let words) = unsafe ring.read(position, into: buffer) else {
           continue

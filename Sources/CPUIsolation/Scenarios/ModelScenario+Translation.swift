@@ -25,28 +25,28 @@
       unsafe (base + Self.ringOffset).initializeMemory(
         as: UInt8.self, repeating: 0, count: memory.byteCount - Self.ringOffset)
       let core = unsafe TranslationCore(
-        nodes: PageTableNodes(root: base, levels: 1),
+        nodes: PageTableNodes(root: .init(base), levels: 1),
         ring: FlushRing(initializing: base + Self.ringOffset, ranges: 2),
         coordinator: machine.core,
         caches: CacheTable(
           initializing: base + Self.cacheOffset, cpus: 2, entries: Self.entries),
         ceiling: FlushCeiling.standard, keeping: [])
       for (page, frame) in frames.enumerated() {
-        let entry = unsafe PageTableNodes.entry(UInt64(page), in: base, at: 0)
+        let entry = unsafe PageTableNodes.entry(UInt64(page), in: core.nodes.root, at: 0)
         unsafe PageTableNodes.write(PageWord(frame: frame, neverDeferred: false), to: entry)
       }
       let cache = core.cache(0)
       cache.join(core.ring)
       for page in cached { cache.insert(frames[Int(page)], for: page) }
       // The generation and the counts of a cache are its owner's alone.
-      let owner = unsafe UInt(bitPattern: cache.owner)
+      let owner = unsafe UInt(bitPattern: cache.base) + 128
       machine.engine.privateRanges.append(owner..<owner + 128)
       if machine.engine.isTracing {
-        unsafe machine.engine.names[UInt(bitPattern: core.ring.generationWord)] = "flushes"
-        unsafe machine.engine.names[UInt(bitPattern: cache.use)] = "isUsed"
+        unsafe machine.engine.names[core.ring.generationWord.bits] = "flushes"
+        unsafe machine.engine.names[UInt(bitPattern: cache.base)] = "isUsed"
         for page in 0..<4 as Range<UInt64> {
-          let entry = unsafe PageTableNodes.entry(page, in: base, at: 0)
-          unsafe machine.engine.names[UInt(bitPattern: entry)] = "page\(page)"
+          let entry = unsafe PageTableNodes.entry(page, in: core.nodes.root, at: 0)
+          unsafe machine.engine.names[entry.bits] = "page\(page)"
         }
       }
       return core
@@ -97,7 +97,7 @@
     /// not.
     func checkTranslations(_ core: TranslationCore) {
       let slot = self.core.slots[0]
-      let word = unsafe ContextWord(rawValue: slot.state.pointee.word.load(ordering: .relaxed))
+      let word = unsafe ContextWord(rawValue: slot.state.word.load(ordering: .relaxed))
       if word.context != .kernel {
         OwnerTransitions.enter(slot, self.core, from: word.context!)
       }

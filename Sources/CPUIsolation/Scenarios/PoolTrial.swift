@@ -21,7 +21,8 @@
       let base = unsafe machine.traceMemory.address
       unsafe base.initializeMemory(
         as: UInt8.self, repeating: 0, count: machine.traceMemory.byteCount)
-      let control = unsafe (base + 3072).assumingMemoryBound(to: PoolControl.self)
+      // Safety: memory of the machine, behind the pool's.
+      let control = unsafe Place<PoolControl>(base + 3072)
       let geometry = PoolCore.Geometry(
         capacity: Self.capacity, rings: rings, objectBytes: 8, isCompact: true)
       unsafe control.initialize(
@@ -29,16 +30,16 @@
           shape: PoolShape(base: base, geometry),
           references: UInt64(Self.capacity + 1 + registered), holders: Self.holders,
           memory: try! PoolMemory(byteCount: 1) { _ in machine.checkFreedPool() }))
-      core = unsafe PoolCore(initializing: control, position: 0 &- 1)
+      core = PoolCore(initializing: control, position: 0 &- 1)
       for number in 0..<registered { _ = core.ring(number).claim(as: 1, after: 0) }
       let statistics = 7 * 8
       machine.engine.privateRanges =
         (0..<rings).map { number in
-          let owner = unsafe UInt(bitPattern: core.ring(number).owner)
+          let owner = unsafe UInt(bitPattern: core.ring(number).base) + 256
           // All but the last word of the owner's line.
           return owner..<owner + UInt(statistics - 8)
         } + [
-          unsafe UInt(bitPattern: core.shelf.pops)..<UInt(bitPattern: core.shelf.pops) + 32
+          core.shelf.pops.bits..<core.shelf.pops.bits + 32
         ]
       nameWords(rings)
     }
@@ -50,14 +51,14 @@
       let engine = machine.engine!
       for number in 0..<rings {
         let ring = core.ring(number)
-        unsafe engine.names[UInt(bitPattern: ring.top)] = "top\(number)"
-        unsafe engine.names[UInt(bitPattern: ring.bottom)] = "bottom\(number)"
+        engine.names[ring.top.bits] = "top\(number)"
+        engine.names[ring.bottom.bits] = "bottom\(number)"
         for cell in 0...core.mask {
-          unsafe engine.names[UInt(bitPattern: ring.cell(cell, core.mask))] =
+          engine.names[ring.cell(cell, core.mask).bits] =
             "cell\(number).\(cell)"
         }
       }
-      unsafe engine.names[UInt(bitPattern: core.control)] = "closed"
+      engine.names[core.control.bits] = "closed"
     }
 
     // MARK: What bodies do
@@ -137,8 +138,8 @@
     }
 
     func checkFreed() {
-      let references = unsafe core.control.pointee.references.load(ordering: .relaxed)
-      let ends = unsafe Self.holders - core.control.pointee.holders.load(ordering: .relaxed)
+      let references = core.control.value.references.load(ordering: .relaxed)
+      let ends = Self.holders - core.control.value.holders.load(ordering: .relaxed)
       machine.expect(
         references == 0, "\(references) references are left, and nobody frees the memory")
       machine.expect(ends == 1, "the memory was freed \(ends) times")

@@ -50,7 +50,8 @@ struct TraceBuffers: @unchecked Sendable {
 
   init(base: UnsafeMutableRawPointer) { unsafe self.base = unsafe base }
 
-  private var header: Header { unsafe base.assumingMemoryBound(to: Header.self).pointee }
+  // Safety: the memory begins with it, from initialisation on.
+  private var header: Header { unsafe Place(base).value }
 
   var payloadWords: Int { header.payloadWords }
 
@@ -68,16 +69,19 @@ struct TraceBuffers: @unchecked Sendable {
       isShared: index == header.rings &- 1)
   }
 
-  private var readers: UnsafeMutablePointer<SharedWord> {
-    unsafe (base + 128).assumingMemoryBound(to: SharedWord.self)
+  private var readers: Table<SharedWord> {
+    // Safety: the map above says where.
+    unsafe Table(base + 128)
   }
 
-  private var turn: UnsafeMutablePointer<SharedWord> {
-    unsafe (base + 144).assumingMemoryBound(to: SharedWord.self)
+  private var turn: Place<SharedWord> {
+    // Safety: as above.
+    unsafe Place(base + 144)
   }
 
-  private func filter(_ event: Int) -> UnsafeMutablePointer<SharedAddress> {
-    unsafe (base + 256).assumingMemoryBound(to: SharedAddress.self) + event
+  private func filter(_ event: Int) -> Place<SharedAddress> {
+    // Safety: as above; there is one for each event.
+    unsafe Table<SharedAddress>(base + 256).place(event)
   }
 
   /// Records an event, unless its filter says no. The payload's first word is written here: the
@@ -89,20 +93,21 @@ struct TraceBuffers: @unchecked Sendable {
   @inline(__always)
   func record(
     _ event: TraceEvent, ring index: Int, isProtected: Bool, at time: UInt64,
-    _ payload: UnsafeMutablePointer<UInt64>, words: Int
+    _ payload: Table<UInt64>, words: Int
   ) {
-    unsafe payload[0] =
+    payload[0] =
       UInt64(event.number)
       | UInt64(UInt32(bitPattern: CurrentThread.knownID)) << 32
-    if unsafe filter(event.index).pointee.load(ordering: .relaxed) != 0 {
+    if filter(event.index).value.load(ordering: .relaxed) != 0 {
       let passes = withFilter(of: event.index, isProtected: isProtected) { program in
         guard let program else { return true }
-        return unsafe program.matches(
-          UnsafeRawBufferPointer(start: payload, count: words &* 8), cpu: index, taskName: nil)
+        // Safety: the payload has as many words.
+        let record = unsafe UnsafeRawBufferPointer(start: payload.first, count: words &* 8)
+        return unsafe program.matches(FilterBytes(record), cpu: index, taskName: nil)
       }
       if !passes { return }
     }
-    _ = unsafe ring(index).write(payload, words: words, at: time == 0 ? cpi_cycles() : time)
+    _ = ring(index).write(payload, words: words, at: time == 0 ? cpi_cycles() : time)
   }
 
   /// Lends the event's filter, which is not freed before the body has returned.
@@ -120,19 +125,19 @@ struct TraceBuffers: @unchecked Sendable {
     var side = 0
     if !isProtected {
       // Relaxed: either count will do, since both are looked at.
-      side = unsafe Int(truncatingIfNeeded: turn.pointee.load(ordering: .relaxed))
+      side = Int(truncatingIfNeeded: turn.value.load(ordering: .relaxed))
       // Sequentially consistent — filter:R. We are counted before we look at the filter. Dekker
       // with gracePeriod:F between filter:W and filter:C.
-      unsafe readers[side].wrappingAdd(1, ordering: .sequentiallyConsistent)
+      readers[side].wrappingAdd(1, ordering: .sequentiallyConsistent)
     }
     // Sequentially consistent — filter:L. Behind filter:R, or behind the entry of the CPU; the
     // program that it leads to was written before. Pairs with filter:W.
-    let address = unsafe filter(event).pointee.load(ordering: .sequentiallyConsistent)
+    let address = filter(event).value.load(ordering: .sequentiallyConsistent)
     let result = body(
       unsafe UnsafeRawPointer(bitPattern: address).map { unsafe FilterProgram(base: $0) })
     if !isProtected {
       // Release — filter:D. Our last look at the program comes before. Pairs with filter:C.
-      unsafe readers[side].wrappingAdd(0 &- 1, ordering: .releasing)
+      readers[side].wrappingAdd(0 &- 1, ordering: .releasing)
     }
     return result
   }
@@ -142,7 +147,7 @@ struct TraceBuffers: @unchecked Sendable {
   func setFilter(_ program: FilterProgram?, of event: Int) {
     // Release — filter:W. Publishes the program. Pairs with filter:L. The fence with which a grace
     // period begins (gracePeriod:F) keeps it in front of the look at the readers.
-    unsafe filter(event).pointee.store(
+    unsafe filter(event).value.store(
       UInt(bitPattern: program?.base), ordering: .releasing)
   }
 
@@ -160,12 +165,12 @@ struct TraceBuffers: @unchecked Sendable {
     for side in 0...1 {
       // Acquire — filter:C. Behind gracePeriod:F: a reader that is not counted here sees the new
       // filter. Pairs with filter:R and filter:D.
-      if unsafe readers[side].load(ordering: .acquiring) == 0 { sides |= 1 << UInt64(side) }
+      if readers[side].load(ordering: .acquiring) == 0 { sides |= 1 << UInt64(side) }
     }
     // Relaxed: the asker's own.
-    let next = unsafe turn.pointee.load(ordering: .relaxed) ^ 1
+    let next = turn.value.load(ordering: .relaxed) ^ 1
     // Relaxed: readers who see it late use the other count, at which the next look is directed too.
-    if sides >> next & 1 != 0 { unsafe turn.pointee.store(next, ordering: .relaxed) }
+    if sides >> next & 1 != 0 { turn.value.store(next, ordering: .relaxed) }
     return sides
   }
 }

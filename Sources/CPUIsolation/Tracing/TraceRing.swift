@@ -48,50 +48,52 @@ struct TraceRing: @unchecked Sendable {
   /// The most words that a stamp can tell.
   static var maximumWords: Int { 127 }
 
-  private var next: UnsafeMutablePointer<SharedWord> {
-    unsafe base.assumingMemoryBound(to: SharedWord.self)
+  private var next: Place<SharedWord> {
+    // Safety: the ring's memory begins with it.
+    unsafe Place(base)
   }
 
   @inline(__always)
-  private func slot(_ position: UInt64) -> UnsafeMutablePointer<SharedWord> {
-    unsafe (base + cacheLineStride).assumingMemoryBound(to: SharedWord.self)
-      + Int(truncatingIfNeeded: position & mask) &* (payloadWords &+ Self.headerWords)
+  private func slot(_ position: UInt64) -> Table<SharedWord> {
+    // Safety: there are as many slots as the mask lets a position be.
+    unsafe Table<SharedWord>(base + cacheLineStride)
+      .dropping(Int(truncatingIfNeeded: position & mask) &* (payloadWords &+ Self.headerWords))
   }
 
   /// Records an event. False: its slot was not free, and the event is lost.
   ///
   /// Wait-free, without a locked instruction in a CPU's own ring.
   @inline(__always)
-  func write(_ payload: UnsafePointer<UInt64>, words: Int, at time: UInt64) -> Bool {
+  func write(_ payload: Table<UInt64>, words: Int, at time: UInt64) -> Bool {
     let position: UInt64
     if isShared {
-      position = unsafe next.pointee.wrappingAdd(1, ordering: .relaxed).oldValue
+      position = next.value.wrappingAdd(1, ordering: .relaxed).oldValue
     } else {
-      position = unsafe next.addBetweenSignals(1)
+      position = next.addBetweenSignals(1)
     }
-    let slot = unsafe slot(position)
-    let old = unsafe slot[0].load(ordering: .relaxed)
+    let slot = slot(position)
+    let old = slot[0].load(ordering: .relaxed)
     // Somebody is at it, or somebody who came round later was faster.
     if old & Self.busy != 0 || old >> Self.positionShift > position { return false }
     let claimed = position &<< Self.positionShift | Self.busy
     if isShared {
       guard
-        unsafe slot[0].compareExchange(
+        slot[0].compareExchange(
           expected: old, desired: claimed, successOrdering: .relaxed, failureOrdering: .relaxed
         ).exchanged
       else { return false }
     } else {
-      unsafe slot[0].store(claimed, ordering: .relaxed)
+      slot[0].store(claimed, ordering: .relaxed)
     }
     // Release fence — ring:B. The mark comes before the words: a reader that saw one of the new
     // words sees, behind its own fence, that the stamp has changed. Pairs with ring:E.
     releaseFence()
-    unsafe slot[1].store(time, ordering: .relaxed)
+    slot[1].store(time, ordering: .relaxed)
     for index in 0..<words {
-      unsafe slot[Self.headerWords &+ index].store(payload[index], ordering: .relaxed)
+      slot[Self.headerWords &+ index].store(payload[index], ordering: .relaxed)
     }
     // Release — ring:P. The words come before the stamp that says they are there. Pairs with ring:R.
-    unsafe slot[0].store(
+    slot[0].store(
       position &<< Self.positionShift | UInt64(truncatingIfNeeded: words) &<< 1,
       ordering: .releasing)
     return true
@@ -110,29 +112,29 @@ extension TraceRing {
   /// How many events have been recorded or given up so far.
   var end: UInt64 {
     // Relaxed: an event that we do not see yet counts as lost.
-    unsafe next.pointee.load(ordering: .relaxed)
+    next.value.load(ordering: .relaxed)
   }
 
   /// The oldest position that may still be there, of a ring that ends at `end`.
   func start(of end: UInt64) -> UInt64 { end > mask ? end &- mask &- 1 : 0 }
 
   /// Copies the event at a position, while writers go on.
-  func read(_ position: UInt64, into buffer: UnsafeMutablePointer<UInt64>) -> Finding {
-    let slot = unsafe slot(position)
+  func read(_ position: UInt64, into buffer: Table<UInt64>) -> Finding {
+    let slot = slot(position)
     // Acquire — ring:R. The words of the stamp that we see are there. Pairs with ring:P.
-    let stamp = unsafe slot[0].load(ordering: .acquiring)
+    let stamp = slot[0].load(ordering: .acquiring)
     let words = Int(truncatingIfNeeded: stamp >> 1 & 127)
     guard stamp & Self.busy == 0, stamp >> Self.positionShift == position, words > 0,
       words <= payloadWords
     else { return .lost }
-    let time = unsafe slot[1].load(ordering: .relaxed)
+    let time = slot[1].load(ordering: .relaxed)
     for index in 0..<words {
-      unsafe buffer[index] = unsafe slot[Self.headerWords + index].load(ordering: .relaxed)
+      buffer[index] = slot[Self.headerWords + index].load(ordering: .relaxed)
     }
     // Acquire fence — ring:E. If one of the words was of a later writer, the look at the stamp sees
     // its mark. Pairs with ring:B.
     acquireFence()
-    guard unsafe slot[0].load(ordering: .relaxed) == stamp else { return .lost }
+    guard slot[0].load(ordering: .relaxed) == stamp else { return .lost }
     return .event(time: time, words: words)
   }
 }

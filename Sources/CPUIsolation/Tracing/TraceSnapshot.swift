@@ -64,7 +64,8 @@ extension TraceRing {
     var latest: UInt64 = 0
     unsafe withUnsafeTemporaryAllocation(of: UInt64.self, capacity: payloadWords) { buffer in
       for position in start..<end {
-        let found = unsafe read(position, into: buffer.baseAddress.unsafelyUnwrapped)
+        // Safety: the buffer has room for as many words as a slot.
+        let found = unsafe read(position, into: Table(buffer.baseAddress.unsafelyUnwrapped))
         guard case .event(let cycles, let words) = found else {
           lost += 1
           before += 1

@@ -41,7 +41,7 @@ extension KeyTable {
       case nil where UInt64(users) > KeyTable.countLimit: result = .overflowed
       case nil:
         // Relaxed: nobody but the claimer moves a count from 0.
-        unsafe table.count(key).pointee.store(KeyTable.enabling, ordering: .relaxed)
+        table.count(key).value.store(KeyTable.enabling, ordering: .relaxed)
         table.write([1], at: key)
         isFirst = true
         result = .flipped
@@ -53,7 +53,7 @@ extension KeyTable {
       if !isFirst { return }
       // Release — key:P. Every CPU was reached before anyone reads a positive count. Pairs with
       // key:I.
-      unsafe table.count(key).pointee.store(UInt64(users), ordering: .releasing)
+      table.count(key).value.store(UInt64(users), ordering: .releasing)
     }
   }
 
@@ -70,7 +70,7 @@ extension KeyTable {
 
     mutating func begin(_ table: KeyTable) {
       isNew = words.indices.contains {
-        unsafe table.master(index + $0).pointee.load(ordering: .relaxed) != words[$0]
+        table.master(index + $0).value.load(ordering: .relaxed) != words[$0]
       }
       if isNew { table.write(words, at: index) }
     }

@@ -22,13 +22,13 @@ extension KeyTable {
 
   /// Adds users to a key that is on. Nil if it is not, or not yet: that takes the claim.
   func incrementIfOn(_ key: Int, by users: UInt64) -> StaticKey.Outcome? {
-    let count = unsafe count(key)
-    var old = unsafe count.pointee.load(ordering: .relaxed)
+    let count = count(key)
+    var old = count.value.load(ordering: .relaxed)
     while old != 0, old != Self.enabling {
       if users > Self.countLimit - old { return .overflowed }
       // Acquire — key:I. Whoever finds the key on has everything that came before: every CPU was
       // reached. Pairs with key:P.
-      let (exchanged, original) = unsafe count.pointee.weakCompareExchange(
+      let (exchanged, original) = count.value.weakCompareExchange(
         expected: old, desired: old + users, successOrdering: .acquiring,
         failureOrdering: .relaxed)
       if exchanged { return .counted }
@@ -51,15 +51,15 @@ extension KeyTable {
 
   /// Takes users from a key; the last ones only for the claimer, who turns the key off next.
   func decrement(_ key: Int, by users: UInt64, isClaimer: Bool) -> Decrement {
-    let count = unsafe count(key)
-    var old = unsafe count.pointee.load(ordering: .relaxed)
+    let count = count(key)
+    var old = count.value.load(ordering: .relaxed)
     while true {
       if old == Self.enabling { return .enabling }
       if old < users { return .tooFew }
       if old == users, !isClaimer { return .last }
       // Acquire and release — key:D. What users did while they held the key on comes before what
       // the last of them does when it is off. Pairs with key:D.
-      let (exchanged, original) = unsafe count.pointee.weakCompareExchange(
+      let (exchanged, original) = count.value.weakCompareExchange(
         expected: old, desired: old - users, successOrdering: .acquiringAndReleasing,
         failureOrdering: .relaxed)
       if exchanged { return old == users ? .last : .counted }

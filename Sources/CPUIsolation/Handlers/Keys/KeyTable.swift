@@ -36,71 +36,72 @@ struct KeyTable: @unchecked Sendable {
   /// Lays the table out in zeroed memory, and a part of the copies in the slots.
   init(initializing base: UnsafeMutableRawPointer, part: Int, of slots: CPUSlots) {
     unsafe self.base = unsafe base
-    for offset in [0, 8] { unsafe word(at: offset).initialize(to: SharedWord(0)) }
+    for offset in [0, 8] { word(at: offset).initialize(to: SharedWord(0)) }
     let address = unsafe UInt64(UInt(bitPattern: slots.base))
-    unsafe word(at: 16).initialize(to: SharedWord(address))
-    unsafe word(at: 24).initialize(to: SharedWord(UInt64(part)))
+    word(at: 16).initialize(to: SharedWord(address))
+    word(at: 24).initialize(to: SharedWord(UInt64(part)))
     for index in 0..<Limits.keyWords {
-      unsafe word(at: Self.mastersOffset + index * 8).initialize(to: SharedWord(0))
-      unsafe word(at: Self.countsOffset + index * 8).initialize(to: SharedWord(0))
+      word(at: Self.mastersOffset + index * 8).initialize(to: SharedWord(0))
+      word(at: Self.countsOffset + index * 8).initialize(to: SharedWord(0))
     }
     for group in 0..<Self.groups {
-      unsafe word(at: Self.stampsOffset + group * 8).initialize(to: SharedWord(0))
+      word(at: Self.stampsOffset + group * 8).initialize(to: SharedWord(0))
     }
     for cpu in 0..<slots.count {
-      for index in 0..<Limits.keyWords { unsafe copy(index, of: cpu).initialize(to: SharedWord(0)) }
-      for group in 0..<Self.groups { unsafe seen(group, by: cpu).initialize(to: SharedWord(0)) }
+      for index in 0..<Limits.keyWords { copy(index, of: cpu).initialize(to: SharedWord(0)) }
+      for group in 0..<Self.groups { seen(group, by: cpu).initialize(to: SharedWord(0)) }
     }
   }
 
   /// The same memory again: what a handler's context is.
   init(base: UnsafeMutableRawPointer) { unsafe self.base = unsafe base }
 
-  private func word(at offset: Int) -> UnsafeMutablePointer<SharedWord> {
-    unsafe (base + offset).assumingMemoryBound(to: SharedWord.self)
+  private func word(at offset: Int) -> Place<SharedWord> {
+    // Safety: the offset is that of a word of the map above.
+    unsafe Place(base + offset)
   }
 
-  private var claimed: UnsafeMutablePointer<SharedWord> { unsafe word(at: 0) }
+  private var claimed: Place<SharedWord> { word(at: 0) }
   /// How many groups have Limits.keyWords that somebody uses: drains look at no others.
-  var usedGroups: UnsafeMutablePointer<SharedWord> { unsafe word(at: 8) }
+  var usedGroups: Place<SharedWord> { word(at: 8) }
 
-  private func stamp(_ group: Int) -> UnsafeMutablePointer<SharedWord> {
-    unsafe word(at: Self.stampsOffset + group * 8)
+  private func stamp(_ group: Int) -> Place<SharedWord> {
+    word(at: Self.stampsOffset + group * 8)
   }
 
   /// What the copies become.
-  func master(_ index: Int) -> UnsafeMutablePointer<SharedWord> {
-    unsafe word(at: Self.mastersOffset + index * 8)
+  func master(_ index: Int) -> Place<SharedWord> {
+    word(at: Self.mastersOffset + index * 8)
   }
 
   /// The count of the key with that word.
-  func count(_ index: Int) -> UnsafeMutablePointer<SharedWord> {
-    unsafe word(at: Self.countsOffset + index * 8)
+  func count(_ index: Int) -> Place<SharedWord> {
+    word(at: Self.countsOffset + index * 8)
   }
 
   /// A CPU's copies, and behind them the stamps of the groups when it last copied them.
-  private func copies(of cpu: Int) -> UnsafeMutablePointer<SharedWord> {
+  private func copies(of cpu: Int) -> Table<SharedWord> {
     // A table's memory names its slots from initialization on.
     let slots = unsafe CPUSlots(
       base: UnsafeMutableRawPointer(
-        bitPattern: UInt(word(at: 16).pointee.load(ordering: .relaxed))
+        bitPattern: UInt(word(at: 16).value.load(ordering: .relaxed))
       ).unsafelyUnwrapped, count: cpu + 1)
-    return unsafe slots[cpu].copies(ofPart: Int(word(at: 24).pointee.load(ordering: .relaxed)))
+    return slots[cpu].copies(ofPart: Int(word(at: 24).value.load(ordering: .relaxed)))
   }
 
   /// A CPU's own copy.
-  func copy(_ index: Int, of cpu: Int) -> UnsafeMutablePointer<SharedWord> {
-    unsafe copies(of: cpu) + index
+  func copy(_ index: Int, of cpu: Int) -> Place<SharedWord> {
+    copies(of: cpu).place(index)
   }
 
   /// The stamp of a group when the CPU last copied it.
-  private func seen(_ group: Int, by cpu: Int) -> UnsafeMutablePointer<SharedWord> {
-    unsafe copies(of: cpu) + Limits.keyWords + group
+  private func seen(_ group: Int, by cpu: Int) -> Place<SharedWord> {
+    copies(of: cpu).place(Limits.keyWords + group)
   }
 
   /// How far every copy of a word is from the slot of its CPU.
   func distance(to index: Int, from slots: CPUSlots) -> UInt {
-    unsafe UInt(bitPattern: copy(index, of: 0)) &- UInt(bitPattern: slots.base)
+    unsafe copy(index, of: 0).bits &- UInt(bitPattern: slots.base)
   }
 
   #if ModelChecking
@@ -109,7 +110,7 @@ struct KeyTable: @unchecked Sendable {
       let first = unsafe UInt(bitPattern: base)
       return [first + 8..<first + 32]
         + (0..<cpus).map { cpu in
-          let copies = unsafe UInt(bitPattern: copies(of: cpu))
+          let copies = unsafe copies(of: cpu).bits
           return copies..<copies + UInt(CPUSlot.copyBytes)
         }
     }
@@ -122,15 +123,15 @@ extension KeyTable {
   /// Whether the caller is the one who may change masters now.
   func claim() -> Bool {
     // Relaxed: a hint, that whoever waits does not pull the line away from the claimer.
-    if unsafe claimed.pointee.load(ordering: .relaxed) != 0 { return false }
+    if claimed.value.load(ordering: .relaxed) != 0 { return false }
     // Acquire — patch:C. What the last claimer wrote. Pairs with patch:U.
-    return unsafe claimed.pointee.exchange(1, ordering: .acquiring) == 0
+    return claimed.value.exchange(1, ordering: .acquiring) == 0
   }
 
   /// Lets the next one change something.
   func unclaim() {
     // Release — patch:U. Everything the claimer wrote. Pairs with patch:C.
-    unsafe claimed.pointee.store(0, ordering: .releasing)
+    claimed.value.store(0, ordering: .releasing)
   }
 
   /// Writes a master, or two beside each other in one group. The caller has the claim.
@@ -138,17 +139,17 @@ extension KeyTable {
   /// The group is marked meanwhile: a CPU that drains for another reason at this very moment copies
   /// both Limits.keyWords or neither. What it passes over comes with the bit that the caller sends next.
   func write(_ values: [UInt64], at index: Int) {
-    let stamp = unsafe stamp(index / Self.wordsPerGroup)
-    let before = unsafe stamp.pointee.load(ordering: .relaxed)
-    unsafe stamp.pointee.store(before &+ 1, ordering: .relaxed)
+    let stamp = stamp(index / Self.wordsPerGroup)
+    let before = stamp.value.load(ordering: .relaxed)
+    stamp.value.store(before &+ 1, ordering: .relaxed)
     // Release fence — patch:B. Whoever reads one of the Limits.keyWords below sees the mark. Pairs with
     // patch:E.
     releaseFence()
     for (offset, value) in values.enumerated() {
-      unsafe master(index + offset).pointee.store(value, ordering: .relaxed)
+      master(index + offset).value.store(value, ordering: .relaxed)
     }
     // Release — patch:P. Whoever sees the new stamp sees the Limits.keyWords. Pairs with patch:R.
-    unsafe stamp.pointee.store(before &+ 2, ordering: .releasing)
+    stamp.value.store(before &+ 2, ordering: .releasing)
   }
 }
 
@@ -162,12 +163,12 @@ extension KeyTable {
   func catchUp(_ cpu: Int) {
     // Relaxed: a group that is used for the first time was counted before its bit was sent, and the
     // take (`drain:T`) sees it.
-    let used = unsafe Int(truncatingIfNeeded: usedGroups.pointee.load(ordering: .relaxed))
+    let used = Int(truncatingIfNeeded: usedGroups.value.load(ordering: .relaxed))
     for group in 0..<used {
       // Acquire — patch:R. The Limits.keyWords of the stamp that we see. Pairs with patch:P.
-      let stamp = unsafe stamp(group).pointee.load(ordering: .acquiring)
-      let seen = unsafe seen(group, by: cpu)
-      if unsafe stamp & 1 != 0 || stamp == seen.pointee.load(ordering: .relaxed) { continue }
+      let stamp = stamp(group).value.load(ordering: .acquiring)
+      let seen = seen(group, by: cpu)
+      if stamp & 1 != 0 || stamp == seen.value.load(ordering: .relaxed) { continue }
       copy(group, to: cpu, at: stamp)
     }
   }
@@ -176,19 +177,19 @@ extension KeyTable {
     let first = group * Self.wordsPerGroup
     var values = InlineArray<8, UInt64>(repeating: 0)
     for offset in 0..<Self.wordsPerGroup {
-      values[offset] = unsafe master(first + offset).pointee.load(ordering: .relaxed)
+      values[offset] = master(first + offset).value.load(ordering: .relaxed)
     }
     // Acquire fence — patch:E. If one of the Limits.keyWords is of a later writer, its mark is seen behind
     // this. Pairs with patch:B.
     acquireFence()
-    if unsafe self.stamp(group).pointee.load(ordering: .relaxed) != stamp { return }
+    if self.stamp(group).value.load(ordering: .relaxed) != stamp { return }
     for offset in 0..<Self.wordsPerGroup {
-      let copy = unsafe copy(first + offset, of: cpu)
-      if unsafe copy.pointee.load(ordering: .relaxed) != values[offset] {
-        unsafe copy.pointee.store(values[offset], ordering: .relaxed)
+      let copy = copy(first + offset, of: cpu)
+      if copy.value.load(ordering: .relaxed) != values[offset] {
+        copy.value.store(values[offset], ordering: .relaxed)
       }
     }
-    unsafe seen(group, by: cpu).pointee.store(stamp, ordering: .relaxed)
+    seen(group, by: cpu).value.store(stamp, ordering: .relaxed)
   }
 
   /// The handler of the work types: the context is the table.

@@ -88,17 +88,17 @@ public struct StaticCall: Hashable, Sendable {
   @inlinable @inline(__always)
   func call(_ slot: CPUSlot, _ argument: Int) -> Int {
     // By way of an integer: the copy is not in the memory that the slot is in.
-    let copy = unsafe UnsafePointer<SharedWord>(
-      bitPattern: UInt(bitPattern: slot.base) &+ distance
-    ).unsafelyUnwrapped
+    // Safety: there is a copy at that distance from every slot.
+    let copy = unsafe Table<SharedWord>(at: UInt(bitPattern: slot.base) &+ distance)
+      .unsafelyUnwrapped
     // Relaxed, both: only this thread writes them, in its drain.
-    let function = unsafe copy.pointee.load(ordering: .relaxed)
+    let function = copy[0].load(ordering: .relaxed)
     if function <= 1 {
       // What a key says: the call is of a coordinator that is gone, in whose place this one stands.
       if function == 1 { PatchDiagnosis.foreign("a static call") }
       return 0
     }
-    let context = unsafe copy.advanced(by: 1).pointee.load(ordering: .relaxed)
+    let context = copy[1].load(ordering: .relaxed)
     let target = unsafe unsafeBitCast(UInt(truncatingIfNeeded: function), to: Function.self)
     return unsafe target(
       UnsafeMutableRawPointer(bitPattern: UInt(truncatingIfNeeded: context)), argument)

@@ -107,8 +107,8 @@ public struct StaticKey: Hashable, Sendable {
   @inlinable @inline(__always)
   func value(on slot: CPUSlot) -> UInt64 {
     // Relaxed: only this thread writes it, in its drain.
-    unsafe (slot.base + Int(bitPattern: distance)).assumingMemoryBound(to: SharedWord.self)
-      .pointee.load(ordering: .relaxed)
+    // Safety: there is a copy at that distance from every slot.
+    unsafe Place<SharedWord>(slot.base + Int(bitPattern: distance)).value.load(ordering: .relaxed)
   }
 }
 
@@ -121,7 +121,7 @@ enum PatchDiagnosis {
   static func requireCaughtUp(
     _ slot: CPUSlot, _ what: StaticString, _ file: StaticString, _ line: UInt
   ) {
-    let special = unsafe slot.owner.pointee.special.load(ordering: .relaxed)
+    let special = slot.owner.special.load(ordering: .relaxed)
     if special & (OwnerFlags.draining | OwnerFlags.interrupted) != 0 {
       early(slot, what, special, file, line)
     }

@@ -324,7 +324,7 @@ extension StaticKeys {
   /// The coordinator's clock in nanoseconds; where a test moves it, that one.
   private var now: UInt64 {
     coordinator.configuration.watchdog?.isManual == true
-      ? unsafe coordinator.core.clock.pointee.load(ordering: .relaxed)
+      ? coordinator.core.clock.value.load(ordering: .relaxed)
       : cpi_monotonic_nanoseconds()
   }
 }

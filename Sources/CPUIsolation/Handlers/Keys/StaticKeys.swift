@@ -132,7 +132,7 @@ public final class StaticKeys: Sendable {
       return key.value(on: slot) != 0
     }
     // Relaxed: whoever was told that the key was turned has it from key:I or from its own call.
-    return unsafe side.table.master(key.index).pointee.load(ordering: .relaxed) != 0
+    return side.table.master(key.index).value.load(ordering: .relaxed) != 0
   }
 
   /// Whether the key is on for a CPU, as anybody sees it: it may have changed when the caller looks
@@ -151,7 +151,7 @@ public final class StaticKeys: Sendable {
     coordinator.requireCPU(cpu)
     let slot = coordinator.core.slots[cpu]
     if !key.isNeverDeferred {
-      if unsafe CurrentThread.cpu == slot.base {
+      if CurrentThread.isThread(of: slot) {
         PatchDiagnosis.requireCaughtUp(slot, "a static key", file, line)
       } else if CurrentThread.isHelping {
         PatchDiagnosis.early(slot, "a static key", OwnerFlags.draining, file, line)
@@ -167,7 +167,7 @@ public final class StaticKeys: Sendable {
   /// - Allocates: never
   public func count(of key: StaticKey) -> Int {
     // Relaxed — a hint.
-    let count = unsafe side(of: key).table.count(key.index).pointee.load(ordering: .relaxed)
+    let count = side(of: key).table.count(key.index).value.load(ordering: .relaxed)
     return count == KeyTable.enabling ? 1 : Int(truncatingIfNeeded: count)
   }
 
@@ -227,7 +227,7 @@ final class PatchSide: Sendable {
       used = index + words
       let groups = (used + KeyTable.wordsPerGroup - 1) / KeyTable.wordsPerGroup
       // Relaxed: in front of every send that brings a CPU to look at it.
-      unsafe table.usedGroups.pointee.store(UInt64(groups), ordering: .relaxed)
+      table.usedGroups.value.store(UInt64(groups), ordering: .relaxed)
       return index
     }
   }

@@ -110,19 +110,20 @@ private final class TimerDeadlines: @unchecked Sendable {
 
   private static func word(
     _ base: UnsafeMutableRawPointer, _ line: Int
-  ) -> UnsafeMutablePointer<SharedWord> {
-    unsafe (base + line * cacheLineStride).assumingMemoryBound(to: SharedWord.self)
+  ) -> Place<SharedWord> {
+    // Safety: there are two lines for each CPU.
+    unsafe Place(base + line * cacheLineStride)
   }
 
   /// Merges a request: the earliest one stays.
   func request(_ deadline: UInt64, _ cpu: Int) {
     let word = unsafe Self.word(base, 2 * cpu)
-    var old = unsafe word.pointee.load(ordering: .relaxed)
+    var old = word.value.load(ordering: .relaxed)
     while true {
       // Release — timer:M. Also where the old one is earlier: its run then has what came before
       // this request, and still what came before the old one, since an exchange carries the release
       // on that it replaces. In front of the bit. Pairs with timer:T.
-      let (exchanged, original) = unsafe word.pointee.weakCompareExchange(
+      let (exchanged, original) = word.value.weakCompareExchange(
         expected: old, desired: min(old, deadline), successOrdering: .releasing,
         failureOrdering: .relaxed)
       if exchanged { return }
@@ -133,19 +134,19 @@ private final class TimerDeadlines: @unchecked Sendable {
   /// Takes what was requested: the handler, in the CPU's drain.
   static func takeRequest(_ base: UnsafeMutableRawPointer, _ cpu: Int) {
     // Acquire — timer:T. Behind the take of the bit. Pairs with timer:M.
-    let request = unsafe word(base, 2 * cpu).pointee.exchange(.max, ordering: .acquiring)
+    let request = unsafe word(base, 2 * cpu).value.exchange(.max, ordering: .acquiring)
     let known = unsafe word(base, 2 * cpu + 1)
     // Relaxed: only the CPU's thread writes it.
-    if unsafe request < known.pointee.load(ordering: .relaxed) {
-      unsafe known.pointee.store(request, ordering: .relaxed)
+    if request < known.value.load(ordering: .relaxed) {
+      known.value.store(request, ordering: .relaxed)
     }
   }
 
   func known(_ cpu: Int) -> UInt64 {
-    unsafe Self.word(base, 2 * cpu + 1).pointee.load(ordering: .relaxed)
+    unsafe Self.word(base, 2 * cpu + 1).value.load(ordering: .relaxed)
   }
 
   func know(_ deadline: UInt64, _ cpu: Int) {
-    unsafe Self.word(base, 2 * cpu + 1).pointee.store(deadline, ordering: .relaxed)
+    unsafe Self.word(base, 2 * cpu + 1).value.store(deadline, ordering: .relaxed)
   }
 }

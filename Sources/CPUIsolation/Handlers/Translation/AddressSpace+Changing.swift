@@ -116,13 +116,13 @@ extension AddressSpace {
     requireFrame(frame, .base)
     return table.asWriter {
       var old: PageWord? = nil
-      unsafe table.forEachEntry(in: page..<page + 1) { _, size, word, entry in
+      table.forEachEntry(in: page..<page + 1) { _, size, word, entry in
         guard word.isPresent else { return }
         if size != .base {
           misuse("page \(page) is part of a \(size) page, which is changed by unmapping it")
         }
         core.publish(page..<page + 1) {
-          unsafe PageTableNodes.write(word.changed(to: frame), to: entry)
+          PageTableNodes.write(word.changed(to: frame), to: entry)
         }
         old = word
       }
@@ -155,12 +155,12 @@ extension AddressSpace {
 
   /// Marks the entries of a range. The caller is the only writer.
   func retire(_ pages: Range<UInt64>, _ retired: inout [Retired], _ isUrgent: inout Bool) {
-    unsafe table.forEachEntry(in: pages) { page, size, word, entry in
+    table.forEachEntry(in: pages) { page, size, word, entry in
       guard word.isPresent else { return }
       if page < pages.lowerBound || page + size.pages > pages.upperBound {
         misuse("pages \(pages) cut the \(size) page that begins at \(page)")
       }
-      unsafe PageTableNodes.write(word.retired, to: entry)
+      PageTableNodes.write(word.retired, to: entry)
       retired.append(Retired(page: page, size: size, frame: word.frame, keepsPage: false))
       if word.isNeverDeferred { isUrgent = true }
     }

@@ -183,8 +183,8 @@ public final class AddressSpace: Sendable {
   /// Whether the thread that has a CPU has the translations open.
   private func isOpen(on cpu: Int) -> Bool {
     // Relaxed, both: whoever closes has been told that they are not.
-    let openedBy = unsafe core.cache(cpu).owner.pointee.openedBy.load(ordering: .relaxed)
+    let openedBy = core.cache(cpu).owner.openedBy.load(ordering: .relaxed)
     let slot = coordinator.core.slots[cpu]
-    return unsafe openedBy == slot.owner.pointee.counterAtAttach.load(ordering: .relaxed)
+    return openedBy == slot.owner.counterAtAttach.load(ordering: .relaxed)
   }
 }

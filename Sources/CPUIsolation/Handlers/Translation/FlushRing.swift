@@ -25,10 +25,8 @@ struct FlushRing: @unchecked Sendable {
   /// Lays an empty log out in zeroed memory.
   init(initializing base: UnsafeMutableRawPointer, ranges: Int) {
     unsafe self.init(base: base, mask: UInt64(ranges - 1))
-    unsafe generationWord.initialize(to: SharedWord(0))
-    for index in 0..<ranges * Self.slotWords {
-      unsafe (slot(0) + index).initialize(to: SharedWord(0))
-    }
+    generationWord.initialize(to: SharedWord(0))
+    slot(0).initialize(count: ranges * Self.slotWords)
   }
 
   private static var slotWords: Int { 4 }
@@ -38,13 +36,15 @@ struct FlushRing: @unchecked Sendable {
   static func byteCount(ranges: Int) -> Int { cacheLineStride + ranges * slotWords * 8 }
 
   @usableFromInline
-  var generationWord: UnsafeMutablePointer<SharedWord> {
-    unsafe base.assumingMemoryBound(to: SharedWord.self)
+  var generationWord: Place<SharedWord> {
+    // Safety: the ring's memory begins with it, from initialisation on.
+    unsafe Place(base)
   }
 
-  private func slot(_ generation: UInt64) -> UnsafeMutablePointer<SharedWord> {
-    unsafe (base + cacheLineStride).assumingMemoryBound(to: SharedWord.self)
-      + Int(truncatingIfNeeded: generation & mask) &* Self.slotWords
+  private func slot(_ generation: UInt64) -> Table<SharedWord> {
+    // Safety: there are as many slots as the mask lets a generation be.
+    unsafe Table<SharedWord>(base + cacheLineStride)
+      .dropping(Int(truncatingIfNeeded: generation & mask) &* Self.slotWords)
   }
 
   /// Adds a flush of `first..<end`, and returns its generation. The caller is alone, and has
@@ -54,19 +54,19 @@ struct FlushRing: @unchecked Sendable {
   /// finds that the slot is of a later one.
   @discardableResult
   func append(first: UInt64, end: UInt64) -> UInt64 {
-    let next = unsafe generationWord.pointee.load(ordering: .relaxed) &+ 1
-    let slot = unsafe slot(next)
-    unsafe slot[0].store(Self.busy, ordering: .relaxed)
+    let next = generationWord.value.load(ordering: .relaxed) &+ 1
+    let slot = slot(next)
+    slot[0].store(Self.busy, ordering: .relaxed)
     // Release fence — flush:B. The mark comes before the words: a reader that saw one of the new
     // words sees, behind its own fence, that the stamp has changed. Pairs with flush:E.
     releaseFence()
-    unsafe slot[1].store(first, ordering: .relaxed)
-    unsafe slot[2].store(end, ordering: .relaxed)
-    unsafe slot[0].store(next, ordering: .relaxed)
+    slot[1].store(first, ordering: .relaxed)
+    slot[2].store(end, ordering: .relaxed)
+    slot[0].store(next, ordering: .relaxed)
     // Sequentially consistent — flush:G. Behind the change of what is translated, and behind the
     // range. Whoever reads the generation sees both. In front of the look at who uses its cache:
     // Dekker with lazy:U/lazy:G. Pairs with flush:L, lazy:G.
-    unsafe generationWord.pointee.wrappingAdd(1, ordering: .sequentiallyConsistent)
+    generationWord.value.wrappingAdd(1, ordering: .sequentiallyConsistent)
     return next
   }
 
@@ -75,7 +75,7 @@ struct FlushRing: @unchecked Sendable {
   func currentGeneration() -> UInt64 {
     // Acquire — flush:L. Every change up to this generation is seen by the fills that follow, and
     // its range by the reads that follow. Pairs with flush:G.
-    unsafe generationWord.pointee.load(ordering: .acquiring)
+    generationWord.value.load(ordering: .acquiring)
   }
 
   /// The generation, for a CPU that is about to use its cache again.
@@ -83,22 +83,22 @@ struct FlushRing: @unchecked Sendable {
   func generationBehindUse() -> UInt64 {
     // Sequentially consistent — lazy:G. Behind lazy:U. Dekker with flush:G/lazy:L, and the acquire
     // side of flush:G: as flush:L. Pairs with flush:G.
-    unsafe generationWord.pointee.load(ordering: .sequentiallyConsistent)
+    generationWord.value.load(ordering: .sequentiallyConsistent)
   }
 
   /// The pages of a flush that the caller has read the generation of; nil if a later one has taken
   /// the slot.
   @usableFromInline
   func pages(ofGeneration generation: UInt64) -> (first: UInt64, end: UInt64)? {
-    let slot = unsafe slot(generation)
+    let slot = slot(generation)
     // Relaxed: the generation's acquire (flush:L) has shown this stamp, or a later one.
-    guard unsafe slot[0].load(ordering: .relaxed) == generation else { return nil }
-    let first = unsafe slot[1].load(ordering: .relaxed)
-    let end = unsafe slot[2].load(ordering: .relaxed)
+    guard slot[0].load(ordering: .relaxed) == generation else { return nil }
+    let first = slot[1].load(ordering: .relaxed)
+    let end = slot[2].load(ordering: .relaxed)
     // Acquire fence — flush:E. If one of the words was of a later flush, the second look at the
     // stamp sees its mark. Pairs with flush:B.
     acquireFence()
-    guard unsafe slot[0].load(ordering: .relaxed) == generation else { return nil }
+    guard slot[0].load(ordering: .relaxed) == generation else { return nil }
     return (first, end)
   }
 }

@@ -29,7 +29,7 @@ public struct LocalTranslations: ~Copyable {
   init(_ space: AddressSpace, _ slot: CPUSlot) {
     cache = space.core.cache(OwnerTransitions.number(slot))
     self.slot = slot
-    attachment = unsafe slot.owner.pointee.counterAtAttach.load(ordering: .relaxed)
+    attachment = slot.owner.counterAtAttach.load(ordering: .relaxed)
     unsafe self.space = unsafe Unmanaged.passRetained(space)
   }
 
@@ -43,11 +43,11 @@ public struct LocalTranslations: ~Copyable {
   static func end(
     _ cache: borrowing TranslationCache<UInt64, UInt64>, _ slot: CPUSlot, _ attachment: UInt64
   ) {
-    guard unsafe CurrentThread.cpu == slot.base,
-      unsafe cache.owner.pointee.openedBy.load(ordering: .relaxed) == attachment
+    guard CurrentThread.isThread(of: slot),
+      cache.owner.openedBy.load(ordering: .relaxed) == attachment
     else { return }
     cache.beginLazy()
-    unsafe cache.owner.pointee.openedBy.store(.max, ordering: .relaxed)
+    cache.owner.openedBy.store(.max, ordering: .relaxed)
   }
 
   /// The frame that a page is mapped to; nil if it is not mapped. A miss reads the table.
@@ -59,7 +59,7 @@ public struct LocalTranslations: ~Copyable {
   public func lookUp(_ page: UInt64, on cpu: borrowing LocalCPU) -> UInt64? {
     // What a former attachment cached was flushed with nobody there.
     let isOther =
-      unsafe slot.owner.pointee.counterAtAttach.load(ordering: .relaxed) ^ attachment
+      slot.owner.counterAtAttach.load(ordering: .relaxed) ^ attachment
     if cpu.slot != slot || ContextTracker(slot).ownContext | isOther != 0 {
       Self.refuse(slot, attachment, cpu.slot)
     }
@@ -75,7 +75,7 @@ public struct LocalTranslations: ~Copyable {
       misuse(
         "the translations of CPU \(number) were used by CPU \(OwnerTransitions.number(other))")
     }
-    if unsafe slot.owner.pointee.counterAtAttach.load(ordering: .relaxed) != attachment {
+    if slot.owner.counterAtAttach.load(ordering: .relaxed) != attachment {
       misuse("the translations of CPU \(number) were used after its thread had detached")
     }
     let context = ContextWord(rawValue: ContextTracker(slot).ownContext).context
@@ -120,7 +120,7 @@ public struct LocalTranslations: ~Copyable {
   }
 
   private func requireSame(_ other: CPUSlot) {
-    let attached = unsafe slot.owner.pointee.counterAtAttach.load(ordering: .relaxed)
+    let attached = slot.owner.counterAtAttach.load(ordering: .relaxed)
     if other != slot || attached != attachment { Self.refuse(slot, attachment, other) }
   }
 
@@ -157,11 +157,11 @@ extension AddressSpace {
       misuse("CPU \(number) can open its translations in kernel alone")
     }
     let cache = core.cache(number)
-    let attachment = unsafe slot.owner.pointee.counterAtAttach.load(ordering: .relaxed)
-    if unsafe cache.owner.pointee.openedBy.load(ordering: .relaxed) == attachment {
+    let attachment = slot.owner.counterAtAttach.load(ordering: .relaxed)
+    if cache.owner.openedBy.load(ordering: .relaxed) == attachment {
       misuse("CPU \(number) has its translations open already")
     }
-    unsafe cache.owner.pointee.openedBy.store(attachment, ordering: .relaxed)
+    cache.owner.openedBy.store(attachment, ordering: .relaxed)
     // Behind that store: this section ends before `close` looks at it, or began behind the end of
     // the registration.
     if cpu.path.rejection(of: flushAllWork) == .unregistered {
@@ -198,7 +198,7 @@ extension AddressSpace {
     }
     guard let (frame, word) = core.nodes.frame(of: page) else { return nil }
     let isEarly =
-      unsafe own.owner.pointee.special.load(ordering: .relaxed) & OwnerFlags.draining != 0
+      own.owner.special.load(ordering: .relaxed) & OwnerFlags.draining != 0
     if isEarly && !word.isNeverDeferred {
       misuse(
         "CPU \(cpu) looked up page \(page) at \(site) during early entry, before its flushes have "
@@ -215,13 +215,13 @@ extension AddressSpace {
   public func statistics(of cpu: Int) -> TranslationStatistics {
     coordinator.requireCPU(cpu)
     let cache = core.cache(cpu)
-    return unsafe TranslationStatistics(
-      fullFlushes: cache.owner.pointee.full.load(ordering: .relaxed),
-      partialFlushes: cache.owner.pointee.partial.load(ordering: .relaxed),
-      coveredFlushes: cache.owner.pointee.covered.load(ordering: .relaxed),
-      droppedPages: cache.owner.pointee.pages.load(ordering: .relaxed),
-      fills: cache.owner.pointee.fills.load(ordering: .relaxed),
-      generation: cache.owner.pointee.generation.load(ordering: .relaxed))
+    return TranslationStatistics(
+      fullFlushes: cache.owner.full.load(ordering: .relaxed),
+      partialFlushes: cache.owner.partial.load(ordering: .relaxed),
+      coveredFlushes: cache.owner.covered.load(ordering: .relaxed),
+      droppedPages: cache.owner.pages.load(ordering: .relaxed),
+      fills: cache.owner.fills.load(ordering: .relaxed),
+      generation: cache.owner.generation.load(ordering: .relaxed))
   }
 }
 

@@ -57,8 +57,10 @@ public final class PageTable: Sendable {
     }
     let rootBytes = PageTableNodes.byteCount(ofNodeAt: levels - 1)
     let arena = try Arena(byteCount: max(rootBytes, min(Self.arenaBytes, limit)))
-    unsafe PageTableNodes.initializeNode(arena.memory.address, at: levels - 1)
-    nodes = unsafe PageTableNodes(root: arena.memory.address, levels: levels)
+    // Safety: the arena is longer than the root.
+    let root = unsafe PageTableNodes.Node(arena.memory.address)
+    PageTableNodes.initializeNode(root, at: levels - 1)
+    nodes = PageTableNodes(root: root, levels: levels)
     self.limit = max(limit, rootBytes)
     writer = Lock(Writer(arenas: [arena], used: rootBytes, total: rootBytes))
   }
@@ -95,32 +97,32 @@ public final class PageTable: Sendable {
     _ page: UInt64, to word: PageWord, _ size: PageSize
   ) throws(IsolationError) -> MapOutcome {
     try writer.withLock { (state) throws(IsolationError) -> MapOutcome in
-      var node = unsafe nodes.root
+      var node = nodes.root
       var level = nodes.levels - 1
       while level > size.rawValue {
         if level < PageSize.allCases.count {
-          let above = unsafe Self.word(PageTableNodes.entry(page, in: node, at: level))
+          let above = Self.word(PageTableNodes.entry(page, in: node, at: level))
           if !above.isNothing { return above.isRetiring ? .retiring : .mapped(above.frame) }
         }
-        let child = unsafe PageTableNodes.child(page, in: node, at: level)
-        if let next = unsafe Self.node(child) {
-          unsafe node = unsafe next
+        let child = PageTableNodes.child(page, in: node, at: level)
+        if let next = Self.node(child) {
+          node = next
         } else {
-          let fresh = unsafe try Self.makeNode(at: level - 1, &state, limit)
-          unsafe PageTableNodes.link(fresh, below: child)
-          unsafe node = unsafe fresh
+          let fresh = try Self.makeNode(at: level - 1, &state, limit)
+          PageTableNodes.link(fresh, below: child)
+          node = fresh
         }
         level -= 1
       }
-      let entry = unsafe PageTableNodes.entry(page, in: node, at: level)
-      let old = unsafe Self.word(entry)
+      let entry = PageTableNodes.entry(page, in: node, at: level)
+      let old = Self.word(entry)
       if !old.isNothing { return old.isRetiring ? .retiring : .mapped(old.frame) }
-      if level > 0, let below = unsafe Self.node(PageTableNodes.child(page, in: node, at: level)),
-        let found = unsafe Self.firstEntry(in: below, at: level - 1)
+      if level > 0, let below = Self.node(PageTableNodes.child(page, in: node, at: level)),
+        let found = Self.firstEntry(in: below, at: level - 1)
       {
         return found.isRetiring ? .retiring : .mapped(found.frame)
       }
-      unsafe PageTableNodes.write(word, to: entry)
+      PageTableNodes.write(word, to: entry)
       return .done
     }
   }
@@ -136,14 +138,14 @@ public final class PageTable: Sendable {
   /// that the range cuts is given whole. The caller is the only writer.
   func forEachEntry(
     in pages: Range<UInt64>,
-    _ body: (UInt64, PageSize, PageWord, UnsafeMutablePointer<SharedWord>) -> Void
+    _ body: (UInt64, PageSize, PageWord, Place<SharedWord>) -> Void
   ) {
-    unsafe visit(nodes.root, nodes.levels - 1, first: 0, pages, body)
+    visit(nodes.root, nodes.levels - 1, first: 0, pages, body)
   }
 
   private func visit(
-    _ node: UnsafeMutableRawPointer, _ level: Int, first: UInt64, _ pages: Range<UInt64>,
-    _ body: (UInt64, PageSize, PageWord, UnsafeMutablePointer<SharedWord>) -> Void
+    _ node: PageTableNodes.Node, _ level: Int, first: UInt64, _ pages: Range<UInt64>,
+    _ body: (UInt64, PageSize, PageWord, Place<SharedWord>) -> Void
   ) {
     let shift = PageTableNodes.bitsPerLevel * UInt64(level)
     let from = max(pages.lowerBound, first) - first
@@ -152,39 +154,39 @@ public final class PageTable: Sendable {
     for index in from >> shift...(to - 1) >> shift {
       let page = first + index << shift
       if let size = PageSize(rawValue: level) {
-        let entry = unsafe PageTableNodes.entry(page, in: node, at: level)
-        let word = unsafe Self.word(entry)
-        if !word.isNothing { unsafe body(page, size, word, entry) }
+        let entry = PageTableNodes.entry(page, in: node, at: level)
+        let word = Self.word(entry)
+        if !word.isNothing { body(page, size, word, entry) }
       }
-      if level > 0, let below = unsafe Self.node(PageTableNodes.child(page, in: node, at: level)) {
-        unsafe visit(below, level - 1, first: page, pages, body)
+      if level > 0, let below = Self.node(PageTableNodes.child(page, in: node, at: level)) {
+        visit(below, level - 1, first: page, pages, body)
       }
     }
   }
 
-  private static func word(_ entry: UnsafeMutablePointer<SharedWord>) -> PageWord {
+  private static func word(_ entry: Place<SharedWord>) -> PageWord {
     // Relaxed: only writers write, and this is the one.
-    PageWord(rawValue: unsafe entry.pointee.load(ordering: .relaxed))
+    PageWord(rawValue: entry.value.load(ordering: .relaxed))
   }
 
   private static func node(
-    _ child: UnsafeMutablePointer<SharedAddress>
-  ) -> UnsafeMutableRawPointer? {
+    _ child: Place<SharedAddress>
+  ) -> PageTableNodes.Node? {
     // Relaxed: only writers write, and this is the one.
-    unsafe UnsafeMutableRawPointer(bitPattern: child.pointee.load(ordering: .relaxed))
+    PageTableNodes.Node(at: child.value.load(ordering: .relaxed))
   }
 
   /// An entry below a node that is something: mapped if there is such a one, else retiring.
-  private static func firstEntry(in node: UnsafeMutableRawPointer, at level: Int) -> PageWord? {
+  private static func firstEntry(in node: PageTableNodes.Node, at level: Int) -> PageWord? {
     var found: PageWord? = nil
     for index in 0..<UInt64(PageTableNodes.entries) {
       let page = index << (PageTableNodes.bitsPerLevel * UInt64(level))
-      let word = unsafe word(PageTableNodes.entry(page, in: node, at: level))
+      let word = word(PageTableNodes.entry(page, in: node, at: level))
       if word.isPresent { return word }
       if !word.isNothing { found = word }
-      guard level > 0, let below = unsafe Self.node(PageTableNodes.child(page, in: node, at: level))
+      guard level > 0, let below = Self.node(PageTableNodes.child(page, in: node, at: level))
       else { continue }
-      if let inside = unsafe firstEntry(in: below, at: level - 1) {
+      if let inside = firstEntry(in: below, at: level - 1) {
         if inside.isPresent { return inside }
         found = inside
       }
@@ -194,7 +196,7 @@ public final class PageTable: Sendable {
 
   private static func makeNode(
     at level: Int, _ state: inout Writer, _ limit: Int
-  ) throws(IsolationError) -> UnsafeMutableRawPointer {
+  ) throws(IsolationError) -> PageTableNodes.Node {
     let bytes = PageTableNodes.byteCount(ofNodeAt: level)
     if state.total + bytes > limit {
       throw IsolationError(
@@ -205,10 +207,11 @@ public final class PageTable: Sendable {
       state.used = 0
     }
     let arena = state.arenas[state.arenas.count - 1]
-    let node = unsafe arena.memory.address + state.used
+    // Safety: there is room for it, as was seen to above.
+    let node = unsafe PageTableNodes.Node(arena.memory.address + state.used)
     state.used += bytes
     state.total += bytes
-    unsafe PageTableNodes.initializeNode(node, at: level)
-    return unsafe node
+    PageTableNodes.initializeNode(node, at: level)
+    return node
   }
 }

@@ -15,7 +15,7 @@ internal import Synchronization
 // Sendable: an address of memory in which every word is atomic.
 @safe
 struct PageTableNodes: @unchecked Sendable {
-  let root: UnsafeMutableRawPointer
+  let root: Node
   /// How many levels there are, 1 to 4.
   let levels: Int
 
@@ -25,8 +25,22 @@ struct PageTableNodes: @unchecked Sendable {
   static let upperBytes = entries * 16
   static let maximumLevels = 4
 
-  init(root: UnsafeMutableRawPointer, levels: Int) {
-    unsafe self.root = unsafe root
+  /// A node: the address of its entries, and between them, above the lowest level, of its children.
+  // Sendable: as above.
+  @safe
+  struct Node: @unchecked Sendable {
+    let base: UnsafeMutableRawPointer
+
+    init(_ base: UnsafeMutableRawPointer) { unsafe self.base = unsafe base }
+
+    init?(at address: UInt) {
+      guard let base = unsafe UnsafeMutableRawPointer(bitPattern: address) else { return nil }
+      unsafe self.base = unsafe base
+    }
+  }
+
+  init(root: Node, levels: Int) {
+    self.root = root
     self.levels = levels
   }
 
@@ -41,10 +55,9 @@ struct PageTableNodes: @unchecked Sendable {
   static func byteCount(ofNodeAt level: Int) -> Int { level == 0 ? lowestBytes : upperBytes }
 
   /// Puts zeroed memory into the first state of a node.
-  static func initializeNode(_ node: UnsafeMutableRawPointer, at level: Int) {
-    let words = byteCount(ofNodeAt: level) / 8
-    let first = unsafe node.assumingMemoryBound(to: SharedWord.self)
-    for index in 0..<words { unsafe (first + index).initialize(to: SharedWord(0)) }
+  static func initializeNode(_ node: Node, at level: Int) {
+    // Safety: a node of this level is as long.
+    unsafe Table<SharedWord>(node.base).initialize(count: byteCount(ofNodeAt: level) / 8)
   }
 
   private static func index(_ page: UInt64, _ level: Int) -> Int {
@@ -53,17 +66,19 @@ struct PageTableNodes: @unchecked Sendable {
 
   /// The entry of a page in a node.
   static func entry(
-    _ page: UInt64, in node: UnsafeMutableRawPointer, at level: Int
-  ) -> UnsafeMutablePointer<SharedWord> {
+    _ page: UInt64, in node: Node, at level: Int
+  ) -> Place<SharedWord> {
     let stride = level == 0 ? 8 : 16
-    return unsafe (node + index(page, level) * stride).assumingMemoryBound(to: SharedWord.self)
+    // Safety: the index is below the number of entries.
+    return unsafe Place(node.base + index(page, level) * stride)
   }
 
   /// The address of the node below an upper node's entry.
   static func child(
-    _ page: UInt64, in node: UnsafeMutableRawPointer, at level: Int
-  ) -> UnsafeMutablePointer<SharedAddress> {
-    unsafe (node + index(page, level) * 16 + 8).assumingMemoryBound(to: SharedAddress.self)
+    _ page: UInt64, in node: Node, at level: Int
+  ) -> Place<SharedAddress> {
+    // Safety: as above; a node above the lowest level has children.
+    unsafe Place(node.base + index(page, level) * 16 + 8)
   }
 
   /// The word that a page is translated by, and the level it stands at: the first on the way down
@@ -72,25 +87,25 @@ struct PageTableNodes: @unchecked Sendable {
   /// A page that is being remapped from one size to another is found at one of them or at none: the
   /// writer takes the old one away first, and waits for every CPU before it puts the new one in.
   func look(up page: UInt64) -> (word: PageWord, level: Int) {
-    var node = unsafe root
+    var node = root
     var level = levels - 1
     while level > 0 {
       if level < PageSize.allCases.count {
         // Acquire — table:L. What the frame held before it was mapped is seen by whoever finds it
         // here. Pairs with table:W.
-        let word = unsafe Self.entry(page, in: node, at: level).pointee.load(ordering: .acquiring)
+        let word = Self.entry(page, in: node, at: level).value.load(ordering: .acquiring)
         if word != 0 { return (PageWord(rawValue: word), level) }
       }
       // Acquire — table:N. The node is empty or filled, but not unwritten. Pairs with table:C.
-      let address = unsafe Self.child(page, in: node, at: level).pointee.load(ordering: .acquiring)
-      guard let next = unsafe UnsafeMutableRawPointer(bitPattern: address) else {
+      let address = Self.child(page, in: node, at: level).value.load(ordering: .acquiring)
+      guard let next = Node(at: address) else {
         return (.nothing, 0)
       }
-      unsafe node = unsafe next
+      node = next
       level -= 1
     }
     // Acquire — table:L, as above. Pairs with table:W.
-    let word = unsafe Self.entry(page, in: node, at: 0).pointee.load(ordering: .acquiring)
+    let word = Self.entry(page, in: node, at: 0).value.load(ordering: .acquiring)
     return (PageWord(rawValue: word), 0)
   }
 
@@ -104,16 +119,16 @@ struct PageTableNodes: @unchecked Sendable {
   }
 
   /// Writes an entry. The caller is the only writer.
-  static func write(_ word: PageWord, to entry: UnsafeMutablePointer<SharedWord>) {
+  static func write(_ word: PageWord, to entry: Place<SharedWord>) {
     // Release — table:W. What the frame holds comes before whoever finds it. Pairs with table:L.
-    unsafe entry.pointee.store(word.rawValue, ordering: .releasing)
+    entry.value.store(word.rawValue, ordering: .releasing)
   }
 
   /// Hangs an empty node below an entry. The caller is the only writer.
   static func link(
-    _ node: UnsafeMutableRawPointer, below child: UnsafeMutablePointer<SharedAddress>
+    _ node: Node, below child: Place<SharedAddress>
   ) {
     // Release — table:C. The empty node comes before its address. Pairs with table:N.
-    unsafe child.pointee.store(UInt(bitPattern: node), ordering: .releasing)
+    unsafe child.value.store(UInt(bitPattern: node.base), ordering: .releasing)
   }
 }

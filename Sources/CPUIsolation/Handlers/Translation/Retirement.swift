@@ -69,7 +69,7 @@ public struct Retirement: ~Copyable, Sendable {
       space.coordinator.cpus.subtracting(ticket.report.covered).filter {
         // Acquire — detach:R. What its thread did with the frames comes before whoever has them
         // next. Pairs with detach:R.
-        unsafe slots[$0].state.pointee.isOwned.load(ordering: .acquiring) != 0
+        slots[$0].state.isOwned.load(ordering: .acquiring) != 0
       })
   }
 
@@ -111,9 +111,9 @@ public struct Retirement: ~Copyable, Sendable {
     let table = space.table
     table.asWriter {
       for old in retired where !old.keepsPage {
-        unsafe table.forEachEntry(in: old.page..<old.page + 1) { page, size, word, entry in
+        table.forEachEntry(in: old.page..<old.page + 1) { page, size, word, entry in
           guard word.isRetiring, page == old.page, size == old.size else { return }
-          unsafe PageTableNodes.write(.nothing, to: entry)
+          PageTableNodes.write(.nothing, to: entry)
         }
       }
     }

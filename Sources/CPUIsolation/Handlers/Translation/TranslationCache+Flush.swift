@@ -59,15 +59,15 @@ extension TranslationCache {
 
   @inlinable
   func catchUp(with ring: FlushRing, to current: UInt64, ceiling: Int) -> FlushExtent {
-    let local = unsafe owner.pointee.generation.load(ordering: .relaxed)
+    let local = owner.generation.load(ordering: .relaxed)
     // Not the other way round either: a generation never goes back.
     if local >= current {
-      unsafe owner.pointee.covered.countOne()
+      owner.covered.countOne()
       return .covered
     }
     let extent = drop(since: local, upTo: current, ring, ceiling)
     if extent == .full { removeAll() }
-    unsafe owner.pointee.generation.store(current, ordering: .relaxed)
+    owner.generation.store(current, ordering: .relaxed)
     count(extent)
     return extent
   }
@@ -100,11 +100,11 @@ extension TranslationCache {
     switch extent {
     case .covered: break
     case .partial(let pages):
-      unsafe owner.pointee.partial.countOne()
-      let before = unsafe owner.pointee.pages.load(ordering: .relaxed)
-      unsafe owner.pointee.pages.store(
+      owner.partial.countOne()
+      let before = owner.pages.load(ordering: .relaxed)
+      owner.pages.store(
         before &+ UInt64(truncatingIfNeeded: pages), ordering: .relaxed)
-    case .full: unsafe owner.pointee.full.countOne()
+    case .full: owner.full.countOne()
     }
   }
 
@@ -112,7 +112,7 @@ extension TranslationCache {
   @inlinable
   func dropAll(at generation: UInt64) {
     removeAll()
-    unsafe owner.pointee.generation.store(generation, ordering: .relaxed)
+    owner.generation.store(generation, ordering: .relaxed)
   }
 }
 
@@ -125,14 +125,14 @@ extension TranslationCache {
   /// The flag comes before the generation, as in `endLazy`.
   func join(_ ring: FlushRing) {
     // Sequentially consistent — lazy:U. Dekker with flush:G/lazy:L. Pairs with lazy:L.
-    unsafe use.pointee.isUsed.store(1, ordering: .sequentiallyConsistent)
+    use.isUsed.store(1, ordering: .sequentiallyConsistent)
     dropAll(at: ring.generationBehindUse())
   }
 
   /// Stops using the cache: flushers of what merely changed skip this CPU. The entries stay.
   func beginLazy() {
     // Relaxed — lazy:B: a flusher that sees it late sends what nobody needs.
-    unsafe use.pointee.isUsed.store(0, ordering: .relaxed)
+    use.isUsed.store(0, ordering: .relaxed)
   }
 
   /// Uses the cache again, having caught up with what was not sent meanwhile.
@@ -148,7 +148,7 @@ extension TranslationCache {
   ///   flusher in between skips a CPU that has passed its flush.
   func endLazy(_ ring: FlushRing, ceiling: Int) -> FlushExtent {
     // Sequentially consistent — lazy:U. Dekker with flush:G/lazy:L. Pairs with lazy:L.
-    unsafe use.pointee.isUsed.store(1, ordering: .sequentiallyConsistent)
+    use.isUsed.store(1, ordering: .sequentiallyConsistent)
     let current = ring.generationBehindUse()
     return catchUp(with: ring, to: current, ceiling: ceiling)
   }
@@ -156,6 +156,6 @@ extension TranslationCache {
   /// Whether the CPU uses its cache, for a flusher behind its generation.
   var isUsed: Bool {
     // Sequentially consistent — lazy:L. Behind flush:G. Pairs with lazy:U.
-    unsafe use.pointee.isUsed.load(ordering: .sequentiallyConsistent) != 0
+    use.isUsed.load(ordering: .sequentiallyConsistent) != 0
   }
 }

@@ -88,16 +88,17 @@ public struct TranslationCache<Key: TranslationKey, Value: BitwiseCopyable>: ~Co
     let sets = TranslationCacheLayout<Value>.sets(entries: entries)
     hashShift = UInt64(64 - sets.trailingZeroBitCount)
     self.ownedBytes = ownedBytes
-    unsafe use.initialize(to: CacheUse())
-    unsafe owner.initialize(to: CacheOwner(sets: sets))
+    // Safety: the memory is as long as the layout says, and nobody else has it yet.
+    unsafe base.initializeMemory(as: CacheUse.self, to: CacheUse())
+    unsafe (base + 128).initializeMemory(as: CacheOwner.self, to: CacheOwner(sets: sets))
   }
 
   /// The cache in somebody else's memory.
   @inlinable
   init(viewing base: UnsafeMutableRawPointer) {
     unsafe self.base = unsafe base
-    hashShift =
-      unsafe (base + 128).assumingMemoryBound(to: CacheOwner.self).pointee.hashShift
+    // Safety: a cache was initialised there.
+    hashShift = unsafe Place<CacheOwner>(base + 128).value.hashShift
     ownedBytes = 0
   }
 
@@ -108,27 +109,39 @@ public struct TranslationCache<Key: TranslationKey, Value: BitwiseCopyable>: ~Co
   // MARK: Memory
 
   @inlinable @inline(__always)
-  var use: UnsafeMutablePointer<CacheUse> { unsafe base.assumingMemoryBound(to: CacheUse.self) }
+  var use: CacheUse {
+    // Safety: the memory begins with it, from initialisation on.
+    unsafeAddress { unsafe UnsafePointer(base.assumingMemoryBound(to: CacheUse.self)) }
+  }
 
   @inlinable @inline(__always)
-  var owner: UnsafeMutablePointer<CacheOwner> {
-    unsafe (base + 128).assumingMemoryBound(to: CacheOwner.self)
+  var owner: CacheOwner {
+    // Safety: as above; the layout says where.
+    unsafeAddress { unsafe UnsafePointer((base + 128).assumingMemoryBound(to: CacheOwner.self)) }
+    nonmutating unsafeMutableAddress {
+      unsafe (base + 128).assumingMemoryBound(to: CacheOwner.self)
+    }
   }
 
   /// The tags of the set that a number falls into; the values stand behind them.
   ///
   /// The hash is Fibonacci's: neighbours and powers of two spread alike.
   @inlinable @inline(__always)
-  func set(of number: UInt64) -> UnsafeMutablePointer<UInt64> {
+  func set(of number: UInt64) -> Table<UInt64> {
     let index = Int(truncatingIfNeeded: (number &* 0x9e37_79b9_7f4a_7c15) &>> hashShift)
-    return unsafe (base + 256 + index &* TranslationCacheLayout<Value>.setBytes)
-      .assumingMemoryBound(to: UInt64.self)
+    return set(index)
   }
 
   @inlinable @inline(__always)
-  static func values(of set: UnsafeMutablePointer<UInt64>) -> UnsafeMutablePointer<Value> {
-    unsafe (UnsafeMutableRawPointer(set) + TranslationCacheLayout<Value>.valuesOffset)
-      .assumingMemoryBound(to: Value.self)
+  func set(_ index: Int) -> Table<UInt64> {
+    // Safety: the index is below the number of sets.
+    unsafe Table(base + 256 + index &* TranslationCacheLayout<Value>.setBytes)
+  }
+
+  @inlinable @inline(__always)
+  static func values(of set: Table<UInt64>) -> Table<Value> {
+    // Safety: a set's values follow its tags.
+    unsafe Table(UnsafeMutableRawPointer(set.first) + TranslationCacheLayout<Value>.valuesOffset)
   }
 }
 
@@ -145,16 +158,16 @@ extension TranslationCache {
   @inlinable @inline(__always)
   public func lookUp(_ key: Key) -> Value? {
     let tag = key.pageNumber &+ 1
-    let set = unsafe set(of: key.pageNumber)
+    let set = set(of: key.pageNumber)
     // Without a branch for each way: which one it is nobody can predict, and guessing wrong costs
     // more than looking at all four.
-    let second = unsafe set[1] == tag ? 1 : 0
-    let third = unsafe set[2] == tag ? 2 : 0
-    let fourth = unsafe set[3] == tag ? 3 : 0
+    let second = set[1] == tag ? 1 : 0
+    let third = set[2] == tag ? 2 : 0
+    let fourth = set[3] == tag ? 3 : 0
     let way = second | third | fourth
     // The tag of nothing is 0, which is also that of UInt64.max.
-    guard unsafe set[way] == tag, tag != 0 else { return nil }
-    return unsafe Self.values(of: set)[way]
+    guard set[way] == tag, tag != 0 else { return nil }
+    return Self.values(of: set)[way]
   }
 
   /// Caches a translation that was read from the table in this kernel section.
@@ -166,31 +179,31 @@ extension TranslationCache {
   public func insert(_ value: Value, for key: Key) {
     let tag = key.pageNumber &+ 1
     if tag == 0 { return }
-    let set = unsafe set(of: key.pageNumber)
+    let set = set(of: key.pageNumber)
     var way = -1
     for index in 0..<TranslationCacheLayout<Value>.ways {
-      if unsafe set[index] == tag {
+      if set[index] == tag {
         way = index
         break
       }
-      if unsafe way < 0 && set[index] == 0 { way = index }
+      if way < 0 && set[index] == 0 { way = index }
     }
     if way < 0 {
-      way = unsafe Int(truncatingIfNeeded: owner.pointee.victim & 3)
-      unsafe owner.pointee.victim &+= 1
+      way = Int(truncatingIfNeeded: owner.victim & 3)
+      owner.victim &+= 1
     }
-    unsafe Self.values(of: set)[way] = value
-    unsafe set[way] = tag
-    unsafe owner.pointee.fills.countOne()
+    Self.values(of: set)[way] = value
+    set[way] = tag
+    owner.fills.countOne()
   }
 
   /// Forgets one key.
   @inlinable @inline(__always)
   func remove(number: UInt64) {
     let tag = number &+ 1
-    let set = unsafe set(of: number)
-    for index in 0..<TranslationCacheLayout<Value>.ways where unsafe set[index] == tag {
-      unsafe set[index] = 0
+    let set = set(of: number)
+    for index in 0..<TranslationCacheLayout<Value>.ways where set[index] == tag {
+      set[index] = 0
     }
   }
 
@@ -201,14 +214,13 @@ extension TranslationCache {
   /// - Allocates: never
   @inlinable
   public func removeAll() {
-    let sets = unsafe owner.pointee.sets
+    let sets = owner.sets
     for index in 0..<sets {
-      let set = unsafe (base + 256 + index &* TranslationCacheLayout<Value>.setBytes)
-        .assumingMemoryBound(to: UInt64.self)
-      unsafe set[0] = 0
-      unsafe set[1] = 0
-      unsafe set[2] = 0
-      unsafe set[3] = 0
+      let set = set(index)
+      set[0] = 0
+      set[1] = 0
+      set[2] = 0
+      set[3] = 0
     }
   }
 }

@@ -70,7 +70,7 @@ final class TranslationCore: Sendable {
   /// Drops what the log says: the handler of `flush_tlb_range`.
   func flushRange(_ cpu: Int) {
     let cache = cache(cpu)
-    let before = unsafe cache.owner.pointee.generation.load(ordering: .relaxed)
+    let before = cache.owner.generation.load(ordering: .relaxed)
     let extent = cache.catchUp(with: ring, ceiling: ceiling)
     if coordinator.isTraced(.tlbFlush) { trace(cpu, since: before, extent) }
   }
@@ -78,13 +78,13 @@ final class TranslationCore: Sendable {
   /// Drops everything: the handler of `flush_tlb_all`.
   func flushAll(_ cpu: Int) {
     let cache = cache(cpu)
-    let before = unsafe cache.owner.pointee.generation.load(ordering: .relaxed)
+    let before = cache.owner.generation.load(ordering: .relaxed)
     let extent = cache.catchUp(with: ring, ceiling: -1)
     if coordinator.isTraced(.tlbFlush) { trace(cpu, since: before, extent) }
   }
 
   private func trace(_ cpu: Int, since before: UInt64, _ extent: FlushExtent) {
-    let generation = unsafe cache(cpu).owner.pointee.generation.load(ordering: .relaxed)
+    let generation = cache(cpu).owner.generation.load(ordering: .relaxed)
     var hull: (first: UInt64, end: UInt64)
     switch extent {
     case .covered: return
@@ -105,9 +105,9 @@ final class TranslationCore: Sendable {
     }
     var payload: InlineArray<5, UInt64> = [0, UInt64(cpu), hull.first, hull.end, generation]
     unsafe withUnsafeMutableBytes(of: &payload) { bytes in
+      // Safety: the payload has five words.
       unsafe coordinator.record(
-        .tlbFlush, bytes.baseAddress.unsafelyUnwrapped.assumingMemoryBound(to: UInt64.self),
-        words: 5)
+        .tlbFlush, Table(bytes.baseAddress.unsafelyUnwrapped), words: 5)
     }
   }
 }

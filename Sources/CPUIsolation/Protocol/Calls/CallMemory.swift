@@ -9,10 +9,11 @@ final class CallMemory: Sendable {
 
   init(cpus: Int) throws(IsolationError) {
     memory = try MappedMemory(byteCount: cpus * cacheLineStride)
-    for cpu in 0..<cpus { unsafe record(cpu).initialize(to: CallRecord()) }
+    for cpu in 0..<cpus { record(cpu).initialize(to: CallRecord()) }
   }
 
-  func record(_ cpu: Int) -> UnsafeMutablePointer<CallRecord> {
-    unsafe (memory.address + cpu * cacheLineStride).assumingMemoryBound(to: CallRecord.self)
+  func record(_ cpu: Int) -> Place<CallRecord> {
+    // Safety: there is a record for each CPU.
+    unsafe Place(memory.address + cpu * cacheLineStride)
   }
 }

@@ -17,35 +17,34 @@ struct CallPath {
   /// Whoever finds the queue empty rings: sets the bit in K and kicks. Whoever finds it filled
   /// leaves that to the one who filled it.
   func enqueue(
-    _ record: UnsafeMutablePointer<CallRecord>, on cpu: Int, isInterruptSafe: Bool,
+    _ record: Place<CallRecord>, on cpu: Int, isInterruptSafe: Bool,
     isPooled: Bool = false, from site: CallSite
   ) -> CallOutcome {
     let slot = core.slots[cpu]
-    let state = unsafe slot.state
     // Acquire — call:I. Before the push. Pairs with attach:I.
-    let incarnation = unsafe state.pointee.incarnation.load(ordering: .acquiring)
-    let reach = Reach(rawValue: unsafe state.pointee.reach.load(ordering: .relaxed))
+    let incarnation = slot.state.incarnation.load(ordering: .acquiring)
+    let reach = Reach(rawValue: slot.state.reach.load(ordering: .relaxed))
     let isPatient = reach.interrupter == .signal && !isInterruptSafe
     let type = isPatient ? BuiltInWork.patientCalls : BuiltInWork.calls
-    let cell = unsafe path.sender.cell(target: cpu, type: type)
-    unsafe path.count(cell.pointee.sent)
-    unsafe cell.pointee.note(site)
+    let cell = path.sender.cell(target: cpu, type: type)
+    path.count(cell.value.sent)
+    cell.value.note(site)
     // Before the push: the record may have run, and be in use again, behind it; a pooled one may be
     // anybody's, or gone with its pool.
-    unsafe core.traceCall(.csdQueueCPU, record, from: site, cpu: cpu)
-    let node = UnsafeMutableRawPointer(record)
+    core.traceCall(.csdQueueCPU, record, from: site, cpu: cpu)
+    let node = record.node
     let wasEmpty =
-      unsafe isPatient
-      ? slot.call.pointee.patientCalls.push(node) : slot.call.pointee.calls.push(node)
+      isPatient
+      ? slot.call.patientCalls.push(node) : slot.call.calls.push(node)
     if wasEmpty {
       // Sequentially consistent — send:O, as for a work type: behind the push, before the look at
       // W.
-      _ = unsafe state.pointee.work.setBit(type)
+      _ = slot.state.work.setBit(type)
       let before = core.traceTime(of: .ipiSendCPU)
       if isPatient {
         Kick.wakeIfIdle(slot)
       } else if Kick.send(to: slot) {
-        unsafe path.count(cell.pointee.interrupted)
+        path.count(cell.value.interrupted)
         core.traceIPI(to: cpu, from: site, CoordinatorCore.traceAddress(of: site), at: before)
       }
     }
@@ -54,9 +53,9 @@ struct CallPath {
     // ran our call.
     var backoff = Backoff()
     while ContextWord(
-      rawValue: unsafe state.pointee.word.load(ordering: .sequentiallyConsistent)
+      rawValue: slot.state.word.load(ordering: .sequentiallyConsistent)
     ).context == .offline {
-      if unsafe state.pointee.isOwned.load(ordering: .relaxed) == 0, empty(slot, isPooled) {
+      if slot.state.isOwned.load(ordering: .relaxed) == 0, empty(slot, isPooled) {
         return .gone
       }
       // A thread is on its way out or in, or another one empties the queue.
@@ -65,8 +64,8 @@ struct CallPath {
     // The slot changed hands since: our call ran on its way out, or was abandoned on the way in, or
     // is still there, in the new owner's queue.
     // Acquire — call:I. Pairs with attach:I.
-    if unsafe state.pointee.incarnation.load(ordering: .acquiring) != incarnation,
-      unsafe isPooled || record.pointee.state.load(ordering: .relaxed) != CallRecord.State.queued
+    if slot.state.incarnation.load(ordering: .acquiring) != incarnation,
+      isPooled || record.value.state.load(ordering: .relaxed) != CallRecord.State.queued
     {
       return .gone
     }
@@ -81,13 +80,13 @@ struct CallPath {
     let own = OwnerTransitions.shutOutInterrupts()
     // Acquire — attach:O. Whoever owns the slot may empty its queues: we do, for the moment, so that
     // we cannot empty those of a thread which attaches.
-    let isOurs = unsafe slot.state.pointee.isOwned.exchange(1, ordering: .acquiring) == 0
-    var abandoned = unsafe AbandonedCalls()
+    let isOurs = slot.state.isOwned.exchange(1, ordering: .acquiring) == 0
+    var abandoned = AbandonedCalls()
     if isOurs {
       // A caller with a plain record may be where no message can be ended, as in a signal handler.
       abandoned = Drain(core, slot).abandonCalls(leavingPooled: !isPooled)
       // Release — detach:R.
-      unsafe slot.state.pointee.isOwned.store(0, ordering: .releasing)
+      slot.state.isOwned.store(0, ordering: .releasing)
     }
     if let own { OwnerTransitions.admitInterrupts(own) }
     abandoned.end()
@@ -95,18 +94,18 @@ struct CallPath {
   }
 
   /// The outcome of a waited-for call, or nil while there is none.
-  static func outcome(of record: UnsafeMutablePointer<CallRecord>, isOver: Bool) -> CallOutcome? {
+  static func outcome(of record: Place<CallRecord>, isOver: Bool) -> CallOutcome? {
     // Acquire — call:W. What the function did is seen by the waiter. Pairs with callRecord:D.
-    switch unsafe record.pointee.state.load(ordering: .acquiring) {
+    switch record.value.state.load(ordering: .acquiring) {
     case CallRecord.State.done:
-      unsafe record.pointee.state.store(CallRecord.State.idle, ordering: .relaxed)
+      record.value.state.store(CallRecord.State.idle, ordering: .relaxed)
       return .executed
     case CallRecord.State.gone:
-      unsafe record.pointee.state.store(CallRecord.State.idle, ordering: .relaxed)
+      record.value.state.store(CallRecord.State.idle, ordering: .relaxed)
       return .gone
     case CallRecord.State.queued where isOver:
       // Acquire and release — call:X. Decides against callRecord:R: one of us moves the state.
-      let isCancelled = unsafe record.pointee.state.compareExchange(
+      let isCancelled = record.value.state.compareExchange(
         expected: CallRecord.State.queued, desired: CallRecord.State.cancelled,
         successOrdering: .acquiringAndReleasing, failureOrdering: .relaxed
       ).exchanged

@@ -47,23 +47,23 @@ struct CallRecord: ~Copyable {
   /// The function of a pooled call is called once, whatever becomes of it: with -1 for a CPU if it is
   /// taken back unrun.
   static func claim(
-    _ record: UnsafeMutablePointer<CallRecord>, _ function: CPUFunction,
+    _ record: Place<CallRecord>, _ function: CPUFunction,
     _ context: UnsafeMutableRawPointer?, isWaitedFor: Bool, isPooled: Bool = false,
     site: CallSite
   ) -> Bool {
     // Acquire — callRecord:C. The last run's reads of the record come before we overwrite it. Pairs
     // with callRecord:G.
     guard
-      unsafe record.pointee.state.compareExchange(
+      record.value.state.compareExchange(
         expected: State.idle, desired: State.queued, successOrdering: .acquiring,
         failureOrdering: .relaxed
       ).exchanged
     else { return false }
-    unsafe record.pointee.function = unsafe function
-    unsafe record.pointee.context = unsafe context
-    unsafe record.pointee.site = site
+    unsafe record.value.function = unsafe function
+    unsafe record.value.context = unsafe context
+    record.value.site = site
     let flags = isWaitedFor ? Self.waitedFor : isPooled ? Self.pooled : 0
-    unsafe record.pointee.flags.store(flags, ordering: .relaxed)
+    record.value.flags.store(flags, ordering: .relaxed)
     return true
   }
 
@@ -121,4 +121,15 @@ struct CallRecord: ~Copyable {
     state.store(State.idle, ordering: .releasing)
     if let function = unsafe function { unsafe function(context, -1) }
   }
+}
+
+extension Place<CallRecord> {
+  /// The record as a node of a queue: it begins with the link.
+  var node: Inbox.Node { unsafe Inbox.Node(UnsafeMutableRawPointer(address)) }
+}
+
+extension Inbox.Node {
+  /// The record that this node of a queue of calls is.
+  // Safety: such a queue has no other nodes.
+  var record: Place<CallRecord> { unsafe Place(base) }
 }

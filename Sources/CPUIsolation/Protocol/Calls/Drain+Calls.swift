@@ -8,57 +8,56 @@ extension Drain {
   ///
   /// Calls run after the drain of the work types, since they may touch what the types maintain.
   func serveCalls(interruptSafeOnly: Bool, _ special: UInt64) {
-    let owner = unsafe slot.owner
-    unsafe owner.pointee.special.store(
+    slot.owner.special.store(
       special | OwnerFlags.calling | OwnerFlags.running(BuiltInWork.calls), ordering: .relaxed)
-    unsafe serveCalls(from: slot.call.pointee.calls.takeAll())
-    if !interruptSafeOnly { unsafe serveCalls(from: slot.call.pointee.patientCalls.takeAll()) }
-    unsafe owner.pointee.special.store(special, ordering: .relaxed)
+    serveCalls(from: slot.call.calls.takeAll())
+    if !interruptSafeOnly { serveCalls(from: slot.call.patientCalls.takeAll()) }
+    slot.owner.special.store(special, ordering: .relaxed)
   }
 
   /// Whether calls are queued, rung for or not.
   var hasCalls: Bool {
-    unsafe !slot.call.pointee.calls.isEmpty || !slot.call.pointee.patientCalls.isEmpty
+    !slot.call.calls.isEmpty || !slot.call.patientCalls.isEmpty
   }
 
   /// Runs the calls that are queued, also those that nobody has rung for yet.
   func serveQueuedCalls() {
     if !hasCalls { return }
     serveCalls(
-      interruptSafeOnly: false, unsafe slot.owner.pointee.special.load(ordering: .relaxed))
+      interruptSafeOnly: false, slot.owner.special.load(ordering: .relaxed))
   }
 
-  private func serveCalls(from first: UnsafeMutableRawPointer?) {
+  private func serveCalls(from first: Inbox.Node?) {
     // A record may be sent again as soon as it has been given back, so the list is parted before
     // anything runs.
     var waitedFor = CallList()
     var others = CallList()
-    var node = unsafe first
-    while let current = unsafe node {
-      unsafe node = unsafe Inbox.next(after: current)
-      if unsafe current.assumingMemoryBound(to: CallRecord.self).pointee.isWaitedFor {
-        unsafe waitedFor.append(current)
+    var node = first
+    while let current = node {
+      node = Inbox.next(after: current)
+      if current.record.value.isWaitedFor {
+        waitedFor.append(current)
       } else {
-        unsafe others.append(current)
+        others.append(current)
       }
     }
-    unsafe run(waitedFor.first)
-    unsafe run(others.first)
+    run(waitedFor.first)
+    run(others.first)
   }
 
-  private func run(_ first: UnsafeMutableRawPointer?) {
-    var node = unsafe first
-    while let current = unsafe node {
-      unsafe node = unsafe Inbox.next(after: current)
-      let record = unsafe current.assumingMemoryBound(to: CallRecord.self)
+  private func run(_ first: Inbox.Node?) {
+    var node = first
+    while let current = node {
+      node = Inbox.next(after: current)
+      let record = current.record
       // Nobody waits for most records: they are not ours any more once they run.
-      let site = unsafe record.pointee.site
-      unsafe core.traceCall(.csdFunctionEntry, record, from: site)
-      defer { unsafe core.traceCall(.csdFunctionExit, record, from: site) }
-      if unsafe record.pointee.run(on: cpu) {
-        unsafe slot.executed[Int(BuiltInWork.calls)].countOne()
+      let site = record.value.site
+      core.traceCall(.csdFunctionEntry, record, from: site)
+      defer { core.traceCall(.csdFunctionExit, record, from: site) }
+      if record.value.run(on: cpu) {
+        slot.executed[Int(BuiltInWork.calls)].countOne()
       } else {
-        unsafe slot.dropped[Int(BuiltInWork.calls)].wrappingAdd(1, ordering: .relaxed)
+        slot.dropped[Int(BuiltInWork.calls)].wrappingAdd(1, ordering: .relaxed)
       }
     }
   }
@@ -72,26 +71,26 @@ extension Drain {
     var pooled = CallList()
     for list in 0..<2 {
       var node =
-        unsafe list == 0
-        ? slot.call.pointee.calls.takeAll() : slot.call.pointee.patientCalls.takeAll()
-      while let current = unsafe node {
-        unsafe node = unsafe Inbox.next(after: current)
-        let record = unsafe current.assumingMemoryBound(to: CallRecord.self)
-        if unsafe record.pointee.isPooled, leavingPooled {
+        list == 0
+        ? slot.call.calls.takeAll() : slot.call.patientCalls.takeAll()
+      while let current = node {
+        node = Inbox.next(after: current)
+        let record = current.record
+        if record.value.isPooled, leavingPooled {
           _ =
-            unsafe list == 0
-            ? slot.call.pointee.calls.push(current) : slot.call.pointee.patientCalls.push(current)
+            list == 0
+            ? slot.call.calls.push(current) : slot.call.patientCalls.push(current)
           continue
         }
-        unsafe slot.dropped[Int(BuiltInWork.calls)].wrappingAdd(1, ordering: .relaxed)
-        if unsafe record.pointee.isPooled {
-          unsafe pooled.append(current)
+        slot.dropped[Int(BuiltInWork.calls)].wrappingAdd(1, ordering: .relaxed)
+        if record.value.isPooled {
+          pooled.append(current)
         } else {
-          unsafe record.pointee.abandon()
+          record.value.abandon()
         }
       }
     }
-    return unsafe AbandonedCalls(first: pooled.first)
+    return AbandonedCalls(first: pooled.first)
   }
 }
 
@@ -99,36 +98,34 @@ extension Drain {
 ///
 /// To end one is to end its message, which may do anything but wait, and perhaps its pool: under no
 /// lock, and not while others wait until the slot is free.
-@safe
 struct AbandonedCalls: ~Copyable {
-  private let first: UnsafeMutableRawPointer?
+  private let first: Inbox.Node?
 
-  init(first: UnsafeMutableRawPointer? = nil) { unsafe self.first = unsafe first }
+  init(first: Inbox.Node? = nil) { self.first = first }
 
   consuming func end() {
-    var node = unsafe first
-    while let current = unsafe node {
-      unsafe node = unsafe Inbox.next(after: current)
-      unsafe current.assumingMemoryBound(to: CallRecord.self).pointee.endUnrun()
+    var node = first
+    while let current = node {
+      node = Inbox.next(after: current)
+      current.record.value.endUnrun()
     }
   }
 }
 
 /// A list of taken calls that keeps their order.
-@safe
 private struct CallList {
-  private(set) var first: UnsafeMutableRawPointer? = nil
-  private var last: UnsafeMutableRawPointer? = nil
+  private(set) var first: Inbox.Node? = nil
+  private var last: Inbox.Node? = nil
 
   init() {}
 
-  mutating func append(_ node: UnsafeMutableRawPointer) {
-    unsafe Inbox.setNext(after: node, nil)
-    if let last = unsafe last {
-      unsafe Inbox.setNext(after: last, node)
+  mutating func append(_ node: Inbox.Node) {
+    Inbox.setNext(after: node, nil)
+    if let last = last {
+      Inbox.setNext(after: last, node)
     } else {
-      unsafe first = unsafe node
+      first = node
     }
-    unsafe last = unsafe node
+    last = node
   }
 }

@@ -8,7 +8,7 @@ extension CoordinatorCore {
   /// Whether an event is recorded.
   @inline(__always)
   func isTraced(_ event: TraceEvent) -> Bool {
-    unsafe line.pointee.traced.load(ordering: .relaxed) & event.bit != 0
+    line.traced.load(ordering: .relaxed) & event.bit != 0
   }
 
   /// The time for an event that is recorded once it is known to have happened; 0 if it is not
@@ -25,9 +25,8 @@ extension CoordinatorCore {
     var payload: InlineArray<6, UInt64> = [0, first, second, third, fourth, 0]
     let words = Self.wordCount(of: event)
     unsafe withUnsafeMutableBytes(of: &payload) { bytes in
-      unsafe record(
-        event, bytes.baseAddress.unsafelyUnwrapped.assumingMemoryBound(to: UInt64.self),
-        words: words, at: time)
+      // Safety: the payload is longer than any of these events.
+      unsafe record(event, Table(bytes.baseAddress.unsafelyUnwrapped), words: words, at: time)
     }
   }
 
@@ -44,27 +43,25 @@ extension CoordinatorCore {
   /// Records an event whose payload stands in memory, into the ring of the calling thread.
   @usableFromInline
   func record(
-    _ event: TraceEvent, _ payload: UnsafeMutablePointer<UInt64>, words: Int, at time: UInt64 = 0
+    _ event: TraceEvent, _ payload: Table<UInt64>, words: Int, at time: UInt64 = 0
   ) {
     guard
       let base = unsafe UnsafeMutableRawPointer(
-        bitPattern: line.pointee.trace.load(ordering: .relaxed))
+        bitPattern: line.trace.load(ordering: .relaxed))
     else { return }
     let buffers = unsafe TraceBuffers(base: base)
     let ring: Int
     let isProtected: Bool
-    if let cpu = unsafe CurrentThread.cpu,
-      unsafe CPUSlot(base: cpu).owner.pointee.core.load(ordering: .relaxed)
-        == UInt(bitPattern: self.base)
+    if let slot = CurrentThread.slot,
+      unsafe slot.owner.core.load(ordering: .relaxed) == UInt(bitPattern: self.base)
     {
-      let slot = unsafe CPUSlot(base: cpu)
-      ring = unsafe Int(truncatingIfNeeded: slot.owner.pointee.number.load(ordering: .relaxed))
+      ring = Int(truncatingIfNeeded: slot.owner.number.load(ordering: .relaxed))
       isProtected = ContextTracker(slot).ownContext == UInt64(CPUContext.kernel.rawValue)
     } else {
       ring = buffers.sharedRing
       isProtected = false
     }
-    unsafe buffers.record(
+    buffers.record(
       event, ring: ring, isProtected: isProtected, at: time, payload, words: words)
   }
 
@@ -85,33 +82,34 @@ extension CoordinatorCore {
       traceIPI(to: cpus.first!, from: site, callback, at: time)
     }
     guard cpus.count > 1, isTraced(.ipiSendCPUMask) else { return }
-    unsafe withMask(cpus) { payload, words in
-      unsafe payload[1] = TraceBuffers.location(at: 32, byteCount: (words - 4) * 8)
-      unsafe payload[2] = Self.traceAddress(of: site)
-      unsafe payload[3] = callback
-      unsafe record(.ipiSendCPUMask, payload, words: words, at: time)
+    withMask(cpus) { payload, words in
+      payload[1] = TraceBuffers.location(at: 32, byteCount: (words - 4) * 8)
+      payload[2] = Self.traceAddress(of: site)
+      payload[3] = callback
+      record(.ipiSendCPUMask, payload, words: words, at: time)
     }
   }
 
   /// Lends a payload whose words from the fifth on are a mask as wide as the coordinator.
-  private func withMask(_ cpus: CPUMask, _ body: (UnsafeMutablePointer<UInt64>, Int) -> Void) {
-    let words = unsafe 4 + max(1, (line.pointee.count + 63) / 64)
+  private func withMask(_ cpus: CPUMask, _ body: (Table<UInt64>, Int) -> Void) {
+    let words = 4 + max(1, (line.count + 63) / 64)
     unsafe withUnsafeTemporaryAllocation(of: UInt64.self, capacity: words) { payload in
       unsafe payload.update(repeating: 0)
       for cpu in cpus { unsafe payload[4 + cpu >> 6] |= 1 << UInt64(cpu & 63) }
-      unsafe body(payload.baseAddress.unsafelyUnwrapped, words)
+      // Safety: it has as many words.
+      unsafe body(Table(payload.baseAddress.unsafelyUnwrapped), words)
     }
   }
 
   /// Records what happens to a cross call, if that is recorded. What runs is named by where the call
   /// was made.
   func traceCall(
-    _ event: TraceEvent, _ record: UnsafeMutablePointer<CallRecord>, from site: CallSite,
+    _ event: TraceEvent, _ record: Place<CallRecord>, from site: CallSite,
     cpu: Int = 0
   ) {
     if !isTraced(event) { return }
     let place = Self.traceAddress(of: site)
-    let address = UInt64(UInt(bitPattern: record))
+    let address = UInt64(record.bits)
     if event == .csdQueueCPU {
       trace(event, UInt64(cpu), place, place, address)
     } else {
@@ -121,12 +119,12 @@ extension CoordinatorCore {
 
   /// Records the beginning or the end of a grace period.
   func traceGracePeriod(_ sequence: UInt64, stage: StaticString, _ cpus: CPUMask) {
-    unsafe withMask(cpus) { payload, words in
-      unsafe payload[1] = sequence
-      unsafe UnsafeMutableRawPointer(payload + 2).copyMemory(
+    withMask(cpus) { payload, words in
+      payload[1] = sequence
+      unsafe UnsafeMutableRawPointer(payload.first + 2).copyMemory(
         from: stage.utf8Start, byteCount: min(stage.utf8CodeUnitCount, 7))
-      unsafe payload[3] = TraceBuffers.location(at: 32, byteCount: (words - 4) * 8)
-      unsafe record(.gracePeriod, payload, words: words)
+      payload[3] = TraceBuffers.location(at: 32, byteCount: (words - 4) * 8)
+      record(.gracePeriod, payload, words: words)
     }
   }
 
@@ -134,7 +132,7 @@ extension CoordinatorCore {
 
   /// The address that stands for a work type in records: stable for the life of the registration.
   func traceAddress(ofWork type: UInt64) -> UInt64 {
-    TraceAddress.work(unsafe record(type).pointee.registration.load(ordering: .relaxed))
+    TraceAddress.work(records[type].registration.load(ordering: .relaxed))
   }
 
   /// The address that stands for a call site.

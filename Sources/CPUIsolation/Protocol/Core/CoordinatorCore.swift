@@ -23,6 +23,20 @@ struct WorkRecord: ~Copyable {
   /// How the type is delivered: written and read as `function` is.
   var form = WorkForm.bit
 
+  /// Runs the handler of a type that tells it nothing.
+  @inline(__always)
+  func run(on cpu: Int) {
+    // Safety: it was registered with this context, which stays until no CPU can run it.
+    if let function = unsafe function { unsafe function(context, cpu) }
+  }
+
+  /// Runs the handler, and tells it what it was sent, if it takes that.
+  func run(on cpu: Int, telling argument: UInt64) {
+    guard let told = unsafe payloadFunction else { return run(on: cpu) }
+    // Safety: as above.
+    unsafe told(context, cpu, argument)
+  }
+
   init() {
     unsafe function = nil
     unsafe context = nil
@@ -93,29 +107,38 @@ struct CoordinatorCore: Hashable, @unchecked Sendable {
   func hash(into hasher: inout Hasher) { unsafe hasher.combine(UInt(bitPattern: base)) }
 
   @inlinable @inline(__always)
-  var line: UnsafeMutablePointer<CoreLine> { unsafe base.assumingMemoryBound(to: CoreLine.self) }
+  var line: CoreLine {
+    // Safety: the memory begins with the line, from initialisation on.
+    unsafeAddress { unsafe UnsafePointer(base.assumingMemoryBound(to: CoreLine.self)) }
+  }
 
   /// The coarse clock in monotonic nanoseconds, ticked by the watchdog: a line of its own, since it
   /// changes.
-  var clock: UnsafeMutablePointer<SharedWord> {
-    unsafe (base + 2 * cacheLineStride).assumingMemoryBound(to: SharedWord.self)
+  /// `line.traced`, for tracepoints to keep.
+  var traced: Place<SharedWord> {
+    // Safety: as above; a word of the line does not move.
+    unsafe withUnsafePointer(to: line.traced) { unsafe Place(UnsafeMutablePointer(mutating: $0)) }
   }
+
+  // Safety: as above; the map says where.
+  var clock: Place<SharedWord> { unsafe Place(base + 2 * cacheLineStride) }
 
   /// Moves whenever the generation of a catch-up type has moved: the one word that an entry compares.
   @inlinable @inline(__always)
-  var summary: UnsafeMutablePointer<SharedWord> {
-    unsafe (base + 384).assumingMemoryBound(to: SharedWord.self)
+  var summary: Place<SharedWord> {
+    // Safety: as above.
+    unsafe Place(base + 384)
   }
 
   @inlinable @inline(__always)
-  func record(_ type: UInt64) -> UnsafeMutablePointer<WorkRecord> {
-    unsafe (base + Self.recordsOffset + Int(truncatingIfNeeded: type &<< 7))
-      .assumingMemoryBound(to: WorkRecord.self)
+  var records: LineTable<WorkRecord> {
+    // Safety: as above; there is one for each type.
+    unsafe LineTable(base + Self.recordsOffset)
   }
 
-  func generation(_ type: UInt64) -> UnsafeMutablePointer<SharedWord> {
-    unsafe (base + Self.generationsOffset + Int(truncatingIfNeeded: type &<< 7))
-      .assumingMemoryBound(to: SharedWord.self)
+  var generations: LineTable<SharedWord> {
+    // Safety: as above; there is one for each type.
+    unsafe LineTable(base + Self.generationsOffset)
   }
 
   @inlinable @inline(__always)
@@ -131,18 +154,19 @@ struct CoordinatorCore: Hashable, @unchecked Sendable {
   /// Lays the coordinator out in zeroed memory.
   init(initializing base: UnsafeMutableRawPointer, cpus: Int) {
     unsafe self.base = unsafe base
-    unsafe line.initialize(to: CoreLine(count: cpus))
-    unsafe clock.initialize(to: SharedWord(0))
-    unsafe summary.initialize(to: SharedWord(0))
+    // Safety: the memory is this long, and nobody else has it yet.
+    unsafe base.initializeMemory(as: CoreLine.self, to: CoreLine(count: cpus))
+    clock.initialize(to: SharedWord(0))
+    summary.initialize(to: SharedWord(0))
     for type in 0..<UInt64(Limits.workTypes) {
-      unsafe record(type).initialize(to: WorkRecord())
-      unsafe generation(type).initialize(to: SharedWord(0))
+      records.place(type).initialize(to: WorkRecord())
+      generations.place(type).initialize(to: SharedWord(0))
     }
     for cpu in 0..<cpus {
       let slot = slots[cpu]
       slot.initialize()
-      unsafe slot.owner.pointee.core.store(UInt(bitPattern: base), ordering: .relaxed)
-      unsafe slot.owner.pointee.number.store(UInt64(cpu), ordering: .relaxed)
+      slot.owner.core.store(UInt(bitPattern: base), ordering: .relaxed)
+      slot.owner.number.store(UInt64(cpu), ordering: .relaxed)
     }
   }
 
@@ -150,10 +174,13 @@ struct CoordinatorCore: Hashable, @unchecked Sendable {
   var cpus: CPUMask {
     CPUMask(
       (0..<slots.count).filter {
-        unsafe slots[$0].state.pointee.isGap.load(ordering: .relaxed) == 0
+        slots[$0].state.isGap.load(ordering: .relaxed) == 0
       })
   }
 
   @inlinable @inline(__always)
-  var slots: CPUSlots { unsafe CPUSlots(base: base + Self.slotsOffset, count: line.pointee.count) }
+  var slots: CPUSlots {
+    // Safety: the slots follow the tables.
+    unsafe CPUSlots(base: base + Self.slotsOffset, count: line.count)
+  }
 }

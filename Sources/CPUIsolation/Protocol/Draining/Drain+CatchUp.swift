@@ -14,34 +14,32 @@ extension Drain {
   /// What is remembered is what was loaded: a load behind the run would take as caught up with what
   /// moved while the handlers ran.
   func compareSummary() -> UInt64 {
-    let owner = unsafe slot.owner
     // Acquire — catchUp:C. Before the generations. Pairs with catchUp:S.
-    let summary = unsafe core.summary.pointee.load(ordering: .acquiring)
-    if unsafe owner.pointee.caughtUp.load(ordering: .relaxed) == summary { return 0 }
-    unsafe owner.pointee.caughtUp.store(summary, ordering: .relaxed)
+    let summary = core.summary.value.load(ordering: .acquiring)
+    if slot.owner.caughtUp.load(ordering: .relaxed) == summary { return 0 }
+    slot.owner.caughtUp.store(summary, ordering: .relaxed)
     return lagging(among: .max)
   }
 
   /// Whether a catch-up type has moved since this CPU, the caller's own, last compared.
   var mayLag: Bool {
     // Relaxed, a hint: the entry that it leads to loads it again (entry:S).
-    let summary = unsafe core.summary.pointee.load(ordering: .relaxed)
-    return unsafe slot.owner.pointee.caughtUp.load(ordering: .relaxed) != summary
+    let summary = core.summary.value.load(ordering: .relaxed)
+    return slot.owner.caughtUp.load(ordering: .relaxed) != summary
   }
 
   /// The catch-up types of a set whose generation this CPU has not applied.
   func lagging(among set: UInt64) -> UInt64 {
-    let line = unsafe core.line
     // Acquire — drain:V, as in `run`, which looks again.
-    let live = unsafe line.pointee.live.load(ordering: .acquiring)
-    var left = unsafe set & live & line.pointee.catchUp.load(ordering: .relaxed)
+    let live = core.line.live.load(ordering: .acquiring)
+    var left = set & live & core.line.catchUp.load(ordering: .relaxed)
     var found: UInt64 = 0
     while left != 0 {
       let type = UInt64(left.trailingZeroBitCount)
       left &= left &- 1
       // Relaxed, a hint: the run loads it again, and applies what it loads then (drain:G).
-      let generation = unsafe core.generation(type).pointee.load(ordering: .relaxed)
-      if unsafe slot.applied[Int(type)].load(ordering: .relaxed) != generation {
+      let generation = core.generations[type].load(ordering: .relaxed)
+      if slot.applied[Int(type)].load(ordering: .relaxed) != generation {
         found |= 1 << type
       }
     }
@@ -55,33 +53,28 @@ extension Drain {
     _ type: UInt64, _ generation: UInt64, _ draining: UInt64?, isBit: Bool, traces: Bool
   ) {
     let index = Int(truncatingIfNeeded: type)
-    let record = unsafe core.record(type)
     let told: UInt64
-    if unsafe record.pointee.form == .catchUp {
+    if core.records[type].form == .catchUp {
       // Relaxed: this thread's own word; what a helper wrote there came before entry:P.
-      told = unsafe generation &- slot.applied[index].load(ordering: .relaxed)
+      told = generation &- slot.applied[index].load(ordering: .relaxed)
     } else {
       // Acquire — payload:T. Behind the take of the bit: a sender merges before it sets the bit, so
       // whoever takes the bit finds what was merged for it, unless a run before has had it. Pairs
       // with payload:M.
-      told = unsafe slot.payloads[index].exchange(0, ordering: .acquiring)
+      told = slot.payloads[index].exchange(0, ordering: .acquiring)
     }
-    if isBit { unsafe slot.executed[index].countOne() }
+    if isBit { slot.executed[index].countOne() }
     if told != 0 {
       if let draining {
-        unsafe slot.owner.pointee.special.store(
+        slot.owner.special.store(
           draining | OwnerFlags.running(type), ordering: .relaxed)
       }
-      if let function = unsafe record.pointee.payloadFunction {
-        unsafe function(record.pointee.context, cpu, told)
-      } else if let function = unsafe record.pointee.function {
-        unsafe function(record.pointee.context, cpu)
-      }
-      if !isBit { unsafe slot.catchUps[index].countOne() }
+      core.records[type].run(on: cpu, telling: told)
+      if !isBit { slot.catchUps[index].countOne() }
       if traces { traceDrain(type) }
     }
     noteAge(index)
     // Release — drain:A, as in `runHandler`: the generation that was loaded before the run.
-    unsafe slot.applied[index].store(generation, ordering: .releasing)
+    slot.applied[index].store(generation, ordering: .releasing)
   }
 }

@@ -25,7 +25,7 @@ extension Drain {
   func drainOnBehalf(_ types: UInt64, helper: Int32) -> HelpOutcome {
     // Sequentially consistent — onBehalf:P. Dekker with entry:W/entry:P.
     guard
-      unsafe slot.state.pointee.pin.compareExchange(
+      slot.state.pin.compareExchange(
         expected: 0, desired: UInt64(UInt32(bitPattern: helper)),
         successOrdering: .sequentiallyConsistent, failureOrdering: .relaxed
       ).exchanged
@@ -33,26 +33,26 @@ extension Drain {
     defer {
       // Release — onBehalf:U. Everything the handlers did, and `applied`, before the owner goes on.
       // Pairs with entry:P.
-      unsafe slot.state.pointee.pin.store(0, ordering: .releasing)
+      slot.state.pin.store(0, ordering: .releasing)
     }
     // Sequentially consistent — onBehalf:W. The look comes after the pin.
     let word = ContextWord(
-      rawValue: unsafe slot.state.pointee.word.load(ordering: .sequentiallyConsistent))
+      rawValue: slot.state.word.load(ordering: .sequentiallyConsistent))
     guard let context = word.context, context.acceptsDeferral else { return .notAway }
     // Acquire and release — drain:T.
     let taken =
-      unsafe slot.state.pointee.work.bitwiseAnd(~types, ordering: .sequentiallyConsistent).oldValue
+      slot.state.work.bitwiseAnd(~types, ordering: .sequentiallyConsistent).oldValue
       & types
     fullFenceAfterExchange()
     let lagging = lagging(among: types)
     guard taken | lagging != 0 else { return .busy }
     // Acquire — drain:V, as for the owner.
-    let live = unsafe core.line.pointee.live.load(ordering: .acquiring)
+    let live = core.line.live.load(ordering: .acquiring)
     CurrentThread.isHelping = true
     runHandlers(taken | lagging, live: live, nil, bits: taken)
     CurrentThread.isHelping = false
     // What ran may be what the sleeper's loop waits for, and nothing is left in K to wake it.
-    if context == .idle { unsafe slot.call.pointee.parker.unpark() }
+    if context == .idle { slot.call.parker.unpark() }
     return .ran
   }
 }

@@ -17,7 +17,7 @@ struct Drain {
   init(_ core: CoordinatorCore, _ slot: CPUSlot) {
     self.core = core
     self.slot = slot
-    cpu = unsafe Int(truncatingIfNeeded: slot.owner.pointee.number.load(ordering: .relaxed))
+    cpu = Int(truncatingIfNeeded: slot.owner.number.load(ordering: .relaxed))
   }
 
   /// For code that has nothing but the slot: callback handles and signal handlers.
@@ -26,9 +26,9 @@ struct Drain {
     // A slot's memory names its coordinator from initialisation on.
     core = unsafe CoordinatorCore(
       base: UnsafeMutableRawPointer(
-        bitPattern: slot.owner.pointee.core.load(ordering: .relaxed)
+        bitPattern: slot.owner.core.load(ordering: .relaxed)
       ).unsafelyUnwrapped)
-    cpu = unsafe Int(truncatingIfNeeded: slot.owner.pointee.number.load(ordering: .relaxed))
+    cpu = Int(truncatingIfNeeded: slot.owner.number.load(ordering: .relaxed))
   }
 
   /// How many times one visit looks at K. What arrives during the last round stays in K and is
@@ -40,7 +40,7 @@ struct Drain {
     waitWhilePinned()
     let lagging = compareSummary()
     // Relaxed — drain:L, a hint: the exchange decides.
-    let isPending = unsafe slot.state.pointee.work.load(ordering: .relaxed) != 0
+    let isPending = slot.state.work.load(ordering: .relaxed) != 0
     guard isPending || lagging != 0 else { return }
     run(taken: isPending ? take() : 0, lagging: lagging)
   }
@@ -50,32 +50,30 @@ struct Drain {
   /// instruction.
   @inline(__always)
   func drainOne(_ taken: UInt64) -> Bool {
-    let line = unsafe core.line
     guard taken & (taken &- 1) | taken & BuiltInWork.mask == 0,
-      unsafe line.pointee.drainFlags.load(ordering: .relaxed) == 0
+      core.line.drainFlags.load(ordering: .relaxed) == 0
     else { return false }
     // Acquire — drain:V, as in `run`.
-    let live = unsafe line.pointee.live.load(ordering: .acquiring)
+    let live = core.line.live.load(ordering: .acquiring)
     runHandler(
       UInt64(truncatingIfNeeded: taken.trailingZeroBitCount), live: live, OwnerFlags.draining)
-    unsafe slot.owner.pointee.special.store(0, ordering: .relaxed)
+    slot.owner.special.store(0, ordering: .relaxed)
     // Relaxed — drain:L, a hint, for the second round.
-    if unsafe slot.state.pointee.work.load(ordering: .relaxed) != 0 { drainPending() }
+    if slot.state.work.load(ordering: .relaxed) != 0 { drainPending() }
     return true
   }
 
   /// Runs what an entry, or `take`, took, and the catch-up types that lag, and looks once more.
   @inline(never)
   func run(taken first: UInt64, lagging: UInt64 = 0) {
-    let owner = unsafe slot.owner
-    let special = unsafe owner.pointee.special.load(ordering: .relaxed)
+    let special = slot.owner.special.load(ordering: .relaxed)
     var taken = first
     var all: UInt64 = 0
     for round in 1...Self.rounds {
       run(taken & ~BuiltInWork.mask, special, lagging: round == 1 ? lagging : 0)
       all |= taken
       // Relaxed — drain:L, as above.
-      if unsafe round == Self.rounds || slot.state.pointee.work.load(ordering: .relaxed) == 0 {
+      if round == Self.rounds || slot.state.work.load(ordering: .relaxed) == 0 {
         break
       }
       taken = take()
@@ -86,7 +84,7 @@ struct Drain {
   private func take() -> UInt64 {
     // Acquire — drain:T. Pairs with send:O: a send whose bit we take has published its datum. It
     // comes before the handlers: a bit set after it stays for the next round.
-    let taken = unsafe slot.state.pointee.work.exchange(0, ordering: .acquiring)
+    let taken = slot.state.work.exchange(0, ordering: .acquiring)
     // Sequentially consistent fence — drain:T. Off x86-64 it holds the handlers' loads behind the
     // take.
     fullFenceAfterExchange()
@@ -96,19 +94,18 @@ struct Drain {
   /// Drains what may run in the signal handler of this thread, which has made the CPU enter kernel.
   func drainInterruptSafe() {
     waitWhilePinned()
-    let owner = unsafe slot.owner
-    let special = unsafe owner.pointee.special.load(ordering: .relaxed)
+    let special = slot.owner.special.load(ordering: .relaxed)
     // Acquire — drain:I. The set of safe types was written before any of them could be sent.
     let safe =
-      unsafe core.line.pointee.interruptSafe.load(ordering: .acquiring)
+      core.line.interruptSafe.load(ordering: .acquiring)
       | 1 << BuiltInWork.calls | BuiltInWork.attentionMask
     // The thread's own next entry compares again, for the types that have to wait for it.
     run(0, special, lagging: lagging(among: safe))
     for _ in 0..<Self.rounds {
-      guard unsafe slot.state.pointee.work.load(ordering: .relaxed) & safe != 0 else { break }
+      guard slot.state.work.load(ordering: .relaxed) & safe != 0 else { break }
       // Acquire — drain:T, as above; the other bits stay for the next entry.
       let taken =
-        unsafe slot.state.pointee.work.bitwiseAnd(~safe, ordering: .acquiring).oldValue & safe
+        slot.state.work.bitwiseAnd(~safe, ordering: .acquiring).oldValue & safe
       fullFenceAfterExchange()
       run(taken & ~BuiltInWork.mask, special)
       if taken >> BuiltInWork.calls & 1 != 0 { serveCalls(interruptSafeOnly: true, special) }
@@ -120,11 +117,10 @@ struct Drain {
   private func run(_ bits: UInt64, _ special: UInt64, lagging: UInt64 = 0) {
     let types = bits | lagging
     if types == 0 { return }
-    let line = unsafe core.line
     // Acquire — drain:V. After the take: a type that is still live here cannot have its handler
     // freed before this CPU has left kernel or passed a safe point. Pairs with unregister:V.
-    let live = unsafe line.pointee.live.load(ordering: .acquiring)
-    let flags = unsafe line.pointee.drainFlags.load(ordering: .relaxed)
+    let live = core.line.live.load(ordering: .acquiring)
+    let flags = core.line.drainFlags.load(ordering: .relaxed)
     let start = flags & DrainFlags.times != 0 ? cpi_cycles() : 0
     let draining = special | OwnerFlags.draining
     if types & (types &- 1) == 0 {
@@ -132,20 +128,20 @@ struct Drain {
         UInt64(types.trailingZeroBitCount), live: live, draining, isBit: bits != 0,
         traces: flags & DrainFlags.traces != 0)
     } else {
-      let early = unsafe line.pointee.early.load(ordering: .relaxed)
-      let late = unsafe line.pointee.late.load(ordering: .relaxed)
+      let early = core.line.early.load(ordering: .relaxed)
+      let late = core.line.late.load(ordering: .relaxed)
       runHandlers(types & early, live: live, draining, bits: bits)
       runHandlers(types & ~early & ~late, live: live, draining, bits: bits)
       runHandlers(types & late, live: live, draining, bits: bits)
     }
-    unsafe slot.owner.pointee.special.store(special, ordering: .relaxed)
+    slot.owner.special.store(special, ordering: .relaxed)
     if flags & DrainFlags.times != 0 {
-      unsafe slot.owner.pointee.longestDrain.raise(to: cpi_cycles() &- start)
+      slot.owner.longestDrain.raise(to: cpi_cycles() &- start)
     }
   }
 
   func runHandlers(_ types: UInt64, live: UInt64, _ draining: UInt64?, bits: UInt64) {
-    let flags = unsafe core.line.pointee.drainFlags.load(ordering: .relaxed)
+    let flags = core.line.drainFlags.load(ordering: .relaxed)
     var left = types
     while left != 0 {
       runHandler(
@@ -164,36 +160,33 @@ struct Drain {
   ) {
     let index = Int(truncatingIfNeeded: type)
     guard live >> type & 1 != 0 else {
-      if isBit { unsafe slot.dropped[index].wrappingAdd(1, ordering: .relaxed) }
+      if isBit { slot.dropped[index].wrappingAdd(1, ordering: .relaxed) }
       return
     }
     // Acquire — drain:G. After the take and before the run: a ticket that drew a generation up to
     // this one set its bit, or finds it set, before our take, or its bit is still to come and its
     // generation is not in here. Pairs with ticket:G. Loaded once: what comes later is not covered.
-    let generation = unsafe core.generation(type).pointee.load(ordering: .acquiring)
-    let record = unsafe core.record(type)
-    if unsafe record.pointee.form != .bit {
+    let generation = core.generations[type].load(ordering: .acquiring)
+    if core.records[type].form != .bit {
       return runHandlerWithArgument(type, generation, draining, isBit: isBit, traces: traces)
     }
     if let draining {
-      unsafe slot.owner.pointee.special.store(
+      slot.owner.special.store(
         draining | OwnerFlags.running(type), ordering: .relaxed)
     }
-    if let function = unsafe record.pointee.function {
-      unsafe function(record.pointee.context, cpu)
-    }
-    unsafe slot.executed[index].countOne()
+    core.records[type].run(on: cpu)
+    slot.executed[index].countOne()
     if traces { traceDrain(type) }
     noteAge(index)
     // Release — drain:A. After the run: whoever sees the generation sees what the handler did.
     // Pairs with ticket:A.
-    unsafe slot.applied[index].store(generation, ordering: .releasing)
+    slot.applied[index].store(generation, ordering: .releasing)
   }
 
   @inline(never)
   func traceDrain(_ type: UInt64) {
-    let since = unsafe slot.pendingSince[Int(type)].load(ordering: .relaxed)
-    let now = unsafe core.clock.pointee.load(ordering: .relaxed)
+    let since = slot.pendingSince[Int(type)].load(ordering: .relaxed)
+    let now = core.clock.value.load(ordering: .relaxed)
     core.trace(
       .deferredWorkDrain, UInt64(cpu), core.traceAddress(ofWork: type),
       since == 0 || now < since ? 0 : now - since)
@@ -201,14 +194,14 @@ struct Drain {
 
   /// Counts how long the bit had been pending, as far as the watchdog's coarse look tells.
   func noteAge(_ type: Int) {
-    let since = unsafe slot.pendingSince[type].load(ordering: .relaxed)
+    let since = slot.pendingSince[type].load(ordering: .relaxed)
     if since == 0 {
-      unsafe slot.ages(ofType: type)[0].countOne()
+      slot.ages(ofType: type)[0].countOne()
       return
     }
-    unsafe slot.pendingSince[type].store(0, ordering: .relaxed)
-    let now = unsafe core.clock.pointee.load(ordering: .relaxed)
-    unsafe slot.ages(ofType: type)[
+    slot.pendingSince[type].store(0, ordering: .relaxed)
+    let now = core.clock.value.load(ordering: .relaxed)
+    slot.ages(ofType: type)[
       AgeHistogram.bucket(ofNanoseconds: now > since ? now - since : 1)
     ]
     .countOne()
@@ -220,8 +213,8 @@ struct Drain {
   /// contract; the watchdog names the helper if it is not.
   func waitWhilePinned() {
     // Acquire — entry:P. Pairs with onBehalf:U.
-    guard unsafe slot.state.pointee.pin.load(ordering: .acquiring) != 0 else { return }
+    guard slot.state.pin.load(ordering: .acquiring) != 0 else { return }
     var backoff = Backoff()
-    while unsafe slot.state.pointee.pin.load(ordering: .acquiring) != 0 { backoff.wait() }
+    while slot.state.pin.load(ordering: .acquiring) != 0 { backoff.wait() }
   }
 }

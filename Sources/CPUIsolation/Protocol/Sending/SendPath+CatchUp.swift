@@ -16,12 +16,12 @@ extension SendPath {
   func announce(_ type: UInt64) -> UInt64 {
     // Sequentially consistent — catchUp:G. Behind the datum, in front of the summary. Pairs with
     // drain:G.
-    let generation = unsafe core.generation(type).pointee.wrappingAdd(
+    let generation = core.generations[type].wrappingAdd(
       1, ordering: .sequentiallyConsistent
     ).newValue
     // Sequentially consistent — catchUp:S. In front of the looks at W (catchUp:W). Dekker with
     // entry:W/entry:S; pairs with catchUp:C and catchUp:A.
-    unsafe core.summary.pointee.wrappingAdd(1, ordering: .sequentiallyConsistent)
+    core.summary.value.wrappingAdd(1, ordering: .sequentiallyConsistent)
     return generation
   }
 
@@ -32,33 +32,33 @@ extension SendPath {
   ) -> SendOutcome {
     let slot = core.slots[cpu]
     // Sequentially consistent — catchUp:W. Behind the summary. Pairs with entry:W.
-    let word = unsafe slot.state.pointee.word.load(ordering: .sequentiallyConsistent)
+    let word = slot.state.word.load(ordering: .sequentiallyConsistent)
     let context = ContextWord(rawValue: word).context ?? .kernel
     if urgency == .deferrable, isCovered(slot, context) {
-      unsafe count(broadcasts(work.type)[cpu])
+      count(broadcasts(work.type)[cpu])
       traceSend(.deferredWorkSet, work, cpu, site)
       return .deferred
     }
-    let isGap = unsafe slot.state.pointee.isGap.load(ordering: .relaxed) != 0
+    let isGap = slot.state.isGap.load(ordering: .relaxed) != 0
     if context == .offline, !isGap {
       // Nothing to leave: a thread that attaches compares, or takes all generations as its own.
-      let cell = unsafe sender.cell(target: cpu, type: work.type)
-      unsafe count(cell.pointee.sent)
-      unsafe count(cell.pointee.gone)
+      let cell = sender.cell(target: cpu, type: work.type)
+      count(cell.value.sent)
+      count(cell.value.gone)
       return .gone
     }
     // Acquire — ticket:A. Somebody's run has covered this send already. Pairs with drain:A.
     if !isGap, context == .kernel,
-      unsafe slot.applied[Int(work.type)].load(ordering: .acquiring) >= generation
+      slot.applied[Int(work.type)].load(ordering: .acquiring) >= generation
     {
-      let cell = unsafe sender.cell(target: cpu, type: work.type)
-      unsafe count(cell.pointee.sent)
-      unsafe count(cell.pointee.merged)
+      let cell = sender.cell(target: cpu, type: work.type)
+      count(cell.value.sent)
+      count(cell.value.merged)
       return .merged
     }
     // Sequentially consistent — send:O and send:L, as in `deliver`.
-    let wasPending = unsafe slot.state.pointee.work.setBit(work.type)
-    let now = unsafe slot.state.pointee.word.load(ordering: .sequentiallyConsistent)
+    let wasPending = slot.state.work.setBit(work.type)
+    let now = slot.state.word.load(ordering: .sequentiallyConsistent)
     return conclude(
       work, cpu, now, wasPending: wasPending, urgency: urgency, site, isOneOfMany: isOneOfMany)
   }
@@ -68,7 +68,7 @@ extension SendPath {
     switch context {
     case .user, .guest: true
     case .idle:
-      !Reach(rawValue: unsafe slot.state.pointee.reach.load(ordering: .relaxed)).isHousekeeping
+      !Reach(rawValue: slot.state.reach.load(ordering: .relaxed)).isHousekeeping
     default: false
     }
   }
@@ -79,16 +79,16 @@ extension SendPath {
     _ work: WorkType, to mask: CPUMask
   ) -> (generation: UInt64, low: UInt64, high: UInt64)? {
     guard
-      unsafe mask.wordCount <= 2 && (mask.last ?? 0) < core.slots.count
-        && sender.flags.pointee.load(ordering: .relaxed) == 0
-        && core.record(work.type).pointee.registration.load(ordering: .relaxed)
+      mask.wordCount <= 2 && (mask.last ?? 0) < core.slots.count
+        && sender.flags.value.load(ordering: .relaxed) == 0
+        && core.records[work.type].registration.load(ordering: .relaxed)
           == work.registration
     else { return nil }
     let generation = announce(work.type)
-    let counts = unsafe broadcasts(work.type)
-    return unsafe (
+    let counts = broadcasts(work.type)
+    return (
       generation, countInUser(mask.word(at: 0), from: 0, counts),
-      countInUser(mask.word(at: 1), from: 64, counts + 64)
+      countInUser(mask.word(at: 1), from: 64, counts.dropping(64))
     )
   }
 
@@ -100,12 +100,12 @@ extension SendPath {
   ) -> SendReport {
     var report = begun
     guard
-      unsafe announced != nil
-        || core.record(work.type).pointee.registration.load(ordering: .relaxed)
+      announced != nil
+        || core.records[work.type].registration.load(ordering: .relaxed)
           == work.registration
     else {
       report.rejection =
-        unsafe core.line.pointee.closed.load(ordering: .relaxed) != 0 ? .closed : .unregistered
+        core.line.closed.load(ordering: .relaxed) != 0 ? .closed : .unregistered
       return report
     }
     let generation = announced ?? announce(work.type)
@@ -116,7 +116,7 @@ extension SendPath {
         misuse("there is no CPU \(cpu): this coordinator has CPUs \(core.cpus)")
       }
       if asks, !predicate(cpu) {
-        unsafe count(sender.cell(target: cpu, type: work.type).pointee.skipped)
+        count(sender.cell(target: cpu, type: work.type).value.skipped)
         report.skipped.insert(cpu)
       } else {
         report.record(catchUp(work, cpu, generation, urgency, site, isOneOfMany: true), for: cpu)
@@ -132,7 +132,7 @@ extension SendPath {
   /// The members, `first` and up, that are in user: all that most broadcasts do for most targets.
   @inline(never)
   private func countInUser(
-    _ members: UInt64, from first: Int, _ counts: UnsafeMutablePointer<SharedWord>
+    _ members: UInt64, from first: Int, _ counts: Table<SharedWord>
   ) -> UInt64 {
     let slots = core.slots
     var rest = members
@@ -140,10 +140,10 @@ extension SendPath {
     while rest != 0 {
       let index = rest.trailingZeroBitCount
       // Sequentially consistent — catchUp:W, as above.
-      let word = unsafe slots[first &+ index].state.pointee.word.load(
+      let word = slots[first &+ index].state.word.load(
         ordering: .sequentiallyConsistent)
       if word & ContextWord.contextMask == UInt64(CPUContext.user.rawValue) {
-        unsafe counts[index].countOne()
+        counts[index].countOne()
         found |= rest & (0 &- rest)
       }
       rest &= rest &- 1
@@ -153,8 +153,8 @@ extension SendPath {
 
   /// What this sender counts, per target, of sends that wrote nothing to it: close together, since
   /// a broadcast goes through all of them.
-  func broadcasts(_ type: UInt64) -> UnsafeMutablePointer<SharedWord> {
-    unsafe sender.broadcasts(ofType: type, cpus: core.slots.count)
+  func broadcasts(_ type: UInt64) -> Table<SharedWord> {
+    sender.broadcasts(ofType: type, cpus: core.slots.count)
   }
 
   /// Merges a payload into what waits for a CPU.
@@ -166,11 +166,10 @@ extension SendPath {
   /// front of that look.
   func merge(_ payload: UInt64, into slot: CPUSlot, _ type: UInt64, _ form: WorkForm) {
     if payload == 0 { misuse("the payload of a send is empty: it says nothing") }
-    let word = unsafe slot.payloads + Int(type)
-    var old = unsafe word.pointee.load(ordering: .relaxed)
+    var old = slot.payloads[Int(type)].load(ordering: .relaxed)
     while true {
       // Release — payload:M. The datum, and this before the bit. Pairs with payload:T.
-      let (exchanged, found) = unsafe word.pointee.weakCompareExchange(
+      let (exchanged, found) = slot.payloads[Int(type)].weakCompareExchange(
         expected: old, desired: form.merged(old, payload), successOrdering: .releasing,
         failureOrdering: .relaxed)
       if exchanged { return }

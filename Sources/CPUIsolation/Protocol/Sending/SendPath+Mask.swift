@@ -38,7 +38,7 @@ extension SendPath {
         misuse("there is no CPU \(cpu): this coordinator has CPUs \(core.cpus)")
       }
       guard !asks || predicate(cpu) else {
-        unsafe count(sender.cell(target: cpu, type: work.type).pointee.skipped)
+        count(sender.cell(target: cpu, type: work.type).value.skipped)
         report.skipped.insert(cpu)
         continue
       }

@@ -6,12 +6,12 @@ extension SendPath {
   /// Why a send of this work would be refused now.
   func rejection(of work: WorkType) -> SendOutcome.Rejection? {
     // Relaxed — send:R, as in `deliver`.
-    if unsafe core.record(work.type).pointee.registration.load(ordering: .relaxed)
+    if core.records[work.type].registration.load(ordering: .relaxed)
       == work.registration
     {
       return nil
     }
-    return unsafe core.line.pointee.closed.load(ordering: .relaxed) != 0 ? .closed : .unregistered
+    return core.line.closed.load(ordering: .relaxed) != 0 ? .closed : .unregistered
   }
 
   /// The ticketed send of a type with payloads: all payloads, then the generation, then the bits.
@@ -36,17 +36,16 @@ extension SendPath {
       if predicate(cpu) {
         merge(payload, into: slots[cpu], work.type, work.form)
       } else {
-        unsafe count(sender.cell(target: cpu, type: work.type).pointee.skipped)
+        count(sender.cell(target: cpu, type: work.type).value.skipped)
         report.skipped.insert(cpu)
       }
     }
     let generation = core.drawGeneration(of: work.type)
     let before = urgency == .immediate ? core.traceTimeOfIPIs() : 0
     for cpu in mask.subtracting(report.skipped) {
-      let state = unsafe slots[cpu].state
       // Sequentially consistent — send:O and send:L, as in `deliver`.
-      let wasPending = unsafe state.pointee.work.setBit(work.type)
-      let word = unsafe state.pointee.word.load(ordering: .sequentiallyConsistent)
+      let wasPending = slots[cpu].state.work.setBit(work.type)
+      let word = slots[cpu].state.word.load(ordering: .sequentiallyConsistent)
       let outcome = conclude(
         work, cpu, word, wasPending: wasPending, urgency: urgency, site, isOneOfMany: true)
       report.record(outcome, for: cpu)

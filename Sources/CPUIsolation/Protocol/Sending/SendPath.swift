@@ -34,30 +34,30 @@ struct SendPath {
       cpu >= 0, cpu < core.slots.count, work.type < BuiltInWork.calls,
       // Relaxed — send:R. A send that races with unregistration may slip in before it;
       // unregistration withdraws its bit.
-      unsafe core.record(work.type).pointee.registration.load(ordering: .relaxed)
+      core.records[work.type].registration.load(ordering: .relaxed)
         == work.registration,
       work.care == 0
     else { return deliverSlow(work, to: cpu, urgency: .deferrable, from: site) }
     let slot = core.slots[cpu]
     // Sequentially consistent — send:O. Publishes the datum with the bit (release; pairs with
     // drain:T) and comes before the look at W. Dekker with entry:W/entry:K and leave:W.
-    let wasPending = unsafe slot.state.pointee.work.setBit(work.type)
+    let wasPending = slot.state.work.setBit(work.type)
     // Sequentially consistent — send:L. Behind the OR. Pairs with entry:W.
-    let word = unsafe slot.state.pointee.word.load(ordering: .sequentiallyConsistent)
+    let word = slot.state.word.load(ordering: .sequentiallyConsistent)
     // Counted behind the OR: a store in front of a locked instruction has to drain first, and costs
     // 3 ns.
     guard
-      unsafe word & ContextWord.contextMask == UInt64(CPUContext.user.rawValue)
-        && sender.flags.pointee.load(ordering: .relaxed) == 0
+      word & ContextWord.contextMask == UInt64(CPUContext.user.rawValue)
+        && sender.flags.value.load(ordering: .relaxed) == 0
     else { return conclude(work, cpu, word, wasPending: wasPending, urgency: .deferrable, site) }
-    let cell = unsafe sender.cell(target: cpu, type: work.type)
-    unsafe cell.pointee.sent.countOne()
+    let cell = sender.cell(target: cpu, type: work.type)
+    cell.value.sent.countOne()
     if wasPending {
-      unsafe cell.pointee.merged.countOne()
+      cell.value.merged.countOne()
       return .merged
     }
-    unsafe cell.pointee.deferred.countOne()
-    unsafe cell.pointee.note(site)
+    cell.value.deferred.countOne()
+    cell.value.note(site)
     return .deferred
   }
 
@@ -72,11 +72,11 @@ struct SendPath {
     }
     guard
       work.type < BuiltInWork.calls,
-      unsafe core.record(work.type).pointee.registration.load(ordering: .relaxed)
+      core.records[work.type].registration.load(ordering: .relaxed)
         == work.registration
     else {
       return .rejected(
-        unsafe core.line.pointee.closed.load(ordering: .relaxed) != 0 ? .closed : .unregistered)
+        core.line.closed.load(ordering: .relaxed) != 0 ? .closed : .unregistered)
     }
     let slot = core.slots[cpu]
     switch work.form {
@@ -86,15 +86,15 @@ struct SendPath {
     case let form: merge(payload, into: slot, work.type, form)
     }
     if work.mergesWithoutWriting, urgency == .deferrable, isPendingInUser(slot, work.type) {
-      let cell = unsafe sender.cell(target: cpu, type: work.type)
-      unsafe count(cell.pointee.sent)
-      unsafe count(cell.pointee.merged)
+      let cell = sender.cell(target: cpu, type: work.type)
+      count(cell.value.sent)
+      count(cell.value.merged)
       traceSend(.deferredWorkMerge, work, cpu, site)
       return .merged
     }
     // Sequentially consistent — send:O and send:L, as in `deliver`.
-    let wasPending = unsafe slot.state.pointee.work.setBit(work.type)
-    let word = unsafe slot.state.pointee.word.load(ordering: .sequentiallyConsistent)
+    let wasPending = slot.state.work.setBit(work.type)
+    let word = slot.state.word.load(ordering: .sequentiallyConsistent)
     return conclude(
       work, cpu, word, wasPending: wasPending, urgency: urgency, site, isOneOfMany: isOneOfMany)
   }
@@ -115,9 +115,9 @@ struct SendPath {
       // Sequentially consistent fence — merge:F. Pairs with drain:T.
       fullFence()
       // Sequentially consistent — merge:K, then merge:W.
-      let work = unsafe slot.state.pointee.work.load(ordering: .sequentiallyConsistent)
+      let work = slot.state.work.load(ordering: .sequentiallyConsistent)
       guard work >> type & 1 != 0 else { return false }
-      let word = unsafe slot.state.pointee.word.load(ordering: .sequentiallyConsistent)
+      let word = slot.state.word.load(ordering: .sequentiallyConsistent)
       return word & ContextWord.contextMask == UInt64(CPUContext.user.rawValue)
     #endif
   }
@@ -129,65 +129,65 @@ struct SendPath {
     _ site: CallSite, isOneOfMany: Bool = false
   ) -> SendOutcome {
     let slot = core.slots[cpu]
-    let cell = unsafe sender.cell(target: cpu, type: work.type)
-    unsafe count(cell.pointee.sent)
+    let cell = sender.cell(target: cpu, type: work.type)
+    count(cell.value.sent)
     let context = ContextWord(rawValue: word).context ?? .kernel
     if context == .offline {
-      if unsafe slot.state.pointee.isGap.load(ordering: .relaxed) != 0 {
+      if slot.state.isGap.load(ordering: .relaxed) != 0 {
         misuse("there is no CPU \(cpu): this coordinator has CPUs \(core.cpus)")
       }
       // The bit stays: taking it back could take another's, sent to a thread that has attached
       // meanwhile. Whoever attaches next drops it, and until then it counts as gone.
-      if wasPending { unsafe count(cell.pointee.gone) }
+      if wasPending { count(cell.value.gone) }
       return .gone
     }
-    if wasPending { unsafe count(cell.pointee.merged) } else { unsafe cell.pointee.note(site) }
+    if wasPending { count(cell.value.merged) } else { cell.value.note(site) }
     traceSend(wasPending ? .deferredWorkMerge : .deferredWorkSet, work, cpu, site)
 
-    if unsafe CurrentThread.cpu == slot.base {
-      return unsafe concludeToSelf(slot, cell, wasPending: wasPending, context: context)
+    if CurrentThread.isThread(of: slot) {
+      return concludeToSelf(slot, cell, wasPending: wasPending, context: context)
     }
     if urgency == .immediate {
       let before = core.traceTime(of: .ipiSendCPU)
       if Kick.send(to: slot) {
-        unsafe count(cell.pointee.interrupted)
+        count(cell.value.interrupted)
         if !isOneOfMany {
           core.traceIPI(to: cpu, from: site, core.traceAddress(ofWork: work.type), at: before)
         }
         return .interrupted
       }
-      if !wasPending { unsafe count(cell.pointee.queued) }
+      if !wasPending { count(cell.value.queued) }
       return wasPending ? .merged : .queued
     }
     if urgency == .onBehalf, context.acceptsDeferral,
-      unsafe core.line.pointee.onBehalf.load(ordering: .relaxed) >> work.type & 1 != 0,
+      core.line.onBehalf.load(ordering: .relaxed) >> work.type & 1 != 0,
       Self.mayHelp,
       Drain(core, slot).drainOnBehalf(1 << work.type, helper: CurrentThread.id) == .ran
     {
-      if !wasPending { unsafe count(cell.pointee.ranOnBehalf) }
+      if !wasPending { count(cell.value.ranOnBehalf) }
       return .ranOnBehalf
     }
     if context.acceptsDeferral {
       let isHousekeeper =
-        Reach(rawValue: unsafe slot.state.pointee.reach.load(ordering: .relaxed)).isHousekeeping
+        Reach(rawValue: slot.state.reach.load(ordering: .relaxed)).isHousekeeping
       if context == .idle, isHousekeeper {
-        if !wasPending { unsafe count(cell.pointee.queued) }
+        if !wasPending { count(cell.value.queued) }
         Kick.wakeIfIdle(slot)
         return wasPending ? .merged : .queued
       }
       if wasPending { return .merged }
-      unsafe count(cell.pointee.deferred)
+      count(cell.value.deferred)
       return .deferred
     }
     if wasPending { return .merged }
-    unsafe count(cell.pointee.queued)
+    count(cell.value.queued)
     return .queued
   }
 
   /// Records a send, if sends are recorded.
   func traceSend(_ event: TraceEvent, _ work: WorkType, _ cpu: Int, _ site: CallSite) {
     guard
-      unsafe sender.flags.pointee.load(ordering: .relaxed) & SenderFlags.traced != 0,
+      sender.flags.value.load(ordering: .relaxed) & SenderFlags.traced != 0,
       core.isTraced(event)
     else { return }
     core.trace(
@@ -197,21 +197,21 @@ struct SendPath {
 
   /// A send to the caller's own CPU.
   private func concludeToSelf(
-    _ slot: CPUSlot, _ cell: UnsafeMutablePointer<SenderCell>, wasPending: Bool, context: CPUContext
+    _ slot: CPUSlot, _ cell: Place<SenderCell>, wasPending: Bool, context: CPUContext
   ) -> SendOutcome {
     if context != .kernel {
       if wasPending { return .merged }
-      unsafe count(cell.pointee.deferred)
+      count(cell.value.deferred)
       return .deferred
     }
-    let special = unsafe slot.owner.pointee.special.load(ordering: .relaxed)
+    let special = slot.owner.special.load(ordering: .relaxed)
     guard special & OwnerFlags.inHandler == 0 else {
       // Inside a handler: the round that runs now has taken its bits already.
       if wasPending { return .merged }
-      unsafe count(cell.pointee.queued)
+      count(cell.value.queued)
       return .queued
     }
-    if !wasPending { unsafe count(cell.pointee.ranInline) }
+    if !wasPending { count(cell.value.ranInline) }
     Drain(core, slot).drainPending()
     return .ranInline
   }
@@ -219,15 +219,14 @@ struct SendPath {
   /// A helper that is an isolated CPU in user would let its own signal handler wait for a pin while
   /// it holds one: two such helpers could wait for each other.
   private static var mayHelp: Bool {
-    guard let base = unsafe CurrentThread.cpu else { return true }
-    let own = unsafe CPUSlot(base: base)
+    guard let own = CurrentThread.slot else { return true }
     return ContextTracker(own).ownContext == UInt64(CPUContext.kernel.rawValue)
   }
 
   /// Adds one to a counter of this sender.
   @inline(__always)
   func count(_ counter: borrowing SharedWord) {
-    if unsafe sender.flags.pointee.load(ordering: .relaxed) & SenderFlags.shared != 0 {
+    if sender.flags.value.load(ordering: .relaxed) & SenderFlags.shared != 0 {
       counter.wrappingAdd(1, ordering: .relaxed)
     } else {
       counter.countOne()

@@ -53,29 +53,31 @@ struct SenderSlot: @unchecked Sendable {
   }
 
   @inlinable @inline(__always)
-  func cell(target: Int, type: UInt64) -> UnsafeMutablePointer<SenderCell> {
-    unsafe (cells + (target &<< 6 &+ Int(truncatingIfNeeded: type)) &<< 7)
-      .assumingMemoryBound(to: SenderCell.self)
+  func cell(target: Int, type: UInt64) -> Place<SenderCell> {
+    // Safety: there is a cell for each target and type.
+    unsafe Place(cells + (target &<< 6 &+ Int(truncatingIfNeeded: type)) &<< 7)
   }
 
-  func record(target: Int) -> UnsafeMutablePointer<CallRecord> {
-    unsafe (base + 128 + target * 128).assumingMemoryBound(to: CallRecord.self)
+  func record(target: Int) -> Place<CallRecord> {
+    // Safety: there is a record for each target.
+    unsafe Place(base + 128 + target * 128)
   }
 
-  func broadcasts(ofType type: UInt64, cpus: Int) -> UnsafeMutablePointer<SharedWord> {
-    unsafe (cells + cpus * Limits.workTypes * 128 + Int(type) * cpus * 8)
-      .assumingMemoryBound(to: SharedWord.self)
+  func broadcasts(ofType type: UInt64, cpus: Int) -> Table<SharedWord> {
+    // Safety: behind the cells there is a word for each type and target.
+    unsafe Table<SharedWord>(cells + cpus * Limits.workTypes * 128 + Int(type) * cpus * 8)
   }
 
   @inlinable @inline(__always)
-  var flags: UnsafeMutablePointer<SharedWord> {
-    unsafe base.assumingMemoryBound(to: SharedWord.self)
+  var flags: Place<SharedWord> {
+    // Safety: the memory begins with the word.
+    unsafe Place(base)
   }
 
   /// Marks the memory, which is zeroed: zero is the first state of every cell and record, and pages
   /// that are never used are never touched.
   func initialize(isShared: Bool) {
-    unsafe flags.initialize(to: SharedWord(isShared ? SenderFlags.shared : 0))
+    flags.initialize(to: SharedWord(isShared ? SenderFlags.shared : 0))
   }
 }
 

@@ -25,29 +25,28 @@ enum InterruptHandler {
     let slot = unsafe CPUSlot(base: base)
     // Somebody else's signal, or a kick to a CPU that this thread was before: a CPU that is not kicked
     // by signals has calls in its queue that must not run in a handler.
-    let reach = Reach(rawValue: unsafe slot.state.pointee.reach.load(ordering: .relaxed))
+    let reach = Reach(rawValue: slot.state.reach.load(ordering: .relaxed))
     guard reach.interrupter == .signal else { return }
     let tracker = ContextTracker(slot)
-    let owner = unsafe slot.owner
     while true {
       // Relaxed — signal:W. The word is this thread's own.
-      let word = unsafe slot.state.pointee.word.load(ordering: .relaxed)
+      let word = slot.state.word.load(ordering: .relaxed)
       guard let context = ContextWord(rawValue: word).context, context.acceptsDeferral else {
-        unsafe owner.pointee.idleInterrupts.countOne()
+        slot.owner.idleInterrupts.countOne()
         return
       }
       _ = tracker.enterKernelTakingNothing(from: context)
-      let saved = unsafe owner.pointee.special.load(ordering: .relaxed)
-      unsafe owner.pointee.special.store(saved | OwnerFlags.interrupted, ordering: .relaxed)
+      let saved = slot.owner.special.load(ordering: .relaxed)
+      slot.owner.special.store(saved | OwnerFlags.interrupted, ordering: .relaxed)
       if context == .user { OwnerTransitions.trace(.contextUserExit, slot) }
       Drain(slot).drainInterruptSafe()
       if context == .user { OwnerTransitions.trace(.contextUserEnter, slot) }
-      unsafe owner.pointee.special.store(saved, ordering: .relaxed)
+      slot.owner.special.store(saved, ordering: .relaxed)
       tracker.publish(
-        unsafe owner.pointee.word.load(ordering: .relaxed) &+ ContextWord.exit(to: context))
+        slot.owner.word.load(ordering: .relaxed) &+ ContextWord.exit(to: context))
       // A sleep would go on behind the handler, over what just ran and the sleeper may wait for, and
       // over what came meanwhile and is not the handler's: its sender saw kernel, and woke nobody.
-      if context == .idle { unsafe slot.call.pointee.parker.unpark() }
+      if context == .idle { slot.call.parker.unpark() }
       // A kick that came behind our last take has sent a signal, which is blocked until we return:
       // going round spares it.
       if !tracker.isAttentionWanted { return }

@@ -12,32 +12,32 @@ enum Kick {
   /// if the take comes first, it cleared the bit, we set it again, and kick again.
   static func send(to slot: CPUSlot) -> Bool {
     // Sequentially consistent — kick:A. Behind the OR of the work. Pairs with drain:T and exit:A.
-    if unsafe slot.state.pointee.work.setBit(BuiltInWork.attention) { return false }
+    if slot.state.work.setBit(BuiltInWork.attention) { return false }
     let context = context(of: slot)
     if context == .offline { return false }
     // Relaxed — kick:R. Behind the look at W: the thread that left its word there stored this before.
     // Pairs with attach:R.
-    let reach = Reach(rawValue: unsafe slot.state.pointee.reach.load(ordering: .relaxed))
+    let reach = Reach(rawValue: slot.state.reach.load(ordering: .relaxed))
     if reach.interrupter == .signal {
       unsafe CurrentThread.interrupt(
         reach.threadID, signal: reach.signal, cpu: slot.base
       ) { unsafe InterruptHandler.run($0) }
     }
     // Also beside a signal, which may be blocked for longer than the sleep.
-    if context == .idle { unsafe slot.call.pointee.parker.unpark() }
+    if context == .idle { slot.call.parker.unpark() }
     return true
   }
 
   /// Wakes the CPU if it sleeps.
   static func wakeIfIdle(_ slot: CPUSlot) {
-    if context(of: slot) == .idle { unsafe slot.call.pointee.parker.unpark() }
+    if context(of: slot) == .idle { slot.call.parker.unpark() }
   }
 
   private static func context(of slot: CPUSlot) -> CPUContext? {
     // Sequentially consistent — kick:W. Behind our OR on K; Dekker with leave:W and the look at K
     // behind it.
     ContextWord(
-      rawValue: unsafe slot.state.pointee.word.load(ordering: .sequentiallyConsistent)
+      rawValue: slot.state.word.load(ordering: .sequentiallyConsistent)
     ).context
   }
 }

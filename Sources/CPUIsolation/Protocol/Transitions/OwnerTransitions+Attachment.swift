@@ -14,38 +14,37 @@ extension OwnerTransitions {
   static func attach(
     _ slot: CPUSlot, core: CoordinatorCore, reach: Reach, _ abandoned: inout AbandonedCalls
   ) -> ContextTracker.Entry {
-    let state = unsafe slot.state
     abandoned = abandonPending(slot, core)
     for type in 0..<Limits.ticketedTypes {
       // Acquire — attach:P. A send may have merged before this and set its bit behind abandonPending,
       // even behind our entry: its run finds nothing to tell, so the thread has to see its datum
       // itself. One that merges behind this is told. Pairs with payload:M.
-      _ = unsafe slot.payloads[type].exchange(0, ordering: .acquiring)
+      _ = slot.payloads[type].exchange(0, ordering: .acquiring)
     }
     // Acquire — catchUp:A. Before the generations: what moves behind this load moves the summary,
     // and the entry below, which compares it, catches up. Pairs with catchUp:S.
-    let summary = unsafe core.summary.pointee.load(ordering: .acquiring)
-    unsafe slot.owner.pointee.caughtUp.store(summary, ordering: .relaxed)
+    let summary = core.summary.value.load(ordering: .acquiring)
+    slot.owner.caughtUp.store(summary, ordering: .relaxed)
     for type in 0..<Limits.ticketedTypes {
       // Acquire — attach:G. Before kernel is published, and before the thread can cache anything.
       // Pairs with ticket:G.
-      let generation = unsafe core.generation(UInt64(type)).pointee.load(ordering: .acquiring)
-      unsafe slot.attachGeneration[type].store(generation, ordering: .relaxed)
+      let generation = core.generations[UInt64(type)].load(ordering: .acquiring)
+      slot.attachGeneration[type].store(generation, ordering: .relaxed)
       // Release — attach:A. A ticket that sees this sees `attachGeneration` too. Pairs with
       // ticket:A.
-      unsafe slot.applied[type].store(generation, ordering: .releasing)
+      slot.applied[type].store(generation, ordering: .releasing)
     }
     // Relaxed — attach:R. Before W: whoever sees this thread there finds the way to it. Pairs with
     // kick:R.
-    unsafe state.pointee.reach.store(reach.rawValue, ordering: .relaxed)
-    unsafe slot.owner.pointee.special.store(
+    slot.state.reach.store(reach.rawValue, ordering: .relaxed)
+    slot.owner.special.store(
       cpi_realtime_sanitizer_is_linked() ? OwnerFlags.sanitized : 0, ordering: .relaxed)
     // Release — attach:I. Before W: a caller that sees the same incarnation before and after a call
     // has not met two owners.
-    unsafe state.pointee.incarnation.wrappingAdd(1, ordering: .acquiringAndReleasing)
-    let word = unsafe state.pointee.word.load(ordering: .relaxed)
-    unsafe slot.owner.pointee.quiescentStates.store(0, ordering: .relaxed)
-    unsafe slot.owner.pointee.counterAtAttach.store(
+    slot.state.incarnation.wrappingAdd(1, ordering: .acquiringAndReleasing)
+    let word = slot.state.word.load(ordering: .relaxed)
+    slot.owner.quiescentStates.store(0, ordering: .relaxed)
+    slot.owner.counterAtAttach.store(
       ContextWord(rawValue: word).counter(), ordering: .relaxed)
     unsafe CurrentThread.bind(to: slot.base) { base in
       // The thread ends without having detached: its scope was left by pthread_exit, or a handle
@@ -53,7 +52,7 @@ extension OwnerTransitions {
       unsafe OwnerTransitions.threadExits(CPUSlot(base: base))
     }
     // An entry like any other: entry:W, entry:K, entry:S.
-    return unsafe ContextTracker(slot).enterKernel(from: .offline, comparing: core.summary)
+    return ContextTracker(slot).enterKernel(from: .offline, comparing: core.summary)
   }
 
   /// The other way round: runs what is pending, publishes offline, and looks once more.
@@ -72,7 +71,7 @@ extension OwnerTransitions {
       // Sequentially consistent — leave:W, as for idle.
       tracker.leaveKernelFenced(to: .offline)
       // Sequentially consistent — detach:K. Dekker with send:O/send:L.
-      if unsafe slot.state.pointee.work.load(ordering: .sequentiallyConsistent) == 0,
+      if slot.state.work.load(ordering: .sequentiallyConsistent) == 0,
         !drain.hasCalls
       {
         break
@@ -88,7 +87,7 @@ extension OwnerTransitions {
     let abandoned = abandonPending(slot, drain.core)
     unsafe CurrentThread.bind(to: nil, onExit: nil)
     // Release — detach:R. The slot's next thread sees everything this one did. Pairs with attach:O.
-    unsafe slot.state.pointee.isOwned.store(0, ordering: .releasing)
+    slot.state.isOwned.store(0, ordering: .releasing)
     abandoned.end()
   }
 
@@ -108,7 +107,7 @@ extension OwnerTransitions {
       return
     }
     // Whatever section the thread was in, it is over.
-    unsafe slot.owner.pointee.special.store(0, ordering: .relaxed)
+    slot.owner.special.store(0, ordering: .relaxed)
     if context != .kernel { enter(slot, Drain(slot).core, from: context) }
     detach(slot)
   }
@@ -117,10 +116,10 @@ extension OwnerTransitions {
   static func abandonPending(_ slot: CPUSlot, _ core: CoordinatorCore) -> AbandonedCalls {
     // Acquire and release — withdraw:T. A take: whoever clears the bits accounts for them.
     var left =
-      unsafe slot.state.pointee.work.exchange(0, ordering: .acquiringAndReleasing) & ~BuiltInWork
+      slot.state.work.exchange(0, ordering: .acquiringAndReleasing) & ~BuiltInWork
       .mask
     while left != 0 {
-      unsafe slot.dropped[left.trailingZeroBitCount].wrappingAdd(1, ordering: .relaxed)
+      slot.dropped[left.trailingZeroBitCount].wrappingAdd(1, ordering: .relaxed)
       left &= left &- 1
     }
     return Drain(core, slot).abandonCalls()

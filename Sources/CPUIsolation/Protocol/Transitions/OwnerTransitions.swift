@@ -10,7 +10,7 @@ enum OwnerTransitions {
   /// Enters kernel and runs what was pending.
   @inlinable @inline(__always)
   static func enter(_ slot: CPUSlot, _ core: CoordinatorCore, from context: CPUContext) {
-    switch unsafe ContextTracker(slot).enterKernel(from: context, comparing: core.summary) {
+    switch ContextTracker(slot).enterKernel(from: context, comparing: core.summary) {
     case .clear: break
     case .taken(let bits): drainTaken(slot, core, bits)
     case .special: enterSlow(slot, from: context)
@@ -32,7 +32,7 @@ enum OwnerTransitions {
   @inlinable @inline(__always)
   static func safePoint(_ slot: CPUSlot) {
     // Relaxed — drain:L, a hint.
-    if unsafe slot.state.pointee.work.load(ordering: .relaxed) != 0 { safePointSlow(slot) }
+    if slot.state.work.load(ordering: .relaxed) != 0 { safePointSlow(slot) }
   }
 
   /// Runs what an entry took.
@@ -47,8 +47,7 @@ enum OwnerTransitions {
   /// Behind an entry that found something. The word says kernel, unless the entry was a mistake.
   @usableFromInline @inline(never)
   static func enterSlow(_ slot: CPUSlot, from context: CPUContext) {
-    let owner = unsafe slot.owner
-    let found = unsafe owner.pointee.word.load(ordering: .relaxed) & ContextWord.contextMask
+    let found = slot.owner.word.load(ordering: .relaxed) & ContextWord.contextMask
     if found != 0 {
       let before = CPUContext(
         rawValue: UInt8((found &+ UInt64(context.rawValue)) & ContextWord.contextMask))
@@ -57,7 +56,7 @@ enum OwnerTransitions {
       )
     }
     if context == .user,
-      unsafe owner.pointee.special.load(ordering: .relaxed) & OwnerFlags.sanitized != 0
+      slot.owner.special.load(ordering: .relaxed) & OwnerFlags.sanitized != 0
     {
       cpi_realtime_exit()
     }
@@ -67,8 +66,8 @@ enum OwnerTransitions {
 
   /// Records a transition, in kernel.
   static func trace(_ event: TraceEvent, _ slot: CPUSlot) {
-    guard unsafe slot.owner.pointee.traced.load(ordering: .relaxed) & event.bit != 0 else { return }
-    let word = unsafe ContextWord(rawValue: slot.owner.pointee.word.load(ordering: .relaxed))
+    guard slot.owner.traced.load(ordering: .relaxed) & event.bit != 0 else { return }
+    let word = ContextWord(rawValue: slot.owner.word.load(ordering: .relaxed))
     Drain(slot).core.trace(event, word.counter())
   }
 
@@ -76,14 +75,13 @@ enum OwnerTransitions {
   @usableFromInline @inline(never)
   static func leaveSlow(_ slot: CPUSlot, to context: CPUContext) {
     let tracker = ContextTracker(slot)
-    let owner = unsafe slot.owner
     requirePlainKernel(slot, "leave kernel")
     Drain(slot).drainPending()
     if context == .user { trace(.contextUserEnter, slot) }
     let sanitized =
-      unsafe owner.pointee.special.load(ordering: .relaxed) & OwnerFlags.sanitized != 0
+      slot.owner.special.load(ordering: .relaxed) & OwnerFlags.sanitized != 0
     tracker.publish(
-      unsafe owner.pointee.word.load(ordering: .relaxed) &+ ContextWord.exit(to: context))
+      slot.owner.word.load(ordering: .relaxed) &+ ContextWord.exit(to: context))
     if sanitized, context == .user { cpi_realtime_enter() }
     if tracker.isAttentionWanted { serveOutside(slot, in: context) }
   }
@@ -92,12 +90,12 @@ enum OwnerTransitions {
   @usableFromInline @inline(never)
   static func serveOutside(_ slot: CPUSlot, in context: CPUContext) {
     let tracker = ContextTracker(slot)
-    let special = unsafe slot.owner.pointee.special.load(ordering: .relaxed)
+    let special = slot.owner.special.load(ordering: .relaxed)
     repeat {
       enter(slot, Drain(slot).core, from: context)
       if context == .user { trace(.contextUserEnter, slot) }
       tracker.publish(
-        unsafe slot.owner.pointee.word.load(ordering: .relaxed) &+ ContextWord.exit(to: context))
+        slot.owner.word.load(ordering: .relaxed) &+ ContextWord.exit(to: context))
       if context == .user, special & OwnerFlags.sanitized != 0 { cpi_realtime_enter() }
     } while tracker.isAttentionWanted
   }
@@ -118,13 +116,13 @@ enum OwnerTransitions {
       misuse("CPU \(number(slot)) declared a safe point outside kernel")
     }
     // Inside a handler the round that runs now is followed by another look.
-    let special = unsafe slot.owner.pointee.special.load(ordering: .relaxed)
+    let special = slot.owner.special.load(ordering: .relaxed)
     if special & OwnerFlags.inHandler == 0 { Drain(slot).drainPending() }
   }
 
   static func quiescent(_ slot: CPUSlot) {
     requirePlainKernel(slot, "declare a quiescent state")
-    if unsafe slot.state.pointee.work.load(ordering: .relaxed) != 0 { Drain(slot).drainPending() }
+    if slot.state.work.load(ordering: .relaxed) != 0 { Drain(slot).drainPending() }
     ContextTracker(slot).declareQuiescent()
   }
 
@@ -133,21 +131,21 @@ enum OwnerTransitions {
     requirePlainKernel(slot, "become idle")
     // Work that was there already runs, and ends the call: it may be what the caller's loop waits
     // for.
-    if unsafe slot.state.pointee.work.load(ordering: .relaxed) != 0 {
+    if slot.state.work.load(ordering: .relaxed) != 0 {
       Drain(slot).drainPending()
       return
     }
     let tracker = ContextTracker(slot)
     let isHousekeeper =
-      Reach(rawValue: unsafe slot.state.pointee.reach.load(ordering: .relaxed)).isHousekeeping
+      Reach(rawValue: slot.state.reach.load(ordering: .relaxed)).isHousekeeping
     tracker.leaveKernelFenced(to: .idle)
     // Sequentially consistent — leave:K. Dekker with send:O and kick:W: a bit that this look misses
     // was set by a sender that sees idle, and unparks.
-    let pending = unsafe slot.state.pointee.work.load(ordering: .sequentiallyConsistent)
+    let pending = slot.state.work.load(ordering: .sequentiallyConsistent)
     // What may wait does not end an isolated CPU's sleep; a cross call does, also one that no
     // signal announces.
     let wakes = isHousekeeper ? pending : pending & BuiltInWork.mask
-    if wakes == 0 { unsafe slot.call.pointee.parker.park(until: deadline) }
+    if wakes == 0 { slot.call.parker.park(until: deadline) }
     enter(slot, Drain(slot).core, from: .idle)
   }
 
@@ -158,8 +156,8 @@ enum OwnerTransitions {
     let context = ContextWord(rawValue: ContextTracker(slot).ownContext).context
     switch context {
     case .kernel?:
-      let special = unsafe slot.owner.pointee.special.load(ordering: .relaxed)
-      unsafe slot.owner.pointee.special.store(special &+ OwnerFlags.depth, ordering: .relaxed)
+      let special = slot.owner.special.load(ordering: .relaxed)
+      slot.owner.special.store(special &+ OwnerFlags.depth, ordering: .relaxed)
       return .kernel
     case .user?, .guest?:
       enter(slot, Drain(slot).core, from: context!)
@@ -173,15 +171,14 @@ enum OwnerTransitions {
   @usableFromInline @inline(never)
   static func endSection(_ slot: CPUSlot, _ outside: CPUContext) {
     if outside != .kernel { return leave(slot, to: outside) }
-    let special = unsafe slot.owner.pointee.special.load(ordering: .relaxed)
-    unsafe slot.owner.pointee.special.store(special &- OwnerFlags.depth, ordering: .relaxed)
+    let special = slot.owner.special.load(ordering: .relaxed)
+    slot.owner.special.store(special &- OwnerFlags.depth, ordering: .relaxed)
   }
 
   /// Has the calling thread say kernel where it is a CPU in user or guest, so that signals leave it
   /// alone, and runs nothing. Gives what has to be undone.
   static func shutOutInterrupts() -> (slot: CPUSlot, outside: CPUContext)? {
-    guard let base = unsafe CurrentThread.cpu else { return nil }
-    let slot = unsafe CPUSlot(base: base)
+    guard let slot = CurrentThread.slot else { return nil }
     let tracker = ContextTracker(slot)
     let outside = ContextWord(rawValue: tracker.ownContext).context
     guard let outside, outside == .user || outside == .guest else { return nil }
@@ -197,7 +194,7 @@ enum OwnerTransitions {
     let (slot, outside) = state
     let tracker = ContextTracker(slot)
     tracker.publish(
-      unsafe slot.owner.pointee.word.load(ordering: .relaxed) &+ ContextWord.exit(to: outside))
+      slot.owner.word.load(ordering: .relaxed) &+ ContextWord.exit(to: outside))
     if tracker.isAttentionWanted { serveOutside(slot, in: outside) }
   }
 
@@ -208,7 +205,7 @@ enum OwnerTransitions {
       let name = ContextWord(rawValue: context).context?.description ?? "no context"
       misuse("CPU \(number(slot)) cannot \(action): it is in \(name)")
     }
-    let special = unsafe slot.owner.pointee.special.load(ordering: .relaxed)
+    let special = slot.owner.special.load(ordering: .relaxed)
     if special & OwnerFlags.inHandler != 0 {
       misuse("CPU \(number(slot)) cannot \(action) inside a handler")
     }
@@ -220,12 +217,12 @@ enum OwnerTransitions {
   /// Traps unless the calling thread is the CPU's.
   @usableFromInline
   static func requireOwner(_ slot: CPUSlot) {
-    if unsafe CurrentThread.cpu != slot.base {
+    if !CurrentThread.isThread(of: slot) {
       misuse("CPU \(number(slot)) was used by a thread that is not attached to it")
     }
   }
 
   static func number(_ slot: CPUSlot) -> Int {
-    Int(unsafe slot.owner.pointee.number.load(ordering: .relaxed))
+    Int(slot.owner.number.load(ordering: .relaxed))
   }
 }

@@ -7,6 +7,6 @@ extension CoordinatorCore {
   func drawGeneration(of type: UInt64) -> UInt64 {
     // Acquire and release — ticket:G. Drawn before the bit is set, behind the datum. Pairs with
     // drain:G and attach:G.
-    unsafe generation(type).pointee.wrappingAdd(1, ordering: .acquiringAndReleasing).newValue
+    generations[type].wrappingAdd(1, ordering: .acquiringAndReleasing).newValue
   }
 }

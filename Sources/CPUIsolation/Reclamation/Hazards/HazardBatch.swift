@@ -31,13 +31,13 @@ struct HazardRetired {
 ///     16  objects
 @safe
 struct HazardBatch {
-  let base: UnsafeMutableRawPointer
+  let node: Inbox.Node
 
-  init(_ base: UnsafeMutableRawPointer) { unsafe self.base = unsafe base }
+  init(_ node: Inbox.Node) { self.node = node }
 
   init?(address: UInt) {
-    guard let base = unsafe UnsafeMutableRawPointer(bitPattern: address) else { return nil }
-    unsafe self.base = unsafe base
+    guard let node = Inbox.Node(at: address) else { return nil }
+    self.node = node
   }
 
   static func make() -> HazardBatch {
@@ -45,11 +45,12 @@ struct HazardBatch {
       if let batch = unsafe modelPool.popLast() { return reused(batch) }
     #endif
     let bytes = 16 + Limits.hazardBatch * MemoryLayout<HazardRetired>.stride
-    let batch = unsafe HazardBatch(
-      .allocate(byteCount: bytes, alignment: MemoryLayout<HazardRetired>.alignment))
-    unsafe batch.base.initializeMemory(as: SharedAddress.self, to: SharedAddress(0))
-    unsafe (batch.base + 8).initializeMemory(as: Int.self, to: 0)
-    return batch
+    let memory = UnsafeMutableRawPointer.allocate(
+      byteCount: bytes, alignment: MemoryLayout<HazardRetired>.alignment)
+    // Safety: the memory is new, and as the map above says.
+    unsafe memory.initializeMemory(as: SharedAddress.self, to: SharedAddress(0))
+    unsafe (memory + 8).initializeMemory(as: Int.self, to: 0)
+    return unsafe HazardBatch(Inbox.Node(memory))
   }
 
   #if ModelChecking
@@ -60,7 +61,7 @@ struct HazardBatch {
     nonisolated(unsafe) private static var modelFreed: [HazardBatch] = []
 
     private static func reused(_ batch: HazardBatch) -> HazardBatch {
-      unsafe batch.base.initializeMemory(as: SharedAddress.self, to: SharedAddress(0))
+      unsafe batch.node.base.initializeMemory(as: SharedAddress.self, to: SharedAddress(0))
       batch.count = 0
       return batch
     }
@@ -72,24 +73,24 @@ struct HazardBatch {
 
     func free() { unsafe Self.modelFreed.append(self) }
   #else
-    func free() { unsafe base.deallocate() }
+    func free() { unsafe node.base.deallocate() }
   #endif
 
-  var address: UInt { unsafe UInt(bitPattern: base) }
+  var address: UInt { node.bits }
 
   var count: Int {
-    get { unsafe (base + 8).assumingMemoryBound(to: Int.self).pointee }
-    nonmutating set { unsafe (base + 8).assumingMemoryBound(to: Int.self).pointee = newValue }
+    // Safety: `make` put it there.
+    unsafeAddress { unsafe UnsafePointer((node.base + 8).assumingMemoryBound(to: Int.self)) }
+    nonmutating unsafeMutableAddress { unsafe (node.base + 8).assumingMemoryBound(to: Int.self) }
   }
 
   var isFull: Bool { count == Limits.hazardBatch }
 
-  var objects: UnsafeMutablePointer<HazardRetired> {
-    unsafe (base + 16).assumingMemoryBound(to: HazardRetired.self)
-  }
+  // Safety: there is room for as many as make it full, and the first `count` are there.
+  var objects: Table<HazardRetired> { unsafe Table(node.base + 16) }
 
   func append(_ object: HazardRetired) {
-    unsafe (objects + count).initialize(to: object)
+    objects.place(count).initialize(to: object)
     count += 1
   }
 }
@@ -102,14 +103,14 @@ struct HazardBatches {
   var isEmpty: Bool { first == nil }
 
   mutating func prepend(_ batch: HazardBatch) {
-    unsafe Inbox.setNext(after: batch.base, first?.base)
+    Inbox.setNext(after: batch.node, first?.node)
     first = batch
   }
 
   mutating func popFirst() -> HazardBatch? {
     guard let batch = first else { return nil }
-    first = unsafe Inbox.next(after: batch.base).map { unsafe HazardBatch($0) }
-    unsafe Inbox.setNext(after: batch.base, nil)
+    first = Inbox.next(after: batch.node).map(HazardBatch.init)
+    Inbox.setNext(after: batch.node, nil)
     return batch
   }
 
@@ -119,19 +120,19 @@ struct HazardBatches {
   }
 
   /// Takes what a stack gave.
-  mutating func take(_ nodes: UnsafeMutableRawPointer?) {
-    var node = unsafe nodes
-    while let current = unsafe node {
-      unsafe node = unsafe Inbox.next(after: current)
-      unsafe prepend(HazardBatch(current))
+  mutating func take(_ nodes: Inbox.Node?) {
+    var node = nodes
+    while let current = node {
+      node = Inbox.next(after: current)
+      prepend(HazardBatch(current))
     }
   }
 
-  func forEach(_ body: (UnsafeMutablePointer<HazardRetired>) -> Void) {
+  func forEach(_ body: (Place<HazardRetired>) -> Void) {
     var batch = first
     while let current = batch {
-      for index in 0..<current.count { unsafe body(current.objects + index) }
-      batch = unsafe Inbox.next(after: current.base).map { unsafe HazardBatch($0) }
+      for index in 0..<current.count { body(current.objects.place(index)) }
+      batch = Inbox.next(after: current.node).map(HazardBatch.init)
     }
   }
 }

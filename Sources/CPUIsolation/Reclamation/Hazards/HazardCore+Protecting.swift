@@ -37,15 +37,15 @@ extension HazardCore {
   /// Lock-free: each further round has seen the link change.
   @inlinable @inline(__always)
   func protect(
-    _ slot: UnsafeMutablePointer<SharedAddress>, _ link: borrowing SharedAddress
+    _ slot: Place<SharedAddress>, _ link: borrowing SharedAddress
   ) -> UInt {
-    if isFencedByTransition { return unsafe protectInSection(slot, link) }
-    return unsafe protectFenced(slot, link)
+    if isFencedByTransition { return protectInSection(slot, link) }
+    return protectFenced(slot, link)
   }
 
   @inlinable @inline(__always)
   func protectInSection(
-    _ slot: UnsafeMutablePointer<SharedAddress>, _ link: borrowing SharedAddress
+    _ slot: Place<SharedAddress>, _ link: borrowing SharedAddress
   ) -> UInt {
     // Acquire — hazard:T. What leads to the node is behind the entry. Pairs with hazardLink:S,
     // hazardLink:X and entry:W.
@@ -53,17 +53,17 @@ extension HazardCore {
     HazardFault.point(2)
     // Release — hazard:T. The last use of what this slot held before comes before; exit:W shows it
     // to the scan. Pairs with hazard:S.
-    unsafe slot.pointee.store(content & ~1, ordering: .releasing)
+    slot.value.store(content & ~1, ordering: .releasing)
     HazardFault.point(3)
     return content
   }
 
   @inlinable
   func protectFenced(
-    _ slot: UnsafeMutablePointer<SharedAddress>, _ link: borrowing SharedAddress
+    _ slot: Place<SharedAddress>, _ link: borrowing SharedAddress
   ) -> UInt {
-    let fencing = unsafe reader.pointee.fencing
-    if fencing == HazardFencing.membarrier { return unsafe protectBehindBarrier(slot, link) }
+    let fencing = reader.fencing
+    if fencing == HazardFencing.membarrier { return protectBehindBarrier(slot, link) }
     if fencing == HazardFencing.byTransition { HazardThread.learnRole() }
     // Relaxed: a guess, which the look behind the store confirms.
     var content = link.load(ordering: .relaxed)
@@ -71,7 +71,7 @@ extension HazardCore {
       HazardFault.point(0)
       // Sequentially consistent — hazard:P. Dekker with hazard:V against hazard:F and hazard:S; also
       // the release of what the slot held before. Pairs with hazard:F and hazard:S.
-      unsafe slot.pointee.store(content & ~1, ordering: .sequentiallyConsistent)
+      slot.value.store(content & ~1, ordering: .sequentiallyConsistent)
       HazardFault.point(1)
       // Sequentially consistent — hazard:V. Behind hazard:P; what was written to the node is seen.
       // Pairs with hazard:F, hazardLink:S and hazardLink:X.
@@ -85,7 +85,7 @@ extension HazardCore {
   /// The same where the scan's membarrier is the fence of all threads.
   @inlinable
   func protectBehindBarrier(
-    _ slot: UnsafeMutablePointer<SharedAddress>, _ link: borrowing SharedAddress
+    _ slot: Place<SharedAddress>, _ link: borrowing SharedAddress
   ) -> UInt {
     var content = link.load(ordering: .relaxed)
     while true {
@@ -93,7 +93,7 @@ extension HazardCore {
       // Release — hazard:M. What the slot held before has been used. The system's barrier stands
       // either behind this, and shows it to the scan, or in front of the look that follows, which
       // then sees the unlinking. Pairs with hazard:S.
-      unsafe slot.pointee.store(content & ~1, ordering: .releasing)
+      slot.value.store(content & ~1, ordering: .releasing)
       HazardThread.compilerBarrier()
       HazardFault.point(1)
       // Acquire — hazard:M. Pairs with hazardLink:S and hazardLink:X.
@@ -107,36 +107,36 @@ extension HazardCore {
   /// Protects one node if the link still leads to it. Wait-free.
   @inlinable @inline(__always)
   func tryProtect(
-    _ slot: UnsafeMutablePointer<SharedAddress>, _ expected: UInt, _ link: borrowing SharedAddress
+    _ slot: Place<SharedAddress>, _ expected: UInt, _ link: borrowing SharedAddress
   ) -> (isProtected: Bool, now: UInt) {
     let now: UInt
     if isFencedByTransition {
-      now = unsafe protectInSection(slot, link)
+      now = protectInSection(slot, link)
     } else {
-      now = unsafe tryProtectFenced(slot, expected, link)
+      now = tryProtectFenced(slot, expected, link)
     }
     if now == expected { return (true, now) }
     // Release — hazard:R. Pairs with hazard:S.
-    unsafe slot.pointee.store(0, ordering: .releasing)
+    slot.value.store(0, ordering: .releasing)
     return (false, now)
   }
 
   @inlinable
   func tryProtectFenced(
-    _ slot: UnsafeMutablePointer<SharedAddress>, _ expected: UInt, _ link: borrowing SharedAddress
+    _ slot: Place<SharedAddress>, _ expected: UInt, _ link: borrowing SharedAddress
   ) -> UInt {
     HazardFault.point(0)
-    let fencing = unsafe reader.pointee.fencing
+    let fencing = reader.fencing
     if fencing == HazardFencing.byTransition { HazardThread.learnRole() }
     if fencing == HazardFencing.membarrier {
       // Release — hazard:M, as above. Pairs with hazard:S.
-      unsafe slot.pointee.store(expected & ~1, ordering: .releasing)
+      slot.value.store(expected & ~1, ordering: .releasing)
       HazardThread.compilerBarrier()
       // Acquire — hazard:M. Pairs with hazardLink:S and hazardLink:X.
       return link.load(ordering: .acquiring)
     }
     // Sequentially consistent — hazard:P, as above. Pairs with hazard:F and hazard:S.
-    unsafe slot.pointee.store(expected & ~1, ordering: .sequentiallyConsistent)
+    slot.value.store(expected & ~1, ordering: .sequentiallyConsistent)
     HazardFault.point(1)
     // Sequentially consistent — hazard:V, as above. Pairs with hazard:F, hazardLink:S and
     // hazardLink:X.
@@ -155,24 +155,24 @@ extension HazardCore {
   ///   need not wait: readers that keep coming cannot hold it up for ever.
   @inlinable
   func acquire(
-    _ slot: UnsafeMutablePointer<SharedAddress>, _ link: borrowing SharedAddress
+    _ slot: Place<SharedAddress>, _ link: borrowing SharedAddress
   ) -> UInt {
-    if isFencedByTransition { return unsafe protectInSection(slot, link) }
-    let fencing = unsafe reader.pointee.fencing
+    if isFencedByTransition { return protectInSection(slot, link) }
+    let fencing = reader.fencing
     if fencing == HazardFencing.byTransition { HazardThread.learnRole() }
     // Acquire — hazard:D. Pairs with hazard:G.
-    let date = unsafe scans.pointee.load(ordering: .acquiring)
+    let date = scans.value.load(ordering: .acquiring)
     let wildcard = UInt(truncatingIfNeeded: date) &<< 1 | 1
     let content: UInt
     if fencing == HazardFencing.membarrier {
       // Release — hazard:M, as above. Pairs with hazard:S.
-      unsafe slot.pointee.store(wildcard, ordering: .releasing)
+      slot.value.store(wildcard, ordering: .releasing)
       HazardThread.compilerBarrier()
       // Acquire — hazard:M. Pairs with hazardLink:S and hazardLink:X.
       content = link.load(ordering: .acquiring)
     } else {
       // Sequentially consistent — hazard:P, as above. Pairs with hazard:F and hazard:S.
-      unsafe slot.pointee.store(wildcard, ordering: .sequentiallyConsistent)
+      slot.value.store(wildcard, ordering: .sequentiallyConsistent)
       HazardFault.point(1)
       // Sequentially consistent — hazard:V, as above. Pairs with hazard:F, hazardLink:S and
       // hazardLink:X.
@@ -181,7 +181,7 @@ extension HazardCore {
     HazardFault.point(4)
     // Release — hazard:A. The address comes behind the wildcard in the slot's own order, and a scan
     // that sees it leaves the node alone. Pairs with hazard:S.
-    unsafe slot.pointee.store(content & ~1, ordering: .releasing)
+    slot.value.store(content & ~1, ordering: .releasing)
     return content
   }
 }

@@ -63,23 +63,29 @@ struct HazardCore: @unchecked Sendable {
   init(base: UnsafeMutableRawPointer) { unsafe self.base = unsafe base }
 
   @inlinable @inline(__always)
-  var reader: UnsafeMutablePointer<HazardReaderLine> {
-    unsafe base.assumingMemoryBound(to: HazardReaderLine.self)
+  var reader: HazardReaderLine {
+    // Safety: the memory begins with the line, from initialisation on.
+    unsafeAddress { unsafe UnsafePointer(base.assumingMemoryBound(to: HazardReaderLine.self)) }
   }
 
   @inlinable @inline(__always)
-  var scans: UnsafeMutablePointer<SharedWord> {
-    unsafe (base + 128).assumingMemoryBound(to: SharedWord.self)
+  var scans: Place<SharedWord> {
+    // Safety: as above; the map says where.
+    unsafe Place(base + 128)
   }
 
-  var scan: UnsafeMutablePointer<HazardScanLine> {
-    unsafe (base + 256).assumingMemoryBound(to: HazardScanLine.self)
+  var scan: HazardScanLine {
+    // Safety: as above.
+    unsafeAddress {
+      unsafe UnsafePointer((base + 256).assumingMemoryBound(to: HazardScanLine.self))
+    }
   }
 
   /// The line of a thread's number.
   @inlinable @inline(__always)
-  func line(_ number: Int) -> UnsafeMutablePointer<SharedAddress> {
-    unsafe (base + 512 + number &<< 7).assumingMemoryBound(to: SharedAddress.self)
+  func line(_ number: Int) -> Table<SharedAddress> {
+    // Safety: there is a line for each number that a thread can have.
+    unsafe Table(base + 512 + number &<< 7)
   }
 
   static let byteCount = 512 + Limits.hazardThreads * cacheLineStride
@@ -88,14 +94,15 @@ struct HazardCore: @unchecked Sendable {
   init(initializing base: UnsafeMutableRawPointer, fencing: UInt, slots: CPUSlots?) {
     unsafe self.base = unsafe base
     let bytes = (slots?.count ?? 0) * CPUSlot.stride
-    unsafe reader.initialize(
+    unsafe base.initializeMemory(
+      as: HazardReaderLine.self,
       to: HazardReaderLine(
         fencing: fencing, slots: UInt(bitPattern: slots?.base), slotBytes: UInt(bytes)))
-    unsafe scans.initialize(to: SharedWord(1))
-    unsafe scan.initialize(to: HazardScanLine())
+    scans.initialize(to: SharedWord(1))
+    unsafe (base + 256).initializeMemory(as: HazardScanLine.self, to: HazardScanLine())
     // Threads without a number share a line: no scope may take a slot there.
     for index in 0..<Limits.hazardScopes {
-      unsafe line(0)[index].store(HazardLine.blocked, ordering: .relaxed)
+      line(0)[index].store(HazardLine.blocked, ordering: .relaxed)
     }
   }
 
@@ -108,10 +115,9 @@ struct HazardCore: @unchecked Sendable {
   @inlinable @inline(__always)
   var isFencedByTransition: Bool {
     let cpu = HazardThread.fencedCPU
-    guard unsafe cpu &- reader.pointee.slots < reader.pointee.slotBytes else { return false }
-    let owner = unsafe CPUSlot(
-      base: UnsafeMutableRawPointer(bitPattern: cpu).unsafelyUnwrapped
-    ).owner
-    return unsafe owner.pointee.word.load(ordering: .relaxed) & ContextWord.contextMask == 0
+    guard cpu &- reader.slots < reader.slotBytes else { return false }
+    // Safety: the address is between those of the coordinator's slots.
+    let slot = unsafe CPUSlot(base: UnsafeMutableRawPointer(bitPattern: cpu).unsafelyUnwrapped)
+    return slot.owner.word.load(ordering: .relaxed) & ContextWord.contextMask == 0
   }
 }

@@ -146,8 +146,8 @@ extension HazardScanner {
   func obstacles(to addresses: [UInt]) -> [HazardObstacle] {
     let wanted = Set(addresses)
     var found = stragglers.map { HazardObstacle(kind: .cpu($0), address: 0) }
-    func look(_ slot: UnsafeMutablePointer<SharedAddress>, _ kind: HazardObstacle.Kind) {
-      let content = unsafe slot.pointee.load(ordering: .relaxed)
+    func look(_ slot: Place<SharedAddress>, _ kind: HazardObstacle.Kind) {
+      let content = slot.value.load(ordering: .relaxed)
       if content & 1 != 0 {
         found.append(HazardObstacle(kind: .wildcard, address: 0))
       } else if wanted.contains(content) {
@@ -157,10 +157,10 @@ extension HazardScanner {
     core.forEachLine { number, line in
       if cpi_thread_is_lost(UInt32(number)) { return }
       let kind = HazardObstacle.Kind.scope(thread: cpi_numbered_thread(UInt32(number)))
-      for index in 0..<Limits.hazardScopes { unsafe look(line.base + index, kind) }
+      for index in 0..<Limits.hazardScopes { look(line.words.place(index), kind) }
     }
-    unsafe core.forEachHolderLine { line in
-      for index in 1...Limits.hazardHolderSlots { unsafe look(line + index, .holder) }
+    core.forEachHolderLine { line in
+      for index in 1...Limits.hazardHolderSlots { look(line.place(index), .holder) }
       return true
     }
     return found

@@ -61,11 +61,11 @@ extension HazardDomain {
     if HazardThread.number == 0 {
       scanner.retiredElsewhere.wrappingAdd(1, ordering: .relaxed)
     } else {
-      unsafe line.retired.pointee.countOne()
+      line.retired.value.countOne()
     }
     if address != nil, !batch.isFull { return line.putBatch(batch.address) }
-    let due = unsafe core.scan.pointee.due.wrappingAdd(UInt64(batch.count), ordering: .relaxed)
-    _ = unsafe core.scan.pointee.retired.push(batch.base)
+    let due = core.scan.due.wrappingAdd(UInt64(batch.count), ordering: .relaxed)
+    _ = core.scan.retired.push(batch.node)
     // Behind the push: who does not find the batch here finds it there.
     if address != nil { line.putBatch(0) }
     scanIfDue(due.newValue)
@@ -85,7 +85,7 @@ extension HazardDomain {
     var backoff = Backoff()
     while scanner.scan(everything: false) == nil {
       // Somebody is at it. Where that is not enough, whoever retires has to wait.
-      if unsafe core.scan.pointee.due.load(ordering: .relaxed) < 2 * threshold { return }
+      if core.scan.due.load(ordering: .relaxed) < 2 * threshold { return }
       backoff.wait()
     }
   }
@@ -94,7 +94,7 @@ extension HazardDomain {
   /// in use still reclaims half of them.
   private var threshold: UInt64 {
     let slots = UInt64(HazardThread.limit * Limits.hazardScopes)
-    let holders = unsafe core.scan.pointee.holders.load(ordering: .relaxed)
+    let holders = core.scan.holders.load(ordering: .relaxed)
     return max(UInt64(4 * Limits.hazardBatch), 2 * (slots + holders))
   }
 
@@ -135,7 +135,7 @@ extension HazardDomain {
     let reclaimed = scanner.reclaimed.load(ordering: .relaxed)
     var retired = scanner.retiredElsewhere.load(ordering: .relaxed)
     core.forEachLine { _, line in
-      unsafe retired &+= line.retired.pointee.load(ordering: .relaxed)
+      retired &+= line.retired.value.load(ordering: .relaxed)
     }
     return HazardCounts(retired: retired, reclaimed: reclaimed)
   }
@@ -154,7 +154,7 @@ extension HazardDomain {
   /// - Allocates: never
   public var unreclaimedBound: Int? {
     guard reclamation == .retiring else { return nil }
-    let holders = Int(unsafe core.scan.pointee.holders.load(ordering: .relaxed))
+    let holders = Int(core.scan.holders.load(ordering: .relaxed))
     let protections = HazardThread.limit * Limits.hazardScopes + holders
     return 2 * HazardThread.limit * Limits.hazardBatch + 4 * Int(threshold) + protections
   }

@@ -130,7 +130,7 @@ public final class HazardDomain: Sendable {
   ) throws(Failure) -> Result? {
     let scope = core.beginScope()
     defer { core.endScope(scope) }
-    let content = unsafe core.protect(scope.slot, link.word)
+    let content = core.protect(scope.slot, link.word)
     guard let node = unsafe HazardLink<Node>.Value(rawValue: content).node else { return nil }
     return try unsafe body(node.pointee)
   }

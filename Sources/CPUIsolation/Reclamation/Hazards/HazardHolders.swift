@@ -21,65 +21,62 @@ extension HazardCore {
 
   /// Takes a slot for a holder; it is empty.
   @usableFromInline @inline(never)
-  func takeHolderSlot() -> UnsafeMutablePointer<SharedAddress> {
-    unsafe scan.pointee.holders.wrappingAdd(1, ordering: .relaxed)
+  func takeHolderSlot() -> Place<SharedAddress> {
+    scan.holders.wrappingAdd(1, ordering: .relaxed)
     let own = ownLine
-    if let line = unsafe UnsafeMutablePointer<SharedAddress>(
-      bitPattern: own.holders.pointee.load(ordering: .relaxed)),
-      let slot = unsafe claim(line)
+    if let line = Table<SharedAddress>(at: own.holders.value.load(ordering: .relaxed)),
+      let slot = claim(line)
     {
-      return unsafe slot
+      return slot
     }
     while true {
-      if let line = unsafe lineWithFreeSlots(), let slot = unsafe claim(line) {
-        unsafe own.holders.pointee.store(UInt(bitPattern: line), ordering: .relaxed)
-        return unsafe slot
-      } else if unsafe lineWithFreeSlots() == nil {
+      if let line = lineWithFreeSlots(), let slot = claim(line) {
+        own.holders.value.store(line.bits, ordering: .relaxed)
+        return slot
+      } else if lineWithFreeSlots() == nil {
         addHolderChunk()
       }
     }
   }
 
   @usableFromInline @inline(never)
-  func giveBackHolderSlot(_ slot: UnsafeMutablePointer<SharedAddress>) {
-    let address = UInt(bitPattern: slot)
-    let line = unsafe UnsafeMutablePointer<SharedAddress>(
-      bitPattern: address & ~UInt(cacheLineStride - 1)
-    ).unsafelyUnwrapped
-    let index = address % UInt(cacheLineStride) / 8
+  func giveBackHolderSlot(_ slot: Place<SharedAddress>) {
+    let index = slot.bits % UInt(cacheLineStride) / 8
+    // Safety: a line of holders begins with the word that says which are free.
+    let line = unsafe Place<SharedAddress>(slot.address - Int(index))
     // Release — hazardHolder:G. The slot is empty before somebody else has it. Pairs with
     // hazardHolder:T.
-    unsafe line.pointee.bitwiseOr(1 << index, ordering: .releasing)
-    unsafe scan.pointee.holders.wrappingAdd(0 &- 1, ordering: .relaxed)
+    line.value.bitwiseOr(1 << index, ordering: .releasing)
+    scan.holders.wrappingAdd(0 &- 1, ordering: .relaxed)
   }
 
   private func claim(
-    _ line: UnsafeMutablePointer<SharedAddress>
-  ) -> UnsafeMutablePointer<SharedAddress>? {
-    var free = unsafe line.pointee.load(ordering: .relaxed)
+    _ line: Table<SharedAddress>
+  ) -> Place<SharedAddress>? {
+    var free = line[0].load(ordering: .relaxed)
     while free != 0 {
       let index = free.trailingZeroBitCount
       // Acquire — hazardHolder:T. Pairs with hazardHolder:G.
-      let (exchanged, original) = unsafe line.pointee.weakCompareExchange(
+      let (exchanged, original) = line[0].weakCompareExchange(
         expected: free, desired: free & ~(1 << UInt(index)), successOrdering: .acquiring,
         failureOrdering: .relaxed)
-      if exchanged { return unsafe line + index }
+      if exchanged { return line.place(index) }
       free = original
     }
     return nil
   }
 
   /// A line that nobody uses, else one that has room.
-  private func lineWithFreeSlots() -> UnsafeMutablePointer<SharedAddress>? {
-    var partly: UnsafeMutablePointer<SharedAddress>? = nil
-    var found: UnsafeMutablePointer<SharedAddress>? = nil
-    unsafe forEachHolderLine { line in
-      let free = unsafe line.pointee.load(ordering: .relaxed)
-      if free == Self.allFree { unsafe found = unsafe line }
-      if free != 0, unsafe partly == nil { unsafe partly = unsafe line }
-      return unsafe found == nil
+  private func lineWithFreeSlots() -> Table<SharedAddress>? {
+    var partly: Table<SharedAddress>? = nil
+    var found: Table<SharedAddress>? = nil
+    forEachHolderLine { line in
+      let free = line[0].load(ordering: .relaxed)
+      if free == Self.allFree { found = line }
+      if free != 0, partly == nil { partly = line }
+      return found == nil
     }
-    return unsafe found ?? partly
+    return found ?? partly
   }
 
   /// Memory for slots; without it no protection is possible, and nobody could go on.
@@ -91,22 +88,22 @@ extension HazardCore {
   }
 
   private func addHolderChunk() {
-    let chunk = unsafe Self.mapped(Self.holderChunkBytes)
-      .assumingMemoryBound(to: SharedAddress.self)
+    // Safety: new memory, of as many words.
+    let chunk = unsafe Table<SharedAddress>(Self.mapped(Self.holderChunkBytes))
     for word in 0..<(Self.holderChunkBytes / 8) {
-      unsafe (chunk + word).initialize(to: SharedAddress(0))
+      chunk.place(word).initialize(to: SharedAddress(0))
     }
     for line in 1...Limits.hazardHolderLines {
-      unsafe chunk[line * (cacheLineStride / 8)].store(Self.allFree, ordering: .relaxed)
+      chunk[line * (cacheLineStride / 8)].store(Self.allFree, ordering: .relaxed)
     }
-    var first = unsafe scan.pointee.holderChunks.load(ordering: .relaxed)
+    var first = scan.holderChunks.load(ordering: .relaxed)
     while true {
-      unsafe chunk.pointee.store(first, ordering: .relaxed)
+      chunk[0].store(first, ordering: .relaxed)
       // Sequentially consistent — hazard:I. The slots are empty before anyone finds them; and a scan
       // whose look at the chunks comes before this has fenced before any protection in this one.
       // Pairs with hazard:C and hazard:F.
-      let (exchanged, original) = unsafe scan.pointee.holderChunks.compareExchange(
-        expected: first, desired: UInt(bitPattern: chunk),
+      let (exchanged, original) = scan.holderChunks.compareExchange(
+        expected: first, desired: chunk.bits,
         successOrdering: .sequentiallyConsistent, failureOrdering: .relaxed)
       if exchanged { return }
       first = original
@@ -114,23 +111,23 @@ extension HazardCore {
   }
 
   /// Every line of holders, while the body says so.
-  func forEachHolderLine(_ body: (UnsafeMutablePointer<SharedAddress>) -> Bool) {
+  func forEachHolderLine(_ body: (Table<SharedAddress>) -> Bool) {
     // Acquire — hazard:C. Pairs with hazard:I.
-    var address = unsafe scan.pointee.holderChunks.load(ordering: .acquiring)
-    while let chunk = unsafe UnsafeMutablePointer<SharedAddress>(bitPattern: address) {
+    var address = scan.holderChunks.load(ordering: .acquiring)
+    while let chunk = Table<SharedAddress>(at: address) {
       for line in 1...Limits.hazardHolderLines {
-        if unsafe !body(chunk + line * (cacheLineStride / 8)) { return }
+        if !body(chunk.dropping(line * (cacheLineStride / 8))) { return }
       }
-      address = unsafe chunk.pointee.load(ordering: .relaxed)
+      address = chunk[0].load(ordering: .relaxed)
     }
   }
 
   /// Gives the chunks back, at the domain's end.
   func unmapHolderChunks() {
-    var address = unsafe scan.pointee.holderChunks.load(ordering: .relaxed)
-    while let chunk = unsafe UnsafeMutablePointer<SharedAddress>(bitPattern: address) {
-      address = unsafe chunk.pointee.load(ordering: .relaxed)
-      unsafe cpi_unmap(UnsafeMutableRawPointer(chunk), Self.holderChunkBytes)
+    var address = scan.holderChunks.load(ordering: .relaxed)
+    while let chunk = Table<SharedAddress>(at: address) {
+      address = chunk[0].load(ordering: .relaxed)
+      unsafe cpi_unmap(UnsafeMutableRawPointer(chunk.first), Self.holderChunkBytes)
     }
   }
 }

@@ -14,15 +14,16 @@ public import Synchronization
 /// Line 0 is that of all threads without a number; its first slot is never free.
 @safe @usableFromInline
 struct HazardLine {
-  @usableFromInline let base: UnsafeMutablePointer<SharedAddress>
+  @usableFromInline let words: Table<SharedAddress>
 
   @inlinable @inline(__always)
-  init(_ base: UnsafeMutablePointer<SharedAddress>) { unsafe self.base = unsafe base }
+  init(_ words: Table<SharedAddress>) { self.words = words }
 
-  var batch: UnsafeMutablePointer<SharedAddress> { unsafe base + 13 }
-  var holders: UnsafeMutablePointer<SharedAddress> { unsafe base + 14 }
-  var retired: UnsafeMutablePointer<SharedWord> {
-    unsafe UnsafeMutableRawPointer(base + 15).assumingMemoryBound(to: SharedWord.self)
+  var batch: Place<SharedAddress> { words.place(13) }
+  var holders: Place<SharedAddress> { words.place(14) }
+  var retired: Place<SharedWord> {
+    // Safety: the last word of the line is a count.
+    unsafe Place(UnsafeMutableRawPointer(words.first + 15))
   }
 
   /// What stands in a slot that nobody may use; no object lies there, and it is no wildcard.
@@ -39,10 +40,10 @@ extension HazardLine {
   func takeBatch() -> UInt? {
     let mark = UInt(UInt32(bitPattern: CurrentThread.knownID)) << 1 | 1
     if HazardThread.number == 0 {
-      let seen = unsafe batch.pointee.load(ordering: .relaxed)
+      let seen = batch.value.load(ordering: .relaxed)
       if seen & 1 != 0 { return nil }
       // Acquire and release — hazardBatch:T, as below.
-      let isOurs = unsafe batch.pointee.compareExchange(
+      let isOurs = batch.value.compareExchange(
         expected: seen, desired: mark, successOrdering: .acquiringAndReleasing,
         failureOrdering: .relaxed
       ).exchanged
@@ -50,7 +51,7 @@ extension HazardLine {
     }
     // Acquire and release — hazardBatch:T. Exactly one thread has a batch; and who sees the mark sees
     // that its thread has the number. Pairs with hazardBatch:P and hazardBatch:T.
-    let seen = unsafe batch.pointee.exchange(mark, ordering: .acquiringAndReleasing)
+    let seen = batch.value.exchange(mark, ordering: .acquiringAndReleasing)
     // A mark was left by a thread that ended while it wrote.
     return seen & 1 == 0 ? seen : 0
   }
@@ -59,17 +60,17 @@ extension HazardLine {
   func putBatch(_ address: UInt) {
     // Release — hazardBatch:P. What the batch holds is seen by whoever takes it; and who sees none
     // sees it among those that have been handed over. Pairs with hazardBatch:T.
-    unsafe batch.pointee.store(address, ordering: .releasing)
+    batch.value.store(address, ordering: .releasing)
   }
 
   /// Takes the batch for a pass; its thread's id where that is writing.
   func takeBatchForPass() -> (batch: HazardBatch?, writer: Int32?) {
     // Acquire — hazardBatch:T, as above.
-    var seen = unsafe batch.pointee.load(ordering: .acquiring)
+    var seen = batch.value.load(ordering: .acquiring)
     while seen != 0 {
       if seen & 1 != 0 { return (nil, Int32(truncatingIfNeeded: seen >> 1)) }
       // Acquire — hazardBatch:T, as above.
-      let (exchanged, original) = unsafe batch.pointee.compareExchange(
+      let (exchanged, original) = batch.value.compareExchange(
         expected: seen, desired: 0, successOrdering: .acquiring, failureOrdering: .acquiring)
       if exchanged { break }
       seen = original
@@ -81,12 +82,12 @@ extension HazardLine {
 /// A slot for a scope, and whether it is a holder's.
 @frozen @safe @usableFromInline
 struct HazardScope {
-  @usableFromInline let slot: UnsafeMutablePointer<SharedAddress>
+  @usableFromInline let slot: Place<SharedAddress>
   @usableFromInline let isHolders: Bool
 
   @inlinable @inline(__always)
-  init(_ slot: UnsafeMutablePointer<SharedAddress>, isHolders: Bool) {
-    unsafe self.slot = unsafe slot
+  init(_ slot: Place<SharedAddress>, isHolders: Bool) {
+    self.slot = slot
     self.isHolders = isHolders
   }
 }
@@ -96,10 +97,10 @@ extension HazardCore {
   /// path finds.
   @inlinable @inline(__always)
   func beginScope() -> HazardScope {
-    let slot = unsafe line(HazardThread.number)
+    let slot = line(HazardThread.number).place(0)
     // Relaxed: this thread alone writes it.
-    if unsafe slot.pointee.load(ordering: .relaxed) == 0 {
-      return unsafe HazardScope(slot, isHolders: false)
+    if slot.value.load(ordering: .relaxed) == 0 {
+      return HazardScope(slot, isHolders: false)
     }
     return beginScopeSlow()
   }
@@ -108,28 +109,28 @@ extension HazardCore {
   func beginScopeSlow() -> HazardScope {
     let line = ownLine
     for index in 0..<Limits.hazardScopes {
-      if unsafe line.base[index].load(ordering: .relaxed) == 0 {
-        return unsafe HazardScope(line.base + index, isHolders: false)
+      if line.words[index].load(ordering: .relaxed) == 0 {
+        return HazardScope(line.words.place(index), isHolders: false)
       }
     }
-    return unsafe HazardScope(takeHolderSlot(), isHolders: true)
+    return HazardScope(takeHolderSlot(), isHolders: true)
   }
 
   @inlinable @inline(__always)
   func endScope(_ scope: HazardScope) {
     // Release — hazard:R. The last use of the object comes before. Pairs with hazard:S.
-    unsafe scope.slot.pointee.store(0, ordering: .releasing)
-    if scope.isHolders { unsafe giveBackHolderSlot(scope.slot) }
+    scope.slot.value.store(0, ordering: .releasing)
+    if scope.isHolders { giveBackHolderSlot(scope.slot) }
   }
 
   /// The calling thread's line; line 0 for a thread that can have no number.
-  var ownLine: HazardLine { unsafe HazardLine(line(HazardThread.takeNumber())) }
+  var ownLine: HazardLine { HazardLine(line(HazardThread.takeNumber())) }
 
   /// Every line that a thread has had so far.
   ///
   /// The limit is read sequentially consistent: if a number that was given out behind the caller's
   /// fence is missed, so is nothing that its thread protected before.
   func forEachLine(_ body: (Int, HazardLine) -> Void) {
-    for number in 0..<HazardThread.limit { unsafe body(number, HazardLine(line(number))) }
+    for number in 0..<HazardThread.limit { body(number, HazardLine(line(number))) }
   }
 }

@@ -28,7 +28,7 @@ public import Synchronization
 /// - Allocates: when made: now and then a chunk of slots
 @safe
 public struct HazardPointer: ~Copyable {
-  @usableFromInline let slot: UnsafeMutablePointer<SharedAddress>
+  @usableFromInline let slot: Place<SharedAddress>
   @usableFromInline let core: HazardCore
   private let domain: Unmanaged<HazardDomain>
 
@@ -41,14 +41,14 @@ public struct HazardPointer: ~Copyable {
   /// - Allocates: a chunk for every 945 holders that exist at the same time
   public init(in domain: HazardDomain) {
     core = domain.core
-    unsafe slot = domain.core.takeHolderSlot()
+    slot = domain.core.takeHolderSlot()
     unsafe self.domain = unsafe Unmanaged.passRetained(domain)
   }
 
   deinit {
     // Release — hazard:R. The last use of the node comes before. Pairs with hazard:S.
-    unsafe slot.pointee.store(0, ordering: .releasing)
-    unsafe core.giveBackHolderSlot(slot)
+    slot.value.store(0, ordering: .releasing)
+    core.giveBackHolderSlot(slot)
     unsafe domain.release()
   }
 
@@ -62,7 +62,7 @@ public struct HazardPointer: ~Copyable {
   public mutating func protect<Node: ~Copyable>(
     _ link: borrowing HazardLink<Node>
   ) -> HazardLink<Node>.Value {
-    unsafe HazardLink<Node>.Value(rawValue: core.protect(slot, link.word))
+    HazardLink<Node>.Value(rawValue: core.protect(slot, link.word))
   }
 
   /// Protects this node if the link still holds exactly that; else protects nothing, and `expected`
@@ -75,7 +75,7 @@ public struct HazardPointer: ~Copyable {
   public mutating func tryProtect<Node: ~Copyable>(
     _ expected: inout HazardLink<Node>.Value, in link: borrowing HazardLink<Node>
   ) -> Bool {
-    let result = unsafe core.tryProtect(slot, expected.rawValue, link.word)
+    let result = core.tryProtect(slot, expected.rawValue, link.word)
     expected = HazardLink<Node>.Value(rawValue: result.now)
     return result.isProtected
   }
@@ -95,7 +95,7 @@ public struct HazardPointer: ~Copyable {
   public mutating func acquire<Node: ~Copyable>(
     _ link: borrowing HazardLink<Node>
   ) -> HazardLink<Node>.Value {
-    unsafe HazardLink<Node>.Value(rawValue: core.acquire(slot, link.word))
+    HazardLink<Node>.Value(rawValue: core.acquire(slot, link.word))
   }
 
   /// The same as `protect`, for a signal handler, which may have come in the middle of a transition
@@ -109,7 +109,7 @@ public struct HazardPointer: ~Copyable {
   public mutating func protectInSignalHandler<Node: ~Copyable>(
     _ link: borrowing HazardLink<Node>
   ) -> HazardLink<Node>.Value {
-    unsafe HazardLink<Node>.Value(rawValue: core.protectFenced(slot, link.word))
+    HazardLink<Node>.Value(rawValue: core.protectFenced(slot, link.word))
   }
 
   /// Protects nothing any more.
@@ -120,7 +120,7 @@ public struct HazardPointer: ~Copyable {
   @inlinable @inline(__always)
   public mutating func reset() {
     // Release — hazard:R. The last use of the node comes before. Pairs with hazard:S.
-    unsafe slot.pointee.store(0, ordering: .releasing)
+    slot.value.store(0, ordering: .releasing)
   }
 
   /// Lends the node that the link leads to, protected for as long as the body runs; nil if there is

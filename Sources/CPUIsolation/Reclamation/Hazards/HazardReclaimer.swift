@@ -42,12 +42,13 @@ final class HazardReclaimer: @unchecked Sendable {
   /// The one behind the next fork that anybody noticed; never freed, like all of them.
   private let next = SharedAddress(0)
   private let state = Lock(State())
-  private let parker: UnsafeMutablePointer<Parker>
+  private let parker: Place<Parker>
 
   private init(since forks: UInt32) {
     self.forks = forks
-    unsafe parker = .allocate(capacity: 1)
-    unsafe parker.initialize(to: Parker())
+    // Safety: new memory, until `deinit`.
+    parker = unsafe Place(UnsafeMutablePointer.allocate(capacity: 1))
+    parker.initialize(to: Parker())
   }
 
   /// The reclaimer of the child, with the domains that this one had to look at, but for those that
@@ -93,7 +94,7 @@ final class HazardReclaimer: @unchecked Sendable {
     return unsafe Unmanaged<HazardReclaimer>.fromOpaque(pointer).takeUnretainedValue()
   }
 
-  deinit { unsafe parker.deallocate() }
+  deinit { unsafe parker.address.deallocate() }
 
   /// Runs the body while nobody else can look or ring: what a test forks inside.
   func withLock<Result>(_ body: () -> Result) -> Result { state.withLock { _ in body() } }
@@ -114,7 +115,7 @@ final class HazardReclaimer: @unchecked Sendable {
     if mustStart { return start() }
     // It may be asleep for a while, since readers held back what it has of this domain: what is due
     // now need not wait for them.
-    unsafe parker.pointee.unpark()
+    parker.value.unpark()
   }
 
   /// Looks at the domain now and then, and keeps off these processors.
@@ -144,7 +145,7 @@ final class HazardReclaimer: @unchecked Sendable {
         return state.withLock { $0.isRunning = false }
       }
     }
-    unsafe parker.pointee.unpark()
+    parker.value.unpark()
   }
 
   /// Its thread, if it has one: the system's number, and why it is not placed as it should be.
@@ -159,7 +160,7 @@ final class HazardReclaimer: @unchecked Sendable {
     var retry = Self.retryInterval
     while true {
       let pause = look(&avoided, &retry)
-      unsafe parker.pointee.park(until: Deadline(after: pause))
+      parker.value.park(until: Deadline(after: pause))
     }
   }
 
@@ -200,5 +201,5 @@ final class HazardReclaimer: @unchecked Sendable {
 
 extension HazardDomain {
   /// Whether full batches wait that no pass has taken.
-  var isPassDue: Bool { unsafe core.scan.pointee.due.load(ordering: .relaxed) > 0 }
+  var isPassDue: Bool { core.scan.due.load(ordering: .relaxed) > 0 }
 }

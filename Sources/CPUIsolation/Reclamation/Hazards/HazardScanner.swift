@@ -123,15 +123,15 @@ final class HazardScanner: @unchecked Sendable {
       }
     }
     var handedOver = HazardBatches()
-    unsafe handedOver.take(core.scan.pointee.retired.takeAll())
+    handedOver.take(core.scan.retired.takeAll())
     let pass = passes
-    unsafe found.forEach { unsafe $0.pointee.pass = pass }
+    found.forEach { $0.value.pass = pass }
     var due: UInt64 = 0
-    unsafe handedOver.forEach {
-      unsafe $0.pointee.pass = pass
+    handedOver.forEach {
+      $0.value.pass = pass
       due += 1
     }
-    unsafe core.scan.pointee.due.wrappingAdd(0 &- due, ordering: .relaxed)
+    core.scan.due.wrappingAdd(0 &- due, ordering: .relaxed)
     fresh.take(&found)
     fresh.take(&handedOver)
   }
@@ -141,7 +141,7 @@ final class HazardScanner: @unchecked Sendable {
     var candidates = HazardBatches()
     if cpus.isEmpty {
       if fresh.isEmpty && survivors.isEmpty { return nil }
-      if unsafe core.reader.pointee.fencing == HazardFencing.membarrier {
+      if core.reader.fencing == HazardFencing.membarrier {
         let error = cpi_membarrier_private()
         if error != 0 { misuse("the system takes its membarrier back: errno \(error)") }
       }
@@ -191,7 +191,7 @@ final class HazardScanner: @unchecked Sendable {
   private static func word(of slot: CPUSlot) -> UInt64 {
     // Acquire — hazard:W. What a section stored to slots is seen behind its end. Pairs with entry:W
     // and exit:W.
-    unsafe slot.state.pointee.word.load(ordering: .acquiring)
+    slot.state.word.load(ordering: .acquiring)
   }
 
   private static func isKernel(_ word: UInt64) -> Bool {
@@ -211,24 +211,24 @@ final class HazardScanner: @unchecked Sendable {
     metWildcard = false
     // Acquire and release — hazard:G. Behind the fence: a wildcard of this date or a later one was
     // put up by a reader for whom what was unlinked is unlinked. Pairs with hazard:D.
-    let date = unsafe core.scans.pointee.wrappingAdd(1, ordering: .acquiringAndReleasing).newValue
+    let date = core.scans.value.wrappingAdd(1, ordering: .acquiringAndReleasing).newValue
     core.forEachLine { number, line in
       if cpi_thread_is_lost(UInt32(number)) { return }
-      for index in 0..<Limits.hazardScopes { unsafe note(line.base + index, date) }
+      for index in 0..<Limits.hazardScopes { note(line.words.place(index), date) }
     }
-    unsafe core.forEachHolderLine { line in
-      for index in 1...Limits.hazardHolderSlots { unsafe note(line + index, date) }
+    core.forEachHolderLine { line in
+      for index in 1...Limits.hazardHolderSlots { note(line.place(index), date) }
       return true
     }
   }
 
-  private func note(_ slot: UnsafeMutablePointer<SharedAddress>, _ date: UInt64) {
+  private func note(_ slot: Place<SharedAddress>, _ date: UInt64) {
     var patience = 0
     var backoff = Backoff()
     while true {
       // Acquire — hazard:S. If the slot has moved on, the last use of what it held comes before.
       // Pairs with hazard:P, hazard:T, hazard:M, hazard:A and hazard:R.
-      let content = unsafe slot.pointee.load(ordering: .acquiring)
+      let content = slot.value.load(ordering: .acquiring)
       if content & 1 == 0 {
         if content > HazardLine.blocked { protected.insert(content) }
         return
@@ -253,7 +253,7 @@ final class HazardScanner: @unchecked Sendable {
     var kept: HazardBatch? = nil
     while let batch = candidates.popFirst() {
       for index in 0..<batch.count {
-        let object = unsafe batch.objects[index]
+        let object = batch.objects[index]
         if metWildcard || protected.contains(object.address) {
           let target = kept ?? takeEmptyBatch()
           target.append(object)
@@ -282,11 +282,11 @@ final class HazardScanner: @unchecked Sendable {
   func remaining(upTo pass: UInt64, cohort: UInt64?) -> [UInt] {
     var addresses: [UInt] = []
     for batches in [fresh, awaiting, survivors] {
-      unsafe batches.forEach { object in
-        if unsafe object.pointee.pass <= pass,
-          unsafe cohort == nil || object.pointee.cohort == cohort
+      batches.forEach { object in
+        if object.value.pass <= pass,
+          cohort == nil || object.value.cohort == cohort
         {
-          unsafe addresses.append(object.pointee.address)
+          addresses.append(object.value.address)
         }
       }
     }
@@ -315,7 +315,7 @@ final class HazardScanner: @unchecked Sendable {
       _ = reclaim(&all)
     }
     var spare = HazardBatches()
-    unsafe spare.take(core.scan.pointee.spare.takeAll())
+    spare.take(core.scan.spare.takeAll())
     while let batch = spare.popFirst() { batch.free() }
   }
 }

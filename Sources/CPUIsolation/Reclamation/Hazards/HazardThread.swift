@@ -67,7 +67,7 @@ enum HazardThread {
   static var isIsolatedCPU: Bool {
     guard let base = unsafe CurrentThread.cpu else { return false }
     // Relaxed: constant while this thread is attached.
-    let reach = unsafe CPUSlot(base: base).state.pointee.reach.load(ordering: .relaxed)
+    let reach = unsafe CPUSlot(base: base).state.reach.load(ordering: .relaxed)
     return !Reach(rawValue: reach).isHousekeeping
   }
 }

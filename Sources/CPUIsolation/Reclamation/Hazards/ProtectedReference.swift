@@ -76,7 +76,7 @@ public struct ProtectedReference<Object: AnyObject>: ~Copyable {
   ) throws(Failure) -> Result {
     let scope = core.beginScope()
     defer { core.endScope(scope) }
-    let address = unsafe core.protect(scope.slot, word)
+    let address = core.protect(scope.slot, word)
     return try Self.lend(address, to: body)
   }
 
@@ -85,7 +85,7 @@ public struct ProtectedReference<Object: AnyObject>: ~Copyable {
   func protect(by hazard: inout HazardPointer) -> UInt {
     // A holder of another domain would protect nothing: passes of this one do not look there.
     if unsafe hazard.core.base != core.base { Self.refuseHolder() }
-    return unsafe core.protect(hazard.slot, word)
+    return core.protect(hazard.slot, word)
   }
 
   @usableFromInline @inline(never)

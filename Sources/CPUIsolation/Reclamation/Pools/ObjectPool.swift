@@ -57,7 +57,7 @@ public final class ObjectPool<Element: ~Copyable & Sendable>: Sendable {
 
   deinit {
     _ = core.close()
-    unsafe PoolCore.dropControl(core.control)
+    PoolCore.dropControl(core.control)
   }
 
   /// See `RawObjectPool.register()`.

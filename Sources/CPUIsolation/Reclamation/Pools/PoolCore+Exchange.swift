@@ -11,7 +11,7 @@ extension PoolCore {
     if isClosed { return PoolRing.none }
     let index = ring.pop(mask, Faults.self)
     if index == PoolRing.none { return takeElsewhere(at: ring, Faults.self) }
-    unsafe ring.owner.pointee.pops.countOne()
+    ring.owner.pops.countOne()
     return index
   }
 
@@ -20,7 +20,7 @@ extension PoolCore {
   func put<Faults: PoolFaults>(_ index: UInt32, at ring: PoolRing, _: Faults.Type) -> Bool {
     if isClosed { return false }
     ring.push(index, mask, Faults.self)
-    unsafe ring.owner.pointee.pushes.countOne()
+    ring.owner.pushes.countOne()
     return true
   }
 
@@ -28,15 +28,14 @@ extension PoolCore {
   /// those of threads that ended or died among them.
   @inlinable @inline(never)
   func takeElsewhere<Faults: PoolFaults>(at own: PoolRing, _: Faults.Type) -> UInt32 {
-    let owner = unsafe own.owner
     var index = takeOffShelf(Faults.self)
     if index == PoolRing.none {
       // Where the last theft succeeded, there will be more: a thread that frees what others take.
-      var victim = unsafe Int(truncatingIfNeeded: owner.pointee.victim.load(ordering: .relaxed))
+      var victim = Int(truncatingIfNeeded: own.owner.victim.load(ordering: .relaxed))
       for _ in 0..<ringCount {
         index = ring(victim).steal(mask, Faults.self)
         if index != PoolRing.none {
-          unsafe owner.pointee.victim.store(
+          own.owner.victim.store(
             UInt64(truncatingIfNeeded: victim), ordering: .relaxed)
           break
         }
@@ -44,10 +43,10 @@ extension PoolCore {
       }
     }
     if index == PoolRing.none {
-      unsafe owner.pointee.misses.countOne()
+      own.owner.misses.countOne()
     } else {
-      unsafe owner.pointee.pops.countOne()
-      unsafe owner.pointee.steals.countOne()
+      own.owner.pops.countOne()
+      own.owner.steals.countOne()
     }
     return index
   }
@@ -62,7 +61,7 @@ extension PoolCore {
   var isClosed: Bool {
     // Relaxed — a push that does not see it yet is followed by a look that does. That look is pool:F
     // or pool:X.
-    unsafe control.pointee.closed.load(ordering: .relaxed) != 0
+    control.value.closed.load(ordering: .relaxed) != 0
   }
 }
 
@@ -81,9 +80,9 @@ extension PoolCore {
       isStolen = index != PoolRing.none
     }
     let count =
-      unsafe index == PoolRing.none ? shelf.misses : shelf.pops
-    unsafe count.pointee.wrappingAdd(1, ordering: .relaxed)
-    if isStolen { unsafe shelf.steals.pointee.wrappingAdd(1, ordering: .relaxed) }
+      index == PoolRing.none ? shelf.misses : shelf.pops
+    count.value.wrappingAdd(1, ordering: .relaxed)
+    if isStolen { shelf.steals.value.wrappingAdd(1, ordering: .relaxed) }
     return index
   }
 
@@ -91,7 +90,7 @@ extension PoolCore {
   @usableFromInline
   func holdAsGuest() {
     // Relaxed — the object is a reference already.
-    unsafe control.pointee.references.wrappingAdd(1, ordering: .relaxed)
+    control.value.references.wrappingAdd(1, ordering: .relaxed)
   }
 
   /// Puts an object back for a thread without a ring, and gives up the thread's reference: once the
@@ -101,12 +100,12 @@ extension PoolCore {
 
   func putAsGuest<Faults: PoolFaults>(_ index: UInt32, _: Faults.Type) {
     if isClosed { return drop(2) }
-    unsafe shelf.pushes.pointee.wrappingAdd(1, ordering: .relaxed)
+    shelf.pushes.value.wrappingAdd(1, ordering: .relaxed)
     if !shelf.put(index, Faults.self) { refuse(index) }
     // Sequentially consistent — pool:X. Behind poolShelf:O. If the pool is closed later (pool:Q),
     // whoever closes it finds the object; else we see that it is closed, and look ourselves. Pairs
     // with pool:Q.
-    let isClosed = unsafe control.pointee.closed.load(ordering: .sequentiallyConsistent) != 0
+    let isClosed = control.value.closed.load(ordering: .sequentiallyConsistent) != 0
     drop(1 + (isClosed ? emptyShelf() : 0))
   }
 }

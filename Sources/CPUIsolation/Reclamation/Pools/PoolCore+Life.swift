@@ -49,7 +49,7 @@ extension PoolCore {
   /// Closes the pool. False: it was closed already.
   func close() -> Bool {
     // Relaxed: one thread closes it, and the fence orders.
-    guard unsafe control.pointee.closed.exchange(1, ordering: .relaxed) == 0 else { return false }
+    guard control.value.closed.exchange(1, ordering: .relaxed) == 0 else { return false }
     // Full fence — pool:Q. If an object that comes back is in its place before, we find it here;
     // else who brings it sees that the pool is closed. Pairs with pool:X, pool:F.
     fullFence()
@@ -82,11 +82,11 @@ extension PoolCore {
 
   /// Takes a reference. False: the memory is gone.
   func hold() -> Bool {
-    var seen = unsafe control.pointee.references.load(ordering: .relaxed)
+    var seen = control.value.references.load(ordering: .relaxed)
     while seen != 0 {
       // Relaxed — who has the handle has seen the memory made, and a count that is not zero now
       // stays so until we give our reference back.
-      let (exchanged, original) = unsafe control.pointee.references.weakCompareExchange(
+      let (exchanged, original) = control.value.references.weakCompareExchange(
         expected: seen, desired: seen &+ 1, successOrdering: .relaxed, failureOrdering: .relaxed)
       if exchanged { return true }
       seen = original
@@ -100,7 +100,7 @@ extension PoolCore {
     let count = UInt64(truncatingIfNeeded: count)
     // Acquire and release — pool:D. Everything that was done to the memory comes before it is freed.
     // Pairs with pool:D.
-    let old = unsafe control.pointee.references.wrappingAdd(
+    let old = control.value.references.wrappingAdd(
       0 &- count, ordering: .acquiringAndReleasing
     ).oldValue
     if old == count { free() }
@@ -108,19 +108,20 @@ extension PoolCore {
 
   @inline(never)
   private func free() {
-    unsafe control.pointee.memory?.end(self)
-    unsafe control.pointee.memory = nil
-    unsafe PoolCore.dropControl(control)
+    control.value.memory?.end(self)
+    control.value.memory = nil
+    PoolCore.dropControl(control)
   }
 
   /// Gives up the handle's hold on the control, or the memory's.
-  static func dropControl(_ control: UnsafeMutablePointer<PoolControl>) {
+  static func dropControl(_ control: Place<PoolControl>) {
     // Acquire and release — pool:D, as above.
-    if unsafe control.pointee.holders.wrappingAdd(.max, ordering: .acquiringAndReleasing).oldValue
+    if control.value.holders.wrappingAdd(.max, ordering: .acquiringAndReleasing).oldValue
       == 1
     {
-      unsafe control.deinitialize(count: 1)
-      unsafe UnsafeMutableRawPointer(control).deallocate()
+      // Safety: nobody holds it any more.
+      unsafe control.address.deinitialize(count: 1)
+      unsafe UnsafeMutableRawPointer(control.address).deallocate()
     }
   }
 }

@@ -26,14 +26,15 @@ extension PoolCore {
     mapping geometry: Geometry, position: UInt64, end: @escaping @Sendable (PoolCore) -> Void
   ) throws(IsolationError) {
     let memory = try PoolMemory(byteCount: geometry.byteCount, end: end)
-    let control = unsafe UnsafeMutableRawPointer.allocate(
-      byteCount: MemoryLayout<PoolControl>.stride, alignment: cacheLineStride
-    ).bindMemory(to: PoolControl.self, capacity: 1)
+    // Safety: new memory, until nobody holds it.
+    let control = unsafe Place<PoolControl>(
+      UnsafeMutableRawPointer.allocate(
+        byteCount: MemoryLayout<PoolControl>.stride, alignment: cacheLineStride))
     unsafe control.initialize(
       to: PoolControl(
         shape: PoolShape(base: memory.mapping.address, geometry),
         references: UInt64(geometry.capacity) + 1, memory: memory))
-    unsafe self.init(initializing: control, position: position)
+    self.init(initializing: control, position: position)
   }
 
   var byteCount: Int {
@@ -44,7 +45,7 @@ extension PoolCore {
   /// Whether the memory has gone, as a handle sees it, which holds the control.
   var isFreed: Bool {
     // Acquire — pool:D. The memory gives up its hold behind the end of the elements.
-    unsafe control.pointee.holders.load(ordering: .acquiring) == 1
+    control.value.holders.load(ordering: .acquiring) == 1
   }
 
   /// Ends a thread's registration.

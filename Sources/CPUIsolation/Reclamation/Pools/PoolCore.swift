@@ -6,10 +6,10 @@ public import Synchronization
 // Sendable: an address of constants, and of memory in which every shared word is atomic.
 @frozen @safe @usableFromInline
 struct PoolCore: @unchecked Sendable {
-  @usableFromInline let control: UnsafeMutablePointer<PoolControl>
+  @usableFromInline let control: Place<PoolControl>
 
   @inlinable @inline(__always)
-  var shape: PoolShape { unsafe control.pointee.shape }
+  var shape: PoolShape { control.value.shape }
 
   /// What a pool is made of.
   struct Geometry {
@@ -35,29 +35,29 @@ struct PoolCore: @unchecked Sendable {
   }
 
   /// Lays a pool out in zeroed memory, every object in a ring, the counters at `position`.
-  init(initializing control: UnsafeMutablePointer<PoolControl>, position: UInt64) {
-    unsafe self.control = unsafe control
+  init(initializing control: Place<PoolControl>, position: UInt64) {
+    self.control = control
     for number in 0..<ringCount { ring(number).initialize(at: position) }
     shelf.initialize()
     // Spread: a thread that registers finds objects in its ring.
     for index in 0..<UInt32(capacity) {
       ring(Int(index) % ringCount).push(index, mask, NoFaults.self)
-      unsafe mark(index).initialize(to: SharedWord(Self.home(index)))
+      mark(index).initialize(to: SharedWord(Self.home(index)))
     }
   }
 
   @inlinable @inline(__always)
-  var ringCount: Int { unsafe control.pointee.shape.ringCount }
+  var ringCount: Int { control.value.shape.ringCount }
   @inlinable @inline(__always)
-  var mask: UInt64 { unsafe control.pointee.shape.mask }
+  var mask: UInt64 { control.value.shape.mask }
   @inlinable @inline(__always)
-  var shelf: PoolShelf { unsafe control.pointee.shape.shelf }
+  var shelf: PoolShelf { control.value.shape.shelf }
   @inlinable @inline(__always)
-  var objects: UnsafeMutableRawPointer { unsafe control.pointee.shape.objects }
+  var objects: UnsafeMutableRawPointer { unsafe control.value.shape.objects }
   @inlinable @inline(__always)
-  var stride: Int { unsafe control.pointee.shape.stride }
+  var stride: Int { control.value.shape.stride }
   @inlinable @inline(__always)
-  var capacity: UInt64 { unsafe control.pointee.shape.capacity }
+  var capacity: UInt64 { control.value.shape.capacity }
 
   @inlinable @inline(__always)
   func ring(_ number: Int) -> PoolRing {
@@ -77,8 +77,9 @@ struct PoolCore: @unchecked Sendable {
   }
 
   @inlinable @inline(__always)
-  func mark(_ index: UInt32) -> UnsafeMutablePointer<SharedWord> {
-    unsafe (objects + Int(index) &* stride).assumingMemoryBound(to: SharedWord.self)
+  func mark(_ index: UInt32) -> Place<SharedWord> {
+    // Safety: the mark stands before each object.
+    unsafe Place(objects + Int(index) &* stride)
   }
 
   /// The number of an object, or something that is not below the capacity for an address that is not
@@ -90,8 +91,8 @@ struct PoolCore: @unchecked Sendable {
   func number(of object: UnsafeRawPointer) -> UInt64 {
     let distance = unsafe UInt64(
       UInt(bitPattern: object) &- UInt(bitPattern: objects) &- UInt(Self.markBytes))
-    let product = unsafe distance &* control.pointee.shape.inverse
-    let rotation = unsafe control.pointee.shape.rotation
+    let product = distance &* control.value.shape.inverse
+    let rotation = control.value.shape.rotation
     return product &>> rotation | product &<< (64 &- rotation)
   }
 
@@ -105,9 +106,9 @@ struct PoolCore: @unchecked Sendable {
   /// Gives an object out that has been taken.
   @inlinable @inline(__always)
   func give(_ index: UInt32) -> UnsafeMutableRawPointer {
-    let mark = unsafe mark(index)
-    if unsafe mark.pointee.load(ordering: .relaxed) != Self.home(index) { refuse(toGive: index) }
-    unsafe mark.pointee.store(Self.out(index), ordering: .relaxed)
+    let mark = mark(index)
+    if mark.value.load(ordering: .relaxed) != Self.home(index) { refuse(toGive: index) }
+    mark.value.store(Self.out(index), ordering: .relaxed)
     return unsafe object(index)
   }
 
@@ -117,9 +118,9 @@ struct PoolCore: @unchecked Sendable {
     let number = unsafe number(of: object)
     if number >= capacity { unsafe refuse(foreign: object) }
     let index = UInt32(truncatingIfNeeded: number)
-    let mark = unsafe mark(index)
-    if unsafe mark.pointee.load(ordering: .relaxed) != Self.out(index) { refuse(index) }
-    unsafe mark.pointee.store(Self.home(index), ordering: .relaxed)
+    let mark = mark(index)
+    if mark.value.load(ordering: .relaxed) != Self.out(index) { refuse(index) }
+    mark.value.store(Self.home(index), ordering: .relaxed)
     return index
   }
 
@@ -130,7 +131,7 @@ struct PoolCore: @unchecked Sendable {
 
   @usableFromInline @inline(never)
   func refuse(_ index: UInt32) -> Never {
-    if unsafe mark(index).pointee.load(ordering: .relaxed) == Self.home(index) {
+    if mark(index).value.load(ordering: .relaxed) == Self.home(index) {
       misuse("push: object \(index) of the pool is in it already")
     }
     misuse("push: the mark in front of object \(index) of the pool was overwritten")
@@ -138,7 +139,7 @@ struct PoolCore: @unchecked Sendable {
 
   @usableFromInline @inline(never)
   func refuse(toGive index: UInt32) -> Never {
-    if unsafe mark(index).pointee.load(ordering: .relaxed) == Self.out(index) {
+    if mark(index).value.load(ordering: .relaxed) == Self.out(index) {
       misuse("pop: object \(index) of the pool was pushed twice, and somebody has it")
     }
     misuse("pop: the mark in front of object \(index) of the pool was overwritten")

@@ -70,36 +70,45 @@ struct PoolRing: @unchecked Sendable {
   }
 
   @inlinable @inline(__always)
-  var top: UnsafeMutablePointer<SharedWord> { unsafe base.assumingMemoryBound(to: SharedWord.self) }
-
-  @inlinable @inline(__always)
-  var bottom: UnsafeMutablePointer<SharedWord> {
-    unsafe (base + 128).assumingMemoryBound(to: SharedWord.self)
+  var top: Place<SharedWord> {
+    // Safety: the ring's memory begins with it, from initialisation on.
+    unsafe Place(base)
   }
 
   @inlinable @inline(__always)
-  var owner: UnsafeMutablePointer<PoolOwnerLine> {
-    unsafe (base + 256).assumingMemoryBound(to: PoolOwnerLine.self)
+  var bottom: Place<SharedWord> {
+    // Safety: as above; the map says where.
+    unsafe Place(base + 128)
   }
 
   @inlinable @inline(__always)
-  func cell(_ position: UInt64, _ mask: UInt64) -> UnsafeMutablePointer<SharedWord32> {
-    unsafe (base + 384).assumingMemoryBound(to: SharedWord32.self)
-      + Int(truncatingIfNeeded: position & mask)
+  var owner: PoolOwnerLine {
+    // Safety: as above.
+    unsafeAddress { unsafe UnsafePointer((base + 256).assumingMemoryBound(to: PoolOwnerLine.self)) }
+  }
+
+  @inlinable @inline(__always)
+  func cell(_ position: UInt64, _ mask: UInt64) -> Place<SharedWord32> {
+    // Safety: there are as many cells as the mask lets a position be.
+    unsafe Place(
+      (base + 384).assumingMemoryBound(to: SharedWord32.self)
+        + Int(truncatingIfNeeded: position & mask))
   }
 
   /// Puts zeroed memory into its first state: an empty ring of nobody.
   func initialize(at position: UInt64) {
-    unsafe top.initialize(to: SharedWord(position))
-    unsafe bottom.initialize(to: SharedWord(position))
-    unsafe owner.initialize(to: PoolOwnerLine(bottom: position))
+    top.initialize(to: SharedWord(position))
+    bottom.initialize(to: SharedWord(position))
+    // Safety: the memory is this long, and nobody else has it yet.
+    unsafe (base + 256).initializeMemory(
+      as: PoolOwnerLine.self, to: PoolOwnerLine(bottom: position))
   }
 
   /// How many entries there are, at some moment.
   var count: Int {
     // Relaxed — a hint.
-    let top = unsafe top.pointee.load(ordering: .relaxed)
-    return max(0, Int(Int64(bitPattern: unsafe bottom.pointee.load(ordering: .relaxed) &- top)))
+    let top = top.value.load(ordering: .relaxed)
+    return max(0, Int(Int64(bitPattern: bottom.value.load(ordering: .relaxed) &- top)))
   }
 }
 
@@ -112,14 +121,14 @@ extension PoolRing {
   @inlinable @inline(__always)
   func push<Faults: PoolFaults>(_ index: UInt32, _ mask: UInt64, _: Faults.Type) {
     Faults.reach(.pushBegins)
-    let position = unsafe owner.pointee.bottom.load(ordering: .relaxed)
-    unsafe cell(position, mask).pointee.store(index, ordering: .relaxed)
+    let position = owner.bottom.load(ordering: .relaxed)
+    cell(position, mask).value.store(index, ordering: .relaxed)
     Faults.reach(.entryWritten)
     // Release — pool:P. The entry, and all that was done to the object, come before the bottom that
     // shows it. Pairs with pool:B.
-    unsafe bottom.pointee.store(position &+ 1, ordering: .releasing)
+    bottom.value.store(position &+ 1, ordering: .releasing)
     Faults.reach(.pushPublished)
-    unsafe owner.pointee.bottom.store(position &+ 1, ordering: .relaxed)
+    owner.bottom.store(position &+ 1, ordering: .relaxed)
   }
 
   /// Takes the object that was pushed last; `none` if there is none.
@@ -128,24 +137,24 @@ extension PoolRing {
   @inlinable @inline(__always)
   func pop<Faults: PoolFaults>(_ mask: UInt64, _: Faults.Type) -> UInt32 {
     Faults.reach(.popBegins)
-    let last = unsafe owner.pointee.bottom.load(ordering: .relaxed) &- 1
+    let last = owner.bottom.load(ordering: .relaxed) &- 1
     // Relaxed — the top only rises: seen too low it is looked at again, or the compare-exchange
     // fails.
-    let below = unsafe Int64(bitPattern: last &- top.pointee.load(ordering: .relaxed))
+    let below = Int64(bitPattern: last &- top.value.load(ordering: .relaxed))
     if below < 0 { return Self.none }
     if below == 0 { return popLast(last, mask, Faults.self) }
-    unsafe owner.pointee.bottom.store(last, ordering: .relaxed)
+    owner.bottom.store(last, ordering: .relaxed)
     // Sequentially consistent — pool:E. The entry is withdrawn before we look at the top: a thief
     // that moves the top up to it afterwards cannot see the old bottom behind it. Pairs with pool:B.
-    _ = unsafe bottom.pointee.exchange(last, ordering: .sequentiallyConsistent)
+    _ = bottom.value.exchange(last, ordering: .sequentiallyConsistent)
     Faults.reach(.bottomLowered)
     // Sequentially consistent — pool:L. Behind pool:E. If a thief's pool:S that leads to this entry
     // comes first, we see it; else every later look of a thief comes behind pool:E. Pairs with
     // pool:S.
-    let left = unsafe Int64(
-      bitPattern: last &- top.pointee.load(ordering: .sequentiallyConsistent))
+    let left = Int64(
+      bitPattern: last &- top.value.load(ordering: .sequentiallyConsistent))
     Faults.reach(.topRead)
-    if left > 0 { return unsafe cell(last, mask).pointee.load(ordering: .relaxed) }
+    if left > 0 { return cell(last, mask).value.load(ordering: .relaxed) }
     return popContended(last, left, mask, Faults.self)
   }
 
@@ -157,18 +166,18 @@ extension PoolRing {
     let index = left == 0 ? popLast(last, mask, Faults.self) : Self.none
     // Relaxed — the ring is empty now, whoever took the entry: a thief that sees this value finds the
     // top at it, or fails.
-    unsafe bottom.pointee.store(last &+ 1, ordering: .relaxed)
-    unsafe owner.pointee.bottom.store(last &+ 1, ordering: .relaxed)
+    bottom.value.store(last &+ 1, ordering: .relaxed)
+    owner.bottom.store(last &+ 1, ordering: .relaxed)
     return index
   }
 
   /// Takes the only entry, as a thief would.
   @inlinable @inline(__always)
   func popLast<Faults: PoolFaults>(_ last: UInt64, _ mask: UInt64, _: Faults.Type) -> UInt32 {
-    let index = unsafe cell(last, mask).pointee.load(ordering: .relaxed)
+    let index = cell(last, mask).value.load(ordering: .relaxed)
     // Release — pool:C. Decides against pool:S. A thief that sees the new top sees every bottom that
     // was lowered before. Pairs with pool:T.
-    let isOurs = unsafe top.pointee.compareExchange(
+    let isOurs = top.value.compareExchange(
       expected: last, desired: last &+ 1, successOrdering: .releasing, failureOrdering: .relaxed
     ).exchanged
     Faults.reach(.lastClaimed)
@@ -187,18 +196,18 @@ extension PoolRing {
     while true {
       Faults.reach(.stealBegins)
       // Acquire — pool:T. The look at the top comes before the look at the bottom. Pairs with pool:C.
-      let first = unsafe top.pointee.load(ordering: .acquiring)
+      let first = top.value.load(ordering: .acquiring)
       // Sequentially consistent — pool:B. What was done to the object is seen, and if this top was
       // reached behind an owner's look, the bottom that it had lowered. Pairs with pool:P, pool:E.
-      let bottom = unsafe bottom.pointee.load(ordering: .sequentiallyConsistent)
+      let bottom = bottom.value.load(ordering: .sequentiallyConsistent)
       Faults.reach(.bottomRead)
       if Int64(bitPattern: bottom &- first) <= 0 { return Self.none }
       // It may be overwritten while we read: then the top has passed.
-      let index = unsafe cell(first, mask).pointee.load(ordering: .relaxed)
+      let index = cell(first, mask).value.load(ordering: .relaxed)
       Faults.reach(.entryRead)
       // Sequentially consistent — pool:S. Nobody else had the entry, so what we read was it; read
       // before the entry's cell can be used again. Pairs with pool:L.
-      if unsafe top.pointee.compareExchange(
+      if top.value.compareExchange(
         expected: first, desired: first &+ 1, successOrdering: .sequentiallyConsistent,
         failureOrdering: .relaxed
       ).exchanged {
@@ -217,7 +226,7 @@ extension PoolRing {
   @inlinable @inline(__always)
   var holder: UInt64 {
     // Relaxed — a hint, until the word is claimed.
-    unsafe owner.pointee.thread.load(ordering: .relaxed)
+    owner.thread.load(ordering: .relaxed)
   }
 
   @inlinable @inline(__always)
@@ -243,31 +252,31 @@ extension PoolRing {
     let mine = ((holder >> 32) &+ 1) << 32 | UInt64(UInt32(bitPattern: thread))
     // Acquire — pool:O. The former owner's last push comes before our first step. Pairs with pool:U.
     guard
-      unsafe owner.pointee.thread.compareExchange(
+      owner.thread.compareExchange(
         expected: holder, desired: mine, successOrdering: .acquiring, failureOrdering: .relaxed
       ).exchanged
     else { return false }
-    let top = unsafe top.pointee.load(ordering: .relaxed)
-    var position = unsafe bottom.pointee.load(ordering: .relaxed)
+    let top = top.value.load(ordering: .relaxed)
+    var position = bottom.value.load(ordering: .relaxed)
     if Self.thread(of: holder) != 0, Int64(bitPattern: position &- top) <= 0 {
       // The thread may have died with the bottom lowered to its last entry, which it took along or lost
       // to a thief; and a thief that has seen the old bottom may take it still. So the position is used
       // up: what we put there such a thief would have, or hide by moving the top past it.
       //
       // Release — pool:C, as above. Whoever has moved the top, it is behind the entry now.
-      _ = unsafe self.top.pointee.compareExchange(
+      _ = self.top.value.compareExchange(
         expected: position, desired: position &+ 1, successOrdering: .releasing,
         failureOrdering: .relaxed)
       position &+= 1
-      unsafe bottom.pointee.store(position, ordering: .relaxed)
+      bottom.value.store(position, ordering: .relaxed)
     }
-    unsafe owner.pointee.bottom.store(position, ordering: .relaxed)
+    owner.bottom.store(position, ordering: .relaxed)
     return true
   }
 
   /// Leaves the ring to whoever comes next, with what is in it.
   func release() {
     // Release — pool:U. Our last push comes before the next owner's first step. Pairs with pool:O.
-    unsafe owner.pointee.thread.store((holder >> 32) << 32, ordering: .releasing)
+    owner.thread.store((holder >> 32) << 32, ordering: .releasing)
   }
 }

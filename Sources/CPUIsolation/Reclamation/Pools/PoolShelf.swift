@@ -30,28 +30,35 @@ struct PoolShelf: @unchecked Sendable {
   }
 
   @inlinable @inline(__always)
-  var count: UnsafeMutablePointer<SharedWord> {
-    unsafe base.assumingMemoryBound(to: SharedWord.self)
+  var count: Place<SharedWord> {
+    // Safety: the shelf's memory begins with it, from initialisation on.
+    unsafe Place(base)
   }
 
-  var pops: UnsafeMutablePointer<SharedWord> { unsafe count + 16 }
-  var pushes: UnsafeMutablePointer<SharedWord> { unsafe count + 17 }
-  var misses: UnsafeMutablePointer<SharedWord> { unsafe count + 18 }
-  var steals: UnsafeMutablePointer<SharedWord> { unsafe count + 19 }
+  var pops: Place<SharedWord> { word(16) }
+  var pushes: Place<SharedWord> { word(17) }
+  var misses: Place<SharedWord> { word(18) }
+  var steals: Place<SharedWord> { word(19) }
   @inlinable @inline(__always)
-  var bits: UnsafeMutablePointer<SharedWord> { unsafe count + 32 }
+  var bits: Table<SharedWord> {
+    // Safety: as above; there is one for each 64 objects.
+    unsafe Table(base + 256)
+  }
+
+  // Safety: as above; the map says where.
+  private func word(_ index: Int) -> Place<SharedWord> { unsafe Place(base + index * 8) }
 
   /// Whether nothing is here: one load.
   @inlinable @inline(__always)
   var isEmpty: Bool {
     // Relaxed — a push that happened before this look has counted before, too.
-    unsafe count.pointee.load(ordering: .relaxed) == 0
+    count.value.load(ordering: .relaxed) == 0
   }
 
   func initialize() {
-    unsafe count.initialize(to: SharedWord(0))
-    for index in 0..<4 { unsafe (pops + index).initialize(to: SharedWord(0)) }
-    for index in 0..<words { unsafe (bits + index).initialize(to: SharedWord(0)) }
+    count.initialize(to: SharedWord(0))
+    for index in 0..<4 { word(16 + index).initialize(to: SharedWord(0)) }
+    bits.initialize(count: words)
   }
 
   /// Puts an object here. False: it was here already.
@@ -60,12 +67,12 @@ struct PoolShelf: @unchecked Sendable {
   @inlinable
   func put<Faults: PoolFaults>(_ index: UInt32, _: Faults.Type) -> Bool {
     // Before the bit: the count is never below the number of bits.
-    unsafe count.pointee.wrappingAdd(1, ordering: .relaxed)
+    count.value.wrappingAdd(1, ordering: .relaxed)
     Faults.reach(.shelfCounted)
     // Sequentially consistent — poolShelf:O. What was done to the object is seen by who takes it,
     // and the bit is there before the look at whether the pool was closed. Pairs with poolShelf:T,
     // pool:X.
-    let wasHere = unsafe bits[Int(index >> 6)].setBit(UInt64(index & 63))
+    let wasHere = bits[Int(index >> 6)].setBit(UInt64(index & 63))
     Faults.reach(.shelfPlaced)
     return !wasHere
   }
@@ -78,16 +85,16 @@ struct PoolShelf: @unchecked Sendable {
   func take<Faults: PoolFaults>(from start: Int, _: Faults.Type) -> UInt32 {
     for step in 0..<words {
       let word = (start + step) % words
-      var seen = unsafe bits[word].load(ordering: .relaxed)
+      var seen = bits[word].load(ordering: .relaxed)
       while seen != 0 {
         let bit = UInt64(truncatingIfNeeded: seen.trailingZeroBitCount)
         Faults.reach(.shelfSeen)
         // Acquire — poolShelf:T. Only one clears the bit, and sees what was done to the object.
         // Pairs with poolShelf:O.
         let mask: UInt64 = 1 &<< bit
-        if unsafe bits[word].bitwiseAnd(~mask, ordering: .acquiring).oldValue & mask != 0 {
+        if bits[word].bitwiseAnd(~mask, ordering: .acquiring).oldValue & mask != 0 {
           Faults.reach(.shelfTaken)
-          unsafe count.pointee.wrappingAdd(.max, ordering: .relaxed)
+          count.value.wrappingAdd(.max, ordering: .relaxed)
           return UInt32(truncatingIfNeeded: word << 6) | UInt32(truncatingIfNeeded: bit)
         }
         seen &= seen &- 1

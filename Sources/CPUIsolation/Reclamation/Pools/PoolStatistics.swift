@@ -51,18 +51,18 @@ public struct PoolStatistics: Hashable, Sendable {
     defer { core.drop(1) }
     rings = (0..<core.ringCount).map { number in
       let ring = core.ring(number)
-      return unsafe Counters(
-        pops: ring.owner.pointee.pops.load(ordering: .relaxed),
-        pushes: ring.owner.pointee.pushes.load(ordering: .relaxed),
-        misses: ring.owner.pointee.misses.load(ordering: .relaxed),
-        steals: ring.owner.pointee.steals.load(ordering: .relaxed), free: ring.count)
+      return Counters(
+        pops: ring.owner.pops.load(ordering: .relaxed),
+        pushes: ring.owner.pushes.load(ordering: .relaxed),
+        misses: ring.owner.misses.load(ordering: .relaxed),
+        steals: ring.owner.steals.load(ordering: .relaxed), free: ring.count)
     }
     let shelf = core.shelf
-    unsafe shared = Counters(
-      pops: shelf.pops.pointee.load(ordering: .relaxed),
-      pushes: shelf.pushes.pointee.load(ordering: .relaxed),
-      misses: shelf.misses.pointee.load(ordering: .relaxed),
-      steals: shelf.steals.pointee.load(ordering: .relaxed),
-      free: Int(truncatingIfNeeded: shelf.count.pointee.load(ordering: .relaxed)))
+    shared = Counters(
+      pops: shelf.pops.value.load(ordering: .relaxed),
+      pushes: shelf.pushes.value.load(ordering: .relaxed),
+      misses: shelf.misses.value.load(ordering: .relaxed),
+      steals: shelf.steals.value.load(ordering: .relaxed),
+      free: Int(truncatingIfNeeded: shelf.count.value.load(ordering: .relaxed)))
   }
 }

@@ -71,7 +71,7 @@ public final class RawObjectPool: Sendable {
 
   deinit {
     _ = core.close()
-    unsafe PoolCore.dropControl(core.control)
+    PoolCore.dropControl(core.control)
   }
 
   /// Gives the calling thread a ring of its own; nil when all are taken, or the pool is closed.

@@ -14,37 +14,36 @@ extension FilterProgram {
   ///   - visit: is told each predicate that is asked, by its place in the filter.
   @inline(__always)
   func matches(
-    _ record: UnsafeRawBufferPointer, cpu: Int, taskName: UnsafeRawBufferPointer?,
+    _ record: FilterBytes, cpu: Int, taskName: FilterBytes?,
     visit: (Int) -> Void = { _ in }
   ) -> Bool {
-    guard unsafe record.count >= header.pointee.shortestRecord else { return false }
-    let start = unsafe record.baseAddress ?? base
-    let first = unsafe instructions
-    var instruction = unsafe first
+    guard record.count >= header.shortestRecord else { return false }
+    let first = instructions
+    var instruction = first.place(0)
     while true {
       let answer: Bool
       // What is asked most stands here, and the rest behind a call: a jump through a table takes
       // longer than a comparison. Two questions, not one: a compiler makes a table of one.
-      switch unsafe instruction.pointee.comparedBytes {
-      case 4: answer = unsafe inRange(word(start, instruction.pointee.offset), instruction)
-      case 8: answer = unsafe inRange(long(start, instruction.pointee.offset), instruction)
+      switch instruction.value.comparedBytes {
+      case 4: answer = inRange(word(record, instruction.value.offset), instruction)
+      case 8: answer = inRange(long(record, instruction.value.offset), instruction)
       default:
-        switch unsafe instruction.pointee.operation {
+        switch instruction.value.operation {
         case .accept: return true
         case .refuse: return false
         case .cpuIsMemberOfWord:
-          answer = unsafe isMember(UInt32(truncatingIfNeeded: cpu), ofWord: instruction)
+          answer = isMember(UInt32(truncatingIfNeeded: cpu), ofWord: instruction)
         default:
-          let reply = unsafe ask(instruction, of: record, cpu: cpu, taskName: taskName)
+          let reply = ask(instruction, of: record, cpu: cpu, taskName: taskName)
           guard let reply else { return false }
           answer = reply
         }
       }
-      unsafe visit(instruction - first)
-      if unsafe answer == instruction.pointee.branchWhen {
-        unsafe instruction = first + Int(instruction.pointee.target)
+      visit(first.index(of: instruction))
+      if answer == instruction.value.branchWhen {
+        instruction = first.place(Int(instruction.value.target))
       } else {
-        unsafe instruction += 1
+        instruction = instruction.next
       }
     }
   }
@@ -52,49 +51,48 @@ extension FilterProgram {
   /// Returns the answer of a predicate of any kind, or `nil` if the record cannot give one.
   @inline(never)
   private func ask(
-    _ instruction: UnsafePointer<FilterInstruction>, of record: UnsafeRawBufferPointer, cpu: Int,
-    taskName: UnsafeRawBufferPointer?
+    _ instruction: Place<FilterInstruction>, of record: FilterBytes, cpu: Int,
+    taskName: FilterBytes?
   ) -> Bool? {
-    let start = unsafe record.baseAddress ?? base
-    let offset = unsafe instruction.pointee.offset
-    let operation = unsafe instruction.pointee.operation
+    let offset = instruction.value.offset
+    let operation = instruction.value.operation
     switch operation {
-    case .inRange8: return unsafe inRange(byte(start, offset), instruction)
-    case .inRange16: return unsafe inRange(short(start, offset), instruction)
-    case .inRange32: return unsafe inRange(word(start, offset), instruction)
-    case .inRange64: return unsafe inRange(long(start, offset), instruction)
-    case .cpuInRange: return unsafe inRange(UInt32(truncatingIfNeeded: cpu), instruction)
-    case .hasBits8: return unsafe hasBits(UInt64(byte(start, offset)), instruction)
-    case .hasBits16: return unsafe hasBits(UInt64(short(start, offset)), instruction)
-    case .hasBits32: return unsafe hasBits(UInt64(word(start, offset)), instruction)
-    case .hasBits64: return unsafe hasBits(long(start, offset), instruction)
-    case .isMember8: return unsafe isMember(UInt32(byte(start, offset)), instruction)
-    case .isMember16: return unsafe isMember(UInt32(short(start, offset)), instruction)
-    case .isMember32: return unsafe isMember(word(start, offset), instruction)
+    case .inRange8: return inRange(byte(record, offset), instruction)
+    case .inRange16: return inRange(short(record, offset), instruction)
+    case .inRange32: return inRange(word(record, offset), instruction)
+    case .inRange64: return inRange(long(record, offset), instruction)
+    case .cpuInRange: return inRange(UInt32(truncatingIfNeeded: cpu), instruction)
+    case .hasBits8: return hasBits(UInt64(byte(record, offset)), instruction)
+    case .hasBits16: return hasBits(UInt64(short(record, offset)), instruction)
+    case .hasBits32: return hasBits(UInt64(word(record, offset)), instruction)
+    case .hasBits64: return hasBits(long(record, offset), instruction)
+    case .isMember8: return isMember(UInt32(byte(record, offset)), instruction)
+    case .isMember16: return isMember(UInt32(short(record, offset)), instruction)
+    case .isMember32: return isMember(word(record, offset), instruction)
     case .cpuIsMember, .cpuIsMemberOfWord:
-      return unsafe isMember(UInt32(truncatingIfNeeded: cpu), instruction)
+      return isMember(UInt32(truncatingIfNeeded: cpu), instruction)
     case .maskContains, .maskIntersectsWord, .maskIsOnly, .maskEquals, .maskIntersects:
-      let mask = unsafe content(of: record, at: offset, relativeTo: 0)
-      guard let mask = unsafe mask else { return nil }
+      let mask = content(of: record, at: offset, relativeTo: 0)
+      guard let mask = mask else { return nil }
       switch operation {
-      case .maskContains: return unsafe contains(mask, instruction.pointee.operand)
+      case .maskContains: return contains(mask, instruction.value.operand)
       case .maskIntersectsWord:
-        return unsafe maskWord(mask, 0, of: 64) & instruction.pointee.operand != 0
-      default: return unsafe self.mask(mask, compares: operation, instruction)
+        return maskWord(mask, 0, of: 64) & instruction.value.operand != 0
+      default: return self.mask(mask, compares: operation, instruction)
       }
     case .text:
-      let size = unsafe Int(instruction.pointee.size)
+      let size = Int(instruction.value.size)
       let first = Int(offset)
-      let text = unsafe UnsafeRawBufferPointer(rebasing: record[first..<first &+ size])
-      return unsafe self.text(text, compares: instruction)
+      let text = record.part(from: first, count: size)
+      return self.text(text, compares: instruction)
     case .dynamicText, .relativeText:
       let origin = operation == .relativeText ? Int(offset) &+ 4 : 0
-      let text = unsafe content(of: record, at: offset, relativeTo: origin)
-      guard let text = unsafe text else { return nil }
-      return unsafe self.text(text, compares: instruction)
+      let text = content(of: record, at: offset, relativeTo: origin)
+      guard let text = text else { return nil }
+      return self.text(text, compares: instruction)
     case .taskName:
-      let name = unsafe taskName ?? CurrentThread.knownName
-      return unsafe self.text(name, compares: instruction)
+      let name = unsafe taskName ?? FilterBytes(CurrentThread.knownName)
+      return self.text(name, compares: instruction)
     case .never, .accept, .refuse: return false
     }
   }
@@ -102,84 +100,83 @@ extension FilterProgram {
   // MARK: - Numbers
 
   @inline(__always)
-  private func byte(_ start: UnsafeRawPointer, _ offset: UInt32) -> UInt8 {
-    unsafe start.load(fromByteOffset: Int(offset), as: UInt8.self)
+  private func byte(_ bytes: FilterBytes, _ offset: UInt32) -> UInt8 {
+    bytes[Int(offset)]
   }
 
   @inline(__always)
-  private func short(_ start: UnsafeRawPointer, _ offset: UInt32) -> UInt16 {
-    unsafe UInt16(littleEndian: start.loadUnaligned(fromByteOffset: Int(offset), as: UInt16.self))
+  private func short(_ bytes: FilterBytes, _ offset: UInt32) -> UInt16 {
+    UInt16(littleEndian: bytes.load(at: Int(offset)))
   }
 
   @inline(__always)
-  private func word(_ start: UnsafeRawPointer, _ offset: UInt32) -> UInt32 {
-    unsafe UInt32(littleEndian: start.loadUnaligned(fromByteOffset: Int(offset), as: UInt32.self))
+  private func word(_ bytes: FilterBytes, _ offset: UInt32) -> UInt32 {
+    UInt32(littleEndian: bytes.load(at: Int(offset)))
   }
 
   @inline(__always)
-  private func long(_ start: UnsafeRawPointer, _ offset: UInt32) -> UInt64 {
-    unsafe UInt64(littleEndian: start.loadUnaligned(fromByteOffset: Int(offset), as: UInt64.self))
+  private func long(_ bytes: FilterBytes, _ offset: UInt32) -> UInt64 {
+    UInt64(littleEndian: bytes.load(at: Int(offset)))
   }
 
   @inline(__always)
   private func inRange<Number: FixedWidthInteger & UnsignedInteger>(
-    _ number: Number, _ instruction: UnsafePointer<FilterInstruction>
+    _ number: Number, _ instruction: Place<FilterInstruction>
   ) -> Bool {
-    unsafe number &- Number(truncatingIfNeeded: instruction.pointee.operand)
-      <= Number(truncatingIfNeeded: instruction.pointee.extent)
+    number &- Number(truncatingIfNeeded: instruction.value.operand)
+      <= Number(truncatingIfNeeded: instruction.value.extent)
   }
 
   @inline(__always)
   private func hasBits(
-    _ number: UInt64, _ instruction: UnsafePointer<FilterInstruction>
+    _ number: UInt64, _ instruction: Place<FilterInstruction>
   ) -> Bool {
-    unsafe number & instruction.pointee.operand != 0
+    number & instruction.value.operand != 0
   }
 
   // MARK: - Masks
 
   @inline(__always)
   private func isMember(
-    _ number: UInt32, ofWord instruction: UnsafePointer<FilterInstruction>
+    _ number: UInt32, ofWord instruction: Place<FilterInstruction>
   ) -> Bool {
-    unsafe number < 64 && (instruction.pointee.operand &>> UInt64(number & 63)) & 1 != 0
+    number < 64 && (instruction.value.operand &>> UInt64(number & 63)) & 1 != 0
   }
 
   @inline(__always)
   private func isMember(
-    _ number: UInt32, _ instruction: UnsafePointer<FilterInstruction>
+    _ number: UInt32, _ instruction: Place<FilterInstruction>
   ) -> Bool {
-    let width = unsafe instruction.pointee.extent
-    if width <= 64 { return unsafe isMember(number, ofWord: instruction) }
+    let width = instruction.value.extent
+    if width <= 64 { return isMember(number, ofWord: instruction) }
     guard number < width else { return false }
-    let mask = unsafe constants + Int(truncatingIfNeeded: instruction.pointee.operand)
-    let word = unsafe long(mask, (number &>> 6) &* 8)
+    let mask = constant(of: instruction, count: Int(truncatingIfNeeded: (width &+ 63) / 64 &* 8))
+    let word = long(mask, (number &>> 6) &* 8)
     return (word &>> UInt64(number & 63)) & 1 != 0
   }
 
   @inline(never)
   private func mask(
-    _ mask: UnsafeRawBufferPointer, compares operation: FilterInstruction.Operation,
-    _ instruction: UnsafePointer<FilterInstruction>
+    _ mask: FilterBytes, compares operation: FilterInstruction.Operation,
+    _ instruction: Place<FilterInstruction>
   ) -> Bool {
-    let count = unsafe header.pointee.cpuCount
-    let operand = unsafe Int(truncatingIfNeeded: instruction.pointee.operand)
+    let count = header.cpuCount
     switch operation {
     case .maskIsOnly:
-      guard unsafe contains(mask, instruction.pointee.operand) else { return false }
+      guard contains(mask, instruction.value.operand) else { return false }
       var members = 0
       var index = 0
       while index &* 64 < count {
-        members &+= unsafe maskWord(mask, index, of: count).nonzeroBitCount
+        members &+= maskWord(mask, index, of: count).nonzeroBitCount
         index &+= 1
       }
       return members == 1
     default:
-      let wanted = unsafe constants + operand
+      let wanted = constant(of: instruction, count: (count &+ 63) / 64 &* 8)
       var index = 0
       while index &* 64 < count {
-        let word = unsafe maskWord(mask, index, of: count)
-        let other = unsafe long(wanted, UInt32(truncatingIfNeeded: index &* 8))
+        let word = maskWord(mask, index, of: count)
+        let other = long(wanted, UInt32(truncatingIfNeeded: index &* 8))
         if operation == .maskEquals {
           if word != other { return false }
         } else if word & other != 0 {
@@ -193,26 +190,26 @@ extension FilterProgram {
 
   /// A CPU that the record has no room for is not in its mask.
   @inline(__always)
-  private func contains(_ mask: UnsafeRawBufferPointer, _ cpu: UInt64) -> Bool {
+  private func contains(_ mask: FilterBytes, _ cpu: UInt64) -> Bool {
     let index = Int(truncatingIfNeeded: cpu &>> 3)
-    return unsafe index < mask.count
+    return index < mask.count
       && (mask[index] &>> UInt8(truncatingIfNeeded: cpu & 7)) & 1 != 0
   }
 
   /// Words that the record has not are zero, and bits that no CPU has do not count.
   @inline(__always)
   private func maskWord(
-    _ mask: UnsafeRawBufferPointer, _ index: Int, of count: Int
+    _ mask: FilterBytes, _ index: Int, of count: Int
   ) -> UInt64 {
     let position = index &* 8
     var word: UInt64 = 0
-    if position &+ 8 <= mask.count, let start = mask.baseAddress {
-      word = unsafe long(start, UInt32(truncatingIfNeeded: position))
+    if position &+ 8 <= mask.count {
+      word = long(mask, UInt32(truncatingIfNeeded: position))
     } else {
       var offset = position
       while offset < mask.count {
         word |=
-          unsafe UInt64(mask[offset]) &<< UInt64(truncatingIfNeeded: (offset &- position) &* 8)
+          UInt64(mask[offset]) &<< UInt64(truncatingIfNeeded: (offset &- position) &* 8)
         offset &+= 1
       }
     }
@@ -223,13 +220,13 @@ extension FilterProgram {
   /// The bytes that a 32-bit word of the record leads to: distance below, size above.
   @inline(__always)
   private func content(
-    of record: UnsafeRawBufferPointer, at offset: UInt32, relativeTo origin: Int
-  ) -> UnsafeRawBufferPointer? {
-    guard let start = record.baseAddress else { return nil }
-    let location = unsafe Int(word(start, offset))
+    of record: FilterBytes, at offset: UInt32, relativeTo origin: Int
+  ) -> FilterBytes? {
+    if record.count == 0 { return nil }
+    let location = Int(word(record, offset))
     let first = origin &+ (location & 0xffff)
     let size = location &>> 16
     guard first &+ size <= record.count else { return nil }
-    return unsafe UnsafeRawBufferPointer(start: start + first, count: size)
+    return record.part(from: first, count: size)
   }
 }

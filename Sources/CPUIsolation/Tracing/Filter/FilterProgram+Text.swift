@@ -10,44 +10,43 @@ extension FilterProgram {
   /// its filters with `*x` never match a short text in a `char[16]`.
   @inline(never)
   func text(
-    _ place: UnsafeRawBufferPointer, compares instruction: UnsafePointer<FilterInstruction>
+    _ place: FilterBytes, compares instruction: Place<FilterInstruction>
   ) -> Bool {
     var count = 0
-    while count < place.count, unsafe place[count] != 0 { count &+= 1 }
+    while count < place.count, place[count] != 0 { count &+= 1 }
     // A task's name is given as long as it is.
-    let isCut = unsafe count == place.count && instruction.pointee.operation != .taskName
-    let text = unsafe UnsafeRawBufferPointer(rebasing: place[..<count])
-    let wanted = unsafe UnsafeRawBufferPointer(
-      start: constants + Int(truncatingIfNeeded: instruction.pointee.operand),
-      count: Int(truncatingIfNeeded: instruction.pointee.extent))
+    let isCut = count == place.count && instruction.value.operation != .taskName
+    let text = place.part(from: 0, count: count)
+    let wanted = constant(
+      of: instruction, count: Int(truncatingIfNeeded: instruction.value.extent))
     let room = text.count &- wanted.count
-    switch unsafe instruction.pointee.comparison {
+    switch instruction.value.comparison {
     case .equal:
       guard room == 0 || room < 0 && isCut && count > 0 else { return false }
-      return unsafe Self.agree(wanted, text, at: 0, count: count)
+      return Self.agree(wanted, text, at: 0, count: count)
     case .beginsWith:
-      return unsafe room >= 0 && Self.agree(text, wanted, at: 0, count: wanted.count)
+      return room >= 0 && Self.agree(text, wanted, at: 0, count: wanted.count)
     case .endsWith:
-      return unsafe room >= 0 && Self.agree(text, wanted, at: room, count: wanted.count)
+      return room >= 0 && Self.agree(text, wanted, at: room, count: wanted.count)
     case .contains:
       var offset = 0
       while offset <= room {
-        if unsafe Self.agree(text, wanted, at: offset, count: wanted.count) { return true }
+        if Self.agree(text, wanted, at: offset, count: wanted.count) { return true }
         offset &+= 1
       }
       return false
-    case .matchesPattern: return unsafe Self.matches(text, pattern: wanted)
+    case .matchesPattern: return Self.matches(text, pattern: wanted)
     }
   }
 
   /// Whether `count` bytes of `text` from `offset` on are those of `other`.
   @inline(__always)
   private static func agree(
-    _ text: UnsafeRawBufferPointer, _ other: UnsafeRawBufferPointer, at offset: Int, count: Int
+    _ text: FilterBytes, _ other: FilterBytes, at offset: Int, count: Int
   ) -> Bool {
     var index = 0
     while index < count {
-      if unsafe text[offset &+ index] != other[index] { return false }
+      if text[offset &+ index] != other[index] { return false }
       index &+= 1
     }
     return true
@@ -62,20 +61,20 @@ extension FilterProgram {
   /// - Source: the language is that of `glob_match` (lib/glob.c, Linux), where a class that is not
   ///   closed is a literal `[`.
   static func matches(
-    _ text: UnsafeRawBufferPointer, pattern: UnsafeRawBufferPointer
+    _ text: FilterBytes, pattern: FilterBytes
   ) -> Bool {
     var textIndex = 0
     var patternIndex = 0
     var star: (pattern: Int, text: Int)?
     while true {
-      if unsafe isEnd(pattern, patternIndex) {
+      if isEnd(pattern, patternIndex) {
         if textIndex == text.count { return true }
-      } else if unsafe pattern[patternIndex] == UInt8(ascii: "*") {
+      } else if pattern[patternIndex] == UInt8(ascii: "*") {
         patternIndex &+= 1
         star = (patternIndex, textIndex)
         continue
       } else if textIndex < text.count {
-        if let next = unsafe step(over: text[textIndex], pattern, at: patternIndex) {
+        if let next = step(over: text[textIndex], pattern, at: patternIndex) {
           patternIndex = next
           textIndex &+= 1
           continue
@@ -90,24 +89,24 @@ extension FilterProgram {
 
   /// A `\` that stands before nothing is not looked at.
   @inline(__always)
-  private static func isEnd(_ pattern: UnsafeRawBufferPointer, _ index: Int) -> Bool {
-    unsafe index == pattern.count
+  private static func isEnd(_ pattern: FilterBytes, _ index: Int) -> Bool {
+    index == pattern.count
       || index == pattern.count &- 1 && pattern[index] == UInt8(ascii: "\\")
   }
 
   /// Returns where the pattern goes on behind the element at `index` if that takes the byte.
   @inline(__always)
   private static func step(
-    over byte: UInt8, _ pattern: UnsafeRawBufferPointer, at index: Int
+    over byte: UInt8, _ pattern: FilterBytes, at index: Int
   ) -> Int? {
-    switch unsafe pattern[index] {
+    switch pattern[index] {
     case UInt8(ascii: "?"): return index &+ 1
     case UInt8(ascii: "["):
-      if let found = unsafe contains(byte, classIn: pattern, at: index &+ 1) {
+      if let found = contains(byte, classIn: pattern, at: index &+ 1) {
         return found.contains ? found.end : nil
       }
       return byte == UInt8(ascii: "[") ? index &+ 1 : nil
-    case UInt8(ascii: "\\"): return unsafe pattern[index &+ 1] == byte ? index &+ 2 : nil
+    case UInt8(ascii: "\\"): return pattern[index &+ 1] == byte ? index &+ 2 : nil
     case let literal: return literal == byte ? index &+ 1 : nil
     }
   }
@@ -115,22 +114,22 @@ extension FilterProgram {
   /// Looks a byte up in a class such as `!a-z]`. Returns `nil` if the class is not closed.
   @inline(__always)
   private static func contains(
-    _ byte: UInt8, classIn pattern: UnsafeRawBufferPointer, at start: Int
+    _ byte: UInt8, classIn pattern: FilterBytes, at start: Int
   ) -> (contains: Bool, end: Int)? {
     var index = start
-    let isInverted = unsafe index < pattern.count && pattern[index] == UInt8(ascii: "!")
+    let isInverted = index < pattern.count && pattern[index] == UInt8(ascii: "!")
     if isInverted { index &+= 1 }
     let first = index
     var isFound = false
     while index < pattern.count {
-      let low = unsafe pattern[index]
+      let low = pattern[index]
       // A bracket in the first place is a member and closes nothing.
       if low == UInt8(ascii: "]"), index > first { return (isFound != isInverted, index &+ 1) }
       var high = low
-      if index &+ 1 < pattern.count, unsafe pattern[index &+ 1] == UInt8(ascii: "-") {
+      if index &+ 1 < pattern.count, pattern[index &+ 1] == UInt8(ascii: "-") {
         guard index &+ 2 < pattern.count else { return nil }
-        if unsafe pattern[index &+ 2] != UInt8(ascii: "]") {
-          high = unsafe pattern[index &+ 2]
+        if pattern[index &+ 2] != UInt8(ascii: "]") {
+          high = pattern[index &+ 2]
           index &+= 2
         }
       }

@@ -20,15 +20,22 @@ struct FilterProgram: @unchecked Sendable {  // constant memory
 
   let base: UnsafeRawPointer
 
-  var header: UnsafePointer<Header> { unsafe base.assumingMemoryBound(to: Header.self) }
+  var header: Header {
+    // Safety: the memory begins with it, from initialisation on.
+    unsafeAddress { unsafe base.assumingMemoryBound(to: Header.self) }
+  }
 
-  var instructions: UnsafePointer<FilterInstruction> {
-    unsafe (base + Self.headerSize).assumingMemoryBound(to: FilterInstruction.self)
+  var instructions: Table<FilterInstruction> {
+    // Safety: they follow the header, and nobody writes them.
+    unsafe Table(UnsafeMutableRawPointer(mutating: base + Self.headerSize))
   }
 
   /// The masks and texts: operands are distances from here.
-  var constants: UnsafeRawPointer {
-    unsafe base + Self.headerSize + header.pointee.constants
+  func constant(of instruction: Place<FilterInstruction>, count: Int) -> FilterBytes {
+    // Safety: the compiler of the program put it there.
+    unsafe FilterBytes(
+      start: base + Self.headerSize + header.constants
+        + Int(truncatingIfNeeded: instruction.value.operand), count: count)
   }
 
   private static var headerSize: Int { 32 }

@@ -117,7 +117,8 @@ public final class TraceFilter: Sendable, CustomStringConvertible {
   public func matches(_ record: RawSpan, cpu: Int, taskName: RawSpan = RawSpan()) -> Bool {
     unsafe record.withUnsafeBytes { record in
       unsafe taskName.withUnsafeBytes { name in
-        unsafe program.matches(record, cpu: cpu, taskName: name)
+        // Safety: the spans outlive the call.
+        unsafe program.matches(FilterBytes(record), cpu: cpu, taskName: FilterBytes(name))
       }
     }
   }
