@@ -14,26 +14,26 @@ internal import CPlatform
 /// Reading the words is one instruction and allowed in a signal handler.
 enum CurrentThread {
   /// The base address of the CPU slot that this thread is attached to.
-  static var cpu: UnsafeMutableRawPointer? {
+  static var cpu: Address? {
     #if ModelChecking
-      if let engine = ModelEngine.current { return unsafe engine.threadLocal }
+      if let engine = ModelEngine.current { return unsafe engine.threadLocal.map { unsafe Address($0) } }
     #endif
-    return unsafe cpi_current_cpu()
+    return unsafe cpi_current_cpu().map { unsafe Address($0) }
   }
 
   /// Binds this thread to a CPU slot, or to none; `onExit` runs here if the thread ends while
   /// bound.
   static func bind(
-    to cpu: UnsafeMutableRawPointer?,
+    to cpu: Address?,
     onExit: (@convention(c) (UnsafeMutableRawPointer) -> Void)?
   ) {
     #if ModelChecking
       if let engine = ModelEngine.current {
-        unsafe engine.threadLocal = unsafe cpu
+        unsafe engine.threadLocal = cpu?.pointer
         return
       }
     #endif
-    unsafe cpi_set_current_cpu(cpu, onExit)
+    unsafe cpi_set_current_cpu(cpu?.pointer, onExit)
   }
 
   /// Whether this thread runs a handler on behalf of another CPU.
@@ -88,12 +88,12 @@ enum CurrentThread {
   /// Interrupts another thread by a signal. `handler` is what the signal's handler runs there: the
   /// model calls it itself.
   static func interrupt(
-    _ id: Int32, signal: Int32, cpu: UnsafeMutableRawPointer,
+    _ id: Int32, signal: Int32, cpu: Address,
     handler: @convention(c) (UnsafeMutableRawPointer) -> Void
   ) {
     #if ModelChecking
       if let engine = ModelEngine.current {
-        engine.interrupt(threadID: id) { unsafe handler(cpu) }
+        engine.interrupt(threadID: id) { unsafe handler(cpu.pointer) }
         return
       }
     #endif

@@ -20,16 +20,16 @@ struct Inbox: ~Copyable {
   // Sendable: an address; what is there belongs to the list, or to whoever has taken it.
   @safe @usableFromInline
   struct Node: @unchecked Sendable {
-    let base: UnsafeMutableRawPointer
+    let base: Address
 
-    init(_ base: UnsafeMutableRawPointer) { unsafe self.base = unsafe base }
+    init(_ base: Address) { self.base = base }
 
     init?(at address: UInt) {
-      guard let base = unsafe UnsafeMutableRawPointer(bitPattern: address) else { return nil }
-      unsafe self.base = unsafe base
+      guard let base = Address(at: address) else { return nil }
+      self.base = base
     }
 
-    var bits: UInt { unsafe UInt(bitPattern: base) }
+    var bits: UInt { base.bits }
 
     // Safety: a node begins with it.
     fileprivate var next: Place<SharedAddress> { unsafe Place(base) }

@@ -17,7 +17,7 @@ internal import CPlatform
 // Sendable: an address and a size that never change.
 @safe
 struct MappedMemory: ~Copyable, @unchecked Sendable {
-  let address: UnsafeMutableRawPointer
+  let address: Address
   let byteCount: Int
 
   /// Maps at least one byte. The mapping is reserved lazily, so it fails only when the address
@@ -27,9 +27,9 @@ struct MappedMemory: ~Copyable, @unchecked Sendable {
     guard let address = unsafe cpi_map_zeroed(size) else {
       throw IsolationError(.outOfMemory, errno: 12, "cannot map \(size) bytes")
     }
-    unsafe self.address = unsafe address
+    self.address = unsafe Address(address)
     self.byteCount = size
   }
 
-  deinit { unsafe cpi_unmap(address, byteCount) }
+  deinit { unsafe cpi_unmap(address.pointer, byteCount) }
 }

@@ -1,5 +1,42 @@
 // SPDX-License-Identifier: Apache-2.0
 
+/// An address of memory that is the library's: as good as a number, until a place, a table or a line
+/// is taken there, which has to be argued.
+// Sendable: a number.
+@frozen @safe @usableFromInline
+struct Address: Hashable, @unchecked Sendable {
+  @usableFromInline let pointer: UnsafeMutableRawPointer
+
+  @inlinable @inline(__always)
+  init(_ pointer: UnsafeMutableRawPointer) { unsafe self.pointer = unsafe pointer }
+
+  /// The address that was kept as a number; nil for 0.
+  @inlinable @inline(__always)
+  init?(at number: UInt) {
+    guard let pointer = unsafe UnsafeMutableRawPointer(bitPattern: number) else { return nil }
+    unsafe self.pointer = unsafe pointer
+  }
+
+  /// The address as a number.
+  @inlinable @inline(__always)
+  var bits: UInt { unsafe UInt(bitPattern: pointer) }
+
+  @inlinable @inline(__always)
+  static func + (address: Address, bytes: Int) -> Address { unsafe Address(address.pointer + bytes) }
+
+  @inlinable @inline(__always)
+  static func == (left: Address, right: Address) -> Bool { unsafe left.pointer == right.pointer }
+
+  @inlinable
+  func hash(into hasher: inout Hasher) { hasher.combine(bits) }
+
+  /// What stands that many bytes further, for an addressor.
+  @unsafe @inlinable @inline(__always)
+  func line<Value: ~Copyable>(_: Value.Type, at offset: Int) -> UnsafePointer<Value> {
+    unsafe UnsafePointer((pointer + offset).assumingMemoryBound(to: Value.self))
+  }
+}
+
 /// Where a value stays: a trivially copyable address, whose value is borrowed, never moved.
 ///
 /// Making one is what has to be argued: a value of this type is there for as long as the place is
@@ -12,9 +49,9 @@ struct Place<Value: ~Copyable>: @unchecked Sendable {
   @inlinable @inline(__always)
   init(_ address: UnsafeMutablePointer<Value>) { unsafe self.address = unsafe address }
 
-  @inlinable @inline(__always)
-  init(_ address: UnsafeMutableRawPointer) {
-    unsafe self.address = unsafe address.assumingMemoryBound(to: Value.self)
+  @unsafe @inlinable @inline(__always)
+  init(_ address: Address) {
+    unsafe self.address = unsafe address.pointer.assumingMemoryBound(to: Value.self)
   }
 
   /// Where an address leads that was kept as a number; nil for 0.
@@ -61,9 +98,9 @@ struct Table<Value: ~Copyable>: @unchecked Sendable {
   @inlinable @inline(__always)
   init(_ first: UnsafeMutablePointer<Value>) { unsafe self.first = unsafe first }
 
-  @inlinable @inline(__always)
-  init(_ address: UnsafeMutableRawPointer) {
-    unsafe first = unsafe address.assumingMemoryBound(to: Value.self)
+  @unsafe @inlinable @inline(__always)
+  init(_ address: Address) {
+    unsafe first = unsafe address.pointer.assumingMemoryBound(to: Value.self)
   }
 
   /// Where an address leads that was kept as a number; nil for 0.
@@ -112,10 +149,10 @@ extension Table<SharedWord> {
 // Sendable: as Place.
 @frozen @safe @usableFromInline
 struct LineTable<Value: ~Copyable>: @unchecked Sendable {
-  @usableFromInline let first: UnsafeMutableRawPointer
+  @usableFromInline let first: Address
 
-  @inlinable @inline(__always)
-  init(_ address: UnsafeMutableRawPointer) { unsafe first = unsafe address }
+  @unsafe @inlinable @inline(__always)
+  init(_ first: Address) { self.first = first }
 
   @inlinable @inline(__always)
   func place(_ index: UInt64) -> Place<Value> {

@@ -16,16 +16,16 @@ internal import Synchronization
 // Sendable: an address of memory in which every shared word is atomic.
 @frozen @safe @usableFromInline
 struct CPUSlot: Hashable, @unchecked Sendable {
-  @usableFromInline let base: UnsafeMutableRawPointer
+  @usableFromInline let base: Address
 
   @inlinable @inline(__always)
-  init(base: UnsafeMutableRawPointer) { unsafe self.base = unsafe base }
+  init(base: Address) { self.base = base }
 
   @inlinable
-  static func == (left: CPUSlot, right: CPUSlot) -> Bool { unsafe left.base == right.base }
+  static func == (left: CPUSlot, right: CPUSlot) -> Bool { left.base == right.base }
 
   @inlinable
-  func hash(into hasher: inout Hasher) { unsafe hasher.combine(UInt(bitPattern: base)) }
+  func hash(into hasher: inout Hasher) { hasher.combine(base) }
 
   @usableFromInline static var stride: Int { copiesOffset + 2 * copyBytes }
   private static let tablesOffset = 3 * 128
@@ -40,18 +40,18 @@ struct CPUSlot: Hashable, @unchecked Sendable {
   @inlinable @inline(__always)
   var state: StateLine {
     // Safety: `initialize` put the line there, at the beginning of the slot's memory.
-    unsafeAddress { unsafe UnsafePointer(base.assumingMemoryBound(to: StateLine.self)) }
+    unsafeAddress { unsafe base.line(StateLine.self, at: 0) }
   }
 
   @inlinable @inline(__always)
   var owner: OwnerLine {
     // Safety: as above; the map of the slot says where.
-    unsafeAddress { unsafe UnsafePointer((base + 256).assumingMemoryBound(to: OwnerLine.self)) }
+    unsafeAddress { unsafe base.line(OwnerLine.self, at: 256) }
   }
 
   var call: CallLine {
     // Safety: as above.
-    unsafeAddress { unsafe UnsafePointer((base + 128).assumingMemoryBound(to: CallLine.self)) }
+    unsafeAddress { unsafe base.line(CallLine.self, at: 128) }
   }
 
   private func table(_ index: Int) -> Table<SharedWord> {
@@ -97,9 +97,9 @@ struct CPUSlot: Hashable, @unchecked Sendable {
   /// Puts the slot's memory into its first state: offline and empty. The memory is zeroed.
   func initialize() {
     // Safety: the slot's memory is this long, and nobody else has it yet.
-    unsafe base.initializeMemory(as: StateLine.self, to: StateLine())
-    unsafe (base + 128).initializeMemory(as: CallLine.self, to: CallLine())
-    unsafe (base + 256).initializeMemory(as: OwnerLine.self, to: OwnerLine())
+    unsafe Place(base).initialize(to: StateLine())
+    unsafe Place(base + 128).initialize(to: CallLine())
+    unsafe Place(base + 256).initialize(to: OwnerLine())
     let words = Self.tableCount * Limits.workTypes + Limits.workTypes * Self.ageBuckets
     table(0).initialize(count: words)
   }
@@ -109,18 +109,18 @@ struct CPUSlot: Hashable, @unchecked Sendable {
 // Sendable: as CPUSlot.
 @frozen @safe @usableFromInline
 struct CPUSlots: @unchecked Sendable {
-  @usableFromInline let base: UnsafeMutableRawPointer
+  @usableFromInline let base: Address
   @usableFromInline let count: Int
 
   @inlinable @inline(__always)
-  init(base: UnsafeMutableRawPointer, count: Int) {
-    unsafe self.base = unsafe base
+  init(base: Address, count: Int) {
+    self.base = base
     self.count = count
   }
 
   @inlinable @inline(__always)
   subscript(cpu: Int) -> CPUSlot {
-    unsafe CPUSlot(base: base + cpu &* 17280)
+    CPUSlot(base: base + cpu &* 17280)
   }
 }
 
@@ -128,8 +128,8 @@ extension CurrentThread {
   /// The slot of the CPU that the calling thread is.
   static var slot: CPUSlot? {
     // Safety: what is bound to a thread is a slot, until the thread detaches.
-    unsafe cpu.map { unsafe CPUSlot(base: $0) }
+    cpu.map { CPUSlot(base: $0) }
   }
 
-  static func isThread(of slot: CPUSlot) -> Bool { unsafe cpu == slot.base }
+  static func isThread(of slot: CPUSlot) -> Bool { cpu == slot.base }
 }

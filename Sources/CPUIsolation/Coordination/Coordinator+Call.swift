@@ -29,13 +29,14 @@ extension Coordinator {
   ) -> CallReport {
     withoutActuallyEscaping(body) { body in
       unsafe withUnsafePointer(to: body) { pointer in
-        unsafe callAndWait(
-          mask, Deadline(after: timeout), isInterruptSafe, CallSite(file, line), predicate,
-          UnsafeMutableRawPointer(mutating: pointer)
-        ) {
-          unsafe $0.unsafelyUnwrapped.assumingMemoryBound(to: (@Sendable (Int) -> Void).self)
-            .pointee($1)
-        }
+        // Safety: the closure is there until every call has run or was taken back.
+        let handler = unsafe CPUHandler(
+          {
+            unsafe $0.unsafelyUnwrapped.assumingMemoryBound(to: (@Sendable (Int) -> Void).self)
+              .pointee($1)
+          }, UnsafeMutableRawPointer(mutating: pointer))
+        return callAndWait(
+          mask, Deadline(after: timeout), isInterruptSafe, CallSite(file, line), predicate, handler)
       }
     }
   }
@@ -57,8 +58,8 @@ extension Coordinator {
     if isForked { return .gone }
     let site = CallSite(file, line)
     guard
-      unsafe CallRecord.claim(
-        call.record, call.function, call.context, isWaitedFor: false, site: site)
+      CallRecord.claim(
+        call.record, call.handler, isWaitedFor: false, site: site)
     else { return .busy }
     return CallPath(core, path).enqueue(
       call.record, on: cpu, isInterruptSafe: call.isInterruptSafe, from: site)
@@ -90,6 +91,8 @@ extension Coordinator {
     }
     let queue = CallPath(core, path)
     let site = CallSite(file, line)
+    // Safety: the caller's to see to.
+    let handler = unsafe CPUHandler(function, context)
     for cpu in mask {
       requireCPU(cpu)
       if isClosed {
@@ -101,7 +104,7 @@ extension Coordinator {
         continue
       }
       let record = queue.path.sender.record(target: cpu)
-      if unsafe !CallRecord.claim(record, function, context, isWaitedFor: false, site: site) {
+      if !CallRecord.claim(record, handler, isWaitedFor: false, site: site) {
         report.busy.insert(cpu)
         continue
       }
@@ -116,7 +119,7 @@ extension Coordinator {
 
   private func callAndWait(
     _ mask: CPUMask, _ until: Deadline, _ isInterruptSafe: Bool, _ site: CallSite,
-    _ predicate: (Int) -> Bool, _ context: UnsafeMutableRawPointer, _ function: CPUFunction
+    _ predicate: (Int) -> Bool, _ handler: CPUHandler
   ) -> CallReport {
     requireMayWait("make a waiting call")
     var report = CallReport()
@@ -141,14 +144,14 @@ extension Coordinator {
         continue
       }
       let record = memory.record(cpu)
-      _ = unsafe CallRecord.claim(record, function, context, isWaitedFor: true, site: site)
+      _ = CallRecord.claim(record, handler, isWaitedFor: true, site: site)
       _ = queue.enqueue(record, on: cpu, isInterruptSafe: isInterruptSafe, from: site)
       waiting.insert(cpu)
     }
     // As in the kernel, the caller's own turn comes while the others work.
     if let own, mask.contains(own) {
       if predicate(own) {
-        unsafe runInline(own, context, function)
+        runInline(own, handler)
         report.ranInline.insert(own)
       } else {
         report.skipped.insert(own)
@@ -174,11 +177,11 @@ extension Coordinator {
 
   /// A call of a CPU to itself. Nothing runs while the word says user.
   private func runInline(
-    _ cpu: Int, _ context: UnsafeMutableRawPointer, _ function: CPUFunction
+    _ cpu: Int, _ handler: CPUHandler
   ) {
     let slot = core.slots[cpu]
     let outside = OwnerTransitions.beginSection(slot)
-    unsafe function(context, cpu)
+    handler.run(on: cpu)
     OwnerTransitions.endSection(slot, outside)
   }
 

@@ -26,11 +26,11 @@ extension Coordinator {
     _ handler: @escaping @Sendable (Int) -> Void
   ) throws(IsolationError) -> WorkType {
     let box = HandlerBox(handler)
-    return try unsafe register(
-      name, options: options, box: box, Unmanaged.passUnretained(box).toOpaque()
-    ) {
-      unsafe Unmanaged<HandlerBox>.fromOpaque($0.unsafelyUnwrapped).takeUnretainedValue().run($1)
-    }
+    // Safety: the box is kept for as long as the type is registered.
+    let handler = unsafe CPUHandler(
+      { unsafe Unmanaged<HandlerBox>.fromOpaque($0.unsafelyUnwrapped).takeUnretainedValue().run($1) },
+      Unmanaged.passUnretained(box).toOpaque())
+    return try register(name, options: options, box: box, WorkHandler(handler))
   }
 
   /// Registers a type of deferrable work whose handler is told more than the CPU: what senders have
@@ -56,12 +56,13 @@ extension Coordinator {
       return try register(name, options: options) { handler($0, .everything) }
     }
     let box = PayloadHandlerBox(handler)
-    return try unsafe register(
-      name, options: options, box: box, Unmanaged.passUnretained(box).toOpaque(), nil
-    ) {
+    // Safety: as above.
+    let told = unsafe WorkHandler(
+      {
       unsafe Unmanaged<PayloadHandlerBox>.fromOpaque($0.unsafelyUnwrapped).takeUnretainedValue()
         .run($1, WorkType.Payload(rawValue: $2))
-    }
+      }, Unmanaged.passUnretained(box).toOpaque())
+    return try register(name, options: options, box: box, told)
   }
 
   /// Registers a type of deferrable work, run by a C function with a context: no allocation and no
@@ -81,7 +82,9 @@ extension Coordinator {
     _ name: String, options: WorkType.Options = .init(), context: UnsafeMutableRawPointer?,
     function: CPUFunction
   ) throws(IsolationError) -> WorkType {
-    try unsafe register(name, options: options, box: nil, context, function)
+    // Safety: the caller's to see to.
+    let handler = unsafe WorkHandler(CPUHandler(function, context))
+    return try register(name, options: options, box: nil, handler)
   }
 
   /// Registers a type of deferrable work, run by a C function that is told more than the CPU: as
@@ -104,17 +107,17 @@ extension Coordinator {
     if options.delivery == .bit {
       misuse("\(name) has nothing to tell its handler: its delivery is a bit")
     }
-    return try unsafe register(name, options: options, box: nil, context, nil, payloadFunction)
+    // Safety: the caller's to see to.
+    let handler = unsafe WorkHandler(payloadFunction, context)
+    return try register(name, options: options, box: nil, handler)
   }
 
   private func register(
     _ name: String, options: WorkType.Options, box: (any Sendable)?,
-    _ context: UnsafeMutableRawPointer?, _ function: CPUFunction?,
-    _ payloadFunction: DeferredPayloadFunction? = nil
+    _ handler: WorkHandler
   ) throws(IsolationError) -> WorkType {
     try checkMaximumAge(name, options)
     let registration = lastRegistration.wrappingAdd(1, ordering: .relaxed).newValue
-    nonisolated(unsafe) let context = unsafe context  // handed on, never dereferenced here
     return try registry.withLock { state throws(IsolationError) in
       if state.isClosed { throw IsolationError(.closed, "the coordinator is closed") }
       let index: Int
@@ -132,10 +135,7 @@ extension Coordinator {
       state.registrations[index] = Registration(
         name: name, options: options, box: box, number: registration)
       let type = UInt64(index)
-      // Safety: the caller has seen to the function and its context; nobody runs them yet.
-      unsafe core.records[type].function = unsafe function
-      unsafe core.records[type].payloadFunction = unsafe payloadFunction
-      unsafe core.records[type].context = unsafe context
+      core.records[type].handler = handler
       core.records[type].form = WorkForm(options.delivery)
       for cpu in cpus { core.slots[cpu].payloads[index].store(0, ordering: .relaxed) }
       Self.assign(core.line.catchUp, type, options.delivery == .catchUp)

@@ -209,7 +209,7 @@ extension Coordinator {
       entry = try registry.withLock { state throws(IsolationError) in
         if state.isClosed { throw IsolationError(.closed, "the coordinator is closed") }
         if let fresh {
-          unsafe slot.owner.sender.store(UInt(bitPattern: fresh.base), ordering: .relaxed)
+          slot.owner.sender.store(fresh.base.bits, ordering: .relaxed)
         }
         state.trace.name(thread: reach.threadID, name)
         return OwnerTransitions.attach(slot, core: core, reach: reach, &abandoned)

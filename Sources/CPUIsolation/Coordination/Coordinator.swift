@@ -69,8 +69,8 @@ public final class Coordinator: Sendable {
           report: settings.report),
         avoiding: configuration.isolatedProcessors)
     }
-    unsafe core.line.trace.store(
-      UInt(bitPattern: traceMemory.buffers.base), ordering: .relaxed)
+    core.line.trace.store(
+      traceMemory.buffers.base.bits, ordering: .relaxed)
     // Before anybody attaches, so that a call which comes first is in the right queue.
     for cpu in self.cpus {
       core.slots[cpu].state.reach.store(
@@ -134,7 +134,7 @@ public final class Coordinator: Sendable {
   /// The slot of the calling thread, if it belongs to this coordinator.
   var ownSlot: CPUSlot? {
     guard let slot = CurrentThread.slot else { return nil }
-    guard unsafe slot.owner.core.load(ordering: .relaxed) == UInt(bitPattern: core.base)
+    guard slot.owner.core.load(ordering: .relaxed) == core.base.bits
     else {
       return nil
     }
@@ -146,10 +146,9 @@ public final class Coordinator: Sendable {
     guard let own = ownSlot,
       // A signal handler must not count where the code that it interrupted may be counting.
       own.owner.special.load(ordering: .relaxed) & OwnerFlags.interrupted == 0,
-      let sender = unsafe UnsafeMutableRawPointer(
-        bitPattern: own.owner.sender.load(ordering: .relaxed))
+      let sender = Address(at: own.owner.sender.load(ordering: .relaxed))
     else { return SendPath(core: core, sender: sharedSender) }
-    return unsafe SendPath(core: core, sender: SenderSlot(base: sender, cpus: core.slots.count))
+    return SendPath(core: core, sender: SenderSlot(base: sender, cpus: core.slots.count))
   }
 
   // MARK: Checks

@@ -19,8 +19,7 @@ internal import Synchronization
 @safe
 public struct CrossCall: ~Copyable {
   let record: Place<CallRecord>
-  let function: CPUFunction
-  let context: UnsafeMutableRawPointer?
+  let handler: CPUHandler
   let isInterruptSafe: Bool
 
   /// A call of this function.
@@ -37,8 +36,8 @@ public struct CrossCall: ~Copyable {
     // Safety: new memory, until `deinit`.
     record = unsafe Place(UnsafeMutablePointer.allocate(capacity: 1))
     record.initialize(to: CallRecord())
-    unsafe self.function = unsafe function
-    unsafe self.context = unsafe context
+    // Safety: the caller's to see to.
+    handler = unsafe CPUHandler(function, context)
     self.isInterruptSafe = isInterruptSafe
   }
 

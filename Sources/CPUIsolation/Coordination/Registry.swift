@@ -36,7 +36,7 @@ final class RegistryMemory: Sendable {
 
   init(cpus: Int, senders: [SenderMemory]) throws(IsolationError) {
     memory = try MappedMemory(byteCount: CoordinatorCore.byteCount(cpus: cpus))
-    core = unsafe CoordinatorCore(initializing: memory.address, cpus: cpus)
+    core = CoordinatorCore(initializing: memory.address, cpus: cpus)
     state = Lock(Registry(senders: senders))
   }
 

@@ -66,7 +66,7 @@ public final class CrossCallPool<Message: Sendable>: Sendable {
     guard var call = calls.pop() else { return .busy }
     call.element.message = message
     let home = call.core
-    return unsafe coordinator.post(pooled: call.release(), home, on: cpu, CallSite(file, line))
+    return coordinator.post(pooled: call.release(), home, on: cpu, CallSite(file, line))
   }
 
   /// How many records there are.
@@ -85,19 +85,19 @@ extension Coordinator {
   /// taking it back, sends it home.
   @usableFromInline
   func post(
-    pooled call: UnsafeMutableRawPointer, _ home: PoolCore, on cpu: Int, _ site: CallSite
+    pooled call: Address, _ home: PoolCore, on cpu: Int, _ site: CallSite
   ) -> CallOutcome {
     requireCPU(cpu)
     requireNoSignalHandler()
-    unsafe call.assumingMemoryBound(to: PooledCallHeader.self).pointee.home = home
+    unsafe Place<PooledCallHeader>(call).value.home = home
     if isClosed || isForked {
-      unsafe PooledCallHeader.end(call, -1)
+      unsafe PooledCallHeader.end(call.pointer, -1)
       return isClosed ? .closed : .gone
     }
     // What a queue holds is the address of both.
     let record = unsafe Place<CallRecord>(call)
     let isClaimed = unsafe CallRecord.claim(
-      record, PooledCallHeader.end, call, isWaitedFor: false, isPooled: true, site: site)
+      record, CPUHandler(PooledCallHeader.end, call.pointer), isWaitedFor: false, isPooled: true, site: site)
     if !isClaimed { misuse("a call that is under way came out of its pool") }
     return CallPath(core, path).enqueue(
       record, on: cpu, isInterruptSafe: false, isPooled: true, from: site)

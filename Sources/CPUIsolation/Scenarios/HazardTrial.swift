@@ -29,7 +29,7 @@
         isolated: byTransition ? [0] : [], keeper: nil)
       link[0].store(4096, ordering: .relaxed)
       let core = domain.core
-      let scan = unsafe UInt(bitPattern: core.base) + 256
+      let scan = unsafe core.base.bits + 256
       // The counts that steer when passes are made.
       machine.engine.privateRanges.append(scan + 16..<scan + 40)
       for number in 0..<Limits.hazardThreads {

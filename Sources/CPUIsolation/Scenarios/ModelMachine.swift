@@ -83,7 +83,7 @@
     private func nameWords() {
       for cpu in 0..<Self.cpus {
         let slot = core.slots[cpu]
-        let state = unsafe UInt(bitPattern: slot.base)
+        let state = unsafe slot.base.bits
         for (offset, name) in ["W", "K", "pin", "isOwned", "isGap", "incarnation"].enumerated() {
           engine.names[state + UInt(8 * offset)] = "\(name)\(cpu)"
         }
@@ -98,7 +98,7 @@
       for type in 0..<2 {
         unsafe engine.names[core.generations.place(UInt64(type)).bits] = "generation\(type)"
       }
-      unsafe engine.names[UInt(bitPattern: core.base) + 8] = "live"
+      unsafe engine.names[core.base.bits + 8] = "live"
       unsafe engine.names[core.summary.bits] = "summary"
       for index in 0..<Self.senders {
         engine.names[data.address(index)] = "datum\(index)"

@@ -17,8 +17,8 @@
       unsafe core.records[0].function = unsafe KeyTable.handler
       engine.privateRanges += table.modelPrivateRanges(cpus: Self.cpus)
       if engine.isTracing {
-        engine.names[UInt(bitPattern: base)] = "claim"
-        engine.names[UInt(bitPattern: base) + 128] = "stamp"
+        engine.names[base.bits] = "claim"
+        engine.names[base.bits + 128] = "stamp"
         for word in 0..<3 {
           engine.names[table.master(word).bits] = "master\(word)"
           engine.names[table.count(word).bits] = "count\(word)"

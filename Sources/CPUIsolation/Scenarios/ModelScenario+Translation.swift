@@ -39,11 +39,11 @@
       cache.join(core.ring)
       for page in cached { cache.insert(frames[Int(page)], for: page) }
       // The generation and the counts of a cache are its owner's alone.
-      let owner = unsafe UInt(bitPattern: cache.base) + 128
+      let owner = unsafe cache.base.bits + 128
       machine.engine.privateRanges.append(owner..<owner + 128)
       if machine.engine.isTracing {
         unsafe machine.engine.names[core.ring.generationWord.bits] = "flushes"
-        unsafe machine.engine.names[UInt(bitPattern: cache.base)] = "isUsed"
+        unsafe machine.engine.names[cache.base.bits] = "isUsed"
         for page in 0..<4 as Range<UInt64> {
           let entry = unsafe PageTableNodes.entry(page, in: core.nodes.root, at: 0)
           unsafe machine.engine.names[entry.bits] = "page\(page)"

@@ -35,7 +35,7 @@
       let statistics = 7 * 8
       machine.engine.privateRanges =
         (0..<rings).map { number in
-          let owner = unsafe UInt(bitPattern: core.ring(number).base) + 256
+          let owner = unsafe core.ring(number).base.bits + 256
           // All but the last word of the owner's line.
           return owner..<owner + UInt(statistics - 8)
         } + [

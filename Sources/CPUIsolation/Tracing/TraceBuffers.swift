@@ -14,7 +14,7 @@ internal import Synchronization
 // Sendable: an address of memory in which every word is atomic or constant.
 @safe
 struct TraceBuffers: @unchecked Sendable {
-  let base: UnsafeMutableRawPointer
+  let base: Address
 
   private struct Header {
     var rings: Int
@@ -38,17 +38,15 @@ struct TraceBuffers: @unchecked Sendable {
 
   /// Lays the buffers out in zeroed memory, which is the first state of a ring.
   init(
-    initializing base: UnsafeMutableRawPointer, cpus: Int, events: Int, payloadWords: Int
+    initializing base: Address, cpus: Int, events: Int, payloadWords: Int
   ) {
-    unsafe self.base = unsafe base
-    unsafe base.initializeMemory(
-      as: Header.self,
-      to: Header(
+    self.base = base
+    unsafe Place(base).initialize(to: Header(
         rings: cpus + 1, events: events, payloadWords: payloadWords,
         ringBytes: TraceRing.byteCount(events: events, payloadWords: payloadWords)))
   }
 
-  init(base: UnsafeMutableRawPointer) { unsafe self.base = unsafe base }
+  init(base: Address) { self.base = base }
 
   // Safety: the memory begins with it, from initialisation on.
   private var header: Header { unsafe Place(base).value }
@@ -63,7 +61,7 @@ struct TraceBuffers: @unchecked Sendable {
   @inline(__always)
   func ring(_ index: Int) -> TraceRing {
     let header = header
-    return unsafe TraceRing(
+    return TraceRing(
       base: base + Self.ringsOffset + index &* header.ringBytes,
       mask: UInt64(truncatingIfNeeded: header.events &- 1), payloadWords: header.payloadWords,
       isShared: index == header.rings &- 1)
@@ -134,7 +132,7 @@ struct TraceBuffers: @unchecked Sendable {
     // program that it leads to was written before. Pairs with filter:W.
     let address = filter(event).value.load(ordering: .sequentiallyConsistent)
     let result = body(
-      unsafe UnsafeRawPointer(bitPattern: address).map { unsafe FilterProgram(base: $0) })
+      Address(at: address).map { FilterProgram(base: $0) })
     if !isProtected {
       // Release — filter:D. Our last look at the program comes before. Pairs with filter:C.
       readers[side].wrappingAdd(0 &- 1, ordering: .releasing)
@@ -147,8 +145,8 @@ struct TraceBuffers: @unchecked Sendable {
   func setFilter(_ program: FilterProgram?, of event: Int) {
     // Release — filter:W. Publishes the program. Pairs with filter:L. The fence with which a grace
     // period begins (gracePeriod:F) keeps it in front of the look at the readers.
-    unsafe filter(event).value.store(
-      UInt(bitPattern: program?.base), ordering: .releasing)
+    filter(event).value.store(
+      program?.base.bits ?? 0, ordering: .releasing)
   }
 
   /// The two sides, as bits; no reader is left of those that came before a change once each has been

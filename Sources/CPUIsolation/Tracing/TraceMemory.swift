@@ -20,7 +20,7 @@ final class TraceMemory: Sendable {
     let words = TraceBuffers.payloadWords(cpus: cpus)
     memory = try MappedMemory(
       byteCount: TraceBuffers.byteCount(cpus: cpus, events: size, payloadWords: words))
-    buffers = unsafe TraceBuffers(
+    buffers = TraceBuffers(
       initializing: memory.address, cpus: cpus, events: size, payloadWords: words)
     self.events = size
     cycles = cpi_cycles()

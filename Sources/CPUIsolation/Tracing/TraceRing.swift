@@ -27,7 +27,7 @@ internal import Synchronization
 @safe
 struct TraceRing: @unchecked Sendable {
   /// A line with the next position, and behind it the slots.
-  let base: UnsafeMutableRawPointer
+  let base: Address
   /// One less than the number of slots, a power of two.
   let mask: UInt64
   /// Words of an event's payload that a slot has room for.

@@ -17,7 +17,7 @@ internal import Synchronization
 // Sendable: an address of memory in which every word is atomic.
 @safe
 struct KeyTable: @unchecked Sendable {
-  let base: UnsafeMutableRawPointer
+  let base: Address
 
   /// One cache line of masters: what changes together is copied together.
   static let wordsPerGroup = 8
@@ -34,10 +34,10 @@ struct KeyTable: @unchecked Sendable {
   static var byteCount: Int { aligned(countsOffset + Limits.keyWords * 8) }
 
   /// Lays the table out in zeroed memory, and a part of the copies in the slots.
-  init(initializing base: UnsafeMutableRawPointer, part: Int, of slots: CPUSlots) {
-    unsafe self.base = unsafe base
+  init(initializing base: Address, part: Int, of slots: CPUSlots) {
+    self.base = base
     for offset in [0, 8] { word(at: offset).initialize(to: SharedWord(0)) }
-    let address = unsafe UInt64(UInt(bitPattern: slots.base))
+    let address = UInt64(slots.base.bits)
     word(at: 16).initialize(to: SharedWord(address))
     word(at: 24).initialize(to: SharedWord(UInt64(part)))
     for index in 0..<Limits.keyWords {
@@ -54,7 +54,7 @@ struct KeyTable: @unchecked Sendable {
   }
 
   /// The same memory again: what a handler's context is.
-  init(base: UnsafeMutableRawPointer) { unsafe self.base = unsafe base }
+  init(base: Address) { self.base = base }
 
   private func word(at offset: Int) -> Place<SharedWord> {
     // Safety: the offset is that of a word of the map above.
@@ -83,9 +83,7 @@ struct KeyTable: @unchecked Sendable {
   private func copies(of cpu: Int) -> Table<SharedWord> {
     // A table's memory names its slots from initialization on.
     let slots = unsafe CPUSlots(
-      base: UnsafeMutableRawPointer(
-        bitPattern: UInt(word(at: 16).value.load(ordering: .relaxed))
-      ).unsafelyUnwrapped, count: cpu + 1)
+      base: Address(at: UInt(word(at: 16).value.load(ordering: .relaxed))).unsafelyUnwrapped, count: cpu + 1)
     return slots[cpu].copies(ofPart: Int(word(at: 24).value.load(ordering: .relaxed)))
   }
 
@@ -101,13 +99,13 @@ struct KeyTable: @unchecked Sendable {
 
   /// How far every copy of a word is from the slot of its CPU.
   func distance(to index: Int, from slots: CPUSlots) -> UInt {
-    unsafe copy(index, of: 0).bits &- UInt(bitPattern: slots.base)
+    copy(index, of: 0).bits &- slots.base.bits
   }
 
   #if ModelChecking
     /// The columns, which their owners alone use, and the claimer's own Limits.keyWords.
     func modelPrivateRanges(cpus: Int) -> [Range<UInt>] {
-      let first = unsafe UInt(bitPattern: base)
+      let first = unsafe base.bits
       return [first + 8..<first + 32]
         + (0..<cpus).map { cpu in
           let copies = unsafe copies(of: cpu).bits
@@ -194,6 +192,6 @@ extension KeyTable {
 
   /// The handler of the work types: the context is the table.
   static let handler: CPUFunction = { context, cpu in
-    unsafe KeyTable(base: context.unsafelyUnwrapped).catchUp(cpu)
+    unsafe KeyTable(base: Address(context.unsafelyUnwrapped)).catchUp(cpu)
   }
 }

@@ -75,7 +75,7 @@ public struct StaticKey: Hashable, Sendable {
     let word = value(on: cpu.slot)
     // Loaded first, and one branch for both: a key of another coordinator reads a copy of this one.
     let isForeign =
-      unsafe UInt(bitPattern: cpu.path.core.base) ^ UInt(bitPattern: core.base)
+      cpu.path.core.base.bits ^ core.base.bits
     if word | UInt64(isForeign) == 0 { return false }
     if isForeign != 0 { PatchDiagnosis.foreign("a static key") }
     return true

@@ -204,7 +204,7 @@ final class PatchSide: Sendable {
 
   init(_ coordinator: Coordinator, _ name: String, interrupts: Bool) throws(IsolationError) {
     memory = try MappedMemory(byteCount: KeyTable.byteCount)
-    table = unsafe KeyTable(
+    table = KeyTable(
       initializing: memory.address, part: interrupts ? 1 : 0, of: coordinator.core.slots)
     self.interrupts = interrupts
     var options = WorkType.Options()
@@ -212,7 +212,7 @@ final class PatchSide: Sendable {
     // A deferred key must not change in the middle of a user section, where a signal may come.
     options.isInterruptSafe = interrupts
     work = try unsafe coordinator.register(
-      name, options: options, context: table.base, function: KeyTable.handler)
+      name, options: options, context: table.base.pointer, function: KeyTable.handler)
     coordinator.runAtAttach(work, keeping: self)
   }
 

@@ -42,9 +42,9 @@ public final class TimerKick: Sendable {
     self.coordinator = coordinator
     deadlines = try TimerDeadlines(cpus: coordinator.core.slots.count)
     work = try unsafe coordinator.register(
-      "nohz_kick", context: deadlines.base
+      "nohz_kick", context: deadlines.base.pointer
     ) { context, cpu in
-      unsafe TimerDeadlines.takeRequest(context.unsafelyUnwrapped, cpu)
+      unsafe TimerDeadlines.takeRequest(Address(context.unsafelyUnwrapped), cpu)
     }
     coordinator.runAtAttach(work, keeping: deadlines)
   }
@@ -98,18 +98,18 @@ public final class TimerKick: Sendable {
 @safe
 private final class TimerDeadlines: @unchecked Sendable {
   private let memory: MappedMemory
-  let base: UnsafeMutableRawPointer
+  let base: Address
 
   init(cpus: Int) throws(IsolationError) {
     memory = try MappedMemory(byteCount: cpus * 2 * cacheLineStride)
-    unsafe base = unsafe memory.address
+    base = memory.address
     for line in 0..<2 * cpus {
-      unsafe Self.word(base, line).initialize(to: SharedWord(.max))
+      Self.word(base, line).initialize(to: SharedWord(.max))
     }
   }
 
   private static func word(
-    _ base: UnsafeMutableRawPointer, _ line: Int
+    _ base: Address, _ line: Int
   ) -> Place<SharedWord> {
     // Safety: there are two lines for each CPU.
     unsafe Place(base + line * cacheLineStride)
@@ -117,7 +117,7 @@ private final class TimerDeadlines: @unchecked Sendable {
 
   /// Merges a request: the earliest one stays.
   func request(_ deadline: UInt64, _ cpu: Int) {
-    let word = unsafe Self.word(base, 2 * cpu)
+    let word = Self.word(base, 2 * cpu)
     var old = word.value.load(ordering: .relaxed)
     while true {
       // Release — timer:M. Also where the old one is earlier: its run then has what came before
@@ -132,10 +132,10 @@ private final class TimerDeadlines: @unchecked Sendable {
   }
 
   /// Takes what was requested: the handler, in the CPU's drain.
-  static func takeRequest(_ base: UnsafeMutableRawPointer, _ cpu: Int) {
+  static func takeRequest(_ base: Address, _ cpu: Int) {
     // Acquire — timer:T. Behind the take of the bit. Pairs with timer:M.
-    let request = unsafe word(base, 2 * cpu).value.exchange(.max, ordering: .acquiring)
-    let known = unsafe word(base, 2 * cpu + 1)
+    let request = word(base, 2 * cpu).value.exchange(.max, ordering: .acquiring)
+    let known = word(base, 2 * cpu + 1)
     // Relaxed: only the CPU's thread writes it.
     if request < known.value.load(ordering: .relaxed) {
       known.value.store(request, ordering: .relaxed)
@@ -143,10 +143,10 @@ private final class TimerDeadlines: @unchecked Sendable {
   }
 
   func known(_ cpu: Int) -> UInt64 {
-    unsafe Self.word(base, 2 * cpu + 1).value.load(ordering: .relaxed)
+    Self.word(base, 2 * cpu + 1).value.load(ordering: .relaxed)
   }
 
   func know(_ deadline: UInt64, _ cpu: Int) {
-    unsafe Self.word(base, 2 * cpu + 1).value.store(deadline, ordering: .relaxed)
+    Self.word(base, 2 * cpu + 1).value.store(deadline, ordering: .relaxed)
   }
 }

@@ -101,9 +101,9 @@ public final class AddressSpace: Sendable {
       byteCount: cpus * CacheTable.stride(entries: options.cacheEntries))
     core = TranslationCore(
       nodes: table.nodes,
-      ring: unsafe FlushRing(initializing: log.memory.address, ranges: ranges),
+      ring: FlushRing(initializing: log.memory.address, ranges: ranges),
       coordinator: coordinator.core,
-      caches: unsafe CacheTable(
+      caches: CacheTable(
         initializing: caches.memory.address, cpus: cpus, entries: options.cacheEntries),
       ceiling: options.flushCeiling, keeping: [table, log, caches])
     // The handlers have to find it for as long as they may run: `close` gives it back.

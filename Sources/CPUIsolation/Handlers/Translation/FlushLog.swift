@@ -39,7 +39,7 @@ public final class FlushLog: Sendable {
     }
     let slots = ranges.roundedUpToPowerOfTwo
     memory = try MappedMemory(byteCount: FlushRing.byteCount(ranges: slots))
-    ring = unsafe FlushRing(initializing: memory.address, ranges: slots)
+    ring = FlushRing(initializing: memory.address, ranges: slots)
   }
 
   /// How many flushes there have been. It never goes back.

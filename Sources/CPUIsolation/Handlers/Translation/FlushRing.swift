@@ -12,19 +12,19 @@ public import Synchronization
 // Sendable: an address of memory in which every word is atomic.
 @frozen @safe @usableFromInline
 struct FlushRing: @unchecked Sendable {
-  @usableFromInline let base: UnsafeMutableRawPointer
+  @usableFromInline let base: Address
   /// One less than the number of slots, a power of two.
   @usableFromInline let mask: UInt64
 
   @usableFromInline
-  init(base: UnsafeMutableRawPointer, mask: UInt64) {
-    unsafe self.base = unsafe base
+  init(base: Address, mask: UInt64) {
+    self.base = base
     self.mask = mask
   }
 
   /// Lays an empty log out in zeroed memory.
-  init(initializing base: UnsafeMutableRawPointer, ranges: Int) {
-    unsafe self.init(base: base, mask: UInt64(ranges - 1))
+  init(initializing base: Address, ranges: Int) {
+    self.init(base: base, mask: UInt64(ranges - 1))
     generationWord.initialize(to: SharedWord(0))
     slot(0).initialize(count: ranges * Self.slotWords)
   }

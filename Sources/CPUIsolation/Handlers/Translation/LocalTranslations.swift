@@ -90,11 +90,11 @@ public struct LocalTranslations: ~Copyable {
   /// served already was of a change that the load sees, by flush:L.
   @usableFromInline @inline(never)
   static func fill(
-    _ space: Unmanaged<AddressSpace>, _ memory: UnsafeMutableRawPointer, _ page: UInt64
+    _ space: Unmanaged<AddressSpace>, _ memory: Address, _ page: UInt64
   ) -> UInt64? {
     unsafe space._withUnsafeGuaranteedRef { space in
       guard let (frame, _) = space.core.nodes.frame(of: page) else { return nil }
-      unsafe TranslationCache<UInt64, UInt64>(viewing: memory).insert(frame, for: page)
+      TranslationCache<UInt64, UInt64>(viewing: memory).insert(frame, for: page)
       return frame
     }
   }

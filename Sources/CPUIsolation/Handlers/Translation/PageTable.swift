@@ -58,7 +58,7 @@ public final class PageTable: Sendable {
     let rootBytes = PageTableNodes.byteCount(ofNodeAt: levels - 1)
     let arena = try Arena(byteCount: max(rootBytes, min(Self.arenaBytes, limit)))
     // Safety: the arena is longer than the root.
-    let root = unsafe PageTableNodes.Node(arena.memory.address)
+    let root = PageTableNodes.Node(arena.memory.address)
     PageTableNodes.initializeNode(root, at: levels - 1)
     nodes = PageTableNodes(root: root, levels: levels)
     self.limit = max(limit, rootBytes)
@@ -208,7 +208,7 @@ public final class PageTable: Sendable {
     }
     let arena = state.arenas[state.arenas.count - 1]
     // Safety: there is room for it, as was seen to above.
-    let node = unsafe PageTableNodes.Node(arena.memory.address + state.used)
+    let node = PageTableNodes.Node(arena.memory.address + state.used)
     state.used += bytes
     state.total += bytes
     PageTableNodes.initializeNode(node, at: level)

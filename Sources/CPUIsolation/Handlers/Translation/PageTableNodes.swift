@@ -29,13 +29,13 @@ struct PageTableNodes: @unchecked Sendable {
   // Sendable: as above.
   @safe
   struct Node: @unchecked Sendable {
-    let base: UnsafeMutableRawPointer
+    let base: Address
 
-    init(_ base: UnsafeMutableRawPointer) { unsafe self.base = unsafe base }
+    init(_ base: Address) { self.base = base }
 
     init?(at address: UInt) {
-      guard let base = unsafe UnsafeMutableRawPointer(bitPattern: address) else { return nil }
-      unsafe self.base = unsafe base
+      guard let base = Address(at: address) else { return nil }
+      self.base = base
     }
   }
 
@@ -129,6 +129,6 @@ struct PageTableNodes: @unchecked Sendable {
     _ node: Node, below child: Place<SharedAddress>
   ) {
     // Release — table:C. The empty node comes before its address. Pairs with table:N.
-    unsafe child.value.store(UInt(bitPattern: node.base), ordering: .releasing)
+    child.value.store(node.base.bits, ordering: .releasing)
   }
 }

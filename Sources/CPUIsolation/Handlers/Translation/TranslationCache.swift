@@ -62,7 +62,7 @@ extension UInt64: TranslationKey {
 /// - Allocates: at creation
 @frozen @safe
 public struct TranslationCache<Key: TranslationKey, Value: BitwiseCopyable>: ~Copyable {
-  @usableFromInline let base: UnsafeMutableRawPointer
+  @usableFromInline let base: Address
   /// How far a hash is shifted down to be the number of a set.
   @usableFromInline let hashShift: UInt64
   /// The bytes of the mapping that this value owns; 0 if the memory is somebody else's.
@@ -76,34 +76,34 @@ public struct TranslationCache<Key: TranslationKey, Value: BitwiseCopyable>: ~Co
   /// - Context: any thread
   /// - Allocates: yes
   public init(entries: Int, of log: FlushLog) throws(IsolationError) {
-    let memory = try unsafe CacheMemory.map(
+    let memory = try CacheMemory.map(
       TranslationCacheLayout<Value>.byteCount(entries: entries))
-    unsafe self.init(initializing: memory.address, entries: entries, ownedBytes: memory.byteCount)
+    self.init(initializing: memory.address, entries: entries, ownedBytes: memory.byteCount)
     withExtendedLifetime(log) { join(log.ring) }
   }
 
   /// Lays a cache out in zeroed memory.
-  init(initializing base: UnsafeMutableRawPointer, entries: Int, ownedBytes: Int) {
-    unsafe self.base = unsafe base
+  init(initializing base: Address, entries: Int, ownedBytes: Int) {
+    self.base = base
     let sets = TranslationCacheLayout<Value>.sets(entries: entries)
     hashShift = UInt64(64 - sets.trailingZeroBitCount)
     self.ownedBytes = ownedBytes
     // Safety: the memory is as long as the layout says, and nobody else has it yet.
-    unsafe base.initializeMemory(as: CacheUse.self, to: CacheUse())
-    unsafe (base + 128).initializeMemory(as: CacheOwner.self, to: CacheOwner(sets: sets))
+    unsafe Place(base).initialize(to: CacheUse())
+    unsafe Place(base + 128).initialize(to: CacheOwner(sets: sets))
   }
 
   /// The cache in somebody else's memory.
   @inlinable
-  init(viewing base: UnsafeMutableRawPointer) {
-    unsafe self.base = unsafe base
+  init(viewing base: Address) {
+    self.base = base
     // Safety: a cache was initialised there.
     hashShift = unsafe Place<CacheOwner>(base + 128).value.hashShift
     ownedBytes = 0
   }
 
   deinit {
-    if ownedBytes != 0 { unsafe CacheMemory.unmap(base, ownedBytes) }
+    if ownedBytes != 0 { CacheMemory.unmap(base, ownedBytes) }
   }
 
   // MARK: Memory
@@ -111,15 +111,15 @@ public struct TranslationCache<Key: TranslationKey, Value: BitwiseCopyable>: ~Co
   @inlinable @inline(__always)
   var use: CacheUse {
     // Safety: the memory begins with it, from initialisation on.
-    unsafeAddress { unsafe UnsafePointer(base.assumingMemoryBound(to: CacheUse.self)) }
+    unsafeAddress { unsafe base.line(CacheUse.self, at: 0) }
   }
 
   @inlinable @inline(__always)
   var owner: CacheOwner {
     // Safety: as above; the layout says where.
-    unsafeAddress { unsafe UnsafePointer((base + 128).assumingMemoryBound(to: CacheOwner.self)) }
+    unsafeAddress { unsafe base.line(CacheOwner.self, at: 128) }
     nonmutating unsafeMutableAddress {
-      unsafe (base + 128).assumingMemoryBound(to: CacheOwner.self)
+      unsafe Place<CacheOwner>(base + 128).address
     }
   }
 
@@ -141,7 +141,7 @@ public struct TranslationCache<Key: TranslationKey, Value: BitwiseCopyable>: ~Co
   @inlinable @inline(__always)
   static func values(of set: Table<UInt64>) -> Table<Value> {
     // Safety: a set's values follow its tags.
-    unsafe Table(UnsafeMutableRawPointer(set.first) + TranslationCacheLayout<Value>.valuesOffset)
+    unsafe Table(Address(UnsafeMutableRawPointer(set.first)) + TranslationCacheLayout<Value>.valuesOffset)
   }
 }
 
@@ -296,16 +296,16 @@ enum TranslationCacheLayout<Value: BitwiseCopyable> {
 @usableFromInline
 enum CacheMemory {
   static func map(_ byteCount: Int) throws(IsolationError) -> (
-    address: UnsafeMutableRawPointer, byteCount: Int
+    address: Address, byteCount: Int
   ) {
     guard let address = unsafe cpi_map_zeroed(byteCount) else {
       throw IsolationError(.outOfMemory, errno: 12, "cannot map \(byteCount) bytes")
     }
-    return unsafe (address, byteCount)
+    return unsafe (Address(address), byteCount)
   }
 
   @usableFromInline
-  static func unmap(_ address: UnsafeMutableRawPointer, _ byteCount: Int) {
-    unsafe cpi_unmap(address, byteCount)
+  static func unmap(_ address: Address, _ byteCount: Int) {
+    unsafe cpi_unmap(address.pointer, byteCount)
   }
 }

@@ -107,7 +107,7 @@ final class TranslationCore: Sendable {
     unsafe withUnsafeMutableBytes(of: &payload) { bytes in
       // Safety: the payload has five words.
       unsafe coordinator.record(
-        .tlbFlush, Table(bytes.baseAddress.unsafelyUnwrapped), words: 5)
+        .tlbFlush, Table(Address(bytes.baseAddress.unsafelyUnwrapped)), words: 5)
     }
   }
 }
@@ -130,7 +130,7 @@ final class SharedMapping: Sendable {
 // Sendable: an address; what stands there is each CPU's own, or atomic.
 @safe
 struct CacheTable: @unchecked Sendable {
-  let base: UnsafeMutableRawPointer
+  let base: Address
   let stride: Int
 
   /// The bytes of a CPU's cache: an odd number of pairs of lines, so that the flags of many CPUs do
@@ -142,16 +142,16 @@ struct CacheTable: @unchecked Sendable {
   }
 
   /// Lays the caches out in zeroed memory.
-  init(initializing base: UnsafeMutableRawPointer, cpus: Int, entries: Int) {
-    unsafe self.base = unsafe base
+  init(initializing base: Address, cpus: Int, entries: Int) {
+    self.base = base
     stride = Self.stride(entries: entries)
     for cpu in 0..<cpus {
-      _ = unsafe TranslationCache<UInt64, UInt64>(
+      _ = TranslationCache<UInt64, UInt64>(
         initializing: base + cpu * stride, entries: entries, ownedBytes: 0)
     }
   }
 
   subscript(cpu: Int) -> TranslationCache<UInt64, UInt64> {
-    unsafe TranslationCache(viewing: base + cpu &* stride)
+    TranslationCache(viewing: base + cpu &* stride)
   }
 }

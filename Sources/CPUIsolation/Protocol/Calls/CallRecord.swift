@@ -14,14 +14,13 @@ internal import Synchronization
 /// | queued | whoever finds the target gone | gone, or idle if nobody waits |
 /// | done, gone | the waiter | idle |
 /// | cancelled | the target, when it finds it in its queue | idle |
-@safe @usableFromInline
+@usableFromInline
 struct CallRecord: ~Copyable {
   /// The node's link: it has to come first.
   private let next = SharedAddress(0)
   let state = SharedWord32(0)
   private let flags = SharedWord32(0)
-  var function: CPUFunction?
-  var context: UnsafeMutableRawPointer?
+  private var handler = CPUHandler.none
   var site: CallSite
 
   enum State {
@@ -37,8 +36,6 @@ struct CallRecord: ~Copyable {
   private static let pooled: UInt32 = 2
 
   init() {
-    unsafe function = nil
-    unsafe context = nil
     site = CallSite("", 0)
   }
 
@@ -47,8 +44,7 @@ struct CallRecord: ~Copyable {
   /// The function of a pooled call is called once, whatever becomes of it: with -1 for a CPU if it is
   /// taken back unrun.
   static func claim(
-    _ record: Place<CallRecord>, _ function: CPUFunction,
-    _ context: UnsafeMutableRawPointer?, isWaitedFor: Bool, isPooled: Bool = false,
+    _ record: Place<CallRecord>, _ handler: CPUHandler, isWaitedFor: Bool, isPooled: Bool = false,
     site: CallSite
   ) -> Bool {
     // Acquire — callRecord:C. The last run's reads of the record come before we overwrite it. Pairs
@@ -59,8 +55,7 @@ struct CallRecord: ~Copyable {
         failureOrdering: .relaxed
       ).exchanged
     else { return false }
-    unsafe record.value.function = unsafe function
-    unsafe record.value.context = unsafe context
+    record.value.handler = handler
     record.value.site = site
     let flags = isWaitedFor ? Self.waitedFor : isPooled ? Self.pooled : 0
     record.value.flags.store(flags, ordering: .relaxed)
@@ -72,8 +67,7 @@ struct CallRecord: ~Copyable {
 
   /// Runs the call on its target; false if its waiter had given it up.
   func run(on cpu: Int) -> Bool {
-    let function = unsafe self.function
-    let context = unsafe self.context
+    let handler = handler
     if isWaitedFor {
       // Acquire — callRecord:R. Decides against a waiter that gives up: one of us moves the state.
       guard
@@ -86,14 +80,14 @@ struct CallRecord: ~Copyable {
         state.store(State.idle, ordering: .releasing)
         return false
       }
-      if let function = unsafe function { unsafe function(context, cpu) }
+      handler.run(on: cpu)
       // Release — callRecord:D. The waiter sees what the function did. Pairs with call:W.
       state.store(State.done, ordering: .releasing)
     } else {
       // Release — callRecord:G. Before the run, so that the function may send the same record
       // again.
       state.store(State.idle, ordering: .releasing)
-      if let function = unsafe function { unsafe function(context, cpu) }
+      handler.run(on: cpu)
     }
     return true
   }
@@ -115,17 +109,16 @@ struct CallRecord: ~Copyable {
 
   /// Sends a pooled call home that has been taken back.
   func endUnrun() {
-    let function = unsafe self.function
-    let context = unsafe self.context
+    let handler = handler
     // Release — callRecord:G, as above. Before the end, behind which the record is the pool's.
     state.store(State.idle, ordering: .releasing)
-    if let function = unsafe function { unsafe function(context, -1) }
+    handler.run(on: -1)
   }
 }
 
 extension Place<CallRecord> {
   /// The record as a node of a queue: it begins with the link.
-  var node: Inbox.Node { unsafe Inbox.Node(UnsafeMutableRawPointer(address)) }
+  var node: Inbox.Node { unsafe Inbox.Node(Address(UnsafeMutableRawPointer(address))) }
 }
 
 extension Inbox.Node {

@@ -21,12 +21,13 @@ struct PooledCallHeader: ~Copyable {
   /// Ends a call, on its target, or, with a CPU below zero, where it is taken back unrun.
   static let end: CPUFunction = { context, cpu in
     let call = unsafe context.unsafelyUnwrapped
-    let header = unsafe call.assumingMemoryBound(to: PooledCallHeader.self)
-    unsafe header.pointee.route._withUnsafeGuaranteedRef { unsafe $0.deliver(call, cpu) }
-    let home = unsafe header.pointee.home.unsafelyUnwrapped
+    // Safety: the call was claimed with itself for a context.
+    let header = unsafe Place<PooledCallHeader>(Address(call))
+    unsafe header.value.route._withUnsafeGuaranteedRef { unsafe $0.deliver(call, cpu) }
+    let home = unsafe header.value.home.unsafelyUnwrapped
     home.holdAsGuest()
     // Behind this the call is somebody else's, or the pool has ended and taken its memory along.
-    unsafe home.putAsGuest(home.receive(call))
+    unsafe home.putAsGuest(home.receive(Address(call)))
   }
 }
 

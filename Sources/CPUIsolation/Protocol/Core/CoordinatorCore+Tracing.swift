@@ -26,7 +26,7 @@ extension CoordinatorCore {
     let words = Self.wordCount(of: event)
     unsafe withUnsafeMutableBytes(of: &payload) { bytes in
       // Safety: the payload is longer than any of these events.
-      unsafe record(event, Table(bytes.baseAddress.unsafelyUnwrapped), words: words, at: time)
+      unsafe record(event, Table(Address(bytes.baseAddress.unsafelyUnwrapped)), words: words, at: time)
     }
   }
 
@@ -46,14 +46,13 @@ extension CoordinatorCore {
     _ event: TraceEvent, _ payload: Table<UInt64>, words: Int, at time: UInt64 = 0
   ) {
     guard
-      let base = unsafe UnsafeMutableRawPointer(
-        bitPattern: line.trace.load(ordering: .relaxed))
+      let base = Address(at: line.trace.load(ordering: .relaxed))
     else { return }
-    let buffers = unsafe TraceBuffers(base: base)
+    let buffers = TraceBuffers(base: base)
     let ring: Int
     let isProtected: Bool
     if let slot = CurrentThread.slot,
-      unsafe slot.owner.core.load(ordering: .relaxed) == UInt(bitPattern: self.base)
+      slot.owner.core.load(ordering: .relaxed) == self.base.bits
     {
       ring = Int(truncatingIfNeeded: slot.owner.number.load(ordering: .relaxed))
       isProtected = ContextTracker(slot).ownContext == UInt64(CPUContext.kernel.rawValue)

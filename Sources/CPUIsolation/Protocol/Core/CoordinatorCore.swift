@@ -11,37 +11,16 @@ public typealias DeferredPayloadFunction =
   @convention(c) (UnsafeMutableRawPointer?, Int, UInt64) -> Void
 
 /// What the hot paths know of a work type: a line of its own.
-@safe @usableFromInline
+@usableFromInline
 struct WorkRecord: ~Copyable {
   /// The number of the registration, unique in the process; 0 while nobody may send.
   @usableFromInline let registration = SharedWord(0)
   /// Written before `live` says that the type is, and again only after a grace period without it.
-  var function: CPUFunction?
-  var context: UnsafeMutableRawPointer?
-  /// What runs instead of `function` for a type that is told more.
-  var payloadFunction: DeferredPayloadFunction?
-  /// How the type is delivered: written and read as `function` is.
+  var handler = WorkHandler.none
+  /// How the type is delivered: written and read as the handler is.
   var form = WorkForm.bit
 
-  /// Runs the handler of a type that tells it nothing.
-  @inline(__always)
-  func run(on cpu: Int) {
-    // Safety: it was registered with this context, which stays until no CPU can run it.
-    if let function = unsafe function { unsafe function(context, cpu) }
-  }
-
-  /// Runs the handler, and tells it what it was sent, if it takes that.
-  func run(on cpu: Int, telling argument: UInt64) {
-    guard let told = unsafe payloadFunction else { return run(on: cpu) }
-    // Safety: as above.
-    unsafe told(context, cpu, argument)
-  }
-
-  init() {
-    unsafe function = nil
-    unsafe context = nil
-    unsafe payloadFunction = nil
-  }
+  init() {}
 }
 
 /// What all CPUs of a coordinator share and hardly ever write.
@@ -93,23 +72,23 @@ enum DrainFlags {
 // atomic publishes it.
 @frozen @safe @usableFromInline
 struct CoordinatorCore: Hashable, @unchecked Sendable {
-  @usableFromInline let base: UnsafeMutableRawPointer
+  @usableFromInline let base: Address
 
   @usableFromInline
-  init(base: UnsafeMutableRawPointer) { unsafe self.base = unsafe base }
+  init(base: Address) { self.base = base }
 
   @inlinable
   static func == (left: CoordinatorCore, right: CoordinatorCore) -> Bool {
-    unsafe left.base == right.base
+    left.base == right.base
   }
 
   @inlinable
-  func hash(into hasher: inout Hasher) { unsafe hasher.combine(UInt(bitPattern: base)) }
+  func hash(into hasher: inout Hasher) { hasher.combine(base) }
 
   @inlinable @inline(__always)
   var line: CoreLine {
     // Safety: the memory begins with the line, from initialisation on.
-    unsafeAddress { unsafe UnsafePointer(base.assumingMemoryBound(to: CoreLine.self)) }
+    unsafeAddress { unsafe base.line(CoreLine.self, at: 0) }
   }
 
   /// The coarse clock in monotonic nanoseconds, ticked by the watchdog: a line of its own, since it
@@ -152,10 +131,10 @@ struct CoordinatorCore: Hashable, @unchecked Sendable {
   static func byteCount(cpus: Int) -> Int { slotsOffset + cpus * CPUSlot.stride }
 
   /// Lays the coordinator out in zeroed memory.
-  init(initializing base: UnsafeMutableRawPointer, cpus: Int) {
-    unsafe self.base = unsafe base
+  init(initializing base: Address, cpus: Int) {
+    self.base = base
     // Safety: the memory is this long, and nobody else has it yet.
-    unsafe base.initializeMemory(as: CoreLine.self, to: CoreLine(count: cpus))
+    unsafe Place(base).initialize(to: CoreLine(count: cpus))
     clock.initialize(to: SharedWord(0))
     summary.initialize(to: SharedWord(0))
     for type in 0..<UInt64(Limits.workTypes) {
@@ -165,7 +144,7 @@ struct CoordinatorCore: Hashable, @unchecked Sendable {
     for cpu in 0..<cpus {
       let slot = slots[cpu]
       slot.initialize()
-      slot.owner.core.store(UInt(bitPattern: base), ordering: .relaxed)
+      slot.owner.core.store(base.bits, ordering: .relaxed)
       slot.owner.number.store(UInt64(cpu), ordering: .relaxed)
     }
   }
@@ -181,6 +160,6 @@ struct CoordinatorCore: Hashable, @unchecked Sendable {
   @inlinable @inline(__always)
   var slots: CPUSlots {
     // Safety: the slots follow the tables.
-    unsafe CPUSlots(base: base + Self.slotsOffset, count: line.count)
+    CPUSlots(base: base + Self.slotsOffset, count: line.count)
   }
 }

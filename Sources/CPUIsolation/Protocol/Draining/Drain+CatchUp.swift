@@ -69,7 +69,7 @@ extension Drain {
         slot.owner.special.store(
           draining | OwnerFlags.running(type), ordering: .relaxed)
       }
-      core.records[type].run(on: cpu, telling: told)
+      core.records[type].handler.run(on: cpu, telling: told)
       if !isBit { slot.catchUps[index].countOne() }
       if traces { traceDrain(type) }
     }

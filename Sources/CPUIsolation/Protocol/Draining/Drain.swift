@@ -25,9 +25,7 @@ struct Drain {
     self.slot = slot
     // A slot's memory names its coordinator from initialisation on.
     core = unsafe CoordinatorCore(
-      base: UnsafeMutableRawPointer(
-        bitPattern: slot.owner.core.load(ordering: .relaxed)
-      ).unsafelyUnwrapped)
+      base: Address(at: slot.owner.core.load(ordering: .relaxed)).unsafelyUnwrapped)
     cpu = Int(truncatingIfNeeded: slot.owner.number.load(ordering: .relaxed))
   }
 
@@ -174,7 +172,7 @@ struct Drain {
       slot.owner.special.store(
         draining | OwnerFlags.running(type), ordering: .relaxed)
     }
-    core.records[type].run(on: cpu)
+    core.records[type].handler.run(on: cpu)
     slot.executed[index].countOne()
     if traces { traceDrain(type) }
     noteAge(index)

@@ -9,7 +9,7 @@ final class SenderMemory: Sendable {
 
   init(cpus: Int, isShared: Bool) throws(IsolationError) {
     memory = try MappedMemory(byteCount: SenderSlot.byteCount(cpus: cpus))
-    slot = unsafe SenderSlot(base: memory.address, cpus: cpus)
+    slot = SenderSlot(base: memory.address, cpus: cpus)
     slot.initialize(isShared: isShared)
   }
 }

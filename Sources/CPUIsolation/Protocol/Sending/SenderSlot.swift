@@ -39,13 +39,13 @@ struct SenderCell: ~Copyable {
 // Sendable: an address of memory in which every word is atomic.
 @frozen @safe @usableFromInline
 struct SenderSlot: @unchecked Sendable {
-  @usableFromInline let base: UnsafeMutableRawPointer
-  @usableFromInline let cells: UnsafeMutableRawPointer
+  @usableFromInline let base: Address
+  @usableFromInline let cells: Address
 
   /// The slot of this memory, for a coordinator of `cpus`.
-  init(base: UnsafeMutableRawPointer, cpus: Int) {
-    unsafe self.base = unsafe base
-    unsafe self.cells = unsafe base + 128 + cpus * 128
+  init(base: Address, cpus: Int) {
+    self.base = base
+    self.cells = base + 128 + cpus * 128
   }
 
   static func byteCount(cpus: Int) -> Int {

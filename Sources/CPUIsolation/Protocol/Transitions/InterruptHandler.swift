@@ -22,7 +22,7 @@ enum InterruptHandler {
   /// It decides by W alone, never by a depth or a flag of the code that it interrupted: W is what
   /// senders and grace periods believe.
   static func run(_ base: UnsafeMutableRawPointer) {
-    let slot = unsafe CPUSlot(base: base)
+    let slot = unsafe CPUSlot(base: Address(base))
     // Somebody else's signal, or a kick to a CPU that this thread was before: a CPU that is not kicked
     // by signals has calls in its queue that must not run in a handler.
     let reach = Reach(rawValue: slot.state.reach.load(ordering: .relaxed))

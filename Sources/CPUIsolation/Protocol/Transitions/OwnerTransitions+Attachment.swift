@@ -49,7 +49,7 @@ extension OwnerTransitions {
     unsafe CurrentThread.bind(to: slot.base) { base in
       // The thread ends without having detached: its scope was left by pthread_exit, or a handle
       // was forgotten.
-      unsafe OwnerTransitions.threadExits(CPUSlot(base: base))
+      unsafe OwnerTransitions.threadExits(CPUSlot(base: Address(base)))
     }
     // An entry like any other: entry:W, entry:K, entry:S.
     return ContextTracker(slot).enterKernel(from: .offline, comparing: core.summary)

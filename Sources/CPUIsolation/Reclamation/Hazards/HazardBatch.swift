@@ -47,10 +47,14 @@ struct HazardBatch {
     let bytes = 16 + Limits.hazardBatch * MemoryLayout<HazardRetired>.stride
     let memory = UnsafeMutableRawPointer.allocate(
       byteCount: bytes, alignment: MemoryLayout<HazardRetired>.alignment)
-    // Safety: the memory is new, and as the map above says.
-    unsafe memory.initializeMemory(as: SharedAddress.self, to: SharedAddress(0))
-    unsafe (memory + 8).initializeMemory(as: Int.self, to: 0)
-    return unsafe HazardBatch(Inbox.Node(memory))
+    return begun(Inbox.Node(unsafe Address(memory)))
+  }
+
+  private static func begun(_ node: Inbox.Node) -> HazardBatch {
+    // Safety: the memory is as the map above says, and nobody else has it.
+    unsafe Place(node.base).initialize(to: SharedAddress(0))
+    unsafe Place(node.base + 8).initialize(to: 0)
+    return HazardBatch(node)
   }
 
   #if ModelChecking
@@ -61,9 +65,7 @@ struct HazardBatch {
     nonisolated(unsafe) private static var modelFreed: [HazardBatch] = []
 
     private static func reused(_ batch: HazardBatch) -> HazardBatch {
-      unsafe batch.node.base.initializeMemory(as: SharedAddress.self, to: SharedAddress(0))
-      batch.count = 0
-      return batch
+      begun(batch.node)
     }
 
     static func beginExecution() {
@@ -73,15 +75,15 @@ struct HazardBatch {
 
     func free() { unsafe Self.modelFreed.append(self) }
   #else
-    func free() { unsafe node.base.deallocate() }
+    func free() { unsafe node.base.pointer.deallocate() }
   #endif
 
   var address: UInt { node.bits }
 
   var count: Int {
     // Safety: `make` put it there.
-    unsafeAddress { unsafe UnsafePointer((node.base + 8).assumingMemoryBound(to: Int.self)) }
-    nonmutating unsafeMutableAddress { unsafe (node.base + 8).assumingMemoryBound(to: Int.self) }
+    unsafeAddress { unsafe node.base.line(Int.self, at: 8) }
+    nonmutating unsafeMutableAddress { unsafe Place<Int>(node.base + 8).address }
   }
 
   var isFull: Bool { count == Limits.hazardBatch }

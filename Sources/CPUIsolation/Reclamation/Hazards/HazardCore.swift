@@ -57,15 +57,15 @@ struct HazardScanLine: ~Copyable {
 // Sendable: an address of memory in which every word is atomic or constant.
 @frozen @safe @usableFromInline
 struct HazardCore: @unchecked Sendable {
-  @usableFromInline let base: UnsafeMutableRawPointer
+  @usableFromInline let base: Address
 
   @inlinable @inline(__always)
-  init(base: UnsafeMutableRawPointer) { unsafe self.base = unsafe base }
+  init(base: Address) { self.base = base }
 
   @inlinable @inline(__always)
   var reader: HazardReaderLine {
     // Safety: the memory begins with the line, from initialisation on.
-    unsafeAddress { unsafe UnsafePointer(base.assumingMemoryBound(to: HazardReaderLine.self)) }
+    unsafeAddress { unsafe base.line(HazardReaderLine.self, at: 0) }
   }
 
   @inlinable @inline(__always)
@@ -77,7 +77,7 @@ struct HazardCore: @unchecked Sendable {
   var scan: HazardScanLine {
     // Safety: as above.
     unsafeAddress {
-      unsafe UnsafePointer((base + 256).assumingMemoryBound(to: HazardScanLine.self))
+      unsafe base.line(HazardScanLine.self, at: 256)
     }
   }
 
@@ -91,15 +91,13 @@ struct HazardCore: @unchecked Sendable {
   static let byteCount = 512 + Limits.hazardThreads * cacheLineStride
 
   /// Lays a domain out in zeroed memory. A slot is a word that is zero.
-  init(initializing base: UnsafeMutableRawPointer, fencing: UInt, slots: CPUSlots?) {
-    unsafe self.base = unsafe base
+  init(initializing base: Address, fencing: UInt, slots: CPUSlots?) {
+    self.base = base
     let bytes = (slots?.count ?? 0) * CPUSlot.stride
-    unsafe base.initializeMemory(
-      as: HazardReaderLine.self,
-      to: HazardReaderLine(
-        fencing: fencing, slots: UInt(bitPattern: slots?.base), slotBytes: UInt(bytes)))
+    unsafe Place(base).initialize(to: HazardReaderLine(
+        fencing: fencing, slots: slots?.base.bits ?? 0, slotBytes: UInt(bytes)))
     scans.initialize(to: SharedWord(1))
-    unsafe (base + 256).initializeMemory(as: HazardScanLine.self, to: HazardScanLine())
+    unsafe Place(base + 256).initialize(to: HazardScanLine())
     // Threads without a number share a line: no scope may take a slot there.
     for index in 0..<Limits.hazardScopes {
       line(0)[index].store(HazardLine.blocked, ordering: .relaxed)
@@ -117,7 +115,7 @@ struct HazardCore: @unchecked Sendable {
     let cpu = HazardThread.fencedCPU
     guard cpu &- reader.slots < reader.slotBytes else { return false }
     // Safety: the address is between those of the coordinator's slots.
-    let slot = unsafe CPUSlot(base: UnsafeMutableRawPointer(bitPattern: cpu).unsafelyUnwrapped)
+    let slot = unsafe CPUSlot(base: Address(at: cpu).unsafelyUnwrapped)
     return slot.owner.word.load(ordering: .relaxed) & ContextWord.contextMask == 0
   }
 }

@@ -97,7 +97,7 @@ public final class HazardDomain: Sendable {
     keeper: (any AnyObject & Sendable)?
   ) throws(IsolationError) {
     memory = try MappedMemory(byteCount: HazardCore.byteCount)
-    core = unsafe HazardCore(
+    core = HazardCore(
       initializing: memory.address, fencing: fencing, slots: slots)
     scanner = HazardScanner(core: core, slots: slots, isolated: isolated)
     self.reclamation = reclamation

@@ -80,11 +80,11 @@ extension HazardCore {
   }
 
   /// Memory for slots; without it no protection is possible, and nobody could go on.
-  private static func mapped(_ bytes: Int) -> UnsafeMutableRawPointer {
+  private static func mapped(_ bytes: Int) -> Address {
     guard let memory = unsafe cpi_map_zeroed(bytes) else {
       misuse("there is no memory for hazard pointers: cannot map \(bytes) bytes")
     }
-    return unsafe memory
+    return unsafe Address(memory)
   }
 
   private func addHolderChunk() {

@@ -18,7 +18,7 @@ enum HazardThread {
       ModelEngine.current.map { Int($0.threadID) } ?? 0
     }
     @usableFromInline static var fencedCPU: UInt {
-      unsafe isIsolatedCPU ? UInt(bitPattern: CurrentThread.cpu) : 0
+      unsafe isIsolatedCPU ? (CurrentThread.cpu?.bits ?? 0) : 0
     }
     @usableFromInline static func learnRole() {}
     static func takeNumber() -> Int { number }
@@ -43,7 +43,7 @@ enum HazardThread {
 
     @usableFromInline @inline(never)
     static func learnRoleSlow() {
-      unsafe cpi_set_fenced_cpu(isIsolatedCPU ? UInt(bitPattern: CurrentThread.cpu) : 1)
+      cpi_set_fenced_cpu(isIsolatedCPU ? (CurrentThread.cpu?.bits ?? 0) : 1)
     }
 
     /// The same number, given out at the first call; 0 when there are no more.
@@ -65,9 +65,9 @@ enum HazardThread {
 
   /// Whether the calling thread is an isolated CPU of any coordinator, wherever it is now.
   static var isIsolatedCPU: Bool {
-    guard let base = unsafe CurrentThread.cpu else { return false }
+    guard let base = CurrentThread.cpu else { return false }
     // Relaxed: constant while this thread is attached.
-    let reach = unsafe CPUSlot(base: base).state.reach.load(ordering: .relaxed)
+    let reach = CPUSlot(base: base).state.reach.load(ordering: .relaxed)
     return !Reach(rawValue: reach).isHousekeeping
   }
 }

@@ -84,7 +84,7 @@ public struct ProtectedReference<Object: AnyObject>: ~Copyable {
   @inlinable @inline(__always)
   func protect(by hazard: inout HazardPointer) -> UInt {
     // A holder of another domain would protect nothing: passes of this one do not look there.
-    if unsafe hazard.core.base != core.base { Self.refuseHolder() }
+    if hazard.core.base != core.base { Self.refuseHolder() }
     return core.protect(hazard.slot, word)
   }
 

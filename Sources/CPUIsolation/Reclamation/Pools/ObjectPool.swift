@@ -46,12 +46,13 @@ public final class ObjectPool<Element: ~Copyable & Sendable>: Sendable {
   {
     core = try PoolCore(mapping: geometry, position: position) { core in
       for index in 0..<UInt32(core.capacity) {
-        unsafe core.object(index).assumingMemoryBound(to: Element.self).deinitialize(count: 1)
+        // Safety: the elements were made below, and nobody has one any more.
+        unsafe Place<Element>(core.object(index)).address.deinitialize(count: 1)
       }
     }
     for index in 0..<geometry.capacity {
-      unsafe core.object(UInt32(index)).bindMemory(to: Element.self, capacity: 1)
-        .initialize(to: make(index))
+      // Safety: the memory is as long, and nobody else has it yet.
+      unsafe Place(core.object(UInt32(index))).initialize(to: make(index))
     }
   }
 
@@ -81,7 +82,7 @@ public final class ObjectPool<Element: ~Copyable & Sendable>: Sendable {
     guard core.hold() else { return nil }
     defer { core.drop(1) }
     let index = core.takeAsGuest(NoFaults.self)
-    return index == PoolRing.none ? nil : unsafe PooledObject(core, core.give(index))
+    return index == PoolRing.none ? nil : PooledObject(core, core.give(index))
   }
 
   /// See `RawObjectPool.close()`. The elements end with the memory, where the last one comes back.
@@ -157,7 +158,7 @@ extension ObjectPool where Element: ~Copyable {
     public func pop() -> PooledObject<Element>? {
       ring.requireOwner()
       let index = core.take(at: ring, NoFaults.self)
-      return index == PoolRing.none ? nil : unsafe PooledObject(core, core.give(index))
+      return index == PoolRing.none ? nil : PooledObject(core, core.give(index))
     }
 
     /// Gives an element back, wherever it was taken.
@@ -168,7 +169,7 @@ extension ObjectPool where Element: ~Copyable {
     @inlinable @inline(__always)
     public func push(_ object: consuming PooledObject<Element>) {
       ring.requireOwner()
-      let index = unsafe core.receive(object.release())
+      let index = core.receive(object.release())
       if !core.put(index, at: ring, NoFaults.self) { core.drop(1) }
     }
   }
@@ -188,17 +189,17 @@ extension ObjectPool.Local: Sendable where Element: ~Copyable {}
 @frozen @safe
 public struct PooledObject<Element: ~Copyable & Sendable>: ~Copyable, Sendable {
   @usableFromInline let core: PoolCore
-  @usableFromInline let address: PoolAddress
+  @usableFromInline let address: Address
 
   @inlinable @inline(__always)
-  init(_ core: PoolCore, _ address: UnsafeMutableRawPointer) {
+  init(_ core: PoolCore, _ address: Address) {
     self.core = core
-    self.address = unsafe PoolAddress(address)
+    self.address = address
   }
 
   deinit {
     core.holdAsGuest()
-    unsafe core.putAsGuest(core.receive(address.pointer))
+    core.putAsGuest(core.receive(address))
   }
 
   /// The element itself.
@@ -208,8 +209,9 @@ public struct PooledObject<Element: ~Copyable & Sendable>: ~Copyable, Sendable {
   /// - Allocates: never
   @inlinable @inline(__always)
   public var element: Element {
-    _read { yield unsafe address.pointer.assumingMemoryBound(to: Element.self).pointee }
-    _modify { yield &(unsafe address.pointer.assumingMemoryBound(to: Element.self)).pointee }
+    // Safety: the object is this value's alone.
+    _read { yield unsafe Place<Element>(address).value }
+    _modify { yield &(unsafe Place<Element>(address)).value }
   }
 
   /// The element's address, for functions of C: valid as long as this value.
@@ -219,24 +221,14 @@ public struct PooledObject<Element: ~Copyable & Sendable>: ~Copyable, Sendable {
   /// - Allocates: never
   @inlinable
   public var pointer: UnsafeMutablePointer<Element> {
-    unsafe address.pointer.assumingMemoryBound(to: Element.self)
+    unsafe Place<Element>(address).address
   }
 
   /// Parts with the element: it does not go back by itself.
   @inlinable @inline(__always)
-  consuming func release() -> UnsafeMutableRawPointer {
-    let pointer = unsafe address.pointer
+  consuming func release() -> Address {
+    let address = address
     discard self
-    return unsafe pointer
+    return address
   }
-}
-
-/// The address of an object that one thread at a time has.
-// Sendable: an address; who may use it is the pool's to say.
-@frozen @safe @usableFromInline
-struct PoolAddress: @unchecked Sendable {
-  @usableFromInline let pointer: UnsafeMutableRawPointer
-
-  @inlinable @inline(__always)
-  init(_ pointer: UnsafeMutableRawPointer) { unsafe self.pointer = unsafe pointer }
 }

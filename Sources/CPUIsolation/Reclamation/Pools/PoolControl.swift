@@ -10,27 +10,27 @@ public import Synchronization
 // Sendable: addresses of memory in which every shared word is atomic, and constants.
 @frozen @safe @usableFromInline
 struct PoolShape: @unchecked Sendable {
-  @usableFromInline let rings: UnsafeMutableRawPointer
+  @usableFromInline let rings: Address
   @usableFromInline let ringStride: Int
   @usableFromInline let ringCount: Int
   /// One less than the number of a ring's cells.
   @usableFromInline let mask: UInt64
   @usableFromInline let shelf: PoolShelf
-  @usableFromInline let objects: UnsafeMutableRawPointer
+  @usableFromInline let objects: Address
   @usableFromInline let stride: Int
   @usableFromInline let capacity: UInt64
   /// What turns a distance from the first object into a number by one multiplication.
   @usableFromInline let inverse: UInt64
   @usableFromInline let rotation: UInt64
 
-  init(base: UnsafeMutableRawPointer, _ geometry: PoolCore.Geometry) {
-    unsafe rings = unsafe base
+  init(base: Address, _ geometry: PoolCore.Geometry) {
+    rings = base
     ringStride = geometry.ringBytes
     ringCount = geometry.rings
     mask = UInt64(geometry.cells - 1)
-    unsafe shelf = PoolShelf(
+    shelf = PoolShelf(
       base: base + geometry.rings * geometry.ringBytes, words: (geometry.capacity + 63) / 64)
-    unsafe objects = unsafe shelf.base + PoolShelf.byteCount(capacity: geometry.capacity)
+    objects = shelf.base + PoolShelf.byteCount(capacity: geometry.capacity)
     stride = geometry.stride
     capacity = UInt64(geometry.capacity)
     rotation = UInt64(geometry.stride.trailingZeroBitCount)

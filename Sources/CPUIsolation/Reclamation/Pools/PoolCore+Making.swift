@@ -28,9 +28,9 @@ extension PoolCore {
     let memory = try PoolMemory(byteCount: geometry.byteCount, end: end)
     // Safety: new memory, until nobody holds it.
     let control = unsafe Place<PoolControl>(
-      UnsafeMutableRawPointer.allocate(
-        byteCount: MemoryLayout<PoolControl>.stride, alignment: cacheLineStride))
-    unsafe control.initialize(
+      Address(
+        .allocate(byteCount: MemoryLayout<PoolControl>.stride, alignment: cacheLineStride)))
+    control.initialize(
       to: PoolControl(
         shape: PoolShape(base: memory.mapping.address, geometry),
         references: UInt64(geometry.capacity) + 1, memory: memory))

@@ -53,7 +53,7 @@ struct PoolCore: @unchecked Sendable {
   @inlinable @inline(__always)
   var shelf: PoolShelf { control.value.shape.shelf }
   @inlinable @inline(__always)
-  var objects: UnsafeMutableRawPointer { unsafe control.value.shape.objects }
+  var objects: Address { control.value.shape.objects }
   @inlinable @inline(__always)
   var stride: Int { control.value.shape.stride }
   @inlinable @inline(__always)
@@ -61,7 +61,7 @@ struct PoolCore: @unchecked Sendable {
 
   @inlinable @inline(__always)
   func ring(_ number: Int) -> PoolRing {
-    unsafe PoolRing(base: shape.rings + number &* shape.ringStride)
+    PoolRing(base: shape.rings + number &* shape.ringStride)
   }
 
   // MARK: Objects
@@ -72,8 +72,8 @@ struct PoolCore: @unchecked Sendable {
 
   /// The address of an object's contents.
   @inlinable @inline(__always)
-  func object(_ index: UInt32) -> UnsafeMutableRawPointer {
-    unsafe objects + (Int(index) &* stride &+ Self.markBytes)
+  func object(_ index: UInt32) -> Address {
+    objects + (Int(index) &* stride &+ Self.markBytes)
   }
 
   @inlinable @inline(__always)
@@ -88,9 +88,9 @@ struct PoolCore: @unchecked Sendable {
   /// The product is the quotient if the distance is a multiple of the stride, and too big if not:
   /// T. Granlund and P. L. Montgomery, "Division by Invariant Integers using Multiplication", 1994.
   @inlinable @inline(__always)
-  func number(of object: UnsafeRawPointer) -> UInt64 {
-    let distance = unsafe UInt64(
-      UInt(bitPattern: object) &- UInt(bitPattern: objects) &- UInt(Self.markBytes))
+  func number(of object: Address) -> UInt64 {
+    let distance = UInt64(
+      object.bits &- objects.bits &- UInt(Self.markBytes))
     let product = distance &* control.value.shape.inverse
     let rotation = control.value.shape.rotation
     return product &>> rotation | product &<< (64 &- rotation)
@@ -105,18 +105,18 @@ struct PoolCore: @unchecked Sendable {
 
   /// Gives an object out that has been taken.
   @inlinable @inline(__always)
-  func give(_ index: UInt32) -> UnsafeMutableRawPointer {
+  func give(_ index: UInt32) -> Address {
     let mark = mark(index)
     if mark.value.load(ordering: .relaxed) != Self.home(index) { refuse(toGive: index) }
     mark.value.store(Self.out(index), ordering: .relaxed)
-    return unsafe object(index)
+    return object(index)
   }
 
   /// The number of an object that comes back, checked, and marked as being here.
   @inlinable @inline(__always)
-  func receive(_ object: UnsafeRawPointer) -> UInt32 {
-    let number = unsafe number(of: object)
-    if number >= capacity { unsafe refuse(foreign: object) }
+  func receive(_ object: Address) -> UInt32 {
+    let number = number(of: object)
+    if number >= capacity { refuse(foreign: object) }
     let index = UInt32(truncatingIfNeeded: number)
     let mark = mark(index)
     if mark.value.load(ordering: .relaxed) != Self.out(index) { refuse(index) }
@@ -125,8 +125,8 @@ struct PoolCore: @unchecked Sendable {
   }
 
   @usableFromInline @inline(never)
-  func refuse(foreign object: UnsafeRawPointer) -> Never {
-    misuse("push: \(UInt(bitPattern: object)) is not an object of this pool")
+  func refuse(foreign object: Address) -> Never {
+    misuse("push: \(object.bits) is not an object of this pool")
   }
 
   @usableFromInline @inline(never)

@@ -55,10 +55,10 @@ struct PoolOwnerLine: ~Copyable {
 // Sendable: an address of memory in which every word is atomic.
 @frozen @safe @usableFromInline
 struct PoolRing: @unchecked Sendable {
-  @usableFromInline let base: UnsafeMutableRawPointer
+  @usableFromInline let base: Address
 
   @inlinable @inline(__always)
-  init(base: UnsafeMutableRawPointer) { unsafe self.base = unsafe base }
+  init(base: Address) { self.base = base }
 
   /// No object.
   @inlinable @inline(__always)
@@ -84,15 +84,13 @@ struct PoolRing: @unchecked Sendable {
   @inlinable @inline(__always)
   var owner: PoolOwnerLine {
     // Safety: as above.
-    unsafeAddress { unsafe UnsafePointer((base + 256).assumingMemoryBound(to: PoolOwnerLine.self)) }
+    unsafeAddress { unsafe base.line(PoolOwnerLine.self, at: 256) }
   }
 
   @inlinable @inline(__always)
   func cell(_ position: UInt64, _ mask: UInt64) -> Place<SharedWord32> {
     // Safety: there are as many cells as the mask lets a position be.
-    unsafe Place(
-      (base + 384).assumingMemoryBound(to: SharedWord32.self)
-        + Int(truncatingIfNeeded: position & mask))
+    unsafe Table<SharedWord32>(base + 384).place(Int(truncatingIfNeeded: position & mask))
   }
 
   /// Puts zeroed memory into its first state: an empty ring of nobody.
@@ -100,8 +98,7 @@ struct PoolRing: @unchecked Sendable {
     top.initialize(to: SharedWord(position))
     bottom.initialize(to: SharedWord(position))
     // Safety: the memory is this long, and nobody else has it yet.
-    unsafe (base + 256).initializeMemory(
-      as: PoolOwnerLine.self, to: PoolOwnerLine(bottom: position))
+    unsafe Place(base + 256).initialize(to: PoolOwnerLine(bottom: position))
   }
 
   /// How many entries there are, at some moment.

@@ -14,12 +14,12 @@ public import Synchronization
 // Sendable: an address of memory in which every word is atomic.
 @frozen @safe @usableFromInline
 struct PoolShelf: @unchecked Sendable {
-  @usableFromInline let base: UnsafeMutableRawPointer
+  @usableFromInline let base: Address
   @usableFromInline let words: Int
 
   @inlinable @inline(__always)
-  init(base: UnsafeMutableRawPointer, words: Int) {
-    unsafe self.base = unsafe base
+  init(base: Address, words: Int) {
+    self.base = base
     self.words = words
   }
 

@@ -100,7 +100,7 @@ public final class RawObjectPool: Sendable {
     guard core.hold() else { return nil }
     defer { core.drop(1) }
     let index = core.takeAsGuest(NoFaults.self)
-    return index == PoolRing.none ? nil : unsafe core.give(index)
+    return index == PoolRing.none ? nil : unsafe core.give(index).pointer
   }
 
   /// Gives an object back, by a thread that has no ring.
@@ -112,7 +112,7 @@ public final class RawObjectPool: Sendable {
     guard core.hold() else {
       misuse("push: the pool is closed, and all of its objects had come back: its memory is gone")
     }
-    core.putAsGuest(unsafe core.receive(object))
+    core.putAsGuest(unsafe core.receive(Address(object)))
   }
 
   /// Closes the pool: from now on every pop returns nil, and what is pushed does not come back.
@@ -204,7 +204,7 @@ extension RawObjectPool {
     public func pop() -> UnsafeMutableRawPointer? {
       ring.requireOwner()
       let index = core.take(at: ring, NoFaults.self)
-      return index == PoolRing.none ? nil : unsafe core.give(index)
+      return index == PoolRing.none ? nil : unsafe core.give(index).pointer
     }
 
     /// Gives an object back, wherever it was taken.
@@ -215,7 +215,7 @@ extension RawObjectPool {
     @inlinable @inline(__always)
     public func push(_ object: UnsafeMutableRawPointer) {
       ring.requireOwner()
-      let index = unsafe core.receive(object)
+      let index = unsafe core.receive(Address(object))
       if !core.put(index, at: ring, NoFaults.self) { core.drop(1) }
     }
   }

@@ -6,21 +6,22 @@
 /// its compiler wrote, keep them inside.
 @safe
 struct FilterBytes {
-  private let start: UnsafeRawPointer
+  private let start: Address
   let count: Int
 
   @inline(__always)
-  init(start: UnsafeRawPointer, count: Int) {
-    unsafe self.start = unsafe start
+  init(start: Address, count: Int) {
+    self.start = start
     self.count = count
   }
 
   /// Bytes that may be nowhere, and none then: there is an address all the same.
   @inline(__always)
   init(_ bytes: UnsafeRawBufferPointer) {
-    // Safety: the number is not 0.
-    let nowhere = unsafe UnsafeRawPointer(bitPattern: 16).unsafelyUnwrapped
-    unsafe self.init(start: bytes.baseAddress ?? nowhere, count: bytes.count)
+    // Safety: the bytes are there; where there are none, any address will do.
+    let start = unsafe bytes.baseAddress ?? UnsafeRawPointer(bitPattern: 16).unsafelyUnwrapped
+    unsafe self.init(
+      start: Address(UnsafeMutableRawPointer(mutating: start)), count: bytes.count)
   }
 
   @inline(__always)
@@ -29,8 +30,7 @@ struct FilterBytes {
   @inline(__always)
   func part(from first: Int, count: Int) -> FilterBytes {
     assert(first >= 0 && count >= 0 && first &+ count <= self.count)
-    // Safety: the part is inside, as the type says.
-    return unsafe FilterBytes(start: start + first, count: count)
+    return FilterBytes(start: start + first, count: count)
   }
 
   /// A number at any address, as the processor keeps it.
@@ -38,6 +38,6 @@ struct FilterBytes {
   func load<Number: FixedWidthInteger & BitwiseCopyable>(at offset: Int) -> Number {
     assert(offset >= 0 && offset &+ MemoryLayout<Number>.size <= count)
     // Safety: the number is inside, as the type says.
-    return unsafe start.loadUnaligned(fromByteOffset: offset, as: Number.self)
+    return unsafe start.pointer.loadUnaligned(fromByteOffset: offset, as: Number.self)
   }
 }

@@ -18,24 +18,25 @@ struct FilterProgram: @unchecked Sendable {  // constant memory
     var constants: Int
   }
 
-  let base: UnsafeRawPointer
+  let base: Address
 
   var header: Header {
     // Safety: the memory begins with it, from initialisation on.
-    unsafeAddress { unsafe base.assumingMemoryBound(to: Header.self) }
+    unsafeAddress { unsafe base.line(Header.self, at: 0) }
   }
 
   var instructions: Table<FilterInstruction> {
     // Safety: they follow the header, and nobody writes them.
-    unsafe Table(UnsafeMutableRawPointer(mutating: base + Self.headerSize))
+    unsafe Table(base + Self.headerSize)
   }
 
   /// The masks and texts: operands are distances from here.
+  private var constants: Address { base + Self.headerSize + header.constants }
+
   func constant(of instruction: Place<FilterInstruction>, count: Int) -> FilterBytes {
     // Safety: the compiler of the program put it there.
-    unsafe FilterBytes(
-      start: base + Self.headerSize + header.constants
-        + Int(truncatingIfNeeded: instruction.value.operand), count: count)
+    FilterBytes(
+      start: constants + Int(truncatingIfNeeded: instruction.value.operand), count: count)
   }
 
   private static var headerSize: Int { 32 }
@@ -49,21 +50,20 @@ struct FilterProgram: @unchecked Sendable {  // constant memory
       byteCount: Self.headerSize + codeSize + constants.count, alignment: 16)
     let header = Header(
       shortestRecord: shortestRecord, cpuCount: cpuCount, constants: codeSize)
-    unsafe memory.bindMemory(to: Header.self, capacity: 1).initialize(to: header)
-    let code = unsafe memory + Self.headerSize
-    unsafe code.withMemoryRebound(to: FilterInstruction.self, capacity: instructions.count) {
-      for (index, instruction) in instructions.enumerated() {
-        unsafe ($0 + index).initialize(to: instruction)
-      }
+    base = unsafe Address(memory)
+    // Safety: the memory is new, and as long.
+    unsafe Place(base).initialize(to: header)
+    let code = unsafe Table<FilterInstruction>(base + Self.headerSize)
+    for (index, instruction) in instructions.enumerated() {
+      code.place(index).initialize(to: instruction)
     }
     let bytes = unsafe UnsafeMutableRawBufferPointer(
-      start: code + codeSize, count: constants.count)
+      start: memory + Self.headerSize + codeSize, count: constants.count)
     unsafe bytes.copyBytes(from: constants)
-    unsafe base = UnsafeRawPointer(memory)
   }
 
   /// The program at an address that a tracepoint kept.
-  init(base: UnsafeRawPointer) { unsafe self.base = unsafe base }
+  init(base: Address) { self.base = base }
 
-  func deallocate() { unsafe base.deallocate() }
+  func deallocate() { unsafe base.pointer.deallocate() }
 }
