@@ -16,7 +16,9 @@ enum CurrentThread {
   /// The base address of the CPU slot that this thread is attached to.
   static var cpu: Address? {
     #if ModelChecking
-      if let engine = ModelEngine.current { return unsafe engine.threadLocal.map { unsafe Address($0) } }
+      if let engine = ModelEngine.current {
+        return unsafe engine.threadLocal.map { unsafe Address($0) }
+      }
     #endif
     return unsafe cpi_current_cpu().map { unsafe Address($0) }
   }

@@ -22,7 +22,9 @@ struct Address: Hashable, @unchecked Sendable {
   var bits: UInt { unsafe UInt(bitPattern: pointer) }
 
   @inlinable @inline(__always)
-  static func + (address: Address, bytes: Int) -> Address { unsafe Address(address.pointer + bytes) }
+  static func + (address: Address, bytes: Int) -> Address {
+    unsafe Address(address.pointer + bytes)
+  }
 
   @inlinable @inline(__always)
   static func == (left: Address, right: Address) -> Bool { unsafe left.pointer == right.pointer }

@@ -28,7 +28,9 @@ extension Coordinator {
     let box = HandlerBox(handler)
     // Safety: the box is kept for as long as the type is registered.
     let handler = unsafe CPUHandler(
-      { unsafe Unmanaged<HandlerBox>.fromOpaque($0.unsafelyUnwrapped).takeUnretainedValue().run($1) },
+      {
+        unsafe Unmanaged<HandlerBox>.fromOpaque($0.unsafelyUnwrapped).takeUnretainedValue().run($1)
+      },
       Unmanaged.passUnretained(box).toOpaque())
     return try register(name, options: options, box: box, WorkHandler(handler))
   }
@@ -59,8 +61,8 @@ extension Coordinator {
     // Safety: as above.
     let told = unsafe WorkHandler(
       {
-      unsafe Unmanaged<PayloadHandlerBox>.fromOpaque($0.unsafelyUnwrapped).takeUnretainedValue()
-        .run($1, WorkType.Payload(rawValue: $2))
+        unsafe Unmanaged<PayloadHandlerBox>.fromOpaque($0.unsafelyUnwrapped).takeUnretainedValue()
+          .run($1, WorkType.Payload(rawValue: $2))
       }, Unmanaged.passUnretained(box).toOpaque())
     return try register(name, options: options, box: box, told)
   }

@@ -97,7 +97,8 @@ extension Coordinator {
     // What a queue holds is the address of both.
     let record = unsafe Place<CallRecord>(call)
     let isClaimed = unsafe CallRecord.claim(
-      record, CPUHandler(PooledCallHeader.end, call.pointer), isWaitedFor: false, isPooled: true, site: site)
+      record, CPUHandler(PooledCallHeader.end, call.pointer), isWaitedFor: false, isPooled: true,
+      site: site)
     if !isClaimed { misuse("a call that is under way came out of its pool") }
     return CallPath(core, path).enqueue(
       record, on: cpu, isInterruptSafe: false, isPooled: true, from: site)

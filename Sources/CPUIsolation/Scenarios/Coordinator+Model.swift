@@ -4,8 +4,8 @@
   extension CPUSlot {
     /// The owner's line, and the tables of counters round the generations at attach.
     var modelPrivateRanges: [Range<UInt>] {
-      let first = unsafe base.bits
-      return unsafe [
+      let first = base.bits
+      return [
         first + 256..<first + 384,
         executed.bits..<attachGeneration.bits, pendingSince.bits..<payloads.bits,
         ages(ofType: 0).bits..<first + UInt(CPUSlot.stride),
@@ -16,7 +16,7 @@
   extension SenderSlot {
     /// The call records are shared with the targets; everything round them is not.
     func modelPrivateRanges(cpus: Int) -> [Range<UInt>] {
-      let first = unsafe base.bits
+      let first = base.bits
       return [
         first..<first + 128,
         first + UInt(128 + 128 * cpus)..<first + UInt(SenderSlot.byteCount(cpus: cpus)),
@@ -38,7 +38,7 @@
     package var modelNames: [UInt: String] {
       var names: [UInt: String] = [:]
       for cpu in cpus {
-        let state = unsafe core.slots[cpu].base.bits
+        let state = core.slots[cpu].base.bits
         for (offset, name) in ["W", "K", "pin"].enumerated() {
           names[state + UInt(8 * offset)] = "\(name)\(cpu)"
         }

@@ -29,17 +29,17 @@
         isolated: byTransition ? [0] : [], keeper: nil)
       link[0].store(4096, ordering: .relaxed)
       let core = domain.core
-      let scan = unsafe core.base.bits + 256
+      let scan = core.base.bits + 256
       // The counts that steer when passes are made.
       machine.engine.privateRanges.append(scan + 16..<scan + 40)
       for number in 0..<Limits.hazardThreads {
-        let line = unsafe core.line(number).bits
+        let line = core.line(number).bits
         machine.engine.privateRanges.append(line + 14 * 8..<line + 16 * 8)
       }
       if machine.engine.isTracing {
         machine.engine.names[link.address(0)] = "link"
         for number in 1...3 {
-          let line = unsafe core.line(number).bits
+          let line = core.line(number).bits
           machine.engine.names[line] = "slot\(number)"
           machine.engine.names[line + 13 * 8] = "batch\(number)"
         }
@@ -47,11 +47,11 @@
     }
 
     /// The slot of a holder that is made before the bodies run.
-    func makeHolder() -> Place<SharedAddress> { unsafe domain.core.takeHolderSlot() }
+    func makeHolder() -> Place<SharedAddress> { domain.core.takeHolderSlot() }
 
     /// The first slot of the running body's own line.
     var ownSlot: Place<SharedAddress> {
-      unsafe domain.core.line(HazardThread.number).place(0)
+      domain.core.line(HazardThread.number).place(0)
     }
 
     private func word(_ index: Int) -> Place<SharedAddress> {
@@ -60,15 +60,15 @@
     }
 
     func protect(_ slot: Place<SharedAddress>) -> UInt {
-      unsafe domain.core.protect(slot, word(0).value)
+      domain.core.protect(slot, word(0).value)
     }
 
     func tryProtect(_ slot: Place<SharedAddress>, _ expected: UInt) -> UInt {
-      unsafe domain.core.tryProtect(slot, expected, word(0).value).isProtected ? expected : 0
+      domain.core.tryProtect(slot, expected, word(0).value).isProtected ? expected : 0
     }
 
     func acquire(_ slot: Place<SharedAddress>) -> UInt {
-      unsafe domain.core.acquire(slot, word(0).value)
+      domain.core.acquire(slot, word(0).value)
     }
 
     /// Uses a protected node: it has not been reclaimed.
@@ -81,7 +81,7 @@
     }
 
     func reset(_ slot: Place<SharedAddress>) {
-      unsafe domain.core.endScope(HazardScope(slot, isHolders: false))
+      domain.core.endScope(HazardScope(slot, isHolders: false))
     }
 
     /// Takes the node out of the link, or puts another in its place, and retires it.

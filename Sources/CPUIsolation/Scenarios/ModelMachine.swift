@@ -31,7 +31,7 @@
     /// What the scenarios of pools look at.
     var poolModel: AnyObject? = nil
     /// What type 0 runs, in scenarios that have a handler of their own.
-    var replacement: ((ModelMachine) -> Void)? = nil
+    var handlers: [ModelHandler] = []
     /// The domain of an execution, in scenarios of hazard pointers.
     var hazards: HazardTrial? = nil
 
@@ -41,18 +41,20 @@
       senderMemory = (0..<Self.senders).map { _ in
         try! SenderMemory(cpus: Self.cpus, isShared: false)
       }
-      core = unsafe CoordinatorCore(initializing: memory.address, cpus: Self.cpus)
+      core = CoordinatorCore(initializing: memory.address, cpus: Self.cpus)
     }
 
     func reset(_ engine: ModelEngine) {
       self.engine = engine
-      unsafe memory.address.initializeMemory(as: UInt8.self, repeating: 0, count: memory.byteCount)
-      core = unsafe CoordinatorCore(initializing: memory.address, cpus: Self.cpus)
+      memory.clear()
+      handlers.removeAll(keepingCapacity: true)
+      core = CoordinatorCore(initializing: memory.address, cpus: Self.cpus)
       var ranges: [Range<UInt>] = []
       for memory in senderMemory {
         let cells = memory.slot
         // Cells that the scenarios use: the first types of both CPUs, and the cross calls.
-        unsafe cells.base.initializeMemory(as: UInt8.self, repeating: 0, count: 128 * 3)
+        unsafe cells.base.pointer.initializeMemory(
+          as: UInt8.self, repeating: 0, count: 128 * 3)
         for cpu in 0..<Self.cpus {
           for type in [0, 1, BuiltInWork.calls, BuiltInWork.patientCalls] {
             unsafe UnsafeMutableRawPointer(cells.cell(target: cpu, type: type).address)
@@ -83,23 +85,23 @@
     private func nameWords() {
       for cpu in 0..<Self.cpus {
         let slot = core.slots[cpu]
-        let state = unsafe slot.base.bits
+        let state = slot.base.bits
         for (offset, name) in ["W", "K", "pin", "isOwned", "isGap", "incarnation"].enumerated() {
           engine.names[state + UInt(8 * offset)] = "\(name)\(cpu)"
         }
         for type in 0..<2 {
           let name = type == 0 ? "" : "of type \(type)"
-          unsafe engine.names[slot.applied.place(type).bits] = "applied\(cpu)\(name)"
-          unsafe engine.names[slot.payloads.place(type).bits] = "payload\(cpu)\(name)"
-          unsafe engine.names[slot.attachGeneration.place(type).bits] =
+          engine.names[slot.applied.place(type).bits] = "applied\(cpu)\(name)"
+          engine.names[slot.payloads.place(type).bits] = "payload\(cpu)\(name)"
+          engine.names[slot.attachGeneration.place(type).bits] =
             "attachGeneration\(cpu)\(name)"
         }
       }
       for type in 0..<2 {
-        unsafe engine.names[core.generations.place(UInt64(type)).bits] = "generation\(type)"
+        engine.names[core.generations.place(UInt64(type)).bits] = "generation\(type)"
       }
-      unsafe engine.names[core.base.bits + 8] = "live"
-      unsafe engine.names[core.summary.bits] = "summary"
+      engine.names[core.base.bits + 8] = "live"
+      engine.names[core.summary.bits] = "summary"
       for index in 0..<Self.senders {
         engine.names[data.address(index)] = "datum\(index)"
         engine.names[flags.address(index)] = "flag\(index)"
@@ -114,32 +116,25 @@
       _ type: UInt64 = 0, interruptSafe: Bool = false, onBehalf: Bool = false,
       mergesWithoutWriting: Bool = false, form: WorkForm = .bit
     ) -> WorkType {
-      unsafe core.records[type].form = form
-      unsafe core.records[type].context = unsafe Unmanaged.passUnretained(self).toOpaque()
-      unsafe core.records[type].function = { context, cpu in
-        let machine = unsafe Unmanaged<ModelMachine>.fromOpaque(context!).takeUnretainedValue()
-        machine.handle(cpu)
-      }
+      core.records[type].form = form
       // A payload has a bit for each sender whose data it announces.
-      if form != .bit && form != .catchUp {
-        unsafe core.records[type].payloadFunction = { context, cpu, payload in
-          let machine = unsafe Unmanaged<ModelMachine>.fromOpaque(context!).takeUnretainedValue()
-          machine.handle(cpu, of: payload)
-        }
-      }
+      core.records[type].handler =
+        form == .bit || form == .catchUp
+        ? .init(handler { machine, cpu in machine.handle(cpu) })
+        : handler(telling: { machine, cpu, payload in machine.handle(cpu, of: payload) })
       if form == .catchUp {
-        unsafe core.line.catchUp.bitwiseOr(1 << type, ordering: .sequentiallyConsistent)
+        core.line.catchUp.bitwiseOr(1 << type, ordering: .sequentiallyConsistent)
         let summary = core.summary.bits
         engine.privateRanges.removeAll { $0.lowerBound == summary }
       }
-      unsafe core.line.live.bitwiseOr(1 << type, ordering: .sequentiallyConsistent)
+      core.line.live.bitwiseOr(1 << type, ordering: .sequentiallyConsistent)
       if interruptSafe {
-        unsafe core.line.interruptSafe.bitwiseOr(1 << type, ordering: .sequentiallyConsistent)
+        core.line.interruptSafe.bitwiseOr(1 << type, ordering: .sequentiallyConsistent)
       }
       if onBehalf {
-        unsafe core.line.onBehalf.bitwiseOr(1 << type, ordering: .sequentiallyConsistent)
+        core.line.onBehalf.bitwiseOr(1 << type, ordering: .sequentiallyConsistent)
       }
-      unsafe core.records[type].registration.store(type + 1, ordering: .relaxed)
+      core.records[type].registration.store(type + 1, ordering: .relaxed)
       return WorkType(
         type: type, registration: type + 1, mergesWithoutWriting: mergesWithoutWriting, form: form)
     }
@@ -152,11 +147,11 @@
       let slot = core.slots[cpu]
       let reach = Reach(
         threadID: threadID, interrupter: interrupter, isHousekeeping: isHousekeeping, signal: 0)
-      var abandoned = unsafe AbandonedCalls()
+      var abandoned = AbandonedCalls()
       _ = OwnerTransitions.attach(slot, core: core, reach: reach, &abandoned)
       abandoned.end()
       unsafe CurrentThread.bind(to: nil, onExit: nil)
-      unsafe slot.state.isOwned.store(1, ordering: .relaxed)
+      slot.state.isOwned.store(1, ordering: .relaxed)
       if context != .kernel { OwnerTransitions.leave(slot, to: context) }
     }
 
@@ -164,7 +159,7 @@
 
     /// Makes the running body the thread of this CPU.
     func become(_ cpu: Int) -> CPUSlot {
-      unsafe engine.threadLocal = core.slots[cpu].base
+      unsafe engine.threadLocal = core.slots[cpu].base.pointer
       return core.slots[cpu]
     }
 
@@ -174,8 +169,8 @@
       let slot = core.slots[cpu]
       let reach = Reach(threadID: 1, interrupter: .poll, isHousekeeping: false, signal: 0)
       // Acquire — attach:O, as the coordinator does.
-      unsafe slot.state.isOwned.exchange(1, ordering: .acquiring)
-      var abandoned = unsafe AbandonedCalls()
+      slot.state.isOwned.exchange(1, ordering: .acquiring)
+      var abandoned = AbandonedCalls()
       let entry = OwnerTransitions.attach(slot, core: core, reach: reach, &abandoned)
       if case .taken(let bits) = entry { OwnerTransitions.drainTaken(slot, core, bits) }
       abandoned.end()
@@ -204,7 +199,7 @@
       case .deferred: promised[sender] = datum
       case .merged:
         // Merged says user or kernel; only a word that still says user makes it a promise.
-        let word = unsafe core.slots[cpu].state.word.load(ordering: .sequentiallyConsistent)
+        let word = core.slots[cpu].state.word.load(ordering: .sequentiallyConsistent)
         if ContextWord(rawValue: word).context == .user { promised[sender] = datum }
       case .ranOnBehalf, .ranInline: expect(seen[sender] >= datum, "ran without its datum")
       default: break
@@ -251,7 +246,7 @@
     func checkAccounts() {
       for cpu in 0..<Self.cpus {
         let slot = core.slots[cpu]
-        let word = unsafe ContextWord(rawValue: slot.state.word.load(ordering: .relaxed))
+        let word = ContextWord(rawValue: slot.state.word.load(ordering: .relaxed))
         if word.context == .offline { continue }
         if word.context != .kernel { OwnerTransitions.enter(slot, core, from: word.context!) }
         Drain(core, slot).drainPending()
@@ -262,15 +257,15 @@
       for cpu in 0..<Self.cpus {
         for type in 0..<2 {
           let sum = { (field: (Place<SenderCell>) -> UInt64) in
-            senders.reduce(0) { unsafe $0 + field($1.cell(target: cpu, type: UInt64(type))) }
+            senders.reduce(0) { $0 + field($1.cell(target: cpu, type: UInt64(type))) }
           }
-          let sent = unsafe sum { unsafe $0.value.sent.load(ordering: .relaxed) }
-          let merged = unsafe sum { unsafe $0.value.merged.load(ordering: .relaxed) }
+          let sent = sum { $0.value.sent.load(ordering: .relaxed) }
+          let merged = sum { $0.value.merged.load(ordering: .relaxed) }
           let gone =
-            unsafe sum { unsafe $0.value.gone.load(ordering: .relaxed) }
+            sum { $0.value.gone.load(ordering: .relaxed) }
             + core.slots[cpu].dropped[type].load(ordering: .relaxed)
-          let executed = unsafe core.slots[cpu].executed[type].load(ordering: .relaxed)
-          let work = unsafe core.slots[cpu].state.work.load(ordering: .relaxed)
+          let executed = core.slots[cpu].executed[type].load(ordering: .relaxed)
+          let work = core.slots[cpu].state.work.load(ordering: .relaxed)
           let pending = work >> UInt64(type) & 1
           expect(
             sent == executed + merged + pending + gone,
@@ -299,10 +294,10 @@
       _read { yield words[index] }
     }
 
-    func address(_ index: Int) -> UInt { unsafe words.place(index).bits }
+    func address(_ index: Int) -> UInt { words.place(index).bits }
 
     func reset() {
-      for index in 0..<Self.count { unsafe words[index].store(0, ordering: .relaxed) }
+      for index in 0..<Self.count { words[index].store(0, ordering: .relaxed) }
     }
   }
 #endif

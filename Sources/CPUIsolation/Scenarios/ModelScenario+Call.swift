@@ -7,19 +7,17 @@
       _ record: Place<CallRecord>, to cpu: Int = 0, as sender: Int,
       isInterruptSafe: Bool = true, isPooled: Bool = false
     ) -> CallOutcome {
-      let context = unsafe Unmanaged.passUnretained(self).toOpaque()
-      let claimed = unsafe CallRecord.claim(
+      let claimed = CallRecord.claim(
         record,
-        { context, _ in
-          let machine = unsafe Unmanaged<ModelMachine>.fromOpaque(context!).takeUnretainedValue()
+        handler { machine, _ in
           machine.runs += 1
           for sender in 0..<ModelMachine.senders {
             machine.seen[sender] = max(
               machine.seen[sender], machine.data[sender].load(ordering: .relaxed))
           }
-        }, context, isWaitedFor: false, isPooled: isPooled, site: CallSite("model", 0))
+        }, isWaitedFor: false, isPooled: isPooled, site: CallSite("model", 0))
       expect(claimed, "a record of one's own was busy")
-      return unsafe CallPath(core, path(sender)).enqueue(
+      return CallPath(core, path(sender)).enqueue(
         record, on: cpu, isInterruptSafe: isInterruptSafe, isPooled: isPooled,
         from: CallSite("model", 0))
     }
@@ -34,22 +32,22 @@
         bodies: { machine in
           let slot = machine.core.slots[1]
           // Safety: memory of the slot, which nothing else uses here.
-          let nodes = unsafe [7, 8].map { unsafe Inbox.Node(slot.base + 128 * $0) }
+          let nodes = [7, 8].map { Inbox.Node(slot.base + 128 * $0) }
           return [
             {
               var taken = 0
               var backoff = Backoff()
               while taken < 2 {
-                var node = unsafe slot.call.calls.takeAll()
-                if unsafe node == nil { backoff.wait() }
-                while let current = unsafe node {
-                  unsafe node = unsafe Inbox.next(after: current)
+                var node = slot.call.calls.takeAll()
+                if node == nil { backoff.wait() }
+                while let current = node {
+                  node = Inbox.next(after: current)
                   taken += 1
                 }
               }
             },
-            { _ = unsafe slot.call.calls.push(nodes[0]) },
-            { _ = unsafe slot.call.calls.push(nodes[1]) },
+            { _ = slot.call.calls.push(nodes[0]) },
+            { _ = slot.call.calls.push(nodes[1]) },
           ]
         }, check: { _ in }),
       ModelScenario(
@@ -71,11 +69,11 @@
             },
             {
               machine.data[0].store(1, ordering: .relaxed)
-              _ = unsafe machine.post(machine.path(0).sender.record(target: 0), as: 0)
+              _ = machine.post(machine.path(0).sender.record(target: 0), as: 0)
             },
             {
               machine.data[1].store(1, ordering: .relaxed)
-              _ = unsafe machine.post(machine.path(1).sender.record(target: 0), as: 1)
+              _ = machine.post(machine.path(1).sender.record(target: 0), as: 1)
             },
           ]
         }, check: { _ in }),
@@ -90,7 +88,7 @@
               let slot = machine.become(0)
               while machine.runs < 1 { OwnerTransitions.idle(slot, until: Deadline(after: nil)) }
             },
-            { _ = unsafe machine.post(machine.path(0).sender.record(target: 0), as: 0) },
+            { _ = machine.post(machine.path(0).sender.record(target: 0), as: 0) },
           ]
         }, check: { _ in }),
       ModelScenario(
@@ -107,7 +105,7 @@
               machine.leave(slot)
             },
             { machine.send(work, as: 0, datum: 1) },
-            { _ = unsafe machine.post(machine.path(1).sender.record(target: 0), as: 1) },
+            { _ = machine.post(machine.path(1).sender.record(target: 0), as: 1) },
           ]
         },
         check: { machine in
@@ -124,15 +122,15 @@
           return [
             { OwnerTransitions.detach(machine.become(0)) },
             {
-              let record = unsafe machine.path(0).sender.record(target: 0)
-              let outcome = unsafe machine.post(record, as: 0)
+              let record = machine.path(0).sender.record(target: 0)
+              let outcome = machine.post(record, as: 0)
               machine.flags[0].store(outcome == .gone ? 2 : 1, ordering: .relaxed)
             },
           ]
         },
         check: { machine in
-          let record = unsafe machine.path(0).sender.record(target: 0)
-          let state = unsafe record.value.state.load(ordering: .relaxed)
+          let record = machine.path(0).sender.record(target: 0)
+          let state = record.value.state.load(ordering: .relaxed)
           machine.expect(state == CallRecord.State.idle, "the record was left in flight")
           if machine.flags[0].load(ordering: .relaxed) == 1 {
             machine.expect(machine.runs == 1, "queued, but it never ran")
@@ -145,8 +143,8 @@
         bodies: { machine in
           machine.place(0, .kernel)
           let post = { (sender: Int) in
-            let record = unsafe machine.path(sender).sender.record(target: 0)
-            if unsafe machine.post(record, as: sender) == .queued {
+            let record = machine.path(sender).sender.record(target: 0)
+            if machine.post(record, as: sender) == .queued {
               machine.flags[sender].store(1, ordering: .relaxed)
             }
           }
@@ -161,9 +159,9 @@
           machine.expect(
             machine.runs >= queued, "calls: \(queued) queued, \(machine.runs) ran")
           for sender in 0..<2 {
-            let record = unsafe machine.path(sender).sender.record(target: 0)
+            let record = machine.path(sender).sender.record(target: 0)
             machine.expect(
-              unsafe record.value.state.load(ordering: .relaxed) == CallRecord.State.idle,
+              record.value.state.load(ordering: .relaxed) == CallRecord.State.idle,
               "a record was left in flight")
           }
         }),
@@ -176,8 +174,8 @@
           return [
             { machine.changeOwner() },
             {
-              let record = unsafe machine.path(0).sender.record(target: 0)
-              if unsafe machine.post(record, as: 0) == .queued {
+              let record = machine.path(0).sender.record(target: 0)
+              if machine.post(record, as: 0) == .queued {
                 machine.flags[0].store(1, ordering: .relaxed)
               }
             },
@@ -186,9 +184,9 @@
         check: { machine in
           let isQueued = machine.flags[0].load(ordering: .relaxed) == 1
           machine.runWhatIsLeft()
-          let record = unsafe machine.path(0).sender.record(target: 0)
+          let record = machine.path(0).sender.record(target: 0)
           machine.expect(
-            unsafe record.value.state.load(ordering: .relaxed) == CallRecord.State.idle,
+            record.value.state.load(ordering: .relaxed) == CallRecord.State.idle,
             "the record was left in flight")
           machine.expect(!isQueued || machine.runs == 1, "queued, but it never ran")
         }),
@@ -197,27 +195,27 @@
         rule: "whoever claims a record sees all that its last target did before it gave it back",
         preemptions: 4,
         bodies: { machine in
-          let record = unsafe machine.path(0).sender.record(target: 0)
+          let record = machine.path(0).sender.record(target: 0)
           // It has run, was abandoned, or had been given up by its waiter.
           let way = machine.engine.choose(3)
-          _ = unsafe CallRecord.claim(
-            record, { _, _ in }, nil, isWaitedFor: way == 2, site: CallSite("model", 0))
+          _ = CallRecord.claim(
+            record, .none, isWaitedFor: way == 2, site: CallSite("model", 0))
           if way == 2 {
-            unsafe record.value.state.store(CallRecord.State.cancelled, ordering: .relaxed)
+            record.value.state.store(CallRecord.State.cancelled, ordering: .relaxed)
           }
           return [
             {
               machine.data[0].store(1, ordering: .relaxed)
               if way == 1 {
-                unsafe record.value.abandon()
+                record.value.abandon()
               } else {
-                _ = unsafe record.value.run(on: 0)
+                _ = record.value.run(on: 0)
               }
             },
             {
               var backoff = Backoff()
-              while unsafe !CallRecord.claim(
-                record, { _, _ in }, nil, isWaitedFor: false, site: CallSite("model", 0))
+              while !CallRecord.claim(
+                record, .none, isWaitedFor: false, site: CallSite("model", 0))
               { backoff.wait() }
               machine.expect(
                 machine.data[0].load(ordering: .relaxed) == 1, "claimed before it was given back")
@@ -230,28 +228,25 @@
         preemptions: 5,
         bodies: { machine in
           machine.place(0, .kernel)
-          let record = unsafe machine.path(0).sender.record(target: 0)
+          let record = machine.path(0).sender.record(target: 0)
           return [
             {
               _ = machine.become(0)
-              let context = unsafe Unmanaged.passUnretained(machine).toOpaque()
-              _ = unsafe CallRecord.claim(
+              _ = CallRecord.claim(
                 record,
-                { context, _ in
-                  let machine = unsafe Unmanaged<ModelMachine>.fromOpaque(context!)
-                    .takeUnretainedValue()
+                machine.handler { machine, _ in
                   machine.expect(
                     machine.flags[0].load(ordering: .relaxed) == 0, "runs after it was taken back")
                   machine.data[0].store(1, ordering: .relaxed)
-                }, context, isWaitedFor: true, site: CallSite("model", 0))
+                }, isWaitedFor: true, site: CallSite("model", 0))
               machine.flags[1].store(1, ordering: .releasing)
-              _ = unsafe record.value.run(on: 0)
+              _ = record.value.run(on: 0)
             },
             {
               var backoff = Backoff()
               while machine.flags[1].load(ordering: .acquiring) == 0 { backoff.wait() }
               while true {
-                switch unsafe CallPath.outcome(of: record, isOver: true) {
+                switch CallPath.outcome(of: record, isOver: true) {
                 case .timedOut?:
                   machine.flags[0].store(1, ordering: .relaxed)
                   return

@@ -15,8 +15,8 @@
     private static let checkCaughtUp: @Sendable (ModelMachine) -> Void = { machine in
       machine.checkAccounts()
       for type in 0..<2 {
-        let applied = unsafe machine.core.slots[0].applied[type].load(ordering: .relaxed)
-        let generation = unsafe machine.core.generations[UInt64(type)].load(
+        let applied = machine.core.slots[0].applied[type].load(ordering: .relaxed)
+        let generation = machine.core.generations[UInt64(type)].load(
           ordering: .relaxed)
         machine.expect(applied == generation, "type \(type) lags behind an entry")
       }

@@ -4,12 +4,11 @@
   extension ModelMachine {
     /// Has type 0 run this instead of reading all data.
     func replaceHandler(_ handler: @escaping (ModelMachine) -> Void) {
-      replacement = handler
-      unsafe core.records[0].function = { context, _ in
-        let machine = unsafe Unmanaged<ModelMachine>.fromOpaque(context!).takeUnretainedValue()
-        machine.replacement?(machine)
-        machine.runs += 1
-      }
+      core.records[0].handler = .init(
+        self.handler { machine, _ in
+          handler(machine)
+          machine.runs += 1
+        })
     }
   }
 
@@ -41,7 +40,7 @@
           machine.place(0, .user)
           machine.replaceHandler { $0.flags[0].store(1, ordering: .relaxed) }
           let slot = machine.core.slots[0]
-          _ = unsafe slot.state.work.setBit(0)
+          _ = slot.state.work.setBit(0)
           return [
             {
               machine.enter(machine.become(0))
@@ -94,15 +93,15 @@
           _ = machine.registerType(onBehalf: true)
           machine.place(0, .user)
           let slot = machine.core.slots[0]
-          unsafe machine.core.records[0].function = { context, _ in
-            let machine = unsafe Unmanaged<ModelMachine>.fromOpaque(context!)
-              .takeUnretainedValue()
-            if machine.flags[0].load(ordering: .relaxed) == 0 {
-              machine.expect(
-                machine.flags[1].load(ordering: .relaxed) == 0, "freed while a helper looks at it")
-            }
-          }
-          _ = unsafe slot.state.work.setBit(0)
+          machine.core.records[0].handler = .init(
+            machine.handler { machine, _ in
+              if machine.flags[0].load(ordering: .relaxed) == 0 {
+                machine.expect(
+                  machine.flags[1].load(ordering: .relaxed) == 0, "freed while a helper looks at it"
+                )
+              }
+            })
+          _ = slot.state.work.setBit(0)
           return [
             { _ = Drain(machine.core, slot).drainOnBehalf(1, helper: 7) },
             { machine.unlinkAndFree() },
@@ -122,7 +121,7 @@
             }
           }
           let slot = machine.core.slots[0]
-          _ = unsafe slot.state.work.setBit(0)
+          _ = slot.state.work.setBit(0)
           return [
             { _ = Drain(machine.core, slot).drainOnBehalf(1, helper: 7) },
             {

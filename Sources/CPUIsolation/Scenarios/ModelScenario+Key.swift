@@ -9,12 +9,12 @@
     /// A table of keys whose work is type 0.
     func patchTable() -> (KeyTable, WorkType) {
       let work = registerType()
-      let base = unsafe patchMemory.address
-      unsafe base.initializeMemory(as: UInt8.self, repeating: 0, count: patchMemory.byteCount)
-      let table = unsafe KeyTable(initializing: base, part: 0, of: core.slots)
+      patchMemory.clear()
+      let base = patchMemory.address
+      let table = KeyTable(initializing: base, part: 0, of: core.slots)
       table.usedGroups.value.store(1, ordering: .relaxed)
-      unsafe core.records[0].context = unsafe base
-      unsafe core.records[0].function = unsafe KeyTable.handler
+      // Safety: the memory is there for good.
+      core.records[0].handler = unsafe .init(CPUHandler(KeyTable.handler, base.pointer))
       engine.privateRanges += table.modelPrivateRanges(cpus: Self.cpus)
       if engine.isTracing {
         engine.names[base.bits] = "claim"
@@ -156,7 +156,7 @@
           return [{ enable(0) }, { enable(1) }]
         },
         check: { machine in
-          let table = unsafe KeyTable(base: patchMemory.address)
+          let table = KeyTable(base: patchMemory.address)
           machine.expect(
             table.count(0).value.load(ordering: .relaxed) == 2, "a user was lost")
         }),
@@ -181,7 +181,7 @@
           ]
         },
         check: { machine in
-          let table = unsafe KeyTable(base: patchMemory.address)
+          let table = KeyTable(base: patchMemory.address)
           let count = table.count(0).value.load(ordering: .relaxed)
           machine.expect(
             count == UInt64(2 - machine.runs),
@@ -235,7 +235,7 @@
         },
         check: { machine in
           machine.checkAccounts()
-          let table = unsafe KeyTable(base: patchMemory.address)
+          let table = KeyTable(base: patchMemory.address)
           machine.expect(
             machine.word(2, of: table) == 2 && machine.word(3, of: table) == 2,
             "the last exchange was passed over")

@@ -118,8 +118,8 @@
           let pool = PoolTrial(machine, rings: 1, registered: 1)
           machine.pool = pool
           let ring = pool.core.ring(0)
-          let last = unsafe ring.bottom.value.load(ordering: .relaxed) &- 1
-          let lost = unsafe ring.cell(last, pool.core.mask).value.load(ordering: .relaxed)
+          let last = ring.bottom.value.load(ordering: .relaxed) &- 1
+          let lost = ring.cell(last, pool.core.mask).value.load(ordering: .relaxed)
           pool.mayBeLost = lost
           return [
             {
@@ -127,8 +127,8 @@
               // afterwards takes the first one out before the owner goes on.
               let own = pool.steal(from: 0)
               // The owner lowers the bottom, and dies.
-              unsafe ring.owner.bottom.store(last, ordering: .relaxed)
-              _ = unsafe ring.bottom.value.exchange(last, ordering: .sequentiallyConsistent)
+              ring.owner.bottom.store(last, ordering: .relaxed)
+              _ = ring.bottom.value.exchange(last, ordering: .sequentiallyConsistent)
               let isOurs = ring.claim(as: 2, after: ring.holder)
               machine.expect(isOurs, "the ring cannot be taken over")
               pool.put(own, at: 0)

@@ -12,8 +12,8 @@
           return [
             { machine.changeOwner() },
             {
-              let record = unsafe machine.path(0).sender.record(target: 0)
-              _ = unsafe machine.post(record, as: 0, isPooled: true)
+              let record = machine.path(0).sender.record(target: 0)
+              _ = machine.post(record, as: 0, isPooled: true)
             },
           ]
         },
@@ -26,26 +26,23 @@
         rule: "a pooled call to nobody ends once, and by who posts such calls",
         preemptions: 3,
         bodies: { machine in
-          let record = unsafe machine.path(0).sender.record(target: 0)
-          let context = unsafe Unmanaged.passUnretained(machine).toOpaque()
-          _ = unsafe CallRecord.claim(
+          let record = machine.path(0).sender.record(target: 0)
+          _ = CallRecord.claim(
             record,
-            { context, _ in
-              let machine = unsafe Unmanaged<ModelMachine>.fromOpaque(context!)
-                .takeUnretainedValue()
+            machine.handler { machine, _ in
               machine.expect(
-                unsafe CurrentThread.cpu == nil, "a message ended where none may be posted")
+                CurrentThread.cpu == nil, "a message ended where none may be posted")
               machine.runs += 1
-            }, context, isWaitedFor: false, isPooled: true, site: CallSite("model", 0))
+            }, isWaitedFor: false, isPooled: true, site: CallSite("model", 0))
           return [
             {
-              _ = unsafe CallPath(machine.core, machine.path(0)).enqueue(
+              _ = CallPath(machine.core, machine.path(0)).enqueue(
                 record, on: 0, isInterruptSafe: false, isPooled: true, from: CallSite("model", 0))
               machine.expect(machine.runs == 1, "the call ended \(machine.runs) times")
             },
             {
               _ = machine.become(1)
-              _ = unsafe machine.post(machine.path(1).sender.record(target: 0), as: 1)
+              _ = machine.post(machine.path(1).sender.record(target: 0), as: 1)
             },
           ]
         }, check: { _ in }),

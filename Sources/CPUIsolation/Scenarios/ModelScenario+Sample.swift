@@ -82,8 +82,8 @@
               }
             },
             {
-              let record = unsafe machine.path(1).sender.record(target: 0)
-              _ = unsafe machine.post(record, as: 1)
+              let record = machine.path(1).sender.record(target: 0)
+              _ = machine.post(record, as: 1)
             },
             {
               let other = WorkType(type: 1, registration: 2, mergesWithoutWriting: false)
@@ -94,9 +94,9 @@
           ]
         },
         check: { machine in
-          let record = unsafe machine.path(1).sender.record(target: 0)
+          let record = machine.path(1).sender.record(target: 0)
           machine.expect(
-            unsafe record.value.state.load(ordering: .relaxed) == CallRecord.State.idle,
+            record.value.state.load(ordering: .relaxed) == CallRecord.State.idle,
             "the record was left in flight")
           // What nobody took is dropped by whoever attaches next.
           OwnerTransitions.abandonPending(machine.core.slots[0], machine.core).end()

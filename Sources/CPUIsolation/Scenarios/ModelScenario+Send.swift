@@ -105,7 +105,7 @@
           return [
             {
               while machine.flags[0].load(ordering: .acquiring) == 0 {
-                unsafe slot.call.parker.park(until: Deadline(after: nil))
+                slot.call.parker.park(until: Deadline(after: nil))
               }
               machine.expect(
                 machine.data[0].load(ordering: .relaxed) == 1, "woken without what was written")
@@ -113,7 +113,7 @@
             {
               machine.data[0].store(1, ordering: .relaxed)
               machine.flags[0].store(1, ordering: .releasing)
-              unsafe slot.call.parker.unpark()
+              slot.call.parker.unpark()
             },
           ]
         }),
@@ -125,13 +125,13 @@
           let slot = machine.core.slots[0]
           return [
             {
-              unsafe slot.call.parker.park(until: Deadline(after: nil))
+              slot.call.parker.park(until: Deadline(after: nil))
               machine.expect(
                 machine.data[0].load(ordering: .relaxed) == 1, "woken without what was written")
             },
             {
               machine.data[0].store(1, ordering: .relaxed)
-              unsafe slot.call.parker.unpark()
+              slot.call.parker.unpark()
             },
           ]
         }),

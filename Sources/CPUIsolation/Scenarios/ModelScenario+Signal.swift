@@ -164,24 +164,21 @@
         bodies: { machine in
           machine.place(0, .user, interrupter: .signal, threadID: 1)
           let record = machine.path(0).sender.record(target: 0)
-          let context = unsafe Unmanaged.passUnretained(machine).toOpaque()
           return [
             {
               _ = machine.become(0)
               machine.awaitRun()
             },
             {
-              _ = unsafe CallRecord.claim(
+              _ = CallRecord.claim(
                 record,
-                { context, cpu in
-                  let machine = unsafe Unmanaged<ModelMachine>.fromOpaque(context!)
-                    .takeUnretainedValue()
+                machine.handler { machine, cpu in
                   let word = machine.core.slots[cpu].state.word.load(
                     ordering: .relaxed)
                   machine.expect(
                     ContextWord(rawValue: word).context == .kernel, "a call runs outside kernel")
                   machine.runs += 1
-                }, context, isWaitedFor: false, site: CallSite("model", 0))
+                }, isWaitedFor: false, site: CallSite("model", 0))
               _ = CallPath(machine.core, machine.path(0)).enqueue(
                 record, on: 0, isInterruptSafe: true, from: CallSite("model", 0))
             },

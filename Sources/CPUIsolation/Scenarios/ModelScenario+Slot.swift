@@ -49,7 +49,7 @@
           let work = machine.registerType()
           // What keeps a thread that detaches busy until it gives up.
           let other = machine.registerType(1)
-          unsafe machine.core.records[1].function = { _, _ in }
+          machine.core.records[1].handler = .none
           unsafe OwnerTransitions.detachRounds = 1
           machine.place(0, .kernel)
           return [
@@ -103,7 +103,7 @@
           return [
             {
               let slot = machine.attach(0)
-              if unsafe slot.attachGeneration[0].load(ordering: .relaxed) == 1 {
+              if slot.attachGeneration[0].load(ordering: .relaxed) == 1 {
                 machine.expect(
                   machine.data[0].load(ordering: .relaxed) == 1,
                   "the attachment counts as having seen the datum, and does not")
@@ -126,12 +126,12 @@
         bodies: { machine in
           let work = machine.registerType()
           machine.place(0, .user)
-          unsafe machine.core.records[0].function = { context, _ in
-            let machine = unsafe Unmanaged<ModelMachine>.fromOpaque(context!)
-              .takeUnretainedValue()
-            machine.expect(
-              machine.flags[1].load(ordering: .relaxed) == 0, "the handler runs after it was freed")
-          }
+          machine.core.records[0].handler = .init(
+            machine.handler { machine, _ in
+              machine.expect(
+                machine.flags[1].load(ordering: .relaxed) == 0,
+                "the handler runs after it was freed")
+            })
           return [
             {
               let slot = machine.become(0)

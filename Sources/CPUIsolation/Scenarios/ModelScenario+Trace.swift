@@ -4,9 +4,8 @@
   extension ModelMachine {
     /// A ring of two slots for events of two words.
     func traceRing(isShared: Bool) -> TraceRing {
-      let base = unsafe traceMemory.address
-      unsafe base.initializeMemory(as: UInt8.self, repeating: 0, count: traceMemory.byteCount)
-      return unsafe TraceRing(base: base, mask: 1, payloadWords: 2, isShared: isShared)
+      traceMemory.clear()
+      return TraceRing(base: traceMemory.address, mask: 1, payloadWords: 2, isShared: isShared)
     }
 
     func write(_ value: UInt64, to ring: TraceRing) {
@@ -25,11 +24,11 @@
       let buffer = unsafe Table<UInt64>(UnsafeMutablePointer.allocate(capacity: 2))
       defer { unsafe buffer.first.deallocate() }
       for position in ring.start(of: end)..<end {
-        guard case .event(let time, let words) = unsafe ring.read(position, into: buffer) else {
+        guard case .event(let time, let words) = ring.read(position, into: buffer) else {
           continue
         }
         found += 1
-        unsafe expect(
+        expect(
           words == 2 && buffer[0] == buffer[1] && buffer[0] == time,
           "an event of parts: time \(time), words \(buffer[0]) and \(buffer[1])")
       }
@@ -58,7 +57,7 @@
           ]
         },
         check: { machine in
-          let ring = unsafe TraceRing(
+          let ring = TraceRing(
             base: machine.traceMemory.address, mask: 1, payloadWords: 2, isShared: true)
           machine.expect(ring.end == 4, "a position was given twice")
           _ = machine.checkRing(ring)
@@ -84,7 +83,7 @@
           ]
         },
         check: { machine in
-          let ring = unsafe TraceRing(
+          let ring = TraceRing(
             base: machine.traceMemory.address, mask: 1, payloadWords: 2, isShared: false)
           machine.expect(machine.checkRing(ring) >= 1, "nothing is left")
         }),
@@ -94,19 +93,17 @@
         preemptions: 3,
         bodies: { machine in
           machine.place(0, .user)
-          let base = unsafe machine.traceMemory.address
-          unsafe base.initializeMemory(
-            as: UInt8.self, repeating: 0, count: machine.traceMemory.byteCount)
-          let buffers = unsafe TraceBuffers(
-            initializing: base, cpus: 1, events: 2, payloadWords: 2)
+          machine.traceMemory.clear()
+          let buffers = TraceBuffers(
+            initializing: machine.traceMemory.address, cpus: 1, events: 2, payloadWords: 2)
           // Never looked into: addresses alone.
-          let programs = unsafe (1...2).map {
-            unsafe FilterProgram(base: UnsafeRawPointer(bitPattern: $0 * 4096).unsafelyUnwrapped)
+          let programs = (1...2 as ClosedRange<UInt>).map {
+            FilterProgram(base: Address(at: $0 * 4096)!)
           }
           buffers.setFilter(programs[0], of: 0)
           let look = { (isProtected: Bool) in
             buffers.withFilter(of: 0, isProtected: isProtected) { program in
-              guard let program, unsafe program.base == programs[0].base else { return }
+              guard let program, program.base == programs[0].base else { return }
               machine.expect(
                 machine.flags[0].load(ordering: .relaxed) == 0, "the filter was freed")
             }

@@ -19,12 +19,11 @@
     func prepare(
       _ machine: ModelMachine, frames: [UInt64], cached: Range<UInt64>
     ) -> TranslationCore {
-      let base = unsafe memory.address
+      let base = memory.address
       // Of the node, the entries that the scenarios use.
-      unsafe base.initializeMemory(as: UInt8.self, repeating: 0, count: 64)
-      unsafe (base + Self.ringOffset).initializeMemory(
-        as: UInt8.self, repeating: 0, count: memory.byteCount - Self.ringOffset)
-      let core = unsafe TranslationCore(
+      memory.clear(0..<64)
+      memory.clear(Self.ringOffset..<memory.byteCount)
+      let core = TranslationCore(
         nodes: PageTableNodes(root: .init(base), levels: 1),
         ring: FlushRing(initializing: base + Self.ringOffset, ranges: 2),
         coordinator: machine.core,
@@ -32,21 +31,21 @@
           initializing: base + Self.cacheOffset, cpus: 2, entries: Self.entries),
         ceiling: FlushCeiling.standard, keeping: [])
       for (page, frame) in frames.enumerated() {
-        let entry = unsafe PageTableNodes.entry(UInt64(page), in: core.nodes.root, at: 0)
-        unsafe PageTableNodes.write(PageWord(frame: frame, neverDeferred: false), to: entry)
+        let entry = PageTableNodes.entry(UInt64(page), in: core.nodes.root, at: 0)
+        PageTableNodes.write(PageWord(frame: frame, neverDeferred: false), to: entry)
       }
       let cache = core.cache(0)
       cache.join(core.ring)
       for page in cached { cache.insert(frames[Int(page)], for: page) }
       // The generation and the counts of a cache are its owner's alone.
-      let owner = unsafe cache.base.bits + 128
+      let owner = cache.base.bits + 128
       machine.engine.privateRanges.append(owner..<owner + 128)
       if machine.engine.isTracing {
-        unsafe machine.engine.names[core.ring.generationWord.bits] = "flushes"
-        unsafe machine.engine.names[cache.base.bits] = "isUsed"
+        machine.engine.names[core.ring.generationWord.bits] = "flushes"
+        machine.engine.names[cache.base.bits] = "isUsed"
         for page in 0..<4 as Range<UInt64> {
-          let entry = unsafe PageTableNodes.entry(page, in: core.nodes.root, at: 0)
-          unsafe machine.engine.names[entry.bits] = "page\(page)"
+          let entry = PageTableNodes.entry(page, in: core.nodes.root, at: 0)
+          machine.engine.names[entry.bits] = "page\(page)"
         }
       }
       return core
@@ -74,8 +73,8 @@
     func change(_ page: UInt64, to frame: UInt64, _ core: TranslationCore, _ work: WorkType) {
       data[Int(page)].store(frame, ordering: .relaxed)
       core.publish(page..<page + 1) {
-        let entry = unsafe PageTableNodes.entry(page, in: core.nodes.root, at: 0)
-        unsafe PageTableNodes.write(PageWord(frame: frame, neverDeferred: false), to: entry)
+        let entry = PageTableNodes.entry(page, in: core.nodes.root, at: 0)
+        PageTableNodes.write(PageWord(frame: frame, neverDeferred: false), to: entry)
       }
       let outcome = path(0).deliver(work, to: 0, from: CallSite("model", 0))
       if outcome == .deferred { promised[Int(page)] = frame }
@@ -97,7 +96,7 @@
     /// not.
     func checkTranslations(_ core: TranslationCore) {
       let slot = self.core.slots[0]
-      let word = unsafe ContextWord(rawValue: slot.state.word.load(ordering: .relaxed))
+      let word = ContextWord(rawValue: slot.state.word.load(ordering: .relaxed))
       if word.context != .kernel {
         OwnerTransitions.enter(slot, self.core, from: word.context!)
       }
@@ -113,6 +112,14 @@
     }
   }
 
+  /// What the bodies of an execution leave to its check.
+  // Sendable: one execution at a time.
+  private final class Found: @unchecked Sendable {
+    var core: TranslationCore? = nil
+    var frame: UInt64 = 0
+    var isSkipped = false
+  }
+
   extension ModelScenario {
     static let translationScenarios: [ModelScenario] = [
       flushScenario, mapScenario, lazyScenario, reuseScenario, logScenario,
@@ -120,14 +127,14 @@
 
     private static var flushScenario: ModelScenario {
       let model = TranslationModel()
-      nonisolated(unsafe) var core: TranslationCore? = nil  // one execution at a time
+      let found = Found()
       return ModelScenario(
         "two flushes",
         rule: "a section behind a deferred flush finds the change; no flush is skipped",
         preemptions: 3,
         bodies: { machine in
           let space = model.prepare(machine, frames: [1, 1], cached: 0..<2)
-          unsafe core = space
+          found.core = space
           let work = machine.registerFlush(space)
           machine.place(0, .user)
           return [
@@ -144,7 +151,7 @@
               machine.change(1, to: 2, space, work)
             },
           ]
-        }, check: { $0.checkTranslations(unsafe core!) })
+        }, check: { $0.checkTranslations(found.core!) })
     }
 
     private static var mapScenario: ModelScenario {
@@ -167,8 +174,8 @@
             },
             {
               machine.data[1].store(2, ordering: .relaxed)
-              let entry = unsafe PageTableNodes.entry(1, in: space.nodes.root, at: 0)
-              unsafe PageTableNodes.write(PageWord(frame: 2, neverDeferred: false), to: entry)
+              let entry = PageTableNodes.entry(1, in: space.nodes.root, at: 0)
+              PageTableNodes.write(PageWord(frame: 2, neverDeferred: false), to: entry)
             },
           ]
         }, check: { _ in })
@@ -176,8 +183,7 @@
 
     private static var lazyScenario: ModelScenario {
       let model = TranslationModel()
-      nonisolated(unsafe) var found: UInt64 = 0  // one execution at a time
-      nonisolated(unsafe) var isSkipped = false  // one execution at a time
+      let found = Found()
       return ModelScenario(
         "a lazy CPU",
         rule: "a CPU that a flusher skipped finds the change when it uses its cache again",
@@ -186,32 +192,33 @@
           let space = model.prepare(machine, frames: [1], cached: 0..<1)
           let work = machine.registerFlush(space)
           machine.place(0, .kernel)
-          unsafe found = 0
-          unsafe isSkipped = false
+          found.frame = 0
+          found.isSkipped = false
           return [
             {
               _ = machine.become(0)
               let cache = space.cache(0)
               cache.beginLazy()
               _ = cache.endLazy(space.ring, ceiling: space.ceiling)
-              unsafe found = machine.lookUp(0, space)
+              found.frame = machine.lookUp(0, space)
             },
             {
               space.publish(0..<1) {
-                let entry = unsafe PageTableNodes.entry(0, in: space.nodes.root, at: 0)
-                unsafe PageTableNodes.write(PageWord(frame: 2, neverDeferred: false), to: entry)
+                let entry = PageTableNodes.entry(0, in: space.nodes.root, at: 0)
+                PageTableNodes.write(PageWord(frame: 2, neverDeferred: false), to: entry)
               }
               if space.mustBeTold(0) {
                 _ = machine.path(0).deliver(work, to: 0, from: CallSite("model", 0))
               } else {
-                unsafe isSkipped = true
+                found.isSkipped = true
               }
             },
           ]
         },
         check: { machine in
-          unsafe machine.expect(
-            !isSkipped || found == 2, "the flusher skipped a CPU that found frame \(found)")
+          machine.expect(
+            !found.isSkipped || found.frame == 2,
+            "the flusher skipped a CPU that found frame \(found.frame)")
         })
     }
 
@@ -243,9 +250,9 @@
             },
             {
               space.publish(0..<1) {
-                let entry = unsafe PageTableNodes.entry(0, in: space.nodes.root, at: 0)
+                let entry = PageTableNodes.entry(0, in: space.nodes.root, at: 0)
                 let word = PageWord(frame: 1, neverDeferred: false)
-                unsafe PageTableNodes.write(word.retired, to: entry)
+                PageTableNodes.write(word.retired, to: entry)
               }
               let generation = machine.drawTicket(work)
               _ = machine.path(0).deliver(work, to: 0, from: CallSite("model", 0))

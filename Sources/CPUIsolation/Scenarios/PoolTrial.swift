@@ -18,14 +18,13 @@
     /// The counters begin one step before they wrap, so that every scenario goes across.
     init(_ machine: ModelMachine, rings: Int, registered: Int) {
       self.machine = machine
-      let base = unsafe machine.traceMemory.address
-      unsafe base.initializeMemory(
-        as: UInt8.self, repeating: 0, count: machine.traceMemory.byteCount)
+      machine.traceMemory.clear()
+      let base = machine.traceMemory.address
       // Safety: memory of the machine, behind the pool's.
       let control = unsafe Place<PoolControl>(base + 3072)
       let geometry = PoolCore.Geometry(
         capacity: Self.capacity, rings: rings, objectBytes: 8, isCompact: true)
-      unsafe control.initialize(
+      control.initialize(
         to: PoolControl(
           shape: PoolShape(base: base, geometry),
           references: UInt64(Self.capacity + 1 + registered), holders: Self.holders,
@@ -35,7 +34,7 @@
       let statistics = 7 * 8
       machine.engine.privateRanges =
         (0..<rings).map { number in
-          let owner = unsafe core.ring(number).base.bits + 256
+          let owner = core.ring(number).base.bits + 256
           // All but the last word of the owner's line.
           return owner..<owner + UInt(statistics - 8)
         } + [

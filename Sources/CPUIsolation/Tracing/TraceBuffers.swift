@@ -41,7 +41,8 @@ struct TraceBuffers: @unchecked Sendable {
     initializing base: Address, cpus: Int, events: Int, payloadWords: Int
   ) {
     self.base = base
-    unsafe Place(base).initialize(to: Header(
+    unsafe Place(base).initialize(
+      to: Header(
         rings: cpus + 1, events: events, payloadWords: payloadWords,
         ringBytes: TraceRing.byteCount(events: events, payloadWords: payloadWords)))
   }

@@ -83,7 +83,8 @@ struct KeyTable: @unchecked Sendable {
   private func copies(of cpu: Int) -> Table<SharedWord> {
     // A table's memory names its slots from initialization on.
     let slots = unsafe CPUSlots(
-      base: Address(at: UInt(word(at: 16).value.load(ordering: .relaxed))).unsafelyUnwrapped, count: cpu + 1)
+      base: Address(at: UInt(word(at: 16).value.load(ordering: .relaxed))).unsafelyUnwrapped,
+      count: cpu + 1)
     return slots[cpu].copies(ofPart: Int(word(at: 24).value.load(ordering: .relaxed)))
   }
 

@@ -141,7 +141,8 @@ public struct TranslationCache<Key: TranslationKey, Value: BitwiseCopyable>: ~Co
   @inlinable @inline(__always)
   static func values(of set: Table<UInt64>) -> Table<Value> {
     // Safety: a set's values follow its tags.
-    unsafe Table(Address(UnsafeMutableRawPointer(set.first)) + TranslationCacheLayout<Value>.valuesOffset)
+    unsafe Table(
+      Address(UnsafeMutableRawPointer(set.first)) + TranslationCacheLayout<Value>.valuesOffset)
   }
 }
 

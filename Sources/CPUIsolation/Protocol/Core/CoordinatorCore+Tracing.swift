@@ -26,7 +26,8 @@ extension CoordinatorCore {
     let words = Self.wordCount(of: event)
     unsafe withUnsafeMutableBytes(of: &payload) { bytes in
       // Safety: the payload is longer than any of these events.
-      unsafe record(event, Table(Address(bytes.baseAddress.unsafelyUnwrapped)), words: words, at: time)
+      unsafe record(
+        event, Table(Address(bytes.baseAddress.unsafelyUnwrapped)), words: words, at: time)
     }
   }
 

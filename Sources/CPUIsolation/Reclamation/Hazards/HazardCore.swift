@@ -94,7 +94,8 @@ struct HazardCore: @unchecked Sendable {
   init(initializing base: Address, fencing: UInt, slots: CPUSlots?) {
     self.base = base
     let bytes = (slots?.count ?? 0) * CPUSlot.stride
-    unsafe Place(base).initialize(to: HazardReaderLine(
+    unsafe Place(base).initialize(
+      to: HazardReaderLine(
         fencing: fencing, slots: slots?.base.bits ?? 0, slotBytes: UInt(bytes)))
     scans.initialize(to: SharedWord(1))
     unsafe Place(base + 256).initialize(to: HazardScanLine())

@@ -18,7 +18,7 @@ enum HazardThread {
       ModelEngine.current.map { Int($0.threadID) } ?? 0
     }
     @usableFromInline static var fencedCPU: UInt {
-      unsafe isIsolatedCPU ? (CurrentThread.cpu?.bits ?? 0) : 0
+      isIsolatedCPU ? (CurrentThread.cpu?.bits ?? 0) : 0
     }
     @usableFromInline static func learnRole() {}
     static func takeNumber() -> Int { number }
