@@ -32,7 +32,9 @@ extension Coordinator {
   func serviceThreads() -> [Statistics.ServiceThread] {
     let isolated = configuration.isolatedProcessors
     var threads = registry.withLock { $0.services.map { ($0.key, $0.value.name) } }
-    if let watchdog = watchdog?.serviceThread { threads.append((watchdog.id, watchdog.thread.name)) }
+    if let watchdog = watchdog?.serviceThread {
+      threads.append((watchdog.id, watchdog.thread.name))
+    }
     if let reclaimer = HazardReclaimer.shared.serviceThread {
       threads.append((reclaimer.id, "hazard-reclaim"))
     }
