@@ -32,16 +32,20 @@ private final class Fixture: @unchecked Sendable {
 
   var isEmpty: Bool { stack.isEmpty }
 
-  func takeAll() -> UnsafeMutableRawPointer? { unsafe stack.takeAll() }
+  func takeAll() -> Inbox.Node? { stack.takeAll() }
 
-  func push(_ index: Int) -> Bool { unsafe stack.push(UnsafeMutableRawPointer(nodes + index)) }
+  func push(_ index: Int) -> Bool {
+    // Safety: a node begins with the link, and stays until the fixture ends.
+    unsafe stack.push(Inbox.Node(Address(UnsafeMutableRawPointer(nodes + index))))
+  }
 
   func take() -> [Int] {
     var values: [Int] = []
-    var node = unsafe stack.takeAll()
-    while let current = unsafe node {
-      unsafe values.append(current.assumingMemoryBound(to: Node.self).pointee.value)
-      unsafe node = Inbox.next(after: current)
+    var node = stack.takeAll()
+    while let current = node {
+      // Safety: there are no other nodes in the stack.
+      values.append(unsafe Place<Node>(current.base).value.value)
+      node = Inbox.next(after: current)
     }
     return values
   }
@@ -90,15 +94,15 @@ struct IntrusiveStackTests {
     let fixture = Fixture(nodes: 2)
     _ = fixture.push(0)
     _ = fixture.push(1)
-    let first = unsafe try #require(unsafe fixture.takeAll())
-    let second = unsafe try #require(unsafe Inbox.next(after: first))
-    unsafe Inbox.setNext(after: first, nil)
-    unsafe Inbox.setNext(after: second, first)
-    let (afterFirst, afterSecond) = unsafe (
+    let first = try #require(fixture.takeAll())
+    let second = try #require(Inbox.next(after: first))
+    Inbox.setNext(after: first, nil)
+    Inbox.setNext(after: second, first)
+    let (afterFirst, afterSecond) = (
       Inbox.next(after: first), Inbox.next(after: second)
     )
-    #expect(unsafe afterFirst == nil)
-    #expect(unsafe afterSecond == first)
+    #expect(afterFirst == nil)
+    #expect(afterSecond?.base == first.base)
   }
 
   @Test("many push while one takes: each node once, in each pusher's order", arguments: [2, 4])

@@ -11,8 +11,8 @@ struct MappedMemoryTests {
   func zeroed(byteCount: Int) throws {
     let memory = try MappedMemory(byteCount: byteCount)
     #expect(memory.byteCount == byteCount)
-    #expect(unsafe UInt(bitPattern: memory.address) % 4_096 == 0)
-    let bytes = unsafe UnsafeRawBufferPointer(start: memory.address, count: byteCount)
+    #expect(unsafe memory.address.bits % 4_096 == 0)
+    let bytes = unsafe UnsafeRawBufferPointer(start: memory.address.pointer, count: byteCount)
     #expect(unsafe bytes.allSatisfy { $0 == 0 })
   }
 

@@ -23,20 +23,23 @@ struct CPUSlotTests {
   func offsets() throws {
     let memory = try SlotMemory(cpus: 1)
     let slot = memory.slots[0]
-    func offset(_ pointer: UnsafeMutableRawPointer) -> Int { unsafe pointer - slot.base }
-    #expect(unsafe offset(UnsafeMutableRawPointer(slot.state)) == 0)
-    #expect(unsafe offset(UnsafeMutableRawPointer(slot.call)) == 128)
-    #expect(unsafe offset(UnsafeMutableRawPointer(slot.owner)) == 256)
-    let tables = unsafe [
+    func offset(_ table: Table<SharedWord>) -> Int { Int(table.bits - slot.base.bits) }
+    func offset<Line: ~Copyable>(of line: borrowing Line) -> Int {
+      unsafe withUnsafePointer(to: line) { Int(UInt(bitPattern: $0) - slot.base.bits) }
+    }
+    #expect(offset(of: slot.state) == 0)
+    #expect(offset(of: slot.call) == 128)
+    #expect(offset(of: slot.owner) == 256)
+    let tables = [
       slot.applied, slot.executed, slot.dropped, slot.attachGeneration, slot.pendingSince,
       slot.catchUps, slot.payloads,
-    ].map { unsafe offset(UnsafeMutableRawPointer($0)) }
+    ].map(offset)
     #expect(tables == [384, 896, 1_408, 1_920, 2_432, 2_944, 3_456])
-    #expect(unsafe offset(UnsafeMutableRawPointer(slot.ages(ofType: 0))) == 3_968)
-    let end = unsafe offset(UnsafeMutableRawPointer(slot.ages(ofType: 63) + CPUSlot.ageBuckets))
-    #expect(unsafe end == offset(UnsafeMutableRawPointer(slot.copies(ofPart: 0))))
+    #expect(offset(slot.ages(ofType: 0)) == 3_968)
+    let end = offset(slot.ages(ofType: 63).dropping(CPUSlot.ageBuckets))
+    #expect(end == offset(slot.copies(ofPart: 0)))
     #expect(
-      unsafe offset(UnsafeMutableRawPointer(slot.copies(ofPart: 1))) + CPUSlot.copyBytes
+      offset(slot.copies(ofPart: 1)) + CPUSlot.copyBytes
         == CPUSlot.stride)
   }
 
@@ -46,23 +49,23 @@ struct CPUSlotTests {
     #expect(CPUSlot.stride % 128 == 0)
     #expect(CPUSlot.stride / 128 % 2 == 1)
     for cpu in 0..<3 {
-      let distance = unsafe memory.slots[cpu].base - memory.slots.base
+      let distance = Int(memory.slots[cpu].base.bits - memory.slots.base.bits)
       #expect(distance == cpu * CPUSlot.stride)
-      #expect(unsafe UInt(bitPattern: memory.slots[cpu].base) % 128 == 0)
+      #expect(memory.slots[cpu].base.bits % 128 == 0)
     }
   }
 
   @Test("a coordinator's own words do not share lines with its CPUs")
   func core() throws {
     let memory = try MappedMemory(byteCount: CoordinatorCore.byteCount(cpus: 2))
-    let core = unsafe CoordinatorCore(initializing: memory.address, cpus: 2)
-    func offset(_ pointer: UnsafeMutableRawPointer) -> Int { unsafe pointer - core.base }
-    #expect(unsafe offset(UnsafeMutableRawPointer(core.clock)) == 256)
-    #expect(unsafe offset(UnsafeMutableRawPointer(core.record(0))) == 512)
-    #expect(unsafe offset(UnsafeMutableRawPointer(core.record(63))) == 512 + 63 * 128)
-    #expect(unsafe offset(UnsafeMutableRawPointer(core.generation(0))) == 512 + 64 * 128)
-    #expect(unsafe offset(core.slots.base) == 512 + 2 * 64 * 128)
-    let end = unsafe offset(core.slots[1].base) + CPUSlot.stride
+    let core = CoordinatorCore(initializing: memory.address, cpus: 2)
+    func offset(_ address: UInt) -> Int { Int(address - core.base.bits) }
+    #expect(offset(core.clock.bits) == 256)
+    #expect(offset(core.records.place(0).bits) == 512)
+    #expect(offset(core.records.place(63).bits) == 512 + 63 * 128)
+    #expect(offset(core.generations.place(0).bits) == 512 + 64 * 128)
+    #expect(offset(core.slots.base.bits) == 512 + 2 * 64 * 128)
+    let end = offset(core.slots[1].base.bits) + CPUSlot.stride
     #expect(end == CoordinatorCore.byteCount(cpus: 2))
     #expect(core.slots.count == 2)
   }
@@ -72,11 +75,11 @@ struct CPUSlotTests {
     let memory = try SlotMemory(cpus: 1)
     let slot = memory.slots[0]
     #expect(memory.word(0) == .offline)
-    let word = unsafe slot.owner.pointee.word.load(ordering: .relaxed)
-    let work = unsafe slot.state.pointee.work.load(ordering: .relaxed)
-    let incarnation = unsafe slot.state.pointee.incarnation.load(ordering: .relaxed)
+    let word = slot.owner.word.load(ordering: .relaxed)
+    let work = slot.state.work.load(ordering: .relaxed)
+    let incarnation = slot.state.incarnation.load(ordering: .relaxed)
     let hasNoCalls =
-      unsafe slot.call.pointee.calls.isEmpty && slot.call.pointee.patientCalls.isEmpty
+      slot.call.calls.isEmpty && slot.call.patientCalls.isEmpty
     #expect(word == ContextWord.offline.rawValue)
     #expect(work == 0)
     #expect(incarnation == 0)

@@ -18,7 +18,7 @@ struct GracePeriodWaitTests {
     _ = memory.tracker(cpu).leaveKernel(to: context)
   }
   func pin(_ cpu: Int, _ value: UInt64) {
-    unsafe memory.slots[cpu].state.pointee.pin.store(value, ordering: .relaxed)
+    unsafe memory.slots[cpu].state.pin.store(value, ordering: .relaxed)
   }
   func begin(excluding cpu: Int? = nil) -> Waiter { Waiter(memory.slots, excluding: cpu) }
 

@@ -31,13 +31,13 @@ struct CatchUpTests {
   }
 
   func workWord(of cpu: Int) -> UInt64 {
-    unsafe coordinator.core.slots[cpu].state.pointee.work.load(ordering: .relaxed)
+    unsafe coordinator.core.slots[cpu].state.work.load(ordering: .relaxed)
   }
 
   /// All that a CPU's slot holds, byte by byte.
   func memory(of cpu: Int) -> [UInt8] {
     unsafe Array(
-      UnsafeRawBufferPointer(start: coordinator.core.slots[cpu].base, count: CPUSlot.stride))
+      UnsafeRawBufferPointer(start: coordinator.core.slots[cpu].base.pointer, count: CPUSlot.stride))
   }
 
   /// The equation of a catch-up type: what was deferred left no bit.
@@ -101,7 +101,7 @@ struct CatchUpTests {
     try cpu.enterUser()
     #expect(coordinator.send(work, to: 1) == .deferred)
     // A sender that saw kernel sets its bit late: the entry takes both.
-    _ = unsafe coordinator.core.slots[1].state.pointee.work.setBit(UInt64(work.bit))
+    _ = unsafe coordinator.core.slots[1].state.work.setBit(UInt64(work.bit))
     try cpu.enterKernel()
     #expect(told.entries == ["1 lags 1"])
     #expect(coordinator.statistics()[work, on: 1].executed == 1)

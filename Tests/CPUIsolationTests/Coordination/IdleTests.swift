@@ -41,7 +41,7 @@ struct IdleTests {
 
     /// Gets the CPU up whatever became of its wake-ups, so that a failed test can end.
     func rescue() {
-      unsafe coordinator.core.slots[number].call.pointee.parker.unpark()
+      unsafe coordinator.core.slots[number].call.parker.unpark()
     }
   }
 
@@ -124,7 +124,7 @@ struct IdleTests {
     }
     let step = sleeper.sleep()
     #expect(coordinator.send(work, to: 1) == .deferred)
-    let reach = Reach(rawValue: unsafe slot.state.pointee.reach.load(ordering: .relaxed))
+    let reach = Reach(rawValue: unsafe slot.state.reach.load(ordering: .relaxed))
     unsafe CurrentThread.interrupt(reach.threadID, signal: reach.signal, cpu: slot.base) {
       unsafe InterruptHandler.run($0)
     }
@@ -134,7 +134,7 @@ struct IdleTests {
     }
     #expect(
       eventually {
-        let pending = unsafe slot.state.pointee.work.load(ordering: .relaxed)
+        let pending = unsafe slot.state.work.load(ordering: .relaxed)
         return pending >> BuiltInWork.patientCalls & 1 != 0
       })
     // The caller has looked whether it sleeps, or will have soon.

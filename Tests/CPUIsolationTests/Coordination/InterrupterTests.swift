@@ -52,7 +52,7 @@ struct InterrupterTests {
     let loop = spinInUser(until: seen.runs, is: 1)
     let report = coordinator.call(on: [1], timeout: .seconds(20), isInterruptSafe: true) {
       [core = coordinator.core] cpu in
-      let word = unsafe core.slots[cpu].state.pointee.word.load(ordering: .relaxed)
+      let word = unsafe core.slots[cpu].state.word.load(ordering: .relaxed)
       seen.word.store(word, ordering: .relaxed)
       seen.runs.increment()
     }

@@ -84,7 +84,7 @@ struct PayloadTests {
   @Test("a bit whose payload was taken with an earlier bit calls nobody")
   func bitWithoutPayload() throws {
     let work = try register(.union)
-    _ = unsafe coordinator.core.slots[1].state.pointee.work.setBit(UInt64(work.bit))
+    _ = unsafe coordinator.core.slots[1].state.work.setBit(UInt64(work.bit))
     try cpu.safePoint()
     #expect(told.entries.isEmpty)
     #expect(coordinator.statistics()[work, on: 1].executed == 1)

@@ -90,15 +90,15 @@ struct HazardPointerTests {
   @Test("a wildcard holds everything back while it stands, and is named")
   func wildcard() {
     let slot = unsafe domain.core.takeHolderSlot()
-    unsafe slot.pointee.store(1, ordering: .sequentiallyConsistent)
+    unsafe slot.value.store(1, ordering: .sequentiallyConsistent)
     replace(with: 2)
     #expect(domain.reclaim() == 0)
     #expect(
       domain.barrier(timeout: .zero) == .held([HazardObstacle(kind: .wildcard, address: 0)]))
     // One of the date of a later scan does not.
-    unsafe slot.pointee.store(UInt.max, ordering: .sequentiallyConsistent)
+    unsafe slot.value.store(UInt.max, ordering: .sequentiallyConsistent)
     #expect(domain.reclaim() == 1)
-    unsafe slot.pointee.store(0, ordering: .releasing)
+    unsafe slot.value.store(0, ordering: .releasing)
     unsafe domain.core.giveBackHolderSlot(slot)
   }
 
@@ -181,7 +181,7 @@ struct HazardPointerTests {
     #expect(domain.reclaim() == 50_000)
     holders.removeAll()
     #expect(domain.reclaim() == 50_000)
-    #expect(unsafe domain.core.scan.pointee.holders.load(ordering: .relaxed) == 0)
+    #expect(unsafe domain.core.scan.holders.load(ordering: .relaxed) == 0)
     #expect(domain.counts.pending == 0)
   }
 

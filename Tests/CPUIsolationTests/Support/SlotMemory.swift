@@ -13,20 +13,19 @@ final class SlotMemory: Sendable {
 
   init(cpus: Int) throws {
     memory = try MappedMemory(byteCount: 128 + cpus * CPUSlot.stride)
-    slots = unsafe CPUSlots(base: memory.address + 128, count: cpus)
+    slots = CPUSlots(base: memory.address + 128, count: cpus)
     for cpu in 0..<cpus { slots[cpu].initialize() }
   }
 
   /// A summary of catch-up types that never moves, unless a test moves it.
-  var summary: UnsafeMutablePointer<SharedWord> {
-    unsafe memory.address.assumingMemoryBound(to: SharedWord.self)
-  }
+  // Safety: a zeroed word before the slots.
+  var summary: Place<SharedWord> { unsafe Place(memory.address) }
 
   func tracker(_ cpu: Int) -> ContextTracker { ContextTracker(slots[cpu]) }
 
   /// W as anybody sees it.
   func word(_ cpu: Int) -> ContextWord {
     ContextWord(
-      rawValue: unsafe slots[cpu].state.pointee.word.load(ordering: .sequentiallyConsistent))
+      rawValue: slots[cpu].state.word.load(ordering: .sequentiallyConsistent))
   }
 }

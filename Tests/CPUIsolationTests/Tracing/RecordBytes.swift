@@ -42,7 +42,8 @@ extension TraceFilter {
     var visited: [Int] = []
     let matches = unsafe record.bytes.withUnsafeBytes { bytes in
       unsafe program.matches(
-        bytes, cpu: 0, taskName: UnsafeRawBufferPointer(start: nil, count: 0),
+        FilterBytes(bytes), cpu: 0,
+        taskName: FilterBytes(UnsafeRawBufferPointer(start: nil, count: 0)),
         visit: { visited.append($0) })
     }
     return (matches, visited)

@@ -20,8 +20,9 @@ import Testing
 
     @discardableResult
     func write(_ values: [UInt64], at time: UInt64) -> Bool {
-      unsafe values.withUnsafeBufferPointer {
-        unsafe ring.write($0.baseAddress!, words: values.count, at: time)
+      var values = values
+      return unsafe values.withUnsafeMutableBufferPointer {
+        unsafe ring.write(Table($0.baseAddress!), words: values.count, at: time)
       }
     }
 
@@ -63,9 +64,9 @@ import Testing
     let memory = try Memory(events: 4, isShared: isShared)
     for value in 1...4 as ClosedRange<UInt64> { memory.write([value], at: value) }
     // As if a writer had stopped in the second slot: its stamp says busy.
-    let stamp = unsafe (memory.ring.base + 128 + 8 * 8).assumingMemoryBound(to: SharedWord.self)
-    let before = unsafe stamp.pointee.load(ordering: .relaxed)
-    unsafe stamp.pointee.store(before | 1, ordering: .relaxed)
+    let stamp = unsafe Place<SharedWord>(memory.ring.base + 128 + 8 * 8)
+    let before = stamp.value.load(ordering: .relaxed)
+    stamp.value.store(before | 1, ordering: .relaxed)
     #expect(memory.write([5], at: 5))
     #expect(!memory.write([6], at: 6))
     #expect(memory.write([7], at: 7))
@@ -80,14 +81,12 @@ import Testing
     let memory = try Memory(events: 2, isShared: true)
     for value in 1...2 as ClosedRange<UInt64> { memory.write([value], at: value) }
     // Back to position 1, as a thread that slept since would be.
-    unsafe memory.ring.base.assumingMemoryBound(to: SharedWord.self).pointee
-      .store(0, ordering: .relaxed)
+    let next = unsafe Place<SharedWord>(memory.ring.base)
+    next.value.store(0, ordering: .relaxed)
     #expect(memory.write([9], at: 9))
-    unsafe memory.ring.base.assumingMemoryBound(to: SharedWord.self).pointee
-      .store(4, ordering: .relaxed)
+    next.value.store(4, ordering: .relaxed)
     #expect(memory.write([10], at: 10))
-    unsafe memory.ring.base.assumingMemoryBound(to: SharedWord.self).pointee
-      .store(2, ordering: .relaxed)
+    next.value.store(2, ordering: .relaxed)
     #expect(!memory.write([11], at: 11))
   }
 

@@ -296,10 +296,9 @@ import Testing
     let coordinator = try makeCoordinator()
     let tracer = coordinator.tracer
     try tracer.start(.deferredWorkSet, filter: "cpu == 1")
-    let line = unsafe coordinator.core.line
-    let address = unsafe line.pointee.trace.load(ordering: .relaxed)
-    let base = try unsafe #require(UnsafeMutableRawPointer(bitPattern: address))
-    let buffers = unsafe TraceBuffers(base: base)
+    let address = coordinator.core.line.trace.load(ordering: .relaxed)
+    let base = try #require(Address(at: address))
+    let buffers = TraceBuffers(base: base)
     let entered = (0..<4).map { _ in Flag() }
     let released = (0..<4).map { _ in Flag() }
     func startReader(_ number: Int) -> Step<Void> {
