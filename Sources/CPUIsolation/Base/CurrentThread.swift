@@ -87,19 +87,19 @@ enum CurrentThread {
     return cpi_interrupt_thread(id, 0) != noSuchProcess
   }
 
-  /// Interrupts another thread by a signal. `handler` is what the signal's handler runs there: the
-  /// model calls it itself.
+  /// Interrupts another thread by a signal; the system's error number, or 0. `handler` is what the
+  /// signal's handler runs there: the model calls it itself.
   static func interrupt(
     _ id: Int32, signal: Int32, cpu: Address,
     handler: @convention(c) (UnsafeMutableRawPointer) -> Void
-  ) {
+  ) -> Int32 {
     #if ModelChecking
       if let engine = ModelEngine.current {
         engine.interrupt(threadID: id) { unsafe handler(cpu.pointer) }
-        return
+        return 0
       }
     #endif
-    _ = cpi_interrupt_thread(id, signal)
+    return cpi_interrupt_thread(id, signal)
   }
 }
 

@@ -20,6 +20,10 @@ struct StateLine: ~Copyable {
   @usableFromInline let incarnation = SharedWord(0)
   /// The thread to signal, the way to reach it and its role: constant while a thread is attached.
   @usableFromInline let reach = SharedWord(0)
+  /// The error number of a kick that the system refused, for the watchdog to try again; 0 is none.
+  let refusal = SharedWord(0)
+  /// How many kicks the system has refused.
+  let refusedKicks = SharedWord(0)
 
   init() {}
 }

@@ -87,6 +87,9 @@ public struct Statistics: Sendable {
     public internal(set) var longestDrain: Duration? = nil
     /// Signals that found nothing to do, or a thread that was about to look by itself.
     public internal(set) var idleInterrupts: UInt64 = 0
+    /// Kicks by signal that the system refused, with `EAGAIN` while too many signals of this user are
+    /// pending; the watchdog kicks again.
+    public internal(set) var refusedKicks: UInt64 = 0
     /// Cross calls, those that declare themselves interrupt-safe and the others together. Here
     /// `gone` counts calls that were taken back, by a deadline or because nobody was there, and
     /// `pending` is 1 for a queue that is not empty, however long it is.
@@ -207,6 +210,7 @@ public struct Statistics: Sendable {
     var counts = CPU()
     counts.quiescentStates = slot.owner.quiescentStates.load(ordering: .relaxed)
     counts.idleInterrupts = slot.owner.idleInterrupts.load(ordering: .relaxed)
+    counts.refusedKicks = slot.state.refusedKicks.load(ordering: .relaxed)
     let word = ContextWord(rawValue: slot.state.word.load(ordering: .relaxed))
     let atAttach = slot.owner.counterAtAttach.load(ordering: .relaxed)
     // W itself is the counter of transitions; a declared quiescent state moves it by two.

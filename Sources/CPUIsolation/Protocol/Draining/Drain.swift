@@ -33,6 +33,9 @@ struct Drain {
   /// found at the next safe point, exit or entry: a flood of sends cannot keep a CPU in its drain.
   static let rounds = 2
 
+  /// How many times in a row a CPU outside kernel goes in for attention that is asked for meanwhile.
+  static let visits = 4
+
   /// Drains everything that is pending. The CPU is in kernel, and this is its thread.
   func drainPending() {
     waitWhilePinned()

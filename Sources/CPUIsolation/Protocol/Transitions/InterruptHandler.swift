@@ -28,7 +28,7 @@ enum InterruptHandler {
     let reach = Reach(rawValue: slot.state.reach.load(ordering: .relaxed))
     guard reach.interrupter == .signal else { return }
     let tracker = ContextTracker(slot)
-    while true {
+    for _ in 0..<Drain.visits {
       // Relaxed — signal:W. The word is this thread's own.
       let word = slot.state.word.load(ordering: .relaxed)
       guard let context = ContextWord(rawValue: word).context, context.acceptsDeferral else {
@@ -51,5 +51,10 @@ enum InterruptHandler {
       // going round spares it.
       if !tracker.isAttentionWanted { return }
     }
+    // Work that asks for more of itself each time it runs: the loop goes on, and finds the rest at its
+    // next transition or interrupt. The mark goes, since it stands for a signal that is on its way.
+    // Acquire and release — watchdog:A. The attention bit alone, so that the next kick is a new one; a
+    // thread that has set it since sends its signal.
+    slot.state.work.bitwiseAnd(~BuiltInWork.attentionMask, ordering: .acquiringAndReleasing)
   }
 }

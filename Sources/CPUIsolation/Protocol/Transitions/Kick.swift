@@ -6,7 +6,8 @@ internal import Synchronization
 /// Kicks: making a CPU look.
 enum Kick {
   /// Asks the CPU to look at its work at once, whatever its context. True if a kick was sent, false
-  /// if one was on its way already and has not been answered, or there is no thread.
+  /// if one was on its way already and has not been answered, if there is no thread, or if the system
+  /// refused the signal: then the watchdog tries again.
   ///
   /// The work is in K before. If our bit comes before the answer's take, the taker sees the work;
   /// if the take comes first, it cleared the bit, we set it again, and kick again.
@@ -18,13 +19,36 @@ enum Kick {
     // Relaxed — kick:R. Behind the look at W: the thread that left its word there stored this before.
     // Pairs with attach:R.
     let reach = Reach(rawValue: slot.state.reach.load(ordering: .relaxed))
-    if reach.interrupter == .signal {
-      unsafe CurrentThread.interrupt(
+    if reach.interrupter == .signal, !isServing(slot) {
+      let error = unsafe CurrentThread.interrupt(
         reach.threadID, signal: reach.signal, cpu: slot.base
       ) { unsafe InterruptHandler.run($0) }
+      if error != 0 { return refuse(slot, error, context) }
     }
     // Also beside a signal, which may be blocked for longer than the sleep.
     if context == .idle { slot.call.parker.unpark() }
+    return true
+  }
+
+  /// Whether the caller is this CPU's thread, inside what a drain of it runs: the drain looks again, and
+  /// a signal to oneself would begin another before the loop that was interrupted goes on.
+  private static func isServing(_ slot: CPUSlot) -> Bool {
+    CurrentThread.isThread(of: slot)
+      && slot.owner.special.load(ordering: .relaxed) & OwnerFlags.inHandler != 0
+  }
+
+  /// Notes a signal that was not sent, as when the queue of the user's pending signals is full
+  /// (`EAGAIN`), and takes the mark of a kick back, so that the next one is sent.
+  @inline(never)
+  private static func refuse(_ slot: CPUSlot, _ error: Int32, _ context: CPUContext?) -> Bool {
+    slot.state.refusedKicks.wrappingAdd(1, ordering: .relaxed)
+    // Relaxed — a hint for the watchdog: the work itself is in K.
+    slot.state.refusal.store(UInt64(UInt32(bitPattern: error)), ordering: .relaxed)
+    // Acquire and release — watchdog:A. The attention bit alone, so that the next kick is a new one.
+    slot.state.work.bitwiseAnd(~BuiltInWork.attentionMask, ordering: .acquiringAndReleasing)
+    // A sleeper needs no signal.
+    guard context == .idle else { return false }
+    slot.call.parker.unpark()
     return true
   }
 

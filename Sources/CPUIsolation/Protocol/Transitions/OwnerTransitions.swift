@@ -86,18 +86,22 @@ enum OwnerTransitions {
     if tracker.isAttentionWanted { serveOutside(slot, in: context) }
   }
 
-  /// A full entry, drain and exit, for as long as somebody asks for attention.
+  /// A full entry, drain and exit, again while a thread asks for attention, but a few times at most:
+  /// work that asks for more of itself each time it runs would keep the loop from going on. What is
+  /// left is found by the next poll or entry.
   @usableFromInline @inline(never)
   static func serveOutside(_ slot: CPUSlot, in context: CPUContext) {
     let tracker = ContextTracker(slot)
     let special = slot.owner.special.load(ordering: .relaxed)
+    var visits = 0
     repeat {
+      visits += 1
       enter(slot, Drain(slot).core, from: context)
       if context == .user { trace(.contextUserEnter, slot) }
       tracker.publish(
         slot.owner.word.load(ordering: .relaxed) &+ ContextWord.exit(to: context))
       if context == .user, special & OwnerFlags.sanitized != 0 { cpi_realtime_enter() }
-    } while tracker.isAttentionWanted
+    } while tracker.isAttentionWanted && visits < Drain.visits
   }
 
   @usableFromInline @inline(never)

@@ -10,7 +10,9 @@ package struct ShellPattern: Sendable {
   package func matches(_ text: String) -> Bool {
     // Safety: the bytes are only looked at while the arrays lend them.
     unsafe Array(text.utf8).withUnsafeBytes { text in
-      unsafe pattern.withUnsafeBytes { unsafe FilterProgram.matches(text, pattern: $0) }
+      unsafe pattern.withUnsafeBytes {
+        unsafe FilterProgram.matches(FilterBytes(text), pattern: FilterBytes($0))
+      }
     }
   }
 }
