@@ -37,7 +37,8 @@ struct CatchUpTests {
   /// All that a CPU's slot holds, byte by byte.
   func memory(of cpu: Int) -> [UInt8] {
     unsafe Array(
-      UnsafeRawBufferPointer(start: coordinator.core.slots[cpu].base.pointer, count: CPUSlot.stride))
+      UnsafeRawBufferPointer(start: coordinator.core.slots[cpu].base.pointer, count: CPUSlot.stride)
+    )
   }
 
   /// The equation of a catch-up type: what was deferred left no bit.

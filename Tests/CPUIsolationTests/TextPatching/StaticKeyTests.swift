@@ -46,7 +46,7 @@ struct StaticKeyTests {
     // The first enable is in progress: it counts.
     #expect(keys.count(of: key) == 1)
     #expect(
-      unsafe keys.deferred.table.count(0).pointee.load(ordering: .relaxed) == KeyTable.enabling)
+      unsafe keys.deferred.table.count(0).value.load(ordering: .relaxed) == KeyTable.enabling)
     try cpu.safePoint()
     #expect(try cpu.run { key.isEnabled(on: $0) })
     #expect(try change.value() == .flipped)
@@ -96,7 +96,7 @@ struct StaticKeyTests {
     let keys = try StaticKeys(coordinator)
     let key = try keys.makeKey("key", isEnabled: true)
     let limit = Int(Int32.max)
-    unsafe keys.deferred.table.count(0).pointee.store(UInt64(limit - 1), ordering: .relaxed)
+    unsafe keys.deferred.table.count(0).value.store(UInt64(limit - 1), ordering: .relaxed)
     #expect(try keys.enable(key) == .counted)
     #expect(try keys.enable(key) == .overflowed)
     let report = try keys.update {

@@ -137,7 +137,7 @@ final class HazardReclaimer: @unchecked Sendable {
         let thread = try unsafe ServiceThread.start(
           "hazard-reclaim", avoiding: state.withLock { $0.avoided },
           Unmanaged.passUnretained(self).toOpaque()
-        ) { unsafe HazardReclaimer.reclaimer(at: UInt(bitPattern: $0)).run() }
+        ) { HazardReclaimer.reclaimer(at: UInt(bitPattern: $0)).run() }
         state.withLock { $0.placement = thread.placement }
         _ = cpi_detach_thread(thread.handle)
       } catch {
