@@ -78,7 +78,7 @@ import Testing
       self.call = Mutex(unsafe UInt(bitPattern: call))
       unsafe call.initialize(
         to: CrossCall(
-          isInterruptSafe: isInterruptSafe, context: Unmanaged.passUnretained(self).toOpaque()
+          context: Unmanaged.passUnretained(self).toOpaque(), isInterruptSafe: isInterruptSafe
         ) { context, cpu in
           let reposter = unsafe Unmanaged<Reposter>.fromOpaque(context!).takeUnretainedValue()
           reposter.runs.wrappingAdd(1, ordering: .relaxed)
