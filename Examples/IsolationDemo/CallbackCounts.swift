@@ -17,7 +17,7 @@ struct CallbackCounts: Equatable, Sendable {
 
   init(_ callback: Callback) { self.callback = callback }
 
-  mutating func add(_ counts: Statistics.Work) {
+  mutating func add(_ counts: Coordinator.Statistics.Work) {
     sent += counts.sent
     ipis += counts.interrupted
     deferred += counts.deferred

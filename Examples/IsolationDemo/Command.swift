@@ -57,7 +57,7 @@ enum Command {
         if half.report.legality.violations > 0 { break }
       }
       let isWhole = options.broken == nil && modes.allSatisfy { $0.legality.violations == 0 }
-      let report = Report(
+      let report = DemoReport(
         modes: modes, badCase: isWhole ? try BadCase(options).run(progress) : nil)
       print(options.isJSON ? report.json + "\n" : report.text, terminator: "")
       for sentence in modes.compactMap(\.disagreement) + modes.compactMap(\.violation) {
@@ -65,7 +65,7 @@ enum Command {
       }
       try write(traces, options)
       return report.isSound ? Status.success : Status.unsound
-    } catch let error as TraceFilterError {
+    } catch let error as TraceFilter.ParseError {
       // The addresses of functions were not known when the options were read.
       StandardError.write("isolation-demo: --filter:\n\(error.report)")
       return Status.usage

@@ -97,8 +97,8 @@ final class Experiment: Sendable {
     let report = unsafe coordinator.post(
       on: mask, context: witness.context(of: .plainCall), isInterruptSafe: true
     ) { unsafe WitnessRow.observe($0, on: $1) }
-    postsGone.wrappingAdd(UInt64(report.gone.count), ordering: .relaxed)
-    return report.queued
+    postsGone.wrappingAdd(UInt64(report[.gone].count), ordering: .relaxed)
+    return report[.queued]
   }
 
   func work(_ callback: Callback) -> WorkType { works[callback.rawValue] }

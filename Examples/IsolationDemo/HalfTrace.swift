@@ -5,7 +5,7 @@ import CPUIsolationTrace
 
 /// What one half of the experiment recorded.
 struct HalfTrace: Sendable {
-  let snapshot: TraceSnapshot
+  let snapshot: Tracer.Snapshot
   /// The threads of the half: they have ended, and the system knows their names no more.
   let threadNames: [Int32: String]
 

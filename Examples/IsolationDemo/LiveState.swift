@@ -52,6 +52,6 @@ final class LiveState: Sendable {
   /// Ends it, when all threads have been joined.
   func close() throws(IsolationError) {
     try text?.patcher.close()
-    try pages.space.close()
+    pages.space.close()
   }
 }

@@ -14,7 +14,7 @@ struct Noise: Equatable, Sendable {
   var drains: UInt64 = 0
   var unknown: UInt64 = 0
 
-  init(cpu: Int, _ report: NoiseReport) {
+  init(cpu: Int, _ report: NoiseMeter.Report) {
     self.cpu = cpu
     runtime = report.runtime / .microseconds(1)
     noise = report.noise / .microseconds(1)
@@ -34,7 +34,7 @@ struct Noise: Equatable, Sendable {
   }
 
   /// One stay more.
-  mutating func add(_ report: NoiseReport) { add(Noise(cpu: 0, report)) }
+  mutating func add(_ report: NoiseMeter.Report) { add(Noise(cpu: 0, report)) }
 
   private mutating func add(_ part: Noise) {
     runtime += part.runtime

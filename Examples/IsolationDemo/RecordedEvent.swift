@@ -91,7 +91,7 @@ struct RecordedEvent: Equatable, Sendable {
   }
 
   /// The lines that the kernel has for a filter that it refuses, and the hint that it has not.
-  static func message(for error: TraceFilterError, event: String) -> String {
+  static func message(for error: TraceFilter.ParseError, event: String) -> String {
     "--filter for \(event):\n" + error.report.dropLast()
       + (error.hint.map { "\nhint: \($0)" } ?? "")
   }

@@ -177,7 +177,7 @@ public final class ScriptedCPU: Sendable {
   @discardableResult
   public func finish(within duration: Duration? = nil) -> Bool {
     let began = cpi_monotonic_nanoseconds()
-    let limit = duration.map { UInt64(clamping: Int64($0 / .nanoseconds(1))) } ?? .max
+    let limit = duration?.wholeNanoseconds ?? .max
     while true {
       let seen = bell.rings
       if !isStepping { return true }

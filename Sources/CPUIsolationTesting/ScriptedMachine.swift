@@ -123,10 +123,10 @@ public final class ScriptedMachine {
 
   /// What the watchdog has reported so far, the oldest first. A report function of the
   /// configuration is told as well.
-  public var stalls: [StallReport] { log.reports.withLock { $0 } }
+  public var stalls: [Coordinator.StallReport] { log.reports.withLock { $0 } }
 
   /// What has been counted so far.
-  public var statistics: Statistics { coordinator.statistics() }
+  public var statistics: Coordinator.Statistics { coordinator.statistics() }
 
   /// Where each CPU is.
   public var contexts: [Int: CPUContext] { scripted.mapValues(\.context) }
@@ -152,7 +152,9 @@ public final class ScriptedMachine {
     isPending(work, on: cpu, statistics)
   }
 
-  private func isPending(_ work: WorkType, on cpu: Int, _ statistics: Statistics) -> Bool {
+  private func isPending(_ work: WorkType, on cpu: Int, _ statistics: Coordinator.Statistics)
+    -> Bool
+  {
     let counts = statistics[work, on: cpu]
     return counts.pending != 0 || counts.lag != 0 && coordinator.context(of: cpu) != .kernel
   }
@@ -170,5 +172,5 @@ public final class ScriptedMachine {
 
 /// What the watchdog of a machine has reported.
 private final class StallLog: Sendable {
-  let reports = Lock<[StallReport]>([])
+  let reports = Lock<[Coordinator.StallReport]>([])
 }

@@ -24,7 +24,9 @@ struct PatchBatch: Sendable {
 struct PatchDeadline {
   private let instant: ContinuousClock.Instant?
 
-  init(_ duration: Duration?) { instant = duration.map { .now + $0 } }
+  init(_ duration: Duration?) {
+    instant = duration.map { .now + .nanoseconds(Int64($0.wholeNanoseconds)) }
+  }
 
   var remaining: Duration? { instant.map { max(.zero, $0 - .now) } }
   var hasPassed: Bool { instant.map { $0 <= .now } ?? false }
@@ -254,7 +256,7 @@ extension TextPatcher {
     let mask = memory.admitted()
     if mask.isEmpty { return }
     let ticket = coordinator.sendWithTicket(work, to: mask, urgency: urgency)
-    if ticket.report.rejection != nil {
+    if ticket.report.refusal != nil {
       throw IsolationError(.closed, "cannot \(action): the coordinator is closed")
     }
     if case .timedOut(let cpus) = ticket.wait(until: .covered, timeout: until.remaining) {

@@ -151,3 +151,10 @@ public final class TextPatcher: Sendable {
     }
   }
 }
+
+extension IsolationError.Code {
+  /// The system allows no executable memory, or no breakpoints; the message names what forbids it.
+  public static let textPatchingRefused = Self("textPatchingRefused")
+  /// All patch sites are in use.
+  public static let tooManyPatchSites = Self("tooManyPatchSites")
+}

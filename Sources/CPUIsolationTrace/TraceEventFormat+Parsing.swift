@@ -38,7 +38,7 @@ extension TraceEventFormat {
   public init(parsing text: String, system: String) throws(TraceFormatError) {
     var name: String?
     var number: Int?
-    var fields: [TraceField] = []
+    var fields: [TraceEventFormat.Field] = []
     var print: String?
     var position = text.startIndex
     var line = 0
@@ -54,7 +54,7 @@ extension TraceEventFormat {
         }
         number = value
       } else if content.hasPrefix("field:") {
-        fields.append(try TraceField(line: content, at: line))
+        fields.append(try TraceEventFormat.Field(line: content, at: line))
       } else if content.hasPrefix("print fmt:") {
         // The rest: what is printed may go over several lines.
         let start = text[position...].firstIndex(of: ":")!
@@ -69,7 +69,7 @@ extension TraceEventFormat {
   }
 }
 
-extension TraceField {
+extension TraceEventFormat.Field {
   /// `field:char prev_comm[16];	offset:8;	size:16;	signed:0;`
   fileprivate init(line: Substring, at number: Int) throws(TraceFormatError) {
     var values: [String: Int] = [:]

@@ -5,7 +5,7 @@ internal import CPUIsolation
 /// Turns the numbers of events that a big-endian machine recorded, so that what comes after the
 /// pages need not know of such machines.
 struct TracePayloadSwapper: Sendable {
-  private let fields: [Int: [TraceField]]
+  private let fields: [Int: [TraceEventFormat.Field]]
   private let longSize: Int
 
   init(_ formats: [Int: TraceEventFormat], longSize: Int) {
@@ -33,7 +33,9 @@ struct TracePayloadSwapper: Sendable {
     }
   }
 
-  private func swap(_ field: TraceField, in window: inout [UInt8], _ payload: Range<Int>) {
+  private func swap(
+    _ field: TraceEventFormat.Field, in window: inout [UInt8], _ payload: Range<Int>
+  ) {
     let start = payload.lowerBound + field.offset
     guard field.isLocation else {
       // A field of no size goes on to the end.

@@ -16,7 +16,7 @@ extension TraceRecording {
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: yes
-  public init(_ snapshot: TraceSnapshot) {
+  public init(_ snapshot: Tracer.Snapshot) {
     let hasOthers = snapshot.rings.contains { $0.cpu == nil && !$0.events.isEmpty }
     let room = hasOthers && snapshot.cpuCount < CPUMask.maximumWidth ? 1 : 0
     self.init(cpuCount: snapshot.cpuCount + room)

@@ -19,7 +19,7 @@ struct Declaration {
 
   /// A name of another system or of an earlier version, there to lead its users to ours.
   var isForwarding: Bool {
-    text.contains("@available(*, unavailable") || text.contains("@available(*, deprecated, renamed")
+    text.contains("@available(*, unavailable") || text.contains("@available(*, deprecated")
   }
 
   /// The public declarations of a file. `publicTypes` are the full names of the module's public types: what an internal

@@ -30,7 +30,7 @@ enum TranslationBenchmarks {
           return clock.time(count) { misses(translations, cpu, count) } - bare
         }
       },
-    ] + [1, 8, FlushCeiling.standard].map(drop)
+    ] + [1, 8, FlushLog.standardCeiling].map(drop)
 
   /// Dropping so many pages, held against dropping everything.
   private static func drop(_ pages: Int) -> Benchmark {

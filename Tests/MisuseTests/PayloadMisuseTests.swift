@@ -3,15 +3,13 @@
 import CPUIsolation
 import Testing
 
-@Suite("Payloads that say nothing, or are said to nobody")
+@Suite("Payloads of types that have none")
 struct PayloadMisuseTests {
   enum Mistake: String, CaseIterable, Codable {
-    case empty, emptyWithTicket, emptyRange, toBit, toCatchUp, toBitWithTicket, nothingToTell
+    case toBit, toCatchUp, toBitWithTicket, nothingToTell
 
     var sentence: String {
       switch self {
-      case .empty, .emptyWithTicket: "the payload of a send is empty: it says nothing"
-      case .emptyRange: "the range 4..<4 of a payload is empty: it says nothing"
       case .toBit, .toCatchUp, .toBitWithTicket:
         "work type 0 has no payload: its delivery is not merging"
       case .nothingToTell: "plain has nothing to tell its handler: its delivery is a bit"
@@ -20,21 +18,16 @@ struct PayloadMisuseTests {
 
     var delivery: WorkType.Delivery {
       switch self {
-      case .empty, .emptyWithTicket, .emptyRange: .merging(.hull)
       case .toCatchUp: .catchUp
       case .toBit, .toBitWithTicket, .nothingToTell: .bit
       }
     }
 
     func make(_ coordinator: Coordinator, _ work: WorkType) throws {
-      let nothing = WorkType.Payload(rawValue: 0)
       switch self {
-      case .empty: coordinator.send(work, payload: nothing, to: [1] as CPUMask)
-      case .emptyWithTicket: _ = coordinator.sendWithTicket(work, payload: nothing, to: [1])
-      case .emptyRange: coordinator.send(work, payload: .range(4..<4), to: [1] as CPUMask)
-      case .toBit, .toCatchUp: coordinator.send(work, payload: .everything, to: [1] as CPUMask)
+      case .toBit, .toCatchUp: coordinator.send(work, to: [1] as CPUMask, payload: .range(4..<5))
       case .toBitWithTicket:
-        _ = coordinator.sendWithTicket(work, payload: .range(4..<5), to: [1])
+        _ = coordinator.sendWithTicket(work, to: [1], payload: .range(4..<5))
       case .nothingToTell:
         _ = unsafe try coordinator.register("plain", options: .init(), context: nil) { _, _, _ in }
       }

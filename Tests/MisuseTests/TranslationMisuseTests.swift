@@ -154,11 +154,11 @@ struct TranslationMisuseTests {
         let cpu = try coordinator.attach(to: 1)
         let translations = space.open(on: cpu)
         cpu.enterUser()
-        onOtherThread { try? space.close(timeout: .seconds(10)) }
+        onOtherThread { space.close(timeout: .seconds(10)) }
         cpu.enterKernel()
         _ = translations.lookUp(7, on: cpu)
       case .openedBehindClosing:
-        try space.close(timeout: .seconds(10))
+        space.close(timeout: .seconds(10))
         let cpu = try coordinator.attach(to: 1)
         let translations = space.open(on: cpu)
         _ = translations.lookUp(7, on: cpu)

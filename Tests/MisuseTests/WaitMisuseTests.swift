@@ -24,7 +24,7 @@ enum Wait: String, CaseIterable, Codable {
       let ticket = coordinator.sendWithTicket(work, to: [1])
       _ = ticket.wait(until: .executed, timeout: .milliseconds(10))
     case .call: coordinator.call(on: [3], timeout: .milliseconds(10)) { _ in }
-    case .synchronize: try? coordinator.synchronize(timeout: .milliseconds(10))
+    case .synchronize: _ = coordinator.synchronize(timeout: .milliseconds(10))
     case .unregister: _ = try? coordinator.unregister(work, timeout: .milliseconds(10))
     case .startGracePeriod: _ = coordinator.startGracePeriod()
     }

@@ -52,15 +52,15 @@ extension StressTests {
       for _ in 0..<delay where stop.isSet { return }
       if delay % 2 == 0 { sched_yield() }
       stop.set()
-      let report = coordinator.close(timeout: .seconds(30))
+      let end = coordinator.close(timeout: .seconds(30))
       isClosed.set()
-      violations.check(report.stillAttached.isEmpty, "CPUs \(report.stillAttached) were not let go")
+      violations.check(end == .settled, "not let go: \(end)")
+      let pending = coordinator.pendingWork
       violations.check(
-        report.pending.isEmpty,
-        "round \(round): pending where nobody is attached: \(report.pending)")
+        pending.isEmpty, "round \(round): pending where nobody is attached: \(pending)")
       for thread in others { thread.join() }
       // Whoever was not woken by closing is woken now, so that the test ends.
-      if report.stillAttached.contains(0) {
+      if end.stragglers.contains(0) {
         while coordinator.attached.contains(0) {
           coordinator.close(timeout: .zero)
           sched_yield()
@@ -101,8 +101,8 @@ extension StressTests {
     ) {
       while true {
         let report = coordinator.call(on: [0, 1]) { _ in }
-        if report.isClosed { return }
-        let all = report.executed.union(report.timedOut).union(report.gone)
+        if report.refusal == .closed { return }
+        let all = report[.executed].union(report[.timedOut]).union(report[.gone])
         violations.check(all == [0, 1], "a call was reported as \(report)")
       }
     }
@@ -111,8 +111,9 @@ extension StressTests {
       _ coordinator: Coordinator, _ work: WorkType, _ violations: Violations
     ) {
       violations.check(coordinator.send(work, to: 1) == .rejected(.closed), "send after close")
-      violations.check(coordinator.send(work, to: [0, 1]).rejection == .closed, "send after close")
-      violations.check(coordinator.call(on: [1]) { _ in }.isClosed, "call after close")
+      violations.check(
+        coordinator.send(work, to: [0, 1]).refusal == .rejected(.closed), "send after close")
+      violations.check(coordinator.call(on: [1]) { _ in }.refusal == .closed, "call after close")
       let ticket = coordinator.sendWithTicket(work, to: [1])
       violations.check(ticket.wait(until: .executed) == .settled, "ticket after close")
       func expect(_ code: IsolationError.Code, _ action: () throws -> Void) {
@@ -159,11 +160,11 @@ extension StressTests {
           for _ in 0..<random.below(2000) where stop.isSet { break }
         }
         stop.set()
-        let report = coordinator.close(timeout: .seconds(20))
-        violations.check(report.stillAttached.isEmpty, "\(report.stillAttached) sleep on")
+        let end = coordinator.close(timeout: .seconds(20))
+        violations.check(end == .settled, "asleep: \(end)")
         while !coordinator.attached.isEmpty { coordinator.close(timeout: .milliseconds(1)) }
         for thread in threads { thread.join() }
-        if !report.stillAttached.isEmpty { break }
+        if end != .settled { break }
       }
       violations.expectNone("seed 94")
     }

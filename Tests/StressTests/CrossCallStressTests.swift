@@ -171,17 +171,17 @@ private final class CrossCallExperiment: Sendable {
       witness.answers.add(cpu, 2)
       witness.runs.add(cpu)
     }
-    let ran = report.executed.union(report.ranInline)
+    let ran = report[.executed].union(report[.ranInline])
     executed.add(ran.count)
-    timedOut.add(report.timedOut.count)
-    let all = ran.union(report.timedOut).union(report.skipped)
+    timedOut.add(report[.timedOut].count)
+    let all = ran.union(report[.timedOut]).union(report[.skipped])
     violations.check(
-      all == mask && report.busy.isEmpty && report.gone.isEmpty && report.queued.isEmpty,
+      all == mask && report[.busy].isEmpty && report[.gone].isEmpty && report[.queued].isEmpty,
       "a call to \(mask) was reported as \(report)")
     violations.check(
-      report.ranInline == mask.intersection(own.map { [$0] } ?? []).subtracting(report.skipped),
+      report[.ranInline] == mask.intersection(own.map { [$0] } ?? []).subtracting(report[.skipped]),
       "a call from \(own.map(String.init) ?? "no CPU") to \(mask) was reported as \(report)")
-    violations.check(isShort || report.timedOut.isEmpty, "a call to \(mask) timed out: \(report)")
+    violations.check(isShort || report[.timedOut].isEmpty, "a call to \(mask) timed out: \(report)")
     for cpu in 0..<cpus {
       let runs = witness.runs.load(cpu)
       violations.check(
@@ -189,7 +189,7 @@ private final class CrossCallExperiment: Sendable {
       violations.check(
         witness.answers.load(cpu) == 2 * runs, "CPU \(cpu) did not see what the caller wrote")
     }
-    if report.executed.isEmpty, report.ranInline.isEmpty, !report.timedOut.isEmpty {
+    if report[.executed].isEmpty, report[.ranInline].isEmpty, !report[.timedOut].isEmpty {
       cancelled.withLock { if $0.count < 10_000 { $0.append(witness) } }
     }
   }

@@ -79,24 +79,24 @@ extension DeferralExperiment {
   }
 
   private func accept(
-    _ report: SendReport, of numbers: [Int: UInt64], _ mask: CPUMask, _ skipped: Int,
+    _ report: Report<SendOutcome>, of numbers: [Int: UInt64], _ mask: CPUMask, _ skipped: Int,
     _ writer: Int, _ type: Int
   ) {
     var parts = 0
     for part in [
-      report.deferred, report.merged, report.queued, report.interrupted, report.ranInline,
-      report.ranOnBehalf, report.skipped, report.gone,
+      report[.deferred], report[.merged], report[.queued], report[.interrupted], report[.ranInline],
+      report[.ranOnBehalf], report[.skipped], report[.gone],
     ] { parts += part.count }
-    let all = report.covered.union(report.skipped).union(report.gone)
+    let all = report.covered.union(report[.skipped]).union(report[.gone])
     violations.check(
       all == mask && parts == mask.count, "a send to \(mask) was reported as \(report)")
     violations.check(
-      report.skipped == mask.intersection(skipped < 0 ? [] : [skipped]),
-      "a send to \(mask) without \(skipped) skipped \(report.skipped)")
-    violations.check(report.gone.isEmpty, "a send to attached CPUs was \(report)")
+      report[.skipped] == mask.intersection(skipped < 0 ? [] : [skipped]),
+      "a send to \(mask) without \(skipped) skipped \(report[.skipped])")
+    violations.check(report[.gone].isEmpty, "a send to attached CPUs was \(report)")
     for (cpu, number) in numbers where report.covered.contains(cpu) {
       ledger.promise(
-        number, by: writer, type: type, cpu: cpu, isDeferred: report.deferred.contains(cpu))
+        number, by: writer, type: type, cpu: cpu, isDeferred: report[.deferred].contains(cpu))
     }
   }
 

@@ -173,7 +173,7 @@ private final class GracePeriodExperiment: Sendable {
         return isOver
       }
       do {
-        try coordinator.synchronize(timeout: StressDuration.generous)
+        try coordinator.synchronize(timeout: StressDuration.generous).get()
         return true
       } catch {
         violations.note("synchronize: \(error)")

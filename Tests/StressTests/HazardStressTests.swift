@@ -66,7 +66,7 @@ extension StressTests {
         }
         #expect(failures.load(ordering: .relaxed) == 0)
         #expect(reads.load(ordering: .relaxed) > 1000)
-        #expect(domain.barrier(timeout: StressDuration.generous) == .reclaimed)
+        #expect(domain.barrier(timeout: StressDuration.generous) == .settled)
         #expect(Table.live.load(ordering: .relaxed) == before + 1)
       }
       #expect(eventually { Table.live.load(ordering: .relaxed) == before })
@@ -98,7 +98,7 @@ extension StressTests {
           withExtendedLifetime(holders) {}
         }
       }
-      #expect(domain.barrier(timeout: StressDuration.generous) == .reclaimed)
+      #expect(domain.barrier(timeout: StressDuration.generous) == .settled)
     }
 
     private final class Holder {
@@ -128,7 +128,7 @@ extension StressTests {
       if child == 0 {
         // The reader is not in this process: it holds nothing back.
         shared.reference.replace(with: Table(1))
-        let isReclaimed = domain.barrier(timeout: .seconds(20)) == .reclaimed
+        let isReclaimed = domain.barrier(timeout: .seconds(20)) == .settled
         _exit(isReclaimed && shared.reference.withObject { $0.version } == 1 ? 0 : 1)
       }
       #expect(child > 0, "no fork: errno \(errno)")

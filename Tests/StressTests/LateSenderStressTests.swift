@@ -110,7 +110,7 @@ extension StressTests {
           _ = unsafe Unmanaged<CallCounts>.fromOpaque(counts.unsafelyUnwrapped)
             ._withUnsafeGuaranteedRef { $0.ran.add() }
         }
-        violations.check(report.queued == [0], "a post to CPU 0 in user was \(report)")
+        violations.check(report[.queued] == [0], "a post to CPU 0 in user was \(report)")
         counts.queued.add()
       } check: { round in
         let (ran, queued) = (counts.ran.value, counts.queued.value)

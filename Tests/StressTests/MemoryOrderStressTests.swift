@@ -71,7 +71,7 @@ extension StressTests {
             let report = coordinator.call(
               on: [cpu], timeout: StressDuration.generous, isInterruptSafe: random.oneIn(2)
             ) { witness.answer($0) }
-            isSeen = report.executed == [cpu]
+            isSeen = report[.executed] == [cpu]
           } else {
             let urgencies: [Urgency] = [.deferrable, .immediate, .onBehalf]
             let ticket = coordinator.sendWithTicket(

@@ -77,13 +77,13 @@ extension StressTests {
               ledger.seen(of: index, type: 0, cpu: cpu) >= number, "executed, but not seen")
           case 2, 3:
             let report = coordinator.call(on: [cpu], timeout: StressDuration.generous) { _ in }
-            violations.check(report.executed == [cpu], "a call to sleeping CPU \(cpu): \(report)")
+            violations.check(report[.executed] == [cpu], "a call to sleeping CPU \(cpu): \(report)")
           default:
             // Keeps the signal handler busy while others send what it must not run.
             let report = coordinator.call(
               on: [cpu], timeout: StressDuration.generous, isInterruptSafe: true
             ) { _ in for _ in 0..<500 where stop.isSet { return } }
-            violations.check(report.executed == [cpu], "a call to sleeping CPU \(cpu): \(report)")
+            violations.check(report[.executed] == [cpu], "a call to sleeping CPU \(cpu): \(report)")
           }
         }
       }

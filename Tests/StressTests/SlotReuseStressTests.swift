@@ -114,7 +114,7 @@ extension StressTests {
           let urgency = urgencies.randomElement(using: &random)!
           if random.oneIn(100) {
             let ticket = coordinator.sendWithTicket(works[type], to: [cpu], urgency: urgency)
-            if !ticket.report.gone.contains(cpu) {
+            if !ticket.report[.gone].contains(cpu) {
               ledger.promise(number, by: writer, type: type, cpu: cpu)
             }
             let outcome = ticket.wait(until: .executed, timeout: StressDuration.generous)

@@ -216,7 +216,7 @@ private final class TracingExperiment: Sendable {
     }
   }
 
-  private func check(_ ring: TraceSnapshot.Ring) {
+  private func check(_ ring: Tracer.Snapshot.Ring) {
     var latest = [UInt64](repeating: 0, count: issued.count)
     var time: UInt64 = 0
     violations.check(ring.events.count <= Self.slots, "\(ring.events.count) events in a ring")
@@ -251,7 +251,7 @@ private final class TracingExperiment: Sendable {
   }
 
   /// The fields, if it is one of our events; another one has to be as long as it should.
-  private func decode(_ event: TraceSnapshot.Event) -> (Event, StressFields)? {
+  private func decode(_ event: Tracer.Snapshot.Event) -> (Event, StressFields)? {
     let id = Int(event.payload[0]) | Int(event.payload[1]) << 8
     guard let kind = Event(rawValue: id - 3001) else {
       violations.check(

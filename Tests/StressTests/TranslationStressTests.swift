@@ -142,7 +142,7 @@ private final class TranslationExperiment: Sendable {
         counts.sent == counts.executed + counts.merged + counts.pending + counts.gone,
         "out of balance: \(counts)")
     }
-    try space.close(timeout: StressDuration.generous)
+    #expect(space.close(timeout: StressDuration.generous) == .settled)
     violations.expectNone(test.testDescription)
   }
 

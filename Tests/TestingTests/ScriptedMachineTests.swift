@@ -25,7 +25,7 @@ import Testing
     options.delivery = .catchUp
     let refresh = try machine.coordinator.register("refresh", options: options) { _ in }
     machine[1].enterUser()
-    #expect(machine.coordinator.send(refresh, to: [1, 2]).deferred == [1])
+    #expect(machine.coordinator.send(refresh, to: [1, 2])[.deferred] == [1])
     #expect(machine.pending(refresh) == [1, 2])
     #expect(machine.isPending(refresh, on: 1) && !machine.isPending(refresh, on: 0))
     #expect(machine.executed(refresh, on: 1) == 0)
@@ -53,7 +53,7 @@ import Testing
     machine[0].beginIdle()
     #expect(machine[0].context == .idle)
     let ticket = machine.coordinator.sendWithTicket(work, to: [0])
-    #expect(ticket.report.queued == [0])
+    #expect(ticket.report[.queued] == [0])
     #expect(ticket.wait(until: .executed, timeout: .seconds(20)) == .settled)
     machine[0].safePoint()
     #expect(machine[0].context == .kernel)
@@ -96,7 +96,7 @@ import Testing
 
   /// A handler that is stuck is a step that goes on while the test looks.
   @Test func aStuckHandlerIsReported() throws {
-    let told = Mutex<[StallReport]>([])
+    let told = Mutex<[Coordinator.StallReport]>([])
     let machine = try ScriptedMachine(housekeeping: [0], isolated: [1]) { configuration in
       configuration.watchdog?.report = { report in told.withLock { $0.append(report) } }
     }
@@ -127,7 +127,7 @@ import Testing
     machine[2].enterUser()
     #expect(machine.contexts == [0: .kernel, 1: .user, 2: .user])
     let report = machine.coordinator.send(work, to: [0, 1, 2])
-    #expect(report.deferred == [1, 2] && report.queued == [0])
+    #expect(report[.deferred] == [1, 2] && report[.queued] == [0])
     #expect(machine.pending(work) == [0, 1, 2])
     machine[2].enterKernel()
     #expect(machine.pending(work) == [0, 1])

@@ -147,7 +147,8 @@
             return false
           } catch {
             #expect(
-              "\(error)" == "cannot patch text: CPUs 1 reached no safe point in time (errno 110)")
+              "\(error)"
+                == "cannot patch text: CPUs 1 reached no safe point in time: ETIMEDOUT: timed out")
             return error.code == .timedOut
           }
         }

@@ -160,7 +160,7 @@ import Testing
 }
 
 @Suite struct DemoReportTests {
-  private var report: Report {
+  private var report: DemoReport {
     var counts = CallbackCounts(.syncCore)
     (counts.sent, counts.ipis, counts.merged, counts.executed) = (10, 4, 6, 4)
     var noise = Noise(sumOf: [])
@@ -177,7 +177,7 @@ import Testing
       legality: LegalityReport(violations: 0, checked: Checked(), refusal: nil),
       oldestPending: .microseconds(1500),
       noise: [noise, noise], transitions: 8, traced: traced)
-    return Report(modes: [mode], badCase: BadCaseReport(idle: 2.25, storm: 180))
+    return DemoReport(modes: [mode], badCase: BadCaseReport(idle: 2.25, storm: 180))
   }
 
   @Test func jsonHasExactlyThisShape() {

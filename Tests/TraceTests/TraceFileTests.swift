@@ -150,18 +150,18 @@ import Testing
 
   /// What a coordinator recorded: threads that are no CPUs have a lane above the last CPU's.
   @Test func snapshotsBecomeRecordings() throws {
-    func event(_ time: UInt64, _ thread: Int32, lost: UInt64 = 0) -> TraceSnapshot.Event {
+    func event(_ time: UInt64, _ thread: Int32, lost: UInt64 = 0) -> Tracer.Snapshot.Event {
       let payload = TestPayload.sendCPU(1, from: 0x1004, to: 0x1000, thread: thread)
       let id = TestPayload.bytes(UInt16(TestRecording.id("ipi_send_cpu")))
-      return TraceSnapshot.Event(
+      return Tracer.Snapshot.Event(
         timestamp: time, payload: id + payload.dropFirst(2), lostBefore: lost)
     }
-    func snapshot(_ others: [TraceSnapshot.Event]) -> TraceSnapshot {
-      TraceSnapshot(
+    func snapshot(_ others: [Tracer.Snapshot.Event]) -> Tracer.Snapshot {
+      Tracer.Snapshot(
         rings: [
-          TraceSnapshot.Ring(cpu: 0, events: [event(3_000, 7, lost: 5)], lost: 5),
-          TraceSnapshot.Ring(cpu: 1, events: [], lost: 0),
-          TraceSnapshot.Ring(cpu: nil, events: others, lost: 0),
+          Tracer.Snapshot.Ring(cpu: 0, events: [event(3_000, 7, lost: 5)], lost: 5),
+          Tracer.Snapshot.Ring(cpu: 1, events: [], lost: 0),
+          Tracer.Snapshot.Ring(cpu: nil, events: others, lost: 0),
         ], cpuCount: 2, formats: [.ipiSendCPU],
         symbols: [SymbolTable.Symbol("flush", 0x1000..<0x1010)], threadNames: [7: "seven"])
     }

@@ -50,15 +50,8 @@ struct Deadline {
       nanoseconds = .max
       return
     }
-    let (seconds, attoseconds) = duration.components
-    guard seconds >= 0, attoseconds >= 0 else {
-      nanoseconds = 0
-      return
-    }
-    // A century is for ever; beyond it the multiplication would overflow.
-    let capped = UInt64(min(seconds, 3_000_000_000))
-    nanoseconds =
-      cpi_monotonic_nanoseconds() &+ capped &* 1_000_000_000 &+ UInt64(attoseconds / 1_000_000_000)
+    // At most 292 years: the sum is a number, and for ever.
+    nanoseconds = cpi_monotonic_nanoseconds() &+ duration.wholeNanoseconds
   }
 
   /// Whether the point has come.

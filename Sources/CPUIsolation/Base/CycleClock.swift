@@ -14,19 +14,19 @@ internal import CPlatform
 /// - Progress: wait-free after the first use
 /// - Context: any thread; not in a signal handler before the first use
 /// - Allocates: never
-public enum CycleClock {
+package enum CycleClock {
   /// The counter now.
-  public static var now: UInt64 { cpi_cycles() }
+  package static var now: UInt64 { cpi_cycles() }
 
   /// Ticks per second.
-  public static var frequency: UInt64 { cpi_cycles_per_second() }
+  package static var frequency: UInt64 { cpi_cycles_per_second() }
 
   /// How long so many ticks take.
   ///
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: never
-  public static func duration(ofCycles cycles: UInt64) -> Duration {
+  package static func duration(ofCycles cycles: UInt64) -> Duration {
     .nanoseconds(Int64(clamping: UInt128(cycles) * 1_000_000_000 / UInt128(frequency)))
   }
 
@@ -35,11 +35,8 @@ public enum CycleClock {
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: never
-  public static func cycles(of duration: Duration) -> UInt64 {
-    let (seconds, attoseconds) = duration.components
-    guard seconds >= 0, attoseconds >= 0 else { return 0 }
-    let nanoseconds = UInt64(attoseconds / 1_000_000_000)
-    let whole = UInt128(seconds) * 1_000_000_000 + UInt128(nanoseconds)
+  package static func cycles(of duration: Duration) -> UInt64 {
+    let whole = UInt128(duration.wholeNanoseconds)
     return UInt64(clamping: whole * UInt128(frequency) / 1_000_000_000)
   }
 }

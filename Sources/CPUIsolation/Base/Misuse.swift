@@ -8,12 +8,17 @@ internal import CPlatform
 /// in the morning is no help to anybody. The sentence names what was called and what was wrong with
 /// it.
 ///
+/// The second line names the place in the program that made the call: whoever offers a function that
+/// can end here takes `file` and `line` from its caller.
+///
 /// The function is never inlined, so a check on a hot path costs one predicted branch.
 @usableFromInline @inline(never)
-package func misuse(_ sentence: @autoclosure () -> String) -> Never {
-  var line = "CPUIsolation: " + sentence() + "\n"
-  line.withUTF8 { bytes in
+package func misuse(
+  _ sentence: @autoclosure () -> String, _ file: StaticString = #fileID, _ line: UInt = #line
+) -> Never {
+  var text = "CPUIsolation: \(sentence())\n"
+  text.withUTF8 { bytes in
     unsafe cpi_write_error(bytes.baseAddress, bytes.count)
   }
-  fatalError()
+  fatalError("the call that this is about", file: file, line: line)
 }

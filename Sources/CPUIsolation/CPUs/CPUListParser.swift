@@ -23,7 +23,7 @@ struct CPUListParser {
 
   private init(width: Int) { self.width = UInt32(width) }
 
-  static func parse(_ bytes: Span<UInt8>, width: Int) throws(CPUListError) -> CPUMask {
+  static func parse(_ bytes: Span<UInt8>, width: Int) throws(CPUMask.ParseError) -> CPUMask {
     guard width >= 0, width <= CPUMask.maximumWidth else {
       misuse("CPUMask(cpuList:width:): the width \(width) is outside 0...\(CPUMask.maximumWidth).")
     }
@@ -71,7 +71,7 @@ struct CPUListParser {
     }
   }
 
-  private mutating func nextRegion(in bytes: Span<UInt8>) throws(CPUListError) -> Region? {
+  private mutating func nextRegion(in bytes: Span<UInt8>) throws(CPUMask.ParseError) -> Region? {
     while position < bytes.count, Self.isSeparator(bytes[position]) { position += 1 }
     guard position < bytes.count else { return nil }
     regionStart = position
@@ -80,7 +80,7 @@ struct CPUListParser {
     return region
   }
 
-  private mutating func readRegion(in bytes: Span<UInt8>) throws(CPUListError) -> Region {
+  private mutating func readRegion(in bytes: Span<UInt8>) throws(CPUMask.ParseError) -> Region {
     var region: Region
     if matchesAll(in: bytes) {
       region = Region(
@@ -101,7 +101,7 @@ struct CPUListParser {
     return region
   }
 
-  private func check(_ region: Region, in bytes: Span<UInt8>) throws(CPUListError) {
+  private func check(_ region: Region, in bytes: Span<UInt8>) throws(CPUMask.ParseError) {
     let (start, end, used, group) = (region.start, region.end, region.used, region.group)
     if start.value > end.value {
       throw fault(.invalid, at: start.offset, "the range ends before it starts", in: bytes)
@@ -126,7 +126,7 @@ struct CPUListParser {
   /// The value of `N`; at width zero it wraps as in the kernel, and whatever uses it fails.
   private var last: UInt32 { width &- 1 }
 
-  private mutating func readNumber(in bytes: Span<UInt8>) throws(CPUListError) -> Token {
+  private mutating func readNumber(in bytes: Span<UInt8>) throws(CPUMask.ParseError) -> Token {
     let offset = position
     if position < bytes.count, bytes[position] == UInt8(ascii: "N") {
       position += 1
@@ -152,7 +152,7 @@ struct CPUListParser {
 
   private mutating func expect(
     _ byte: UInt8, _ reason: String, in bytes: Span<UInt8>
-  ) throws(CPUListError) {
+  ) throws(CPUMask.ParseError) {
     guard position < bytes.count, bytes[position] == byte else {
       throw fault(.invalid, at: position, reason, in: bytes)
     }
@@ -181,9 +181,9 @@ struct CPUListParser {
   // MARK: - Faults
 
   private func fault(
-    _ code: CPUListError.Code, at offset: Int, _ reason: String, in bytes: Span<UInt8>
-  ) -> CPUListError {
-    CPUListError(code, at: offset, region: quotation(in: bytes), reason)
+    _ code: CPUMask.ParseError.Code, at offset: Int, _ reason: String, in bytes: Span<UInt8>
+  ) -> CPUMask.ParseError {
+    CPUMask.ParseError(code, at: offset, region: quotation(in: bytes), reason)
   }
 
   /// The text of the region, printable and short: a list may come from anywhere.

@@ -24,7 +24,7 @@ extension CPUMask {
   /// - Parameters:
   ///   - text: the list.
   ///   - width: how many CPUs there are; outside `0...CPUMask.maximumWidth` it stops the process.
-  /// - Throws: ``CPUListError`` for the first region that is wrong: `invalid` if it is not in the
+  /// - Throws: ``CPUMask.ParseError`` for the first region that is wrong: `invalid` if it is not in the
   ///   grammar or makes no sense, `range` if it leaves the width, `overflow` if a number does not
   ///   fit 32 bits.
   /// - Source: `bitmap_parselist` (lib/bitmap-str.c, Linux).
@@ -34,7 +34,7 @@ extension CPUMask {
   /// - Allocates: only above CPU 127, for an error's message, and for a text that is not a `String`
   public init(
     cpuList text: some StringProtocol, width: Int = CPUMask.maximumWidth
-  ) throws(CPUListError) {
+  ) throws(CPUMask.ParseError) {
     let text = String(text)
     self = try CPUListParser.parse(text.utf8Span.span, width: width)
   }

@@ -20,7 +20,7 @@ internal import Synchronization
 /// - Context: owner
 /// - Allocates: never
 @frozen
-public struct CPUHandle: Hashable {
+public struct CPUHandle: Hashable, WorkSender {
   @usableFromInline let slot: CPUSlot
   @usableFromInline let core: CoordinatorCore
 
@@ -43,6 +43,40 @@ public struct CPUHandle: Hashable {
     // Relaxed — a hint.
     let word = slot.state.word.load(ordering: .relaxed)
     return ContextWord(rawValue: word).context ?? .kernel
+  }
+
+  /// The coordinator that it is a CPU of.
+  ///
+  /// - Progress: wait-free
+  /// - Context: any thread
+  /// - Allocates: never
+  public var coordinator: Coordinator {
+    // Safety: the handle is not used after its coordinator is gone, which has put its address there.
+    unsafe Unmanaged<Coordinator>.fromOpaque(
+      UnsafeRawPointer(
+        bitPattern: core.line.coordinator.load(ordering: .relaxed)
+      ).unsafelyUnwrapped
+    ).takeUnretainedValue()
+  }
+
+  /// The way of its sends: the library's own.
+  public var path: WorkType.SendPath {
+    OwnerTransitions.requireOwner(slot)
+    return coordinator.path
+  }
+
+  /// Sends deferrable work to one CPU.
+  ///
+  ///     handle.send(flush, to: 3)
+  ///
+  /// - Progress: wait-free
+  /// - Context: owner, also inside a handler
+  /// - Allocates: never
+  @discardableResult
+  public func send(
+    _ work: WorkType, to cpu: Int, file: StaticString = #fileID, line: UInt = #line
+  ) -> SendOutcome {
+    path.deliver(work, to: cpu, from: CallSite(file, line))
   }
 
   /// See `LocalCPU.enterUser()`.

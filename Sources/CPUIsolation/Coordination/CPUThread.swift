@@ -37,27 +37,50 @@ public final class CPUThread: Sendable {
 
   /// How a thread is started.
   ///
-  ///     var options = CPUThread.Options()
-  ///     options.scheduling = .fifo(priority: 50)
-  ///     options.locksMemory = true
+  ///     try coordinator.launch(on: 2, options: .init(scheduling: .fifo(priority: 50), locksMemory: true)) {
+  ///       cpu in …
+  ///     }
   public struct Options: Sendable {
     /// The name that debuggers and `top -H` show, cut to 15 bytes; nil takes "cpu/" and the number.
-    public var name: String? = nil
-    /// The size of the stack in bytes; nil takes the system's default.
-    public var stackSize: Int? = nil
+    public var name: String?
+    /// The size of the stack in bytes, at least `minimumStackSize`; nil takes the system's default.
+    public var stackSize: Int?
     /// The scheduling class; nil keeps that of the starting thread.
-    public var scheduling: Scheduling? = nil
+    public var scheduling: Scheduling?
     /// Locks the process's memory, present and future, so that the loop meets no page fault.
-    public var locksMemory = false
-    /// How late the kernel may fire this thread's timers; nil keeps the default of 50 µs.
-    public var timerSlack: Duration? = nil
+    public var locksMemory: Bool
+    /// How late the kernel may fire this thread's timers; nil keeps the default of 50 µs, and zero
+    /// asks for as little as it can.
+    public var timerSlack: Duration?
 
-    /// The defaults: a thread like any other.
+    /// The smallest stack on which a CPU can attach, run handlers and be interrupted.
+    public static let minimumStackSize = 64 << 10
+
+    /// A thread like any other, but for what is named.
+    ///
+    ///     CPUThread.Options(stackSize: 1 << 20, timerSlack: .microseconds(1))
     ///
     /// - Progress: wait-free
     /// - Context: any thread
     /// - Allocates: never
-    public init() {}
+    public init(
+      name: String? = nil, stackSize: Int? = nil, scheduling: Scheduling? = nil,
+      locksMemory: Bool = false, timerSlack: Duration? = nil
+    ) {
+      self.name = name
+      self.stackSize = stackSize
+      self.scheduling = scheduling
+      self.locksMemory = locksMemory
+      self.timerSlack = timerSlack
+    }
+
+    func validate(for cpu: Int) throws(IsolationError) {
+      if let stackSize, stackSize < Self.minimumStackSize {
+        throw IsolationError(
+          .invalidConfiguration,
+          "the stack of CPU \(cpu) cannot be \(stackSize) bytes: it takes \(Self.minimumStackSize)")
+      }
+    }
 
     /// A scheduling class of `sched(7)`.
     public enum Scheduling: Hashable, Sendable {

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import CPlatform
+
 extension Coordinator {
   /// What a coordinator is made of.
   ///
-  ///     var configuration = Coordinator.Configuration(housekeeping: [0], isolated: [1, 2])
-  ///     configuration.isolatedInterrupter = .signal
-  ///     let coordinator = try Coordinator(configuration)
+  ///     let coordinator = try Coordinator(
+  ///       .init(housekeeping: [0], isolated: [1, 2], isolatedInterrupter: .signal))
   ///
   /// CPUs are numbered densely from 0. A number that is in neither mask is a gap: nobody can attach
   /// to it.
@@ -19,32 +20,48 @@ extension Coordinator {
     /// The CPUs that nobody may disturb.
     public var isolated: CPUMask
     /// Which processor the thread of a CPU is bound to.
-    public var pinning = Pinning.wherePossible
+    public var pinning: Pinning
     /// How isolated CPUs are kicked: `.poll`, unless the loop cannot poll.
-    public var isolatedInterrupter = Interrupter.poll
+    public var isolatedInterrupter: Interrupter
     /// How housekeeping CPUs are kicked.
-    public var housekeepingInterrupter = Interrupter.park
+    public var housekeepingInterrupter: Interrupter
     /// The signal of the `.signal` interrupter: nil takes the third real-time signal. It must have
-    /// no other handler.
-    public var interruptSignal: Int32? = nil
+    /// no other handler, and be none that the processor raises for a fault.
+    public var interruptSignal: Int32?
     /// The thread that watches ages and stalls; nil runs none, and leaves ages unmeasured.
-    public var watchdog: Watchdog? = Watchdog()
+    public var watchdog: Watchdog?
     /// Whether drains are timed, for `Statistics.CPU.longestDrain`: two cycle counter reads per
     /// drain, about 20 ns.
-    public var timesDrains = false
+    public var timesDrains: Bool
 
-    /// How many of its last events each ring of the trace keeps; rounded up to a power of two, at
-    /// least 2. An event takes 64 bytes of memory, which is not touched before the first.
-    public var traceEvents = 4096
+    /// How many of its last events each ring of the trace keeps, at most `maximumTraceEvents`;
+    /// rounded up to a power of two, at least 2. An event takes 64 bytes of memory, which is not
+    /// touched before the first.
+    public var traceEvents: Int
+
+    /// How many events a ring of the trace can keep: a gibibyte of them.
+    public static let maximumTraceEvents = 1 << 24
 
     /// A coordinator of these CPUs; everything else has a default.
     ///
     /// - Progress: wait-free
     /// - Context: any thread
     /// - Allocates: never
-    public init(housekeeping: CPUMask, isolated: CPUMask) {
+    public init(
+      housekeeping: CPUMask, isolated: CPUMask, pinning: Pinning = .wherePossible,
+      isolatedInterrupter: Interrupter = .poll, housekeepingInterrupter: Interrupter = .park,
+      interruptSignal: Int32? = nil, watchdog: Watchdog? = Watchdog(), timesDrains: Bool = false,
+      traceEvents: Int = 4096
+    ) {
       self.housekeeping = housekeeping
       self.isolated = isolated
+      self.pinning = pinning
+      self.isolatedInterrupter = isolatedInterrupter
+      self.housekeepingInterrupter = housekeepingInterrupter
+      self.interruptSignal = interruptSignal
+      self.watchdog = watchdog
+      self.timesDrains = timesDrains
+      self.traceEvents = traceEvents
     }
 
     /// Which processor the thread of a CPU is bound to.
@@ -64,21 +81,30 @@ extension Coordinator {
     /// The thread that keeps the coarse clock, measures ages, escalates and reports.
     public struct Watchdog: Sendable {
       /// How often it looks; also the resolution of ages.
-      public var interval = Duration.milliseconds(5)
+      public var interval: Duration
       /// After how long something that should have happened is reported. The kernel's figure for
       /// cross calls.
-      public var stallThreshold = Duration.seconds(5)
+      public var stallThreshold: Duration
       /// What is told. It runs on the watchdog's thread. Nil writes one line to standard error.
-      public var report: (@Sendable (StallReport) -> Void)? = nil
+      public var report: (@Sendable (StallReport) -> Void)?
       /// Whether a test moves the clock, in place of a thread that reads it.
       package var isManual = false
 
-      /// The defaults.
+      /// A watchdog; everything has a default.
+      ///
+      ///     configuration.watchdog = .init(stallThreshold: .milliseconds(300)) { log("\($0)") }
       ///
       /// - Progress: wait-free
       /// - Context: any thread
       /// - Allocates: never
-      public init() {}
+      public init(
+        interval: Duration = .milliseconds(5), stallThreshold: Duration = .seconds(5),
+        report: (@Sendable (StallReport) -> Void)? = nil
+      ) {
+        self.interval = interval
+        self.stallThreshold = stallThreshold
+        self.report = report
+      }
     }
 
     var cpuCount: Int { max(housekeeping.last ?? -1, isolated.last ?? -1) + 1 }
@@ -116,6 +142,41 @@ extension Coordinator {
       if let watchdog, watchdog.interval <= .zero || watchdog.stallThreshold <= .zero {
         throw IsolationError(
           .invalidConfiguration, "the watchdog's interval and stall threshold have to be positive")
+      }
+      if let interruptSignal, cpi_signal_is_fault(interruptSignal) {
+        throw IsolationError(
+          .invalidConfiguration,
+          "the interrupt signal cannot be \(interruptSignal): processors raise that for faults")
+      }
+      if !(0...Self.maximumTraceEvents).contains(traceEvents) {
+        throw IsolationError(
+          .invalidConfiguration,
+          "a trace ring cannot keep \(traceEvents) events: it takes 0 to \(Self.maximumTraceEvents)"
+        )
+      }
+      if case .processors(let map) = pinning { try validate(map) }
+    }
+
+    private func validate(_ processors: [Int: Int]) throws(IsolationError) {
+      let limit = Int(cpi_configured_processors())
+      var loops: [Int: Int] = [:]
+      for (cpu, processor) in processors.sorted(by: { $0.key < $1.key }) {
+        guard contains(cpu) else {
+          throw IsolationError(
+            .invalidConfiguration, "the map of processors names CPU \(cpu), which there is not")
+        }
+        guard (0..<limit).contains(processor) else {
+          throw IsolationError(
+            .invalidConfiguration,
+            "CPU \(cpu) cannot be on processor \(processor): this machine has 0 to \(limit - 1)")
+        }
+        guard isolated.contains(cpu) else { continue }
+        if let other = loops.updateValue(cpu, forKey: processor) {
+          throw IsolationError(
+            .invalidConfiguration,
+            "CPUs \(other) and \(cpu) are both isolated, and cannot both be on processor \(processor)"
+          )
+        }
       }
     }
   }

@@ -14,6 +14,17 @@ extension Coordinator {
     }
   }
 
+  /// Keeps a work type of a part of the library from being unregistered by others than that part.
+  package func own(_ work: WorkType) { registry.withLock { _ = $0.ownedWork.insert(work) } }
+
+  /// Gives such a type back: no thread runs it at its attachment any more.
+  package func disown(_ work: WorkType) {
+    registry.withLock { state in
+      state.ownedWork.remove(work)
+      state.attachWork.removeAll { $0 == work }
+    }
+  }
+
   /// What a thread that has just attached runs: sends to itself, which run at once and are
   /// accounted for like any other.
   ///

@@ -26,7 +26,7 @@ extension Coordinator {
     file: StaticString = #fileID, line: UInt = #line,
     where predicate: (Int) -> Bool = { _ in true },
     _ body: @Sendable (Int) -> Void
-  ) -> CallReport {
+  ) -> Report<CallOutcome> {
     withoutActuallyEscaping(body) { body in
       unsafe withUnsafePointer(to: body) { pointer in
         // Safety: the closure is there until every call has run or was taken back.
@@ -41,96 +41,16 @@ extension Coordinator {
     }
   }
 
-  /// Puts a call into one CPU's queue and does not wait.
-  ///
-  ///     if coordinator.post(call, on: 3) == .busy { … }  // the last one has not been taken yet
-  ///
-  /// - Progress: lock-free while a thread is attached, else it waits for one on its way in or out; a
-  ///   kick may make a system call
-  /// - Context: any thread, also inside a handler
-  /// - Allocates: never
-  @discardableResult
-  public func post(
-    _ call: borrowing CrossCall, on cpu: Int, file: StaticString = #fileID, line: UInt = #line
-  ) -> CallOutcome {
-    requireCPU(cpu)
-    if isClosed { return .closed }
-    if isForked { return .gone }
-    let site = CallSite(file, line)
-    guard
-      CallRecord.claim(
-        call.record, call.handler, isWaitedFor: false, site: site)
-    else { return .busy }
-    return CallPath(core, path).enqueue(
-      call.record, on: cpu, isInterruptSafe: call.isInterruptSafe, from: site)
-  }
-
-  /// Puts a call into the queue of every CPU of a mask and does not wait; the records are this
-  /// sender's, one per target.
-  ///
-  ///     let report = coordinator.post(on: [2, 3], context: nil, isInterruptSafe: true) { _, cpu in count(cpu) }
-  ///
-  /// A target that has not taken this sender's last call yet is `busy`, and gets nothing. The
-  /// context has to live until the function has run.
-  ///
-  /// - Progress: lock-free while threads are attached, else it waits for those on their way in or
-  ///   out; kicks may make a system call each
-  /// - Context: any thread, also inside a handler
-  /// - Allocates: never for CPUs below 128
-  @discardableResult
-  public func post(
-    on mask: CPUMask, context: UnsafeMutableRawPointer?, isInterruptSafe: Bool = false,
-    file: StaticString = #fileID, line: UInt = #line,
-    where predicate: (Int) -> Bool = { _ in true },
-    _ function: CPUFunction
-  ) -> CallReport {
-    var report = CallReport()
-    if isForked {
-      report.gone = mask
-      return report
-    }
-    let queue = CallPath(core, path)
-    let site = CallSite(file, line)
-    // Safety: the caller's to see to.
-    let handler = unsafe CPUHandler(function, context)
-    for cpu in mask {
-      requireCPU(cpu)
-      if isClosed {
-        report.isClosed = true
-        break
-      }
-      guard predicate(cpu) else {
-        report.skipped.insert(cpu)
-        continue
-      }
-      let record = queue.path.sender.record(target: cpu)
-      if !CallRecord.claim(record, handler, isWaitedFor: false, site: site) {
-        report.busy.insert(cpu)
-        continue
-      }
-      let outcome = queue.enqueue(
-        record, on: cpu, isInterruptSafe: isInterruptSafe, from: site)
-      report.record(outcome, for: cpu)
-    }
-    return report
-  }
-
   // MARK: -
 
   private func callAndWait(
     _ mask: CPUMask, _ until: Deadline, _ isInterruptSafe: Bool, _ site: CallSite,
     _ predicate: (Int) -> Bool, _ handler: CPUHandler
-  ) -> CallReport {
-    requireMayWait("make a waiting call")
-    var report = CallReport()
-    if isClosed {
-      report.isClosed = true
-      return report
-    }
-    if isForked {
-      report.gone = mask
-      return report
-    }
+  ) -> Report<CallOutcome> {
+    requireMayWait("make a waiting call", site.file, site.line)
+    if isClosed { return Report(.closed, of: mask) }
+    if isForked { return Report(.gone, of: mask) }
+    var report = Report<CallOutcome>()
     guard let memory = takeCallMemory() else {
       misuse("cannot map the records of a cross call")
     }
@@ -138,9 +58,9 @@ extension Coordinator {
     var waiting = CPUMask()
     let own = ownSlot.map(OwnerTransitions.number)
     for cpu in mask where cpu != own {
-      requireCPU(cpu)
+      core.requireCPU(cpu, site)
       guard predicate(cpu) else {
-        report.skipped.insert(cpu)
+        report.record(.skipped, for: cpu)
         continue
       }
       let record = memory.record(cpu)
@@ -152,9 +72,9 @@ extension Coordinator {
     if let own, mask.contains(own) {
       if predicate(own) {
         runInline(own, handler)
-        report.ranInline.insert(own)
+        report.record(.ranInline, for: own)
       } else {
-        report.skipped.insert(own)
+        report.record(.skipped, for: own)
       }
     }
     var backoff = Backoff()

@@ -3,22 +3,6 @@
 internal import CPlatform
 internal import Synchronization
 
-/// How a coordinator was closed.
-///
-///     let report = coordinator.close(timeout: .seconds(2))
-///     if !report.stillAttached.isEmpty { print("stuck:", report.stillAttached) }
-///
-/// - Progress: wait-free
-/// - Context: any thread
-/// - Allocates: as `CPUMask`
-public struct CloseReport: Hashable, Sendable {
-  /// The CPUs whose threads had not left when the deadline came.
-  public internal(set) var stillAttached = CPUMask()
-  /// Per work type that was still pending, its name and where: those runs come when the CPUs enter
-  /// or leave.
-  public internal(set) var pending: [String: CPUMask] = [:]
-}
-
 extension Coordinator {
   /// Whether `close` has been called.
   public var isClosed: Bool { core.line.closed.load(ordering: .relaxed) != 0 }
@@ -27,21 +11,26 @@ extension Coordinator {
   /// let go.
   ///
   ///     stop.store(true, ordering: .relaxed)
-  ///     let report = coordinator.close(timeout: .seconds(2))
+  ///     if case .timedOut(let cpus) = coordinator.close(timeout: .seconds(2)) {
+  ///       print("CPUs \(cpus) have not left; pending:", coordinator.pendingWork)
+  ///     }
   ///
   /// Sends are `rejected(.closed)`. Then the threads are waited for: each runs what is pending on
   /// its way out. CPUs that sleep are woken, once, so that their loops can see that they should
-  /// end. What did not end in time is named. Closing twice reports again.
+  /// end. The answer is `.settled` when every thread has left, and else names the CPUs whose threads
+  /// have not. Closing twice waits again.
   ///
   /// - Progress: blocking
   /// - Context: any thread that is no CPU of this coordinator
   /// - Allocates: yes
   @discardableResult
-  public func close(timeout: Duration? = nil) -> CloseReport {
+  public func close(
+    timeout: Duration? = nil, file: StaticString = #fileID, line: UInt = #line
+  ) -> WaitOutcome {
     if let own = ownSlot {
       misuse(
-        "CPU \(OwnerTransitions.number(own)) cannot close its own coordinator: it would wait for itself"
-      )
+        "CPU \(OwnerTransitions.number(own)) cannot close its own coordinator: it would wait for itself",
+        file, line)
     }
     let until = Deadline(after: timeout)
     registry.withLock { state in
@@ -56,10 +45,22 @@ extension Coordinator {
     // does not.
     for cpu in cpus { core.slots[cpu].call.parker.unpark() }
     var backoff = Backoff()
-    while !attached.isEmpty, !until.hasPassed { backoff.wait() }
-    var report = CloseReport()
-    report.stillAttached = attached
+    while !attached.isEmpty {
+      if until.hasPassed { return .timedOut(attached) }
+      backoff.wait()
+    }
+    return .settled
+  }
+
+  /// Per work type that is pending on CPUs with a thread, its name and those CPUs: the runs come when
+  /// they enter kernel, or leave.
+  ///
+  /// - Progress: blocking
+  /// - Context: any thread
+  /// - Allocates: yes
+  public var pendingWork: [String: CPUMask] {
     registry.withLock { state in
+      var pending: [String: CPUMask] = [:]
       for (index, registration) in state.registrations.enumerated() {
         guard let registration else { continue }
         let type: UInt64 = 1 << UInt64(index)
@@ -70,10 +71,10 @@ extension Coordinator {
               || context(of: $0).acceptsDeferral
                 && Drain(core, core.slots[$0]).lagging(among: type) != 0
           })
-        if !waiting.isEmpty { report.pending[registration.name] = waiting }
+        if !waiting.isEmpty { pending[registration.name] = waiting }
       }
+      return pending
     }
-    return report
   }
 
   /// The CPUs that have a thread.

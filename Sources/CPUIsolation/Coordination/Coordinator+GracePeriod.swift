@@ -2,78 +2,80 @@
 
 internal import Synchronization
 
-/// A grace period that has begun: it is over when every CPU has left each section that it was in
-/// when this began.
-///
-///     table.unlink(node)
-///     var gracePeriod = coordinator.startGracePeriod()
-///     …
-///     if gracePeriod.poll() { node.free() }  // nobody can be looking at the node any more
-///
-/// A CPU in user, idle, guest or offline has passed already: it holds nothing. A CPU in kernel
-/// passes when it leaves, or declares a quiescent state. An isolated CPU in user is never waited
-/// for and never disturbed.
-///
-/// Not for memory that a CPU may still reach from user: there is none, that is what user promises.
-///
-/// - Progress: wait-free to poll
-/// - Context: any thread
-/// - Allocates: one word per CPU that is in kernel when it begins
-public struct GracePeriod: Sendable {
-  private let coordinator: Coordinator
-  private var pending: GracePeriodWait
-  /// Its number in the trace; 0 if its end is not to be recorded.
-  private var sequence: UInt64 = 0
-  /// The CPUs that had to be waited for when it began, for the trace.
-  private var waitedFor = CPUMask()
-
-  init(_ coordinator: Coordinator, excluding own: Int?) {
-    self.coordinator = coordinator
-    pending = GracePeriodWait(coordinator.core.slots, excluding: own)
-    let core = coordinator.core
-    guard core.isTraced(.gracePeriod) else { return }
-    sequence = coordinator.traceMemory.nextGracePeriod()
-    waitedFor = stragglers
-    core.traceGracePeriod(sequence, stage: "start", waitedFor)
-    _ = poll()
-  }
-
-  /// Whether it is over.
+extension Coordinator {
+  /// A grace period that has begun: it is over when every CPU has left each section that it was in
+  /// when this began.
   ///
-  /// - Progress: wait-free
+  ///     table.unlink(node)
+  ///     var gracePeriod = coordinator.startGracePeriod()
+  ///     …
+  ///     if gracePeriod.poll() { node.free() }  // nobody can be looking at the node any more
+  ///
+  /// A CPU in user, idle, guest or offline has passed already: it holds nothing. A CPU in kernel
+  /// passes when it leaves, or declares a quiescent state. An isolated CPU in user is never waited
+  /// for and never disturbed.
+  ///
+  /// Not for memory that a CPU may still reach from user: there is none, that is what user promises.
+  ///
+  /// - Progress: wait-free to poll
   /// - Context: any thread
-  /// - Allocates: never
-  public mutating func poll() -> Bool {
-    guard pending.poll(coordinator.core.slots) else { return false }
-    if sequence != 0 {
-      coordinator.core.traceGracePeriod(sequence, stage: "end", waitedFor)
-      sequence = 0
-    }
-    return true
-  }
+  /// - Allocates: one word per CPU that is in kernel when it begins
+  public struct GracePeriod: Sendable {
+    private let coordinator: Coordinator
+    private var pending: GracePeriodWait
+    /// Its number in the trace; 0 if its end is not to be recorded.
+    private var sequence: UInt64 = 0
+    /// The CPUs that had to be waited for when it began, for the trace.
+    private var waitedFor = CPUMask()
 
-  /// The CPUs that had not passed at the last look.
-  public var stragglers: CPUMask { pending.cpus }
-
-  /// Suspends the task until it is over or the deadline has come; tells which.
-  ///
-  ///     guard await gracePeriod.wait(timeout: .seconds(1)) else { … }
-  ///
-  /// The task looks again now and then, at growing distances up to 1 ms: nobody wakes it, so that
-  /// no CPU pays for it.
-  ///
-  /// - Throws: `CancellationError`.
-  /// - Progress: suspends
-  /// - Context: any task
-  /// - Allocates: as `Task.sleep`
-  public mutating func wait(timeout: Duration? = nil) async throws -> Bool {
-    let until = Deadline(after: timeout)
-    var pause = SleepLadder()
-    while !poll() {
-      if until.hasPassed { return false }
-      try await pause.sleep()
+    init(_ coordinator: Coordinator, excluding own: Int?) {
+      self.coordinator = coordinator
+      pending = GracePeriodWait(coordinator.core.slots, excluding: own)
+      let core = coordinator.core
+      guard core.isTraced(.gracePeriod) else { return }
+      sequence = coordinator.traceMemory.nextGracePeriod()
+      waitedFor = stragglers
+      core.traceGracePeriod(sequence, stage: "start", waitedFor)
+      _ = poll()
     }
-    return true
+
+    /// Whether it is over.
+    ///
+    /// - Progress: wait-free
+    /// - Context: any thread
+    /// - Allocates: never
+    public mutating func poll() -> Bool {
+      guard pending.poll(coordinator.core.slots) else { return false }
+      if sequence != 0 {
+        coordinator.core.traceGracePeriod(sequence, stage: "end", waitedFor)
+        sequence = 0
+      }
+      return true
+    }
+
+    /// The CPUs that had not passed at the last look.
+    public var stragglers: CPUMask { pending.cpus }
+
+    /// Suspends the task until it is over, the time is, or the coordinator is closed; tells which.
+    ///
+    ///     guard try await gracePeriod.wait(timeout: .seconds(1)) == .settled else { … }
+    ///
+    /// The task looks again now and then, at growing distances up to 1 ms: nobody wakes it, so that
+    /// no CPU pays for it.
+    ///
+    /// - Throws: `CancellationError`.
+    /// - Progress: suspends
+    /// - Context: any task
+    /// - Allocates: as `Task.sleep`
+    public mutating func wait(timeout: Duration? = nil) async throws -> WaitOutcome {
+      let until = Deadline(after: timeout)
+      var pause = SleepLadder()
+      while !poll() {
+        if let end = coordinator.endOfWait(until, stragglers) { return end }
+        try await pause.sleep()
+      }
+      return .settled
+    }
   }
 }
 
@@ -96,42 +98,45 @@ extension Coordinator {
   /// - Progress: wait-free
   /// - Context: any thread, outside handlers and kernel sections
   /// - Allocates: one word per CPU that is in kernel
-  public func startGracePeriod() -> GracePeriod {
-    requireMayWait("begin a grace period")
-    return GracePeriod(self, excluding: ownQuiescentCPU("begin a grace period"))
+  public func startGracePeriod(
+    file: StaticString = #fileID, line: UInt = #line
+  ) -> GracePeriod {
+    let action = "begin a grace period"
+    requireMayWait(action, file, line)
+    return GracePeriod(self, excluding: ownQuiescentCPU(action, file, line))
   }
 
-  /// Waits for a grace period: when it returns, every section that was going on has ended.
+  /// Waits for a grace period: when it answers `.settled`, every section that was going on has ended.
   ///
   ///     table.unlink(node)
-  ///     try coordinator.synchronize(timeout: .seconds(1))
+  ///     guard coordinator.synchronize(timeout: .seconds(1)) == .settled else { … }
   ///     node.free()
   ///
   /// Isolated CPUs in user are not waited for. A caller that is a housekeeping CPU serves its own
   /// work meanwhile, and counts as quiescent. Inside a kernel section the caller would wait for
   /// itself: that ends the process with a sentence.
   ///
-  /// - Throws: `timedOut`, naming the CPUs that did not pass; `closed`; `forked`.
+  /// The answer has to be looked at: after any other one a section may still be going on.
+  ///
   /// - Progress: blocking
   /// - Context: any thread, outside handlers and kernel sections
   /// - Allocates: one word per CPU that is in kernel
-  public func synchronize(timeout: Duration? = nil) throws(IsolationError) {
-    requireMayWait("synchronize")
-    try requireSameProcess()
-    try waitForGracePeriod(Deadline(after: timeout), "synchronize")
+  public func synchronize(
+    timeout: Duration? = nil, file: StaticString = #fileID, line: UInt = #line
+  ) -> WaitOutcome {
+    requireMayWait("synchronize", file, line)
+    if isForked { return .forked }
+    return waitForGracePeriod(Deadline(after: timeout), "synchronize", file, line)
   }
 
-  func waitForGracePeriod(_ until: Deadline, _ action: String) throws(IsolationError) {
-    let own = ownQuiescentCPU(action)
+  func waitForGracePeriod(
+    _ until: Deadline, _ action: String, _ file: StaticString, _ line: UInt
+  ) -> WaitOutcome {
+    let own = ownQuiescentCPU(action, file, line)
     var gracePeriod = GracePeriod(self, excluding: own)
     var backoff = Backoff()
     while !gracePeriod.poll() {
-      if isClosed { throw IsolationError(.closed, "cannot \(action): the coordinator is closed") }
-      if until.hasPassed {
-        throw IsolationError(
-          .timedOut, errno: 110,
-          "cannot \(action): CPUs \(gracePeriod.stragglers) did not leave kernel in time")
-      }
+      if let end = endOfWait(until, gracePeriod.stragglers) { return end }
       // Two CPUs that wait for each other pass by declaring that they hold nothing.
       if own != nil, let slot = ownSlot {
         OwnerTransitions.quiescent(slot)
@@ -140,17 +145,22 @@ extension Coordinator {
       }
       backoff.wait()
     }
+    return .settled
   }
 
   /// The caller's own CPU where it is in kernel outside every section; traps inside one.
-  private func ownQuiescentCPU(_ action: String) -> Int? {
+  private func ownQuiescentCPU(
+    _ action: String, _ file: StaticString, _ line: UInt
+  ) -> Int? {
     guard let slot = ownSlot,
       ContextTracker(slot).ownContext == UInt64(CPUContext.kernel.rawValue)
     else { return nil }
     let number = OwnerTransitions.number(slot)
     let depth = slot.owner.special.load(ordering: .relaxed) & OwnerFlags.depthMask
     if depth != 0 || configuration.isolated.contains(number) {
-      misuse("CPU \(number) cannot \(action) inside a kernel section: it would wait for itself")
+      misuse(
+        "CPU \(number) cannot \(action) inside a kernel section: it would wait for itself", file,
+        line)
     }
     return number
   }

@@ -15,7 +15,8 @@ extension Coordinator {
   /// bit for a slot that changed hands). Whoever calls it from a hot path and counts nanoseconds
   /// takes the C function form: a closure costs about 6 ns more per run, for two reference counts.
   ///
-  /// - Throws: `tooManyWorkTypes` beyond `WorkType.capacity`; `unreachableMaximumAge` for a
+  /// - Throws: `invalidConfiguration` for an empty name; `tooManyWorkTypes` beyond
+  ///   `WorkType.capacity`; `unreachableMaximumAge` for a
   ///   type with a maximum age that nothing could enforce; `watchdogRequired` for a maximum age
   ///   without watchdog; `closed`.
   /// - Progress: blocking
@@ -104,7 +105,7 @@ extension Coordinator {
   /// - Allocates: yes
   public func register(
     _ name: String, options: WorkType.Options, context: UnsafeMutableRawPointer?,
-    payloadFunction: DeferredPayloadFunction
+    payloadFunction: WorkType.PayloadFunction
   ) throws(IsolationError) -> WorkType {
     if options.delivery == .bit {
       misuse("\(name) has nothing to tell its handler: its delivery is a bit")
@@ -118,6 +119,10 @@ extension Coordinator {
     _ name: String, options: WorkType.Options, box: (any Sendable)?,
     _ handler: WorkHandler
   ) throws(IsolationError) -> WorkType {
+    if name.isEmpty {
+      throw IsolationError(
+        .invalidConfiguration, "a work type needs a name: traces and reports know it by that")
+    }
     try checkMaximumAge(name, options)
     let registration = lastRegistration.wrappingAdd(1, ordering: .relaxed).newValue
     return try registry.withLock { state throws(IsolationError) in

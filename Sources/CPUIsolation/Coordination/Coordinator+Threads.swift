@@ -34,18 +34,19 @@ extension Coordinator {
   ///
   /// Returns when the thread has attached. The thread detaches when the body returns.
   ///
-  /// - Throws: `cpuTaken`, `closed`, `threadCreationFailed`, `pinningRefused`, `schedulingRefused`,
+  /// - Throws: `cpuTaken`, `closed`, `invalidConfiguration` for options outside their limits, `threadCreationFailed`, `pinningRefused`, `schedulingRefused`,
   ///   `memoryLockRefused`, `outOfMemory`, `forked`.
   /// - Progress: blocking
   /// - Context: any thread
   /// - Allocates: yes
   @discardableResult
   public func launch(
-    on cpu: Int, options: CPUThread.Options = .init(),
-    _ body: @escaping @Sendable (borrowing LocalCPU) -> Void
+    on cpu: Int, options: CPUThread.Options = .init(), file: StaticString = #fileID,
+    line: UInt = #line, _ body: @escaping @Sendable (borrowing LocalCPU) -> Void
   ) throws(IsolationError) -> CPUThread {
-    requireCPU(cpu)
+    requireCPU(cpu, file, line)
     try requireSameProcess()
+    try options.validate(for: cpu)
     let thread = CPUThread(cpu: cpu)
     let start = unsafe Unmanaged.passRetained(Start(self, thread, options, body))
     var handle: UInt64 = 0
@@ -54,7 +55,9 @@ extension Coordinator {
     if error != 0 {
       unsafe start.release()
       throw IsolationError(
-        .threadCreationFailed, errno: error, "cannot start the thread of CPU \(cpu)")
+        .threadCreationFailed, errno: error,
+        hint: "RLIMIT_NPROC, the cgroup's pids.max and the memory for its stack limit threads",
+        "cannot start the thread of CPU \(cpu)")
     }
     thread.started(handle)
     do {
@@ -109,13 +112,13 @@ extension Coordinator {
       if error != 0 {
         throw IsolationError(
           .schedulingRefused, errno: error,
+          hint: error == 1 ? "real-time classes need CAP_SYS_NICE or RLIMIT_RTPRIO" : nil,
           "cannot give CPU \(cpu) the scheduling class \(options.scheduling!)")
       }
     }
     if let slack = options.timerSlack {
-      let (seconds, attoseconds) = slack.components
-      let error = cpi_set_timer_slack(
-        UInt64(max(0, seconds * 1_000_000_000 + attoseconds / 1_000_000_000)))
+      // To the system 0 means its default; a nanosecond is the least slack that there is.
+      let error = cpi_set_timer_slack(max(1, slack.wholeNanoseconds))
       if error != 0 {
         throw IsolationError(
           .schedulingRefused, errno: error, "cannot set the timer slack of CPU \(cpu)")
@@ -125,7 +128,9 @@ extension Coordinator {
       let error = cpi_lock_memory()
       if error != 0 {
         throw IsolationError(
-          .memoryLockRefused, errno: error, "cannot lock the memory for CPU \(cpu)")
+          .memoryLockRefused, errno: error,
+          hint: "locking memory needs CAP_IPC_LOCK or a higher RLIMIT_MEMLOCK",
+          "cannot lock the memory for CPU \(cpu)")
       }
     }
     return isPinned
@@ -143,7 +148,9 @@ extension Coordinator {
       return false
     }
     throw IsolationError(
-      .pinningRefused, errno: error, "cannot bind CPU \(cpu) to processor \(processor)")
+      .pinningRefused, errno: error,
+      hint: "the processor has to be online, in the process's cpuset, and below 1024",
+      "cannot bind CPU \(cpu) to processor \(processor)")
   }
 
   /// A thread that is bound to no processor is not bound to its starter's either.
@@ -167,8 +174,10 @@ extension Coordinator {
   /// - Progress: blocking
   /// - Context: any thread that is no CPU
   /// - Allocates: yes
-  public func attach(to cpu: Int) throws(IsolationError) -> LocalCPU {
-    let path = try attachCurrentThread(to: cpu)
+  public func attach(
+    to cpu: Int, file: StaticString = #fileID, line: UInt = #line
+  ) throws(IsolationError) -> LocalCPU {
+    let path = try attachCurrentThread(to: cpu, file, line)
     return LocalCPU(slot: core.slots[cpu], path: path, coordinator: self)
   }
 
@@ -181,13 +190,17 @@ extension Coordinator {
   /// - Progress: blocking
   /// - Context: any thread that is no CPU
   /// - Allocates: yes
-  public func attachHandle(to cpu: Int) throws(IsolationError) -> CPUHandle {
-    _ = try attachCurrentThread(to: cpu)
+  public func attachHandle(
+    to cpu: Int, file: StaticString = #fileID, line: UInt = #line
+  ) throws(IsolationError) -> CPUHandle {
+    _ = try attachCurrentThread(to: cpu, file, line)
     return CPUHandle(slot: core.slots[cpu], core: core)
   }
 
-  private func attachCurrentThread(to cpu: Int) throws(IsolationError) -> SendPath {
-    requireCPU(cpu)
+  private func attachCurrentThread(
+    to cpu: Int, _ file: StaticString, _ line: UInt
+  ) throws(IsolationError) -> SendPath {
+    requireCPU(cpu, file, line)
     try requireSameProcess()
     if let own = CurrentThread.slot {
       let other = OwnerTransitions.number(own)

@@ -27,25 +27,48 @@ extension Coordinator {
   /// - Context: any thread, outside handlers and kernel sections
   /// - Allocates: yes
   @discardableResult
-  public func unregister(_ work: WorkType, timeout: Duration? = nil) throws(IsolationError)
-    -> CPUMask
-  {
-    requireMayWait("unregister a work type")
-    try requireSameProcess()
-    let until = Deadline(after: timeout)
-    guard try claimUnregistration(of: work, until) else { return CPUMask() }
-    do {
-      return try unregisterClaimed(work, until)
-    } catch {
-      registry.withLock { $0.registrations[Int(work.type)]?.isUnregistering = false }
-      throw error
+  public func unregister(
+    _ work: WorkType, timeout: Duration? = nil, file: StaticString = #fileID, line: UInt = #line
+  ) throws(IsolationError) -> CPUMask {
+    if registry.withLock({ $0.ownedWork.contains(work) }) {
+      misuse(
+        "\(work) belongs to a part of the library that uses it: close that instead", file, line)
     }
+    let (outcome, withdrawn) = try endRegistration(work, Deadline(after: timeout), file, line)
+    try outcome.get("unregister \(work)")
+    return withdrawn
+  }
+
+  /// Unregisters a work type, whoever it belongs to; tells how the wait for CPUs ended, and what was
+  /// withdrawn.
+  package func endRegistration(
+    _ work: WorkType, timeout: Duration?, file: StaticString, line: UInt
+  ) throws(IsolationError) -> WaitOutcome {
+    try endRegistration(work, Deadline(after: timeout), file, line).outcome
+  }
+
+  func endRegistration(
+    _ work: WorkType, _ until: Deadline, _ file: StaticString, _ line: UInt
+  ) throws(IsolationError) -> (outcome: WaitOutcome, withdrawn: CPUMask) {
+    requireMayWait("unregister a work type", file, line)
+    if isForked { return (.forked, CPUMask()) }
+    switch try claimUnregistration(of: work, until) {
+    case .settled?: return (.settled, CPUMask())
+    case let outcome?: return (outcome, CPUMask())
+    case nil: break
+    }
+    let end = unregisterClaimed(work, until, file, line)
+    if end.outcome != .settled {
+      registry.withLock { $0.registrations[Int(work.type)]?.isUnregistering = false }
+    }
+    return end
   }
 
   /// Ends the sends of a work type, for one caller at a time: two that took each other's steps
-  /// could meet the next registration of the bit. False: another call has ended it meanwhile.
+  /// could meet the next registration of the bit. Nil: it is the caller's to go on. `.settled`:
+  /// another call has ended it meanwhile.
   private func claimUnregistration(of work: WorkType, _ until: Deadline)
-    throws(IsolationError) -> Bool
+    throws(IsolationError) -> WaitOutcome?
   {
     var backoff = Backoff()
     var hasWaited = false
@@ -59,24 +82,21 @@ extension Coordinator {
         return true
       }
       switch isClaimed {
-      case true?: return true
-      case nil where hasWaited: return false
+      case true?: return nil
+      case nil where hasWaited: return .settled
       case nil: throw IsolationError(.workTypeUnregistered, "\(work) is not registered here")
       case false?:
         hasWaited = true
-        if until.hasPassed {
-          throw IsolationError(
-            .timedOut, errno: 110, "cannot unregister \(work): another thread has not come through")
-        }
+        if until.hasPassed { return .timedOut(CPUMask()) }
         Self.serveOwnCPU()
         backoff.wait()
       }
     }
   }
 
-  private func unregisterClaimed(_ work: WorkType, _ until: Deadline) throws(IsolationError)
-    -> CPUMask
-  {
+  private func unregisterClaimed(
+    _ work: WorkType, _ until: Deadline, _ file: StaticString, _ line: UInt
+  ) -> (outcome: WaitOutcome, withdrawn: CPUMask) {
     let index = Int(work.type)
     let before = registry.withLock { state in
       if let known = state.registrations[index]?.lostBefore { return known }
@@ -91,9 +111,11 @@ extension Coordinator {
     }
     // CPUs in kernel run the bit at a safe point; the wait for that is the wait for the grace
     // period below, whose end they reach only through one.
-    try waitForGracePeriod(until, "unregister \(work)")
+    let first = waitForGracePeriod(until, "unregister \(work)", file, line)
+    guard first == .settled else { return (first, CPUMask()) }
     core.stopRunning(work.type)
-    try waitForGracePeriod(until, "unregister \(work)")
+    let second = waitForGracePeriod(until, "unregister \(work)", file, line)
+    guard second == .settled else { return (second, CPUMask()) }
     var lagging = CPUMask()
     let box = registry.withLock { state -> (any Sendable)? in
       withdraw(work.type) { _ in true }
@@ -112,7 +134,7 @@ extension Coordinator {
         return now.owner == $0.owner && now.count > $0.count ? $0.cpu : nil
       })
     // A catch-up type leaves no bit with a CPU in user: what is withdrawn there is what it lags.
-    return work.form == .catchUp ? withdrawn.union(lagging) : withdrawn
+    return (.settled, work.form == .catchUp ? withdrawn.union(lagging) : withdrawn)
   }
 
   /// What a CPU's thread has lost of a type; what a send left where nobody was is nobody's to hear

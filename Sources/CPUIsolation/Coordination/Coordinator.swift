@@ -34,7 +34,6 @@ public final class Coordinator: Sendable {
   let sharedSender: SenderSlot
   let traceMemory: TraceMemory
   let watchdog: WatchdogService?
-  private let forks: UInt32
 
   /// Makes a coordinator, and starts its watchdog.
   ///
@@ -48,7 +47,6 @@ public final class Coordinator: Sendable {
     let cpus = configuration.cpuCount
     self.configuration = configuration
     signal = configuration.interruptSignal ?? cpi_default_interrupt_signal()
-    forks = cpi_fork_generation()
     let sharedMemory = try SenderMemory(cpus: cpus, isShared: true)
     sharedSender = sharedMemory.slot
     let watchdogMemory = try SenderMemory(cpus: cpus, isShared: false)
@@ -82,6 +80,8 @@ public final class Coordinator: Sendable {
       try InterruptHandler.install(signal)
     }
     if configuration.watchdog?.isManual == false { try watchdog?.start() }
+    unsafe core.line.coordinator.store(
+      UInt(bitPattern: Unmanaged.passUnretained(self).toOpaque()), ordering: .relaxed)
   }
 
   deinit { watchdog?.stop() }
@@ -102,8 +102,10 @@ public final class Coordinator: Sendable {
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: never
-  public func context(of cpu: Int) -> CPUContext {
-    requireCPU(cpu)
+  public func context(
+    of cpu: Int, file: StaticString = #fileID, line: UInt = #line
+  ) -> CPUContext {
+    requireCPU(cpu, file, line)
     // Relaxed — a hint.
     let word = core.slots[cpu].state.word.load(ordering: .relaxed)
     return ContextWord(rawValue: word).context ?? .kernel
@@ -121,7 +123,7 @@ public final class Coordinator: Sendable {
 
   /// Moves the manual clock of a watchdog that has one, and lets it look.
   package func advanceClock(by duration: Duration) {
-    watchdog?.advance(by: UInt64(max(0, duration / .nanoseconds(1))))
+    watchdog?.advance(by: duration.wholeNanoseconds)
   }
 
   /// Ends the sleep of a CPU, as a kick would, without giving it anything to do.
@@ -141,8 +143,9 @@ public final class Coordinator: Sendable {
     return slot
   }
 
-  /// The way of a send by the calling thread: through its own slot where it has one.
-  var path: SendPath {
+  /// The way of a send by the calling thread, through its own slot where it has one: the library's
+  /// own.
+  public var path: WorkType.SendPath {
     guard let own = ownSlot,
       // A signal handler must not count where the code that it interrupted may be counting.
       own.owner.special.load(ordering: .relaxed) & OwnerFlags.interrupted == 0,
@@ -153,14 +156,12 @@ public final class Coordinator: Sendable {
 
   // MARK: Checks
 
-  func requireCPU(_ cpu: Int) {
-    if !cpus.contains(cpu) {
-      misuse("there is no CPU \(cpu): this coordinator has CPUs \(cpus)")
-    }
+  func requireCPU(_ cpu: Int, _ file: StaticString, _ line: UInt) {
+    core.requireCPU(cpu, CallSite(file, line))
   }
 
   /// Whether this is the child of a fork, in which the CPUs have no threads.
-  var isForked: Bool { cpi_fork_generation() != forks }
+  var isForked: Bool { core.isForked }
 
   /// Threads do not survive a fork: what would wait for them throws instead.
   func requireSameProcess() throws(IsolationError) {
@@ -171,13 +172,15 @@ public final class Coordinator: Sendable {
   }
 
   /// Traps if the calling thread is inside a handler or a cross call, where it must not wait.
-  func requireMayWait(_ action: String) {
+  func requireMayWait(_ action: String, _ file: StaticString, _ line: UInt) {
     if CurrentThread.isHelping {
-      misuse("a thread that works on behalf of a CPU must not \(action) inside a handler")
+      misuse(
+        "a thread that works on behalf of a CPU must not \(action) inside a handler", file, line)
     }
     guard let slot = CurrentThread.slot else { return }
     if slot.owner.special.load(ordering: .relaxed) & OwnerFlags.inHandler != 0 {
-      misuse("CPU \(OwnerTransitions.number(slot)) must not \(action) inside a handler")
+      misuse(
+        "CPU \(OwnerTransitions.number(slot)) must not \(action) inside a handler", file, line)
     }
   }
 

@@ -8,6 +8,162 @@ public typealias DeferredWork = WorkType
 @available(*, deprecated, renamed: "IsolationError")
 public typealias CoordinatorError = IsolationError
 
+@available(*, deprecated, renamed: "HazardDomain.Cohort")
+public typealias HazardCohort = HazardDomain.Cohort
+
+@available(*, deprecated, renamed: "HazardDomain.Counts")
+public typealias HazardCounts = HazardDomain.Counts
+
+@available(*, deprecated, renamed: "HazardDomain.Obstacle")
+public typealias HazardObstacle = HazardDomain.Obstacle
+
+@available(*, deprecated, renamed: "HazardDomain.ReclaimFunction")
+public typealias HazardReclaimFunction = HazardDomain.ReclaimFunction
+
+@available(*, deprecated, renamed: "WaitOutcome")
+public typealias HazardBarrier = WaitOutcome
+
+@available(*, deprecated, renamed: "WorkType.PayloadFunction")
+public typealias DeferredPayloadFunction = WorkType.PayloadFunction
+
+@available(*, deprecated, renamed: "CPUMask.ParseError")
+public typealias CPUListError = CPUMask.ParseError
+
+@available(*, deprecated, renamed: "TraceFilter.ParseError")
+public typealias TraceFilterError = TraceFilter.ParseError
+
+@available(*, deprecated, renamed: "TraceEventFormat.Field")
+public typealias TraceField = TraceEventFormat.Field
+
+@available(*, deprecated, renamed: "Coordinator.GracePeriod")
+public typealias GracePeriod = Coordinator.GracePeriod
+
+@available(*, deprecated, renamed: "Coordinator.StallReport")
+public typealias StallReport = Coordinator.StallReport
+
+@available(*, deprecated, message: "write Report<SendOutcome>")
+public typealias SendReport = Report<SendOutcome>
+
+@available(*, deprecated, message: "write Report<CallOutcome>")
+public typealias CallReport = Report<CallOutcome>
+
+@available(*, deprecated, renamed: "WaitOutcome")
+public typealias CloseReport = WaitOutcome
+
+extension Report where Outcome == SendOutcome {
+  @available(*, deprecated, message: "write report[.deferred]")
+  public var deferred: CPUMask { self[.deferred] }
+
+  @available(*, deprecated, message: "write report[.merged]")
+  public var merged: CPUMask { self[.merged] }
+
+  @available(*, deprecated, message: "write report[.queued]")
+  public var queued: CPUMask { self[.queued] }
+
+  @available(*, deprecated, message: "write report[.interrupted]")
+  public var interrupted: CPUMask { self[.interrupted] }
+
+  @available(*, deprecated, message: "write report[.ranInline]")
+  public var ranInline: CPUMask { self[.ranInline] }
+
+  @available(*, deprecated, message: "write report[.ranOnBehalf]")
+  public var ranOnBehalf: CPUMask { self[.ranOnBehalf] }
+
+  @available(*, deprecated, message: "write report[.skipped]")
+  public var skipped: CPUMask { self[.skipped] }
+
+  @available(*, deprecated, message: "write report[.gone]")
+  public var gone: CPUMask { self[.gone] }
+
+  @available(*, deprecated, renamed: "refusal")
+  public var rejection: SendOutcome.Rejection? {
+    guard case .rejected(let reason)? = refusal else { return nil }
+    return reason
+  }
+}
+
+extension Report where Outcome == CallOutcome {
+  @available(*, deprecated, message: "write report[.executed]")
+  public var executed: CPUMask { self[.executed] }
+
+  @available(*, deprecated, message: "write report[.queued]")
+  public var queued: CPUMask { self[.queued] }
+
+  @available(*, deprecated, message: "write report[.ranInline]")
+  public var ranInline: CPUMask { self[.ranInline] }
+
+  @available(*, deprecated, message: "write report[.timedOut]")
+  public var timedOut: CPUMask { self[.timedOut] }
+
+  @available(*, deprecated, message: "write report[.busy]")
+  public var busy: CPUMask { self[.busy] }
+
+  @available(*, deprecated, message: "write report[.skipped]")
+  public var skipped: CPUMask { self[.skipped] }
+
+  @available(*, deprecated, message: "write report[.gone]")
+  public var gone: CPUMask { self[.gone] }
+
+  @available(*, deprecated, message: "write report.refusal == .closed")
+  public var isClosed: Bool { refusal != nil }
+}
+
+extension Coordinator {
+  @available(*, deprecated, renamed: "close(timeout:)")
+  @discardableResult
+  public func close(deadline: Duration?) -> WaitOutcome { close(timeout: deadline) }
+
+  @available(*, deprecated, renamed: "synchronize(timeout:)")
+  public func synchronize(deadline: Duration?) throws(IsolationError) {
+    try synchronize(timeout: deadline).get("synchronize")
+  }
+
+  @available(*, deprecated, renamed: "unregister(_:timeout:)")
+  @discardableResult
+  public func unregister(_ work: WorkType, deadline: Duration?) throws(IsolationError) -> CPUMask {
+    try unregister(work, timeout: deadline)
+  }
+
+  @available(*, deprecated, renamed: "call(on:timeout:isInterruptSafe:where:_:)")
+  @discardableResult
+  public func call(
+    on mask: CPUMask, deadline: Duration?, isInterruptSafe: Bool = false,
+    where predicate: (Int) -> Bool = { _ in true }, _ body: @Sendable (Int) -> Void
+  ) -> Report<CallOutcome> {
+    call(
+      on: mask, timeout: deadline, isInterruptSafe: isInterruptSafe, where: predicate, body)
+  }
+}
+
+extension WorkSender where Self: ~Copyable {
+  @available(*, deprecated, renamed: "send(_:to:payload:urgency:)")
+  @discardableResult
+  public func send(
+    _ work: WorkType, payload: WorkType.Payload, to mask: CPUMask, urgency: Urgency = .deferrable
+  ) -> Report<SendOutcome> {
+    send(work, to: mask, payload: payload, urgency: urgency)
+  }
+}
+
+extension Ticket {
+  @available(*, deprecated, renamed: "wait(until:timeout:)")
+  public func wait(until goal: Goal, deadline: Duration?) -> WaitOutcome {
+    wait(until: goal, timeout: deadline)
+  }
+}
+
+extension HazardDomain {
+  @available(*, deprecated, renamed: "barrier(cohort:timeout:)")
+  public func barrier(cohort: Cohort? = nil, deadline: Duration?) -> WaitOutcome {
+    barrier(cohort: cohort, timeout: deadline)
+  }
+}
+
+extension CPUMask.ParseError {
+  @available(*, deprecated, renamed: "position")
+  public var offset: Int { position }
+}
+
 extension LocalCPU {
   @available(*, deprecated, renamed: "inUser(_:)")
   @inlinable @inline(__always)

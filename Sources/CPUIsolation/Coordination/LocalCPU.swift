@@ -26,21 +26,25 @@ internal import Synchronization
 /// - Context: owner
 /// - Allocates: never
 @frozen @safe
-public struct LocalCPU: ~Copyable {
+public struct LocalCPU: ~Copyable, WorkSender {
   @usableFromInline let slot: CPUSlot
-  @usableFromInline let path: SendPath
-  @usableFromInline let coordinator: Unmanaged<Coordinator>
+  /// The way of its sends: the library's own.
+  public let path: WorkType.SendPath
+  @usableFromInline let home: Unmanaged<Coordinator>
 
   init(slot: CPUSlot, path: SendPath, coordinator: Coordinator) {
     self.slot = slot
     self.path = path
-    unsafe self.coordinator = unsafe Unmanaged.passRetained(coordinator)
+    unsafe home = unsafe Unmanaged.passRetained(coordinator)
   }
 
   deinit {
-    unsafe coordinator.takeUnretainedValue().detach(slot)
-    unsafe coordinator.release()
+    unsafe home.takeUnretainedValue().detach(slot)
+    unsafe home.release()
   }
+
+  /// The coordinator that it is a CPU of.
+  public var coordinator: Coordinator { unsafe home.takeUnretainedValue() }
 
   /// Gives the CPU back: what is pending runs first, what comes later is `gone`.
   ///

@@ -20,6 +20,8 @@ struct Registry {
   /// The threads that serve this coordinator beside the watchdog, by the system's number: their
   /// names, and why one is not placed as it should be.
   var services: [Int32: (name: String, placement: Int32)] = [:]
+  /// Types that parts of the library have registered for themselves: those alone give them back.
+  var ownedWork: Set<WorkType> = []
   var isClosed = false
   /// Whether the part of the slots that holds copies of keys is taken.
   var hasStaticKeys = false

@@ -9,6 +9,7 @@ internal import Synchronization
 ///     switch ticket.wait(until: .covered, timeout: .milliseconds(10)) {
 ///     case .settled: reuse(pages)
 ///     case .timedOut(let stragglers): …
+///     case .closed, .forked: return
 ///     }
 ///
 /// A count of drains would not do: one more drain may be one that began before the send, and two
@@ -16,20 +17,22 @@ internal import Synchronization
 /// runs the type loads the generation after it has taken the bit, and publishes it after the run.
 ///
 /// A send that was rejected has told nobody, so that there is nobody to wait for. Whoever frees or
-/// reuses something looks at `report.rejection` first.
+/// reuses something looks at `report.refusal` first.
 ///
 /// - Progress: wait-free to poll
 /// - Context: any thread
 /// - Allocates: never for CPUs below 128
 public struct Ticket: Sendable {
   /// What became of the send itself.
-  public let report: SendReport
+  public let report: Report<SendOutcome>
 
   private let coordinator: Coordinator
   private let type: UInt64
   private let generation: UInt64
 
-  init(_ coordinator: Coordinator, _ type: UInt64, _ generation: UInt64, _ report: SendReport) {
+  init(
+    _ coordinator: Coordinator, _ type: UInt64, _ generation: UInt64, _ report: Report<SendOutcome>
+  ) {
     self.coordinator = coordinator
     self.type = type
     self.generation = generation
@@ -57,14 +60,6 @@ public struct Ticket: Sendable {
     /// The CPU cannot observe anything older: the handler has run, or will run before the CPU's
     /// next look.
     case covered
-  }
-
-  /// How a wait ended.
-  public enum WaitOutcome: Hashable, Sendable {
-    /// Every CPU that the send covered has reached the goal, or is gone.
-    case settled
-    /// The deadline came before these CPUs had.
-    case timedOut(CPUMask)
   }
 
   /// What has become of the send on one CPU. A CPU that the send skipped or did not address is
@@ -127,7 +122,7 @@ public struct Ticket: Sendable {
     return left
   }
 
-  /// Waits until every CPU has reached the goal, or the deadline comes.
+  /// Waits until every CPU has reached the goal, or the time is over.
   ///
   /// A caller that is a CPU serves its own work meanwhile, so two CPUs may wait for each other.
   /// Inside a handler waiting ends the process with a sentence.
@@ -135,20 +130,22 @@ public struct Ticket: Sendable {
   /// - Progress: blocking
   /// - Context: any thread, outside handlers
   /// - Allocates: never for CPUs below 128
-  public func wait(until goal: Goal, timeout: Duration? = nil) -> WaitOutcome {
-    coordinator.requireMayWait("wait for a ticket")
+  public func wait(
+    until goal: Goal, timeout: Duration? = nil, file: StaticString = #fileID, line: UInt = #line
+  ) -> WaitOutcome {
+    coordinator.requireMayWait("wait for a ticket", file, line)
     let until = Deadline(after: timeout)
     var backoff = Backoff()
     while true {
       let left = unsettled(goal)
       if left.isEmpty { return .settled }
-      if until.hasPassed || coordinator.isClosed || coordinator.isForked { return .timedOut(left) }
+      if let end = coordinator.endOfWait(until, left) { return end }
       Coordinator.serveOwnCPU()
       backoff.wait()
     }
   }
 
-  /// Suspends the task until every CPU has reached the goal, or the deadline comes.
+  /// Suspends the task until every CPU has reached the goal, or the time is over.
   ///
   /// - Throws: `CancellationError`.
   /// - Progress: suspends
@@ -160,54 +157,8 @@ public struct Ticket: Sendable {
     while true {
       let left = unsettled(goal)
       if left.isEmpty { return .settled }
-      if until.hasPassed || coordinator.isClosed || coordinator.isForked { return .timedOut(left) }
+      if let end = coordinator.endOfWait(until, left) { return end }
       try await pause.sleep()
-    }
-  }
-}
-
-extension Coordinator {
-  /// Sends work to every CPU of a mask, and gives a ticket to ask when it has taken effect.
-  ///
-  ///     let ticket = coordinator.sendWithTicket(flush, to: [2, 3])
-  ///     try await ticket.wait(until: .executed, timeout: .seconds(1))
-  ///
-  /// It costs one addition to a word that all ticketed senders of the type share; sends without
-  /// ticket pay nothing. A payload is for a type whose delivery is `.merging`; with another it ends
-  /// the process with a sentence. Not while another thread unregisters the type: a ticket drawn behind
-  /// its last look may stay pending, so that such a wait needs a deadline.
-  ///
-  /// - Progress: wait-free for `.deferrable`; with a payload lock-free
-  /// - Context: any thread
-  /// - Allocates: never for CPUs below 128
-  public func sendWithTicket(
-    _ work: WorkType, payload: WorkType.Payload = .everything, to mask: CPUMask,
-    urgency: Urgency = .deferrable, file: StaticString = #fileID, line: UInt = #line,
-    where predicate: (Int) -> Bool = { _ in true }
-  ) -> Ticket {
-    let path = self.path
-    let site = CallSite(file, line)
-    if payload != .everything { path.requireMerging(work) }
-    if let rejection = path.rejection(of: work) {
-      var report = SendReport()
-      report.rejection = rejection
-      return Ticket(self, work.type, 0, report)
-    }
-    switch work.form {
-    case .bit:
-      let generation = core.drawGeneration(of: work.type)
-      let report = path.send(work, to: mask, urgency: urgency, from: site, where: predicate)
-      return Ticket(self, work.type, generation, report)
-    case .catchUp:
-      let generation = path.announce(work.type)
-      let report = path.catchUp(
-        work, to: mask, SendReport(), generation, urgency: urgency, from: site, asks: true,
-        where: predicate)
-      return Ticket(self, work.type, generation, report)
-    case .maximum, .union, .hull:
-      let (generation, report) = path.sendWithTicket(
-        work, payload.rawValue, to: mask, urgency, from: site, where: predicate)
-      return Ticket(self, work.type, generation, report)
     }
   }
 }

@@ -14,7 +14,7 @@ final class WatchdogService: Sendable {
   struct Settings {
     var interval: Duration
     var stallThreshold: Duration
-    var report: (@Sendable (StallReport) -> Void)?
+    var report: (@Sendable (Coordinator.StallReport) -> Void)?
   }
 
   private let core: CoordinatorCore
@@ -221,18 +221,19 @@ final class WatchdogService: Sendable {
   }
 
   private func report(
-    _ kind: StallReport.Kind, _ sight: inout Sight, _ cpu: Int, _ context: CPUContext, _ type: Int,
+    _ kind: Coordinator.StallReport.Kind, _ sight: inout Sight, _ cpu: Int, _ context: CPUContext,
+    _ type: Int,
     _ now: UInt64, kick: Bool
   ) {
     let age = now - sight.since
-    let threshold = UInt64(clamping: Int64(settings.stallThreshold / .nanoseconds(1)))
+    let threshold = settings.stallThreshold.wholeNanoseconds
     if sight.nextReport == 0 { sight.nextReport = threshold }
     guard age >= sight.nextReport else { return }
     sight.reports += 1
     sight.nextReport = age * 2
     if kick { kickAgain(cpu, type) }
     emit(
-      StallReport(
+      Coordinator.StallReport(
         kind: kind, cpu: cpu, context: context, work: name(type), age: .nanoseconds(Int64(age)),
         sender: callSite(cpu, type), occurrence: sight.reports, kickedAgain: kick))
   }
@@ -257,13 +258,13 @@ final class WatchdogService: Sendable {
     defer { sight = Sight() }
     guard sight.reports > 0 else { return }
     emit(
-      StallReport(
+      Coordinator.StallReport(
         kind: .recovered, cpu: cpu, context: context, work: name(type),
         age: .nanoseconds(Int64(now - sight.since)), sender: nil, occurrence: sight.reports,
         kickedAgain: false))
   }
 
-  private func emit(_ report: StallReport) {
+  private func emit(_ report: Coordinator.StallReport) {
     if let told = settings.report { return told(report) }
     var line = report.description + "\n"
     line.withUTF8 { unsafe cpi_write_error($0.baseAddress, $0.count) }

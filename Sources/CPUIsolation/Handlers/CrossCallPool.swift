@@ -87,8 +87,8 @@ extension Coordinator {
   func post(
     pooled call: Address, _ home: PoolCore, on cpu: Int, _ site: CallSite
   ) -> CallOutcome {
-    requireCPU(cpu)
-    requireNoSignalHandler()
+    core.requireCPU(cpu, site)
+    requireNoSignalHandler(site)
     unsafe Place<PooledCallHeader>(call).value.home = home
     if isClosed || isForked {
       unsafe PooledCallHeader.end(call.pointer, -1)
@@ -105,12 +105,12 @@ extension Coordinator {
   }
 
   /// What a message does when it ends is not known, and not meant for a signal handler.
-  private func requireNoSignalHandler() {
+  private func requireNoSignalHandler(_ site: CallSite) {
     guard let slot = CurrentThread.slot else { return }
     if slot.owner.special.load(ordering: .relaxed) & OwnerFlags.interrupted != 0 {
       misuse(
-        "CPU \(OwnerTransitions.number(slot)) must not post a call out of a pool in a signal handler"
-      )
+        "CPU \(OwnerTransitions.number(slot)) must not post a call out of a pool in a signal handler",
+        site.file, site.line)
     }
   }
 }

@@ -36,7 +36,7 @@ public final class GracePeriodCallbacks: Sendable {
   /// A callback: a C function with its context, or a closure.
   @safe
   enum Callback: Sendable {
-    case function(GracePeriodFunction, UInt)
+    case function(GracePeriodCallbacks.Function, UInt)
     case closure(@Sendable () -> Void)
 
     func run() {
@@ -55,7 +55,7 @@ public final class GracePeriodCallbacks: Sendable {
     var retired: UInt64 = 0
     var covered: UInt64 = 0
     var completed: UInt64 = 0
-    var gracePeriod: GracePeriod? = nil
+    var gracePeriod: Coordinator.GracePeriod? = nil
     /// The thread that runs what is ready; 0 is none.
     var runner: Int32 = 0
     var isClosed = false
@@ -91,10 +91,11 @@ public final class GracePeriodCallbacks: Sendable {
   /// - Context: any thread
   /// - Allocates: yes
   public init(
-    _ coordinator: Coordinator, capacity: Int, runsThread: Bool = true
+    _ coordinator: Coordinator, capacity: Int, runsThread: Bool = true,
+    file: StaticString = #fileID, line: UInt = #line
   ) throws(IsolationError) {
     if capacity < 1 || capacity > 1 << 24 {
-      misuse("there cannot be room for \(capacity) callbacks: it takes 1 to 16777216")
+      misuse("there cannot be room for \(capacity) callbacks: it takes 1 to 16777216", file, line)
     }
     self.coordinator = coordinator
     self.capacity = capacity
@@ -122,12 +123,12 @@ public final class GracePeriodCallbacks: Sendable {
   /// - Context: any thread, outside handlers; also in a kernel section
   /// - Allocates: never
   public func retire(
-    context: UnsafeMutableRawPointer?, function: GracePeriodFunction
+    context: UnsafeMutableRawPointer?, function: GracePeriodCallbacks.Function
   ) -> Outcome {
     unsafe append(.function(function, UInt(bitPattern: context)))
   }
 
-  /// As `retire`, and waits for room: until the deadline, when the answer is `full`.
+  /// As `retire`, and waits for room: until the time is over, when the answer is `full`.
   ///
   /// A caller that is a CPU serves its own work meanwhile. Inside a kernel section, or a callback,
   /// the caller would wait for itself: that ends the process with a sentence. In the child of a fork
@@ -137,17 +138,18 @@ public final class GracePeriodCallbacks: Sendable {
   /// - Context: any thread, outside handlers and kernel sections; in callbacks take `retire`
   /// - Allocates: never; the closure as the caller made it
   public func retireWaiting(
-    timeout: Duration? = nil, _ body: @escaping @Sendable () -> Void
+    timeout: Duration? = nil, file: StaticString = #fileID, line: UInt = #line,
+    _ body: @escaping @Sendable () -> Void
   ) -> Outcome {
-    coordinator.requireMayWait("wait for a grace period callback")
+    coordinator.requireMayWait("wait for a grace period callback", file, line)
     let until = Deadline(after: timeout)
     var backoff = Backoff()
     while true {
       let outcome = append(.closure(body))
       guard outcome == .full else { return outcome }
-      requireOutsideCallbacks(state.withLock { $0.runner })
+      requireOutsideCallbacks(state.withLock { $0.runner }, file, line)
       if until.hasPassed || coordinator.isClosed || coordinator.isForked { return .full }
-      step()
+      step(file, line)
       backoff.wait()
     }
   }
@@ -186,11 +188,11 @@ public final class GracePeriodCallbacks: Sendable {
   /// - Context: any thread that is no isolated CPU, outside handlers and kernel sections
   /// - Allocates: one word per CPU that is in kernel, and as the callbacks
   @discardableResult
-  public func runReady() -> Int {
+  public func runReady(file: StaticString = #fileID, line: UInt = #line) -> Int {
     if let cpu = coordinator.currentCPU, coordinator.isolated.contains(cpu) {
-      misuse("CPU \(cpu) is isolated, and cannot run grace period callbacks")
+      misuse("CPU \(cpu) is isolated, and cannot run grace period callbacks", file, line)
     }
-    coordinator.requireMayWait("run grace period callbacks")
+    coordinator.requireMayWait("run grace period callbacks", file, line)
     let isFirst = state.withLock { state in
       if state.runner != 0 { return false }
       state.runner = CurrentThread.knownID
@@ -245,39 +247,52 @@ public final class GracePeriodCallbacks: Sendable {
   ///
   ///     frees.barrier(timeout: .seconds(1))
   ///
-  /// False: the deadline came first. A caller that is no isolated CPU runs what is ready itself.
+  /// Else the answer names the CPUs in kernel. A caller that is no isolated CPU runs what is ready
+  /// itself.
   /// Inside a callback it would wait for itself; that ends the process with a sentence.
   ///
   /// - Progress: blocking
   /// - Context: any thread, outside handlers, kernel sections and callbacks
   /// - Allocates: as `runReady`
-  public func barrier(timeout: Duration? = nil) -> Bool {
-    coordinator.requireMayWait("wait for grace period callbacks")
+  @discardableResult
+  public func barrier(
+    timeout: Duration? = nil, file: StaticString = #fileID, line: UInt = #line
+  ) -> WaitOutcome {
+    coordinator.requireMayWait("wait for grace period callbacks", file, line)
     let (end, runner) = state.withLock { ($0.retired, $0.runner) }
-    requireOutsideCallbacks(runner)
+    requireOutsideCallbacks(runner, file, line)
     let until = Deadline(after: timeout)
     var backoff = Backoff()
     while state.withLock({ $0.completed }) < end {
-      if until.hasPassed || coordinator.isForked { return false }
-      step()
+      if coordinator.isForked { return .forked }
+      let holders = coordinator.othersInKernel
+      if until.hasPassed { return .timedOut(holders) }
+      // Of a closed coordinator the CPUs that are in kernel may never leave; others hold nothing up.
+      if coordinator.isClosed, !holders.isEmpty { return .closed(holders) }
+      step(file, line)
       backoff.wait()
     }
-    return true
+    return .settled
   }
 
-  private func requireOutsideCallbacks(_ runner: Int32) {
+  private func requireOutsideCallbacks(_ runner: Int32, _ file: StaticString, _ line: UInt) {
     if runner == CurrentThread.knownID {
-      misuse("a grace period callback waited for grace period callbacks: it would wait for itself")
+      misuse(
+        "a grace period callback waited for grace period callbacks: it would wait for itself", file,
+        line)
     }
   }
 
   /// One step of a waiting loop.
-  private func step() {
+  private func step(_ file: StaticString, _ line: UInt) {
     Coordinator.serveOwnCPU()
     if let cpu = coordinator.currentCPU {
       if coordinator.isolated.contains(cpu) {
         if coordinator.context(of: cpu) == .kernel {
-          misuse("CPU \(cpu) waited for grace period callbacks in kernel: it would wait for itself")
+          misuse(
+            "CPU \(cpu) waited for grace period callbacks in kernel: it would wait for itself",
+            file,
+            line)
         }
         return bell.parker.unpark()
       }
@@ -286,21 +301,24 @@ public final class GracePeriodCallbacks: Sendable {
         OwnerTransitions.quiescent(slot)
       }
     }
-    runReady()
+    runReady(file: file, line: line)
   }
 
-  /// Takes no more callbacks, and waits until those that there are have run; true if they have.
+  /// Takes no more callbacks, and waits until those that there are have run.
   ///
-  /// What has not run by the deadline runs on the service's thread later; where there is none,
+  /// What has not run when the time is over runs on the service's thread later; where there is none,
   /// `runReady` runs it. What nobody runs before the last reference has gone never runs.
   ///
   /// - Progress: blocking
   /// - Context: any thread, outside handlers, kernel sections and callbacks
   /// - Allocates: as `runReady`
-  public func close(timeout: Duration? = nil) -> Bool {
+  @discardableResult
+  public func close(
+    timeout: Duration? = nil, file: StaticString = #fileID, line: UInt = #line
+  ) -> WaitOutcome {
     state.withLock { $0.isClosed = true }
     defer { bell.parker.unpark() }
-    return barrier(timeout: timeout)
+    return barrier(timeout: timeout, file: file, line: line)
   }
 
   deinit {
@@ -309,5 +327,7 @@ public final class GracePeriodCallbacks: Sendable {
   }
 }
 
-/// The C function of a callback: its context.
-public typealias GracePeriodFunction = @convention(c) (UnsafeMutableRawPointer?) -> Void
+extension GracePeriodCallbacks {
+  /// The C function of a callback: its context.
+  public typealias Function = @convention(c) (UnsafeMutableRawPointer?) -> Void
+}

@@ -87,8 +87,8 @@ public struct NoiseMeter: Sendable {
   }
 
   /// What has been seen so far.
-  public var report: NoiseReport {
-    NoiseReport(
+  public var report: NoiseMeter.Report {
+    NoiseMeter.Report(
       runtime: CycleClock.duration(ofCycles: last &- begun),
       noise: CycleClock.duration(ofCycles: noise),
       maximumSingle: CycleClock.duration(ofCycles: maximum), samples: samples,
@@ -96,31 +96,33 @@ public struct NoiseMeter: Sendable {
   }
 }
 
-/// What a `NoiseMeter` saw, in the fields and order of the osnoise tracer.
-///
-/// - Progress: wait-free
-/// - Context: any thread
-/// - Allocates: never
-public struct NoiseReport: Hashable, Sendable {
-  /// How long the meter ran.
-  public let runtime: Duration
-  /// The sum of all gaps above the threshold.
-  public let noise: Duration
-  /// The longest gap.
-  public let maximumSingle: Duration
-  /// How often the loop looked.
-  public let samples: UInt64
-  /// Gaps in which the loop served a kick.
-  public let kicks: UInt64
-  /// Gaps in which it drained.
-  public let drains: UInt64
-  /// Gaps in which a signal handler ran.
-  public let signals: UInt64
-  /// Gaps that nobody explains: the system's.
-  public let unknown: UInt64
+extension NoiseMeter {
+  /// What a `NoiseMeter` saw, in the fields and order of the osnoise tracer.
+  ///
+  /// - Progress: wait-free
+  /// - Context: any thread
+  /// - Allocates: never
+  public struct Report: Hashable, Sendable {
+    /// How long the meter ran.
+    public let runtime: Duration
+    /// The sum of all gaps above the threshold.
+    public let noise: Duration
+    /// The longest gap.
+    public let maximumSingle: Duration
+    /// How often the loop looked.
+    public let samples: UInt64
+    /// Gaps in which the loop served a kick.
+    public let kicks: UInt64
+    /// Gaps in which it drained.
+    public let drains: UInt64
+    /// Gaps in which a signal handler ran.
+    public let signals: UInt64
+    /// Gaps that nobody explains: the system's.
+    public let unknown: UInt64
 
-  /// The share of the time that was the loop's own, in percent.
-  public var percentAvailable: Double {
-    runtime == .zero ? 100 : 100 * (1 - noise / runtime)
+    /// The share of the time that was the loop's own, in percent.
+    public var percentAvailable: Double {
+      runtime == .zero ? 100 : 100 * (1 - noise / runtime)
+    }
   }
 }

@@ -2,7 +2,7 @@
 
 internal import CPlatform
 
-extension Statistics {
+extension Coordinator.Statistics {
   /// A thread of the library's own, and where it runs.
   ///
   ///     for thread in coordinator.statistics().serviceThreads where !thread.keepsOffIsolated {

@@ -3,224 +3,228 @@
 internal import CPlatform
 internal import Synchronization
 
-/// What a coordinator has counted so far: a snapshot that disturbs no CPU.
-///
-///     let statistics = coordinator.statistics()
-///     let flushes = statistics[flush]
-///     precondition(flushes.sent == flushes.executed + flushes.merged + flushes.pending + flushes.gone)
-///
-/// Each figure is counted where the thing happens, none is derived from another, so that the
-/// equation is a check and not an identity. It holds whenever nothing is under way. `executed`
-/// counts runs of bits that a send had newly set, whoever ran them. A catch-up type has no bit for
-/// what it defers: its equation has `deferred` among the terms on the right, and its runs are
-/// `caughtUp`.
-///
-/// - Progress: wait-free to read
-/// - Context: any thread
-/// - Allocates: at the snapshot
-public struct Statistics: Sendable {
-  /// The counts of one work type on one CPU, or summed.
-  public struct Work: Hashable, Sendable {
-    /// Sends that were neither skipped nor rejected.
-    public internal(set) var sent: UInt64 = 0
-    /// Sends that found the work pending.
-    public internal(set) var merged: UInt64 = 0
-    /// Sends that set the bit of a CPU outside kernel.
-    public internal(set) var deferred: UInt64 = 0
-    /// Sends that set the bit of a CPU in kernel, or of a sleeping housekeeper.
-    public internal(set) var queued: UInt64 = 0
-    /// Kicks that these sends made.
-    public internal(set) var interrupted: UInt64 = 0
-    /// Sends to the sender's own CPU that ran at once.
-    public internal(set) var ranInline: UInt64 = 0
-    /// Sends whose sender ran the work for the target.
-    public internal(set) var ranOnBehalf: UInt64 = 0
-    /// Targets that the predicate left out. Not part of `sent`.
-    public internal(set) var skipped: UInt64 = 0
-    /// Sends whose bit was taken back: nobody was there, or the type was unregistered.
-    public internal(set) var gone: UInt64 = 0
-    /// Runs for a bit that was set. One that finds its payload told by the run before it counts, and
-    /// calls nobody.
-    public internal(set) var executed: UInt64 = 0
-    /// Runs of a catch-up type's handler for sends that left no bit; one run for all of them that
-    /// the CPU lagged behind.
-    public internal(set) var caughtUp: UInt64 = 0
-    /// Sends of a catch-up type, to whichever CPU, that a CPU has not caught up with; summed, the
-    /// highest.
-    public internal(set) var lag: UInt64 = 0
-    /// Bits that are set now.
-    public internal(set) var pending: UInt64 = 0
-    /// Deferrals that the watchdog made run because they were too old.
-    public internal(set) var escalated: UInt64 = 0
-    /// How long the oldest pending bit has been pending; nil if none is, or no watchdog measures.
-    public internal(set) var oldestPending: Duration? = nil
-    /// How long bits had been pending when they ran.
-    public internal(set) var ages = AgeHistogram()
-
-    static func += (sum: inout Work, other: Work) {
-      sum.sent += other.sent
-      sum.merged += other.merged
-      sum.deferred += other.deferred
-      sum.queued += other.queued
-      sum.interrupted += other.interrupted
-      sum.ranInline += other.ranInline
-      sum.ranOnBehalf += other.ranOnBehalf
-      sum.skipped += other.skipped
-      sum.gone += other.gone
-      sum.executed += other.executed
-      sum.caughtUp += other.caughtUp
-      sum.lag = max(sum.lag, other.lag)
-      sum.pending += other.pending
-      sum.escalated += other.escalated
-      sum.ages += other.ages
-      if let age = other.oldestPending { sum.oldestPending = max(age, sum.oldestPending ?? .zero) }
-    }
-  }
-
-  /// The counts of one CPU.
-  public struct CPU: Hashable, Sendable {
-    /// Transitions since the thread attached: entries and exits, one each.
-    public internal(set) var transitions: UInt64 = 0
-    /// Quiescent states that the CPU has declared since the thread attached.
-    public internal(set) var quiescentStates: UInt64 = 0
-    /// The longest drain; nil unless `Configuration.timesDrains`.
-    public internal(set) var longestDrain: Duration? = nil
-    /// Signals that found nothing to do, or a thread that was about to look by itself.
-    public internal(set) var idleInterrupts: UInt64 = 0
-    /// Kicks by signal that the system refused, with `EAGAIN` while too many signals of this user are
-    /// pending; the watchdog kicks again.
-    public internal(set) var refusedKicks: UInt64 = 0
-    /// Cross calls, those that declare themselves interrupt-safe and the others together. Here
-    /// `gone` counts calls that were taken back, by a deadline or because nobody was there, and
-    /// `pending` is 1 for a queue that is not empty, however long it is.
-    public internal(set) var calls = Work()
-  }
-
-  private let work: [Work]
-  private let perCPU: [CPU]
-  private let types: Int
-
-  /// The counts of a work type, over all CPUs. They belong to the bit: a type that took over the
-  /// bit of an unregistered one continues its counts.
+extension Coordinator {
+  /// What a coordinator has counted so far: a snapshot that disturbs no CPU.
   ///
-  /// - Progress: wait-free
-  /// - Context: any thread
-  /// - Allocates: never
-  public subscript(type: WorkType) -> Work {
-    (0..<perCPU.count).reduce(into: Work()) { $0 += self[type, on: $1] }
-  }
-
-  /// The counts of a work type on one CPU.
+  ///     let statistics = coordinator.statistics()
+  ///     let flushes = statistics[flush]
+  ///     precondition(flushes.sent == flushes.executed + flushes.merged + flushes.pending + flushes.gone)
   ///
-  /// - Progress: wait-free
-  /// - Context: any thread
-  /// - Allocates: never
-  public subscript(type: WorkType, on cpu: Int) -> Work { work[cpu * types + type.bit] }
-
-  /// The counts of one CPU.
+  /// Each figure is counted where the thing happens, none is derived from another, so that the
+  /// equation is a check and not an identity. It holds whenever nothing is under way. `executed`
+  /// counts runs of bits that a send had newly set, whoever ran them. A catch-up type has no bit for
+  /// what it defers: its equation has `deferred` among the terms on the right, and its runs are
+  /// `caughtUp`.
   ///
-  /// - Progress: wait-free
+  /// - Progress: wait-free to read
   /// - Context: any thread
-  /// - Allocates: never
-  public subscript(cpu cpu: Int) -> CPU { perCPU[cpu] }
+  /// - Allocates: at the snapshot
+  public struct Statistics: Sendable {
+    /// The counts of one work type on one CPU, or summed.
+    public struct Work: Hashable, Sendable {
+      /// Sends that were neither skipped nor rejected.
+      public internal(set) var sent: UInt64 = 0
+      /// Sends that found the work pending.
+      public internal(set) var merged: UInt64 = 0
+      /// Sends that set the bit of a CPU outside kernel.
+      public internal(set) var deferred: UInt64 = 0
+      /// Sends that set the bit of a CPU in kernel, or of a sleeping housekeeper.
+      public internal(set) var queued: UInt64 = 0
+      /// Kicks that these sends made.
+      public internal(set) var interrupted: UInt64 = 0
+      /// Sends to the sender's own CPU that ran at once.
+      public internal(set) var ranInline: UInt64 = 0
+      /// Sends whose sender ran the work for the target.
+      public internal(set) var ranOnBehalf: UInt64 = 0
+      /// Targets that the predicate left out. Not part of `sent`.
+      public internal(set) var skipped: UInt64 = 0
+      /// Sends whose bit was taken back: nobody was there, or the type was unregistered.
+      public internal(set) var gone: UInt64 = 0
+      /// Runs for a bit that was set. One that finds its payload told by the run before it counts, and
+      /// calls nobody.
+      public internal(set) var executed: UInt64 = 0
+      /// Runs of a catch-up type's handler for sends that left no bit; one run for all of them that
+      /// the CPU lagged behind.
+      public internal(set) var caughtUp: UInt64 = 0
+      /// Sends of a catch-up type, to whichever CPU, that a CPU has not caught up with; summed, the
+      /// highest.
+      public internal(set) var lag: UInt64 = 0
+      /// Bits that are set now.
+      public internal(set) var pending: UInt64 = 0
+      /// Deferrals that the watchdog made run because they were too old.
+      public internal(set) var escalated: UInt64 = 0
+      /// How long the oldest pending bit has been pending; nil if none is, or no watchdog measures.
+      public internal(set) var oldestPending: Duration? = nil
+      /// How long bits had been pending when they ran.
+      public internal(set) var ages = AgeHistogram()
 
-  /// The library's own threads that serve this coordinator, and where they run.
-  public internal(set) var serviceThreads: [ServiceThread] = []
-
-  init(_ core: CoordinatorCore, senders: [SenderSlot], hasWatchdog: Bool) {
-    let slots = core.slots
-    let now = core.clock.value.load(ordering: .relaxed)
-    types = Limits.workTypes
-    var work: [Work] = []
-    var perCPU: [CPU] = []
-    for cpu in 0..<slots.count {
-      for type in 0..<Limits.workTypes {
-        work.append(
-          Self.count(slots[cpu], cpu, type, senders, now: hasWatchdog ? now : nil))
-        Self.countCatchUp(&work[work.count - 1], core, cpu, UInt64(type), senders)
+      static func += (sum: inout Work, other: Work) {
+        sum.sent += other.sent
+        sum.merged += other.merged
+        sum.deferred += other.deferred
+        sum.queued += other.queued
+        sum.interrupted += other.interrupted
+        sum.ranInline += other.ranInline
+        sum.ranOnBehalf += other.ranOnBehalf
+        sum.skipped += other.skipped
+        sum.gone += other.gone
+        sum.executed += other.executed
+        sum.caughtUp += other.caughtUp
+        sum.lag = max(sum.lag, other.lag)
+        sum.pending += other.pending
+        sum.escalated += other.escalated
+        sum.ages += other.ages
+        if let age = other.oldestPending {
+          sum.oldestPending = max(age, sum.oldestPending ?? .zero)
+        }
       }
-      var counts = Self.count(
-        slots[cpu],
-        timesDrains: core.line.drainFlags.load(ordering: .relaxed)
-          & DrainFlags.times != 0)
-      counts.calls = work[cpu * types + Int(BuiltInWork.calls)]
-      counts.calls += work[cpu * types + Int(BuiltInWork.patientCalls)]
-      perCPU.append(counts)
     }
-    self.work = work
-    self.perCPU = perCPU
-  }
 
-  private static func count(
-    _ slot: CPUSlot, _ cpu: Int, _ type: Int, _ senders: [SenderSlot], now: UInt64?
-  ) -> Work {
-    var counts = Work()
-    counts.executed = slot.executed[type].load(ordering: .relaxed)
-    counts.gone = slot.dropped[type].load(ordering: .relaxed)
-    counts.pending = slot.state.work.load(ordering: .relaxed) >> UInt64(type) & 1
-    if slot.state.isOwned.load(ordering: .relaxed) == 0 {
-      // Left by a send that found nobody: the next thread to attach drops it.
-      counts.gone += type < BuiltInWork.calls ? counts.pending : 0
-      counts.pending = 0
+    /// The counts of one CPU.
+    public struct CPU: Hashable, Sendable {
+      /// Transitions since the thread attached: entries and exits, one each.
+      public internal(set) var transitions: UInt64 = 0
+      /// Quiescent states that the CPU has declared since the thread attached.
+      public internal(set) var quiescentStates: UInt64 = 0
+      /// The longest drain; nil unless `Configuration.timesDrains`.
+      public internal(set) var longestDrain: Duration? = nil
+      /// Signals that found nothing to do, or a thread that was about to look by itself.
+      public internal(set) var idleInterrupts: UInt64 = 0
+      /// Kicks by signal that the system refused, with `EAGAIN` while too many signals of this user are
+      /// pending; the watchdog kicks again.
+      public internal(set) var refusedKicks: UInt64 = 0
+      /// Cross calls, those that declare themselves interrupt-safe and the others together. Here
+      /// `gone` counts calls that were taken back, by a deadline or because nobody was there, and
+      /// `pending` is 1 for a queue that is not empty, however long it is.
+      public internal(set) var calls = Work()
     }
-    for bucket in 0..<CPUSlot.ageBuckets {
-      counts.ages.counts[bucket] = slot.ages(ofType: type)[bucket].load(ordering: .relaxed)
-    }
-    let since = slot.pendingSince[type].load(ordering: .relaxed)
-    if let now, counts.pending != 0 {
-      counts.oldestPending = since == 0 || now < since ? .zero : .nanoseconds(Int64(now - since))
-    }
-    for sender in senders {
-      let cell = sender.cell(target: cpu, type: UInt64(type))
-      counts.sent += cell.value.sent.load(ordering: .relaxed)
-      counts.merged += cell.value.merged.load(ordering: .relaxed)
-      counts.deferred += cell.value.deferred.load(ordering: .relaxed)
-      counts.queued += cell.value.queued.load(ordering: .relaxed)
-      counts.interrupted += cell.value.interrupted.load(ordering: .relaxed)
-      counts.ranInline += cell.value.ranInline.load(ordering: .relaxed)
-      counts.ranOnBehalf += cell.value.ranOnBehalf.load(ordering: .relaxed)
-      counts.skipped += cell.value.skipped.load(ordering: .relaxed)
-      counts.gone += cell.value.gone.load(ordering: .relaxed)
-      counts.escalated += cell.value.escalated.load(ordering: .relaxed)
-    }
-    return counts
-  }
 
-  private static func countCatchUp(
-    _ counts: inout Work, _ core: CoordinatorCore, _ cpu: Int, _ type: UInt64,
-    _ senders: [SenderSlot]
-  ) {
-    guard core.line.catchUp.load(ordering: .relaxed) >> type & 1 != 0 else { return }
-    let slot = core.slots[cpu]
-    let applied = slot.applied[Int(type)].load(ordering: .relaxed)
-    let generation = core.generations[type].load(ordering: .relaxed)
-    counts.caughtUp = slot.catchUps[Int(type)].load(ordering: .relaxed)
-    if slot.state.isOwned.load(ordering: .relaxed) != 0, generation > applied {
-      counts.lag = generation - applied
-    }
-    for sender in senders {
-      let row = sender.broadcasts(ofType: type, cpus: core.slots.count)
-      let covered = row[cpu].load(ordering: .relaxed)
-      counts.sent += covered
-      counts.deferred += covered
-    }
-  }
+    private let work: [Work]
+    private let perCPU: [CPU]
+    private let types: Int
 
-  private static func count(_ slot: CPUSlot, timesDrains: Bool) -> CPU {
-    var counts = CPU()
-    counts.quiescentStates = slot.owner.quiescentStates.load(ordering: .relaxed)
-    counts.idleInterrupts = slot.owner.idleInterrupts.load(ordering: .relaxed)
-    counts.refusedKicks = slot.state.refusedKicks.load(ordering: .relaxed)
-    let word = ContextWord(rawValue: slot.state.word.load(ordering: .relaxed))
-    let atAttach = slot.owner.counterAtAttach.load(ordering: .relaxed)
-    // W itself is the counter of transitions; a declared quiescent state moves it by two.
-    let moved = word.counter() &- atAttach
-    let declared = 2 &* counts.quiescentStates
-    counts.transitions = moved > declared ? moved - declared : 0
-    if timesDrains {
-      let cycles = slot.owner.longestDrain.load(ordering: .relaxed)
-      counts.longestDrain = CycleClock.duration(ofCycles: cycles)
+    /// The counts of a work type, over all CPUs. They belong to the bit: a type that took over the
+    /// bit of an unregistered one continues its counts.
+    ///
+    /// - Progress: wait-free
+    /// - Context: any thread
+    /// - Allocates: never
+    public subscript(type: WorkType) -> Work {
+      (0..<perCPU.count).reduce(into: Work()) { $0 += self[type, on: $1] }
     }
-    return counts
+
+    /// The counts of a work type on one CPU.
+    ///
+    /// - Progress: wait-free
+    /// - Context: any thread
+    /// - Allocates: never
+    public subscript(type: WorkType, on cpu: Int) -> Work { work[cpu * types + type.bit] }
+
+    /// The counts of one CPU.
+    ///
+    /// - Progress: wait-free
+    /// - Context: any thread
+    /// - Allocates: never
+    public subscript(cpu cpu: Int) -> CPU { perCPU[cpu] }
+
+    /// The library's own threads that serve this coordinator, and where they run.
+    public internal(set) var serviceThreads: [ServiceThread] = []
+
+    init(_ core: CoordinatorCore, senders: [SenderSlot], hasWatchdog: Bool) {
+      let slots = core.slots
+      let now = core.clock.value.load(ordering: .relaxed)
+      types = Limits.workTypes
+      var work: [Work] = []
+      var perCPU: [CPU] = []
+      for cpu in 0..<slots.count {
+        for type in 0..<Limits.workTypes {
+          work.append(
+            Self.count(slots[cpu], cpu, type, senders, now: hasWatchdog ? now : nil))
+          Self.countCatchUp(&work[work.count - 1], core, cpu, UInt64(type), senders)
+        }
+        var counts = Self.count(
+          slots[cpu],
+          timesDrains: core.line.drainFlags.load(ordering: .relaxed)
+            & DrainFlags.times != 0)
+        counts.calls = work[cpu * types + Int(BuiltInWork.calls)]
+        counts.calls += work[cpu * types + Int(BuiltInWork.patientCalls)]
+        perCPU.append(counts)
+      }
+      self.work = work
+      self.perCPU = perCPU
+    }
+
+    private static func count(
+      _ slot: CPUSlot, _ cpu: Int, _ type: Int, _ senders: [SenderSlot], now: UInt64?
+    ) -> Work {
+      var counts = Work()
+      counts.executed = slot.executed[type].load(ordering: .relaxed)
+      counts.gone = slot.dropped[type].load(ordering: .relaxed)
+      counts.pending = slot.state.work.load(ordering: .relaxed) >> UInt64(type) & 1
+      if slot.state.isOwned.load(ordering: .relaxed) == 0 {
+        // Left by a send that found nobody: the next thread to attach drops it.
+        counts.gone += type < BuiltInWork.calls ? counts.pending : 0
+        counts.pending = 0
+      }
+      for bucket in 0..<CPUSlot.ageBuckets {
+        counts.ages.counts[bucket] = slot.ages(ofType: type)[bucket].load(ordering: .relaxed)
+      }
+      let since = slot.pendingSince[type].load(ordering: .relaxed)
+      if let now, counts.pending != 0 {
+        counts.oldestPending = since == 0 || now < since ? .zero : .nanoseconds(Int64(now - since))
+      }
+      for sender in senders {
+        let cell = sender.cell(target: cpu, type: UInt64(type))
+        counts.sent += cell.value.sent.load(ordering: .relaxed)
+        counts.merged += cell.value.merged.load(ordering: .relaxed)
+        counts.deferred += cell.value.deferred.load(ordering: .relaxed)
+        counts.queued += cell.value.queued.load(ordering: .relaxed)
+        counts.interrupted += cell.value.interrupted.load(ordering: .relaxed)
+        counts.ranInline += cell.value.ranInline.load(ordering: .relaxed)
+        counts.ranOnBehalf += cell.value.ranOnBehalf.load(ordering: .relaxed)
+        counts.skipped += cell.value.skipped.load(ordering: .relaxed)
+        counts.gone += cell.value.gone.load(ordering: .relaxed)
+        counts.escalated += cell.value.escalated.load(ordering: .relaxed)
+      }
+      return counts
+    }
+
+    private static func countCatchUp(
+      _ counts: inout Work, _ core: CoordinatorCore, _ cpu: Int, _ type: UInt64,
+      _ senders: [SenderSlot]
+    ) {
+      guard core.line.catchUp.load(ordering: .relaxed) >> type & 1 != 0 else { return }
+      let slot = core.slots[cpu]
+      let applied = slot.applied[Int(type)].load(ordering: .relaxed)
+      let generation = core.generations[type].load(ordering: .relaxed)
+      counts.caughtUp = slot.catchUps[Int(type)].load(ordering: .relaxed)
+      if slot.state.isOwned.load(ordering: .relaxed) != 0, generation > applied {
+        counts.lag = generation - applied
+      }
+      for sender in senders {
+        let row = sender.broadcasts(ofType: type, cpus: core.slots.count)
+        let covered = row[cpu].load(ordering: .relaxed)
+        counts.sent += covered
+        counts.deferred += covered
+      }
+    }
+
+    private static func count(_ slot: CPUSlot, timesDrains: Bool) -> CPU {
+      var counts = CPU()
+      counts.quiescentStates = slot.owner.quiescentStates.load(ordering: .relaxed)
+      counts.idleInterrupts = slot.owner.idleInterrupts.load(ordering: .relaxed)
+      counts.refusedKicks = slot.state.refusedKicks.load(ordering: .relaxed)
+      let word = ContextWord(rawValue: slot.state.word.load(ordering: .relaxed))
+      let atAttach = slot.owner.counterAtAttach.load(ordering: .relaxed)
+      // W itself is the counter of transitions; a declared quiescent state moves it by two.
+      let moved = word.counter() &- atAttach
+      let declared = 2 &* counts.quiescentStates
+      counts.transitions = moved > declared ? moved - declared : 0
+      if timesDrains {
+        let cycles = slot.owner.longestDrain.load(ordering: .relaxed)
+        counts.longestDrain = CycleClock.duration(ofCycles: cycles)
+      }
+      return counts
+    }
   }
 }

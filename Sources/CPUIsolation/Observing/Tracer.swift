@@ -43,7 +43,8 @@ public struct Tracer: Sendable {
   /// - Progress: blocking
   /// - Context: any thread, outside handlers
   /// - Allocates: the filter
-  public func start(_ event: TraceEventFormat, filter text: String? = nil) throws(TraceFilterError)
+  public func start(_ event: TraceEventFormat, filter text: String? = nil) throws(TraceFilter
+    .ParseError)
   {
     var filter: TraceFilter? = nil
     if let text {
@@ -127,7 +128,7 @@ public struct Tracer: Sendable {
   /// - Progress: blocking: reads the names of threads from the system
   /// - Context: any thread, outside handlers
   /// - Allocates: yes
-  public func snapshot() -> TraceSnapshot {
+  public func snapshot() -> Tracer.Snapshot {
     let memory = coordinator.traceMemory
     let rings = buffers.rings.map { index in
       buffers.ring(index).snapshot(
@@ -148,7 +149,7 @@ public struct Tracer: Sendable {
         }
       }
     }
-    return TraceSnapshot(
+    return Tracer.Snapshot(
       rings: rings, cpuCount: core.slots.count, formats: formats,
       symbols: symbols + sites.sorted().compactMap(Self.symbol(at:)),
       threadNames: Dictionary(
@@ -200,4 +201,9 @@ extension TraceEvent {
     default: []
     }
   }
+}
+
+extension IsolationError.Code {
+  /// All trace events are in use.
+  public static let tooManyTraceEvents = Self("tooManyTraceEvents")
 }

@@ -29,7 +29,7 @@
         coordinator: machine.core,
         caches: CacheTable(
           initializing: base + Self.cacheOffset, cpus: 2, entries: Self.entries),
-        ceiling: FlushCeiling.standard, keeping: [])
+        ceiling: FlushLog.standardCeiling, keeping: [])
       for (page, frame) in frames.enumerated() {
         let entry = PageTableNodes.entry(UInt64(page), in: core.nodes.root, at: 0)
         PageTableNodes.write(PageWord(frame: frame, neverDeferred: false), to: entry)

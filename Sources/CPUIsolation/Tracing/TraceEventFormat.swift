@@ -45,7 +45,7 @@ public struct TraceEventFormat: Hashable, Sendable, CustomStringConvertible {
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: never
-  public let fields: [TraceField]
+  public let fields: [TraceEventFormat.Field]
 
   /// The text behind `print fmt: ` in the format file: a C format in quotes, then its arguments.
   ///
@@ -66,7 +66,7 @@ public struct TraceEventFormat: Hashable, Sendable, CustomStringConvertible {
   /// - Context: any thread
   /// - Allocates: never
   public init(
-    system: String, name: String, id: Int, fields: [TraceField], printFormat: String
+    system: String, name: String, id: Int, fields: [TraceEventFormat.Field], printFormat: String
   ) {
     self.system = system
     self.name = name
@@ -85,13 +85,14 @@ public struct TraceEventFormat: Hashable, Sendable, CustomStringConvertible {
   ///   - system: the group the event belongs to.
   ///   - name: its name.
   ///   - id: the number in `common_type`, which no other event may have; at most 65535.
-  ///   - declared: fields as `TraceField.number("cpu", as: UInt32.self)` makes them.
+  ///   - declared: fields as `TraceEventFormat.Field.number("cpu", as: UInt32.self)` makes them.
   ///   - printFormat: a C format in quotes, then its arguments as `REC->cpu`.
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: the list of fields
   public init(
-    system: String, name: String, id: Int, declaring declared: [TraceField], printFormat: String
+    system: String, name: String, id: Int, declaring declared: [TraceEventFormat.Field],
+    printFormat: String
   ) {
     guard (1...0xffff).contains(id) else {
       misuse("TraceEventFormat: the number \(id) of the event \(name) is outside 1...65535.")
@@ -126,13 +127,15 @@ public struct TraceEventFormat: Hashable, Sendable, CustomStringConvertible {
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: the list
-  public static var commonFields: [TraceField] {
+  public static var commonFields: [TraceEventFormat.Field] {
     [
-      TraceField(name: "common_type", type: "unsigned short", offset: 0, size: 2, isSigned: false),
-      TraceField(name: "common_flags", type: "unsigned char", offset: 2, size: 1, isSigned: false),
-      TraceField(
+      TraceEventFormat.Field(
+        name: "common_type", type: "unsigned short", offset: 0, size: 2, isSigned: false),
+      TraceEventFormat.Field(
+        name: "common_flags", type: "unsigned char", offset: 2, size: 1, isSigned: false),
+      TraceEventFormat.Field(
         name: "common_preempt_count", type: "unsigned char", offset: 3, size: 1, isSigned: false),
-      TraceField(name: "common_pid", type: "int", offset: 4, size: 4, isSigned: true),
+      TraceEventFormat.Field(name: "common_pid", type: "int", offset: 4, size: 4, isSigned: true),
     ]
   }
 
@@ -142,7 +145,9 @@ public struct TraceEventFormat: Hashable, Sendable, CustomStringConvertible {
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: never
-  public func field(named name: String) -> TraceField? { fields.first { $0.name == name } }
+  public func field(named name: String) -> TraceEventFormat.Field? {
+    fields.first { $0.name == name }
+  }
 
   /// The bytes of the fixed part of a record: up to the end of the last field.
   ///

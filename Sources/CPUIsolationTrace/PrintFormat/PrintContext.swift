@@ -12,18 +12,18 @@ struct PrintContext {
   // MARK: Fields
 
   /// Unsigned, whatever the field's sign: conversions cut it to the size that they print.
-  func number(of field: TraceField) -> UInt64 {
+  func number(of field: TraceEventFormat.Field) -> UInt64 {
     payload.unsigned(at: field.offset, size: field.size) ?? 0
   }
 
   /// The bytes of a field that stands in the record. A field of no size goes on to the end.
-  func bytes(of field: TraceField) -> ArraySlice<UInt8> {
+  func bytes(of field: TraceEventFormat.Field) -> ArraySlice<UInt8> {
     let length = field.size == 0 ? payload.count - field.offset : field.size
     return bytes(at: field.offset, length)
   }
 
   /// The bytes that a field's location word leads to.
-  func content(of field: TraceField) -> ArraySlice<UInt8> {
+  func content(of field: TraceEventFormat.Field) -> ArraySlice<UInt8> {
     guard let word = payload.unsigned(at: field.offset, size: field.size) else { return [] }
     var offset = Int(word & 0xffff)
     if field.type.hasPrefix("__rel_loc") { offset += field.offset + field.size }
@@ -176,7 +176,7 @@ struct PrintContext {
   }
 }
 
-extension TraceField {
+extension TraceEventFormat.Field {
   /// Whether it is declared with brackets, in the record or behind a location word.
   var isArray: Bool { type.contains("[") || isLocation }
 

@@ -8,13 +8,13 @@ indirect enum PrintExpression: Sendable {
   case text(String)
   /// A constant whose value the format file does not say.
   case name(String)
-  case field(TraceField)
+  case field(TraceEventFormat.Field)
   /// What a field's location word leads to: its address, length or text.
-  case array(TraceField)
-  case arrayLength(TraceField)
-  case string(TraceField)
-  case bitMask(TraceField)
-  case cpuMask(TraceField)
+  case array(TraceEventFormat.Field)
+  case arrayLength(TraceEventFormat.Field)
+  case string(TraceEventFormat.Field)
+  case bitMask(TraceEventFormat.Field)
+  case cpuMask(TraceEventFormat.Field)
   case cast(PrintType, PrintExpression)
   case element(PrintExpression, PrintExpression)
   case not(PrintExpression)
@@ -29,7 +29,7 @@ indirect enum PrintExpression: Sendable {
 
 extension PrintExpression {
   /// The field that it shows by itself.
-  var shownField: TraceField? {
+  var shownField: TraceEventFormat.Field? {
     switch self {
     case .field(let field), .string(let field), .bitMask(let field), .cpuMask(let field): field
     case .cast(_, let inner), .symbolic(let inner, _), .flags(let inner, _, _): inner.shownField

@@ -149,7 +149,7 @@ struct PrintParser {
     }
   }
 
-  private mutating func field() throws(PrintFormatError) -> TraceField {
+  private mutating func field() throws(PrintFormatError) -> TraceEventFormat.Field {
     guard case .name(let name)? = peek else {
       throw PrintFormatError(reason: "the name of a field is missing")
     }

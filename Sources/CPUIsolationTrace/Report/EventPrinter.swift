@@ -7,7 +7,7 @@ enum EventPrinter: Sendable {
   /// By the event's `print fmt:` line.
   case format(PrintFormat)
   /// By the names and values of the fields, for a line that cannot be understood.
-  case fields([TraceField])
+  case fields([TraceEventFormat.Field])
   /// As trace-cmd's plugins print it.
   case schedulerSwitch(TraceEventFormat)
   case schedulerWakeup(TraceEventFormat)
@@ -71,7 +71,7 @@ enum EventPrinter: Sendable {
   }
 
   /// One field, as the line shows it.
-  func append(field: TraceField, to line: inout [UInt8], _ context: PrintContext) {
+  func append(field: TraceEventFormat.Field, to line: inout [UInt8], _ context: PrintContext) {
     if case .format(let format) = self, format.append(field: field.name, to: &line, context) {
       return
     }
@@ -126,7 +126,7 @@ enum EventPrinter: Sendable {
 
   /// A field without any format: pointers and longs in hexadecimal, texts as they are.
   private static func append(
-    _ field: TraceField, to line: inout [UInt8], _ context: PrintContext
+    _ field: TraceEventFormat.Field, to line: inout [UInt8], _ context: PrintContext
   ) {
     if field.isArray {
       let bytes = field.isLocation ? context.content(of: field) : context.bytes(of: field)

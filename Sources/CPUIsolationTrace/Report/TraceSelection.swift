@@ -29,7 +29,7 @@ public struct TraceSelection: Sendable {
   /// - Allocates: for the text
   public enum Failure: Error, Sendable, CustomStringConvertible {
     case unknownEvent(String)
-    case filter(event: String, TraceFilterError)
+    case filter(event: String, TraceFilter.ParseError)
 
     public var description: String {
       switch self {

@@ -108,6 +108,18 @@ void cpi_unmap(void *_Nonnull address, size_t bytes);
 /// with glibc's feature set.
 int cpi_lock_memory(void);
 
+// MARK: Errors
+
+/// The name of an error number, `EPERM`, and its meaning; null for one that no call of this library gives.
+const char *_Nullable cpi_error_name(int32_t error);
+const char *_Nullable cpi_error_text(int32_t error);
+
+/// Whether a processor raises the signal for what the code at hand did: no signal to interrupt a thread by.
+bool cpi_signal_is_fault(int32_t signal);
+
+/// The number of processors of the machine, those included that the process may not use.
+int32_t cpi_configured_processors(void);
+
 // MARK: Threads
 
 /// The kernel's id of this thread: `gettid` is GNU-only.

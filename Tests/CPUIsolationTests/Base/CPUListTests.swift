@@ -20,10 +20,10 @@ struct GoodList: Sendable, CustomTestStringConvertible {
 struct BadList: Sendable, CustomTestStringConvertible {
   var text: String
   var width: Int
-  var code: CPUListError.Code
+  var code: CPUMask.ParseError.Code
   var offset: Int
 
-  init(_ text: String, _ width: Int, _ code: CPUListError.Code, at offset: Int) {
+  init(_ text: String, _ width: Int, _ code: CPUMask.ParseError.Code, at offset: Int) {
     (self.text, self.width, self.code, self.offset) = (text, width, code, offset)
   }
 
@@ -200,16 +200,16 @@ struct CPUListTests {
 
   @Test("refused lists", arguments: kernelBad + syntaxFaults + orderOfFaults)
   func bad(list: BadList) {
-    let error = #expect(throws: CPUListError.self) {
+    let error = #expect(throws: CPUMask.ParseError.self) {
       try CPUMask(cpuList: list.text, width: list.width)
     }
     #expect(error?.code == list.code)
-    #expect(error?.offset == list.offset)
+    #expect(error?.position == list.offset)
   }
 
   @Test("an error quotes the region and its place")
   func message() {
-    let error = #expect(throws: CPUListError.self) { try CPUMask(cpuList: "0-3, 10-8,x") }
+    let error = #expect(throws: CPUMask.ParseError.self) { try CPUMask(cpuList: "0-3, 10-8,x") }
     #expect(
       error?.message == "CPU list region \"10-8\" at byte 5: the range ends before it starts")
     #expect(error?.description == error?.message)
@@ -218,10 +218,10 @@ struct CPUListTests {
 
   @Test("the quotation is printable and short")
   func quotation() {
-    let odd = #expect(throws: CPUListError.self) { try CPUMask(cpuList: "1\u{1B}é") }
+    let odd = #expect(throws: CPUMask.ParseError.self) { try CPUMask(cpuList: "1\u{1B}é") }
     #expect(odd?.message.contains(#""1\x1b\xc3\xa9""#) == true)
     let long = String(repeating: "x", count: 1_000_000)
-    let wide = #expect(throws: CPUListError.self) { try CPUMask(cpuList: long) }
+    let wide = #expect(throws: CPUMask.ParseError.self) { try CPUMask(cpuList: long) }
     #expect((wide?.message.utf8.count ?? 1000) < 200)
   }
 
@@ -245,8 +245,8 @@ struct CPUListTests {
   func substring() throws {
     let text = "cpus=0-3,x"
     #expect(try CPUMask(cpuList: text.dropFirst(5).dropLast(2)) == .all(4))
-    let error = #expect(throws: CPUListError.self) { try CPUMask(cpuList: text.dropFirst(5)) }
-    #expect(error?.offset == 4)
+    let error = #expect(throws: CPUMask.ParseError.self) { try CPUMask(cpuList: text.dropFirst(5)) }
+    #expect(error?.position == 4)
   }
 
   @Test("lossless conversion")
@@ -280,8 +280,8 @@ struct CPUListTests {
     #expect(try CPUMask(cpuList: String(repeating: ", ", count: 500_000)).isEmpty)
     let digits = String(repeating: "0", count: 1_000_000)
     #expect(try CPUMask(cpuList: digits + "7") == CPUMask(7))
-    let tail = #expect(throws: CPUListError.self) { try CPUMask(cpuList: singles + "x") }
-    #expect(tail?.offset == 1_050_000)
+    let tail = #expect(throws: CPUMask.ParseError.self) { try CPUMask(cpuList: singles + "x") }
+    #expect(tail?.position == 1_050_000)
   }
 
   // MARK: - Printing

@@ -11,7 +11,17 @@ struct CoordinatorErrorTests {
     #expect(IsolationError(.cpuTaken, "CPU 3 is taken").description == "CPU 3 is taken")
     #expect(
       IsolationError(.pinningRefused, errno: 22, "no processor").description
-        == "no processor (errno 22)")
+        == "no processor: EINVAL: invalid argument")
+    let error = IsolationError(
+      .memoryLockRefused, errno: 1,
+      hint: "locking memory needs CAP_IPC_LOCK or a higher RLIMIT_MEMLOCK",
+      "cannot lock the memory for CPU 1")
+    #expect(
+      error.description
+        == "cannot lock the memory for CPU 1: EPERM: operation not permitted; "
+        + "locking memory needs CAP_IPC_LOCK or a higher RLIMIT_MEMLOCK")
+    #expect(error.message == "cannot lock the memory for CPU 1")
+    #expect(IsolationError(.closed, errno: 4_000, "odd").description == "odd: errno 4000")
   }
 
   @Test("codes are told apart, and name themselves")
@@ -20,7 +30,7 @@ struct CoordinatorErrorTests {
       .invalidConfiguration, .outOfMemory, .cpuTaken, .threadAlreadyAttached,
       .threadCreationFailed, .pinningRefused, .schedulingRefused, .memoryLockRefused, .signalTaken,
       .signalRefused, .tooManyWorkTypes, .unreachableMaximumAge, .watchdogRequired,
-      .workTypeUnregistered, .tooManySenders, .timedOut, .closed, .forked, .fenceRefused,
+      .workTypeUnregistered, .timedOut, .closed, .forked, .fenceRefused,
     ]
     #expect(Set(codes).count == codes.count)
     #expect(Set(codes.map(\.description)).count == codes.count)

@@ -171,7 +171,7 @@ struct AttachmentTests {
     }
     #expect(eventually { ContextTracker(coordinator.core.slots[1]).isAttentionWanted })
     mayEnd.raise()
-    #expect(try call.value().executed == [1])
+    #expect(try call.value()[.executed] == [1])
     #expect(eventually { coordinator.attached.isEmpty })
   }
 

@@ -114,4 +114,46 @@ struct ConfigurationTests {
     configuration.interruptSignal = SIGKILL
     _ = try Coordinator(configuration)
   }
+
+  @Test(
+    "a signal that processors raise for faults is refused",
+    arguments: [SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP])
+  func faults(number: Int32) {
+    let error = coordinatorError {
+      _ = try Coordinator(.init(housekeeping: [], isolated: [1], interruptSignal: number))
+    }
+    #expect(error?.code == .invalidConfiguration)
+    #expect(
+      error?.description
+        == "the interrupt signal cannot be \(number): processors raise that for faults")
+  }
+
+  @Test("a trace ring keeps what memory can hold", arguments: [-1, Int.min, Int.max, 1 << 24 + 1])
+  func traceEvents(count: Int) {
+    let error = coordinatorError {
+      _ = try Coordinator(.init(housekeeping: [0], isolated: [], traceEvents: count))
+    }
+    #expect(error?.code == .invalidConfiguration)
+    #expect(
+      error?.description == "a trace ring cannot keep \(count) events: it takes 0 to 16777216")
+  }
+
+  @Test("a map of processors names CPUs that there are, and gives each hot loop one of its own")
+  func maps() {
+    func message(_ map: [Int: Int]) -> String? {
+      let error = coordinatorError {
+        _ = try Coordinator(
+          .init(housekeeping: [0], isolated: [1, 2], pinning: .processors(map), watchdog: nil))
+      }
+      return error?.message
+    }
+    #expect(message([3: 0]) == "the map of processors names CPU 3, which there is not")
+    #expect(
+      message([1: 0, 2: 0])
+        == "CPUs 1 and 2 are both isolated, and cannot both be on processor 0")
+    #expect(
+      message([1: -1])?.hasPrefix("CPU 1 cannot be on processor -1: this machine has") == true)
+    // Housekeeping shares with whom it likes.
+    #expect(message([0: 0, 1: 0]) == nil)
+  }
 }

@@ -19,7 +19,7 @@ struct CoordinatorCallTests {
   /// Calls CPU 1 from a thread of its own.
   func startCall(
     _ name: String = "call", timeout: Duration = .seconds(30)
-  ) -> Step<CallReport> {
+  ) -> Step<Report<CallOutcome>> {
     PlainThread.start { [coordinator, journal] in
       coordinator.call(on: [1], timeout: timeout) { _ in journal.append(name) }
     }
@@ -41,7 +41,7 @@ struct CoordinatorCallTests {
       let report = coordinator.call(on: [1], timeout: .seconds(30)) { [coordinator] cpu in
         contexts.append(coordinator.context(of: cpu))
       }
-      #expect(report.executed == [1])
+      #expect(report[.executed] == [1])
     }
     #expect(eventually { coordinator.context(of: 1) == .user })
     stop.raise()
@@ -58,7 +58,7 @@ struct CoordinatorCallTests {
     #expect(awaitKick())
     #expect(!call.isOver)
     if isInUser { try cpu.enterKernel() } else { try cpu.enterUser() }
-    #expect(try call.value().executed == [1])
+    #expect(try call.value()[.executed] == [1])
     if !isInUser { try cpu.enterKernel() }
     try cpu.end()
   }
@@ -84,7 +84,7 @@ struct CoordinatorCallTests {
     let notes = ["post 0", "post 1"].map { Note($0, journal) }
     let firstPost = notes[0].makeCall()
     let secondPost = notes[1].makeCall()
-    var calls: [Step<CallReport>] = []
+    var calls: [Step<Report<CallOutcome>>] = []
     for round in 0..<2 {
       let outcome =
         round == 0 ? coordinator.post(firstPost, on: 1) : coordinator.post(secondPost, on: 1)
@@ -101,7 +101,7 @@ struct CoordinatorCallTests {
     }
     for thread in [cpu] + others { try thread.poll() }
     for (round, call) in calls.enumerated() {
-      #expect(try call.value().executed == [1, round + 2])
+      #expect(try call.value()[.executed] == [1, round + 2])
     }
     let isInFlight = firstPost.isInFlight || secondPost.isInFlight
     #expect(!isInFlight)
@@ -123,10 +123,10 @@ struct CoordinatorCallTests {
         on: coordinator.cpus, timeout: .seconds(30), where: { $0 != 0 }
       ) { runs.append($0) }
     }
-    #expect(report.executed == [1])
-    #expect(report.ranInline == [2])
-    #expect(report.gone == [3])
-    #expect(report.skipped == [0])
+    #expect(report[.executed] == [1])
+    #expect(report[.ranInline] == [2])
+    #expect(report[.gone] == [3])
+    #expect(report[.skipped] == [0])
     #expect(report.description == "executed 1, ran inline 2, skipped 0, gone 3")
     #expect(runs.entries.sorted() == [1, 2])
     stop.raise()
@@ -141,7 +141,7 @@ struct CoordinatorCallTests {
   func own(context: CPUContext) throws {
     let seen = Journal<CPUContext>()
     let report = try cpu.run { [coordinator] cpu in
-      func call() -> CallReport {
+      func call() -> Report<CallOutcome> {
         coordinator.call(on: [1]) { seen.append(coordinator.context(of: $0)) }
       }
       switch context {
@@ -150,7 +150,7 @@ struct CoordinatorCallTests {
       default: return call()
       }
     }
-    #expect(report.ranInline == [1])
+    #expect(report[.ranInline] == [1])
     #expect(seen.entries == [.kernel])
     #expect(coordinator.context(of: 1) == .kernel)
     try cpu.end()
@@ -162,8 +162,8 @@ struct CoordinatorCallTests {
     let report = coordinator.call(on: [1, 2], timeout: .milliseconds(30)) { [journal] _ in
       journal.append("late")
     }
-    #expect(report.timedOut == [1])
-    #expect(report.gone == [2])
+    #expect(report[.timedOut] == [1])
+    #expect(report[.gone] == [2])
     try cpu.poll()
     try cpu.enterKernel()
     #expect(journal.entries.isEmpty)
@@ -172,7 +172,7 @@ struct CoordinatorCallTests {
       try cpu.enterUser()
       let again = coordinator.call(on: [1], timeout: .zero) { [journal] _ in journal.append("late")
       }
-      #expect(again.timedOut == [1])
+      #expect(again[.timedOut] == [1])
       try cpu.enterKernel()
     }
     #expect(journal.entries.isEmpty)
@@ -186,7 +186,7 @@ struct CoordinatorCallTests {
     let (begun, mayEnd, stop) = (Flag(), Flag(), Flag())
     try cpu.enterUser()
     let loop = cpu.startPolling(until: stop)
-    var call: Step<CallReport>
+    var call: Step<Report<CallOutcome>>
     repeat {
       // Given up where the CPU has not got there in time: again.
       call = PlainThread.start { [coordinator] in
@@ -199,7 +199,7 @@ struct CoordinatorCallTests {
     } while !begun.isRaised
     #expect(!eventually(within: .milliseconds(200)) { call.isOver })
     mayEnd.raise()
-    #expect(try call.value().executed == [1])
+    #expect(try call.value()[.executed] == [1])
     stop.raise()
     try loop.value()
     try cpu.enterKernel()
@@ -212,8 +212,8 @@ struct CoordinatorCallTests {
     let call = startCall()
     #expect(awaitKick())
     try cpu.end()
-    #expect(try call.value().executed == [1])
-    #expect(coordinator.call(on: [1]) { _ in }.gone == [1])
+    #expect(try call.value()[.executed] == [1])
+    #expect(coordinator.call(on: [1]) { _ in }[.gone] == [1])
     #expect(journal.entries == ["call"])
     // Nothing is left behind for the next owner.
     #expect(coordinator.statistics()[cpu: 1].calls.pending == 0)
@@ -233,7 +233,7 @@ struct CoordinatorCallTests {
     let steps = (0..<callers).map { _ in
       PlainThread.start { [coordinator] in
         (0..<200).allSatisfy { _ in
-          coordinator.call(on: [1], timeout: .seconds(30)) { _ in runs.increment() }.executed == [
+          coordinator.call(on: [1], timeout: .seconds(30)) { _ in runs.increment() }[.executed] == [
             1
           ]
         }

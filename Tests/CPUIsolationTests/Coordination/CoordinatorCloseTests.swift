@@ -22,14 +22,14 @@ struct CoordinatorCloseTests {
   func rejected() throws {
     #expect(!coordinator.isClosed)
     try cpu.end()
-    #expect(coordinator.close() == CloseReport())
+    #expect(coordinator.close() == .settled)
     #expect(coordinator.isClosed)
     #expect(coordinator.send(work, to: 1) == .rejected(.closed))
     #expect(coordinator.send(work, to: 1, urgency: .immediate) == .rejected(.closed))
-    #expect(coordinator.send(work, to: [1, 2]).rejection == .closed)
+    #expect(coordinator.send(work, to: [1, 2]).refusal == .rejected(.closed))
     #expect(coordinator.send(work, to: [1]).description == "rejected (closed)")
-    #expect(coordinator.sendWithTicket(work, to: [1]).report.rejection == .closed)
-    #expect(coordinator.call(on: [1]) { _ in }.isClosed)
+    #expect(coordinator.sendWithTicket(work, to: [1]).report.refusal == .rejected(.closed))
+    #expect(coordinator.call(on: [1]) { _ in }.refusal == .closed)
     #expect(coordinator.call(on: [1]) { _ in }.description == "closed")
     let note = Note("never", Journal<String>())
     let call = note.makeCall()
@@ -53,7 +53,7 @@ struct CoordinatorCloseTests {
     #expect(eventually { coordinator.isClosed })
     #expect(!close.isOver)
     try cpu.end()
-    #expect(try close.value() == CloseReport())
+    #expect(try close.value() == .settled)
     #expect(runs.value == 1)
     coordinator.expectBalance(of: work, sent: 1)
   }
@@ -63,12 +63,13 @@ struct CoordinatorCloseTests {
     try cpu.enterUser()
     coordinator.send(work, to: 1)
     let start = ContinuousClock.now
-    let report = coordinator.close(timeout: .milliseconds(30))
+    let end = coordinator.close(timeout: .milliseconds(30))
     #expect(ContinuousClock.now - start >= .milliseconds(30))
-    #expect(report.stillAttached == [1])
-    #expect(report.pending == ["flush": [1]])
+    #expect(end == .timedOut([1]))
+    #expect(end.description == "CPUs 1 held it up for the whole time")
+    #expect(coordinator.pendingWork == ["flush": [1]])
     try cpu.end()
-    #expect(coordinator.close() == CloseReport())
+    #expect(coordinator.close() == .settled)
     #expect(runs.value == 1)
   }
 
@@ -110,14 +111,14 @@ struct CoordinatorCloseTests {
       coordinator.call(on: [1], timeout: .seconds(60)) { _ in }
     }
     let synchronize = PlainThread.start { [coordinator] in
-      Result { try coordinator.synchronize(timeout: .seconds(60)) }
+      Result { try coordinator.synchronize(timeout: .seconds(60)).get() }
     }
     #expect(eventually { ContextTracker(coordinator.core.slots[1]).isAttentionWanted })
     let start = ContinuousClock.now
     coordinator.close(timeout: .milliseconds(1))
     #expect(try ticketWait.value() == .timedOut([1]))
     let report = try call.value()
-    #expect(report.timedOut == [1] || report.isClosed)
+    #expect(report[.timedOut] == [1] || report.refusal == .closed)
     #expect(throws: IsolationError.self) { try synchronize.value().get() }
     #expect(ContinuousClock.now - start < .seconds(40))
     try cpu.end()
@@ -147,7 +148,7 @@ struct CoordinatorCloseTests {
     let close = PlainThread.start { [coordinator] in coordinator.close(timeout: .seconds(30)) }
     for sender in senders { try sender.value() }
     try cpu.end()
-    #expect(try close.value().stillAttached.isEmpty)
+    #expect(try close.value() == .settled)
     coordinator.expectBalance(of: work, sent: UInt64(accepted.value))
     #expect(coordinator.statistics()[work].executed == UInt64(runs.value))
   }

@@ -5,7 +5,7 @@ import Testing
 
 @testable import CPUIsolation
 
-@Suite("Coordinator+GracePeriod")
+@Suite("Coordinator+Coordinator.GracePeriod")
 struct CoordinatorGracePeriodTests {
   let coordinator: Coordinator
   let cpu: ScriptedThread
@@ -28,7 +28,7 @@ struct CoordinatorGracePeriodTests {
       }
     if context == .offline { try cpu.end() }
     #expect(eventually { coordinator.context(of: 1) == context })
-    try coordinator.synchronize(timeout: .zero)
+    try coordinator.synchronize(timeout: .zero).get()
     var gracePeriod = coordinator.startGracePeriod()
     let isOver = gracePeriod.poll()
     #expect(isOver)
@@ -42,7 +42,7 @@ struct CoordinatorGracePeriodTests {
   @Test("a CPU in kernel is waited for, and named when the deadline comes")
   func kernel() throws {
     let start = ContinuousClock.now
-    let error = coordinatorError { try coordinator.synchronize(timeout: .milliseconds(20)) }
+    let error = coordinatorError { try coordinator.synchronize(timeout: .milliseconds(20)).get() }
     #expect(error?.code == .timedOut)
     #expect(error?.description.contains("CPUs 1 did not leave kernel") == true)
     #expect(ContinuousClock.now - start >= .milliseconds(20))
@@ -56,7 +56,7 @@ struct CoordinatorGracePeriodTests {
     arguments: Passage.allCases)
   func passes(passage: Passage) throws {
     let wait = PlainThread.start { [coordinator] in
-      Result { try coordinator.synchronize(timeout: .seconds(30)) }
+      Result { try coordinator.synchronize(timeout: .seconds(30)).get() }
     }
     var gracePeriod = coordinator.startGracePeriod()
     let isOverBefore = gracePeriod.poll()
@@ -116,11 +116,11 @@ struct CoordinatorGracePeriodTests {
     }
     begun.wait()
     #expect(
-      coordinatorError { try coordinator.synchronize(timeout: .milliseconds(20)) }?.code
+      coordinatorError { try coordinator.synchronize(timeout: .milliseconds(20)).get() }?.code
         == .timedOut)
     mayEnd.raise()
     _ = try help.value()
-    try coordinator.synchronize(timeout: .seconds(20))
+    try coordinator.synchronize(timeout: .seconds(20)).get()
     try cpu.enterKernel()
     try cpu.end()
   }
@@ -137,11 +137,11 @@ struct CoordinatorGracePeriodTests {
     let step = cpu.start { if byPoll { $0.poll() } else { $0.enterKernel() } }
     begun.wait()
     #expect(
-      coordinatorError { try coordinator.synchronize(timeout: .milliseconds(20)) }?.code
+      coordinatorError { try coordinator.synchronize(timeout: .milliseconds(20)).get() }?.code
         == .timedOut)
     mayEnd.raise()
     try step.value()
-    if byPoll { try coordinator.synchronize(timeout: .seconds(20)) }
+    if byPoll { try coordinator.synchronize(timeout: .seconds(20)).get() }
     if byPoll { try cpu.enterKernel() }
     try cpu.end()
   }
@@ -159,10 +159,12 @@ struct CoordinatorGracePeriodTests {
         thread.start { _ in
           arrived.increment()
           while arrived.value < 2 { Flag.pause() }
-          let result = Result { try coordinator.synchronize(timeout: .seconds(30)) }
+          let result = Result { try coordinator.synchronize(timeout: .seconds(30)).get() }
           arrived.increment()
           // Who is through first goes on passing quiescent states, as a housekeeping loop does.
-          while arrived.value < 4 { _ = try? coordinator.synchronize(timeout: .milliseconds(1)) }
+          while arrived.value < 4 {
+            _ = try? coordinator.synchronize(timeout: .milliseconds(1)).get()
+          }
           return result
         }
       }
@@ -185,7 +187,7 @@ struct CoordinatorGracePeriodTests {
     }
     for round in 1...rounds {
       linked.node.store(round + 1, ordering: .relaxed)
-      try coordinator.synchronize(timeout: .seconds(20))
+      try coordinator.synchronize(timeout: .seconds(20)).get()
       linked.freed.store(round, ordering: .relaxed)
     }
     stop.raise()
@@ -202,16 +204,15 @@ struct CoordinatorGracePeriodTests {
   @Test("a task suspends until it is over, or its time is")
   func asynchronous() async throws {
     var late = coordinator.startGracePeriod()
-    let isOver = try await late.wait(timeout: .milliseconds(20))
-    #expect(!isOver)
+    #expect(try await late.wait(timeout: .milliseconds(20)) == .timedOut([1]))
     #expect(late.stragglers == [1])
     let gracePeriod = coordinator.startGracePeriod()
-    let task = Task { () throws -> Bool in
+    let task = Task { () throws -> WaitOutcome in
       var gracePeriod = gracePeriod
       return try await gracePeriod.wait(timeout: .seconds(30))
     }
     try cpu.enterUser()
-    #expect(try await task.value)
+    #expect(try await task.value == .settled)
     try cpu.enterKernel()
     try cpu.end()
   }
@@ -219,7 +220,7 @@ struct CoordinatorGracePeriodTests {
   @Test("a cancelled task stops waiting")
   func cancelled() async throws {
     let gracePeriod = coordinator.startGracePeriod()
-    let task = Task { () throws -> Bool in
+    let task = Task { () throws -> WaitOutcome in
       var gracePeriod = gracePeriod
       return try await gracePeriod.wait()
     }

@@ -61,12 +61,10 @@ struct CoordinatorThreadsTests {
   func pinning() throws {
     var configuration = Coordinator.Configuration.scripted()
     configuration.pinning = .processors([1: 1_000])
-    let strict = try Coordinator(configuration)
-    let error = coordinatorError { try strict.launch(on: 1) { _ in } }
-    #expect(error?.code == .pinningRefused)
-    #expect(error?.errno == EINVAL)
-    #expect(error?.description.contains("processor 1000") == true)
-    #expect(strict.context(of: 1) == .offline)
+    let error = coordinatorError { _ = try Coordinator(configuration) }
+    #expect(error?.code == .invalidConfiguration)
+    #expect(
+      error?.message.hasPrefix("CPU 1 cannot be on processor 1000: this machine has 0 to ") == true)
 
     var wide = Coordinator.Configuration(housekeeping: [0], isolated: [1_000])
     wide.watchdog = nil
@@ -79,6 +77,12 @@ struct CoordinatorThreadsTests {
     let sameNumber = try Coordinator(wide)
     let refused = coordinatorError { try sameNumber.launch(on: 1_000) { _ in } }
     #expect(refused?.code == .pinningRefused)
+    #expect(refused?.errno == EINVAL)
+    #expect(
+      refused?.description
+        == "cannot bind CPU 1000 to processor 1000: EINVAL: invalid argument; "
+        + "the processor has to be online, in the process's cpuset, and below 1024")
+    #expect(sameNumber.context(of: 1_000) == .offline)
   }
 
   @Test("a thread is bound to the processor that the map names, others are not bound")
@@ -102,11 +106,16 @@ struct CoordinatorThreadsTests {
   @Test("a stack that is none and a priority that is none are refused")
   func refusals() throws {
     let coordinator = try Coordinator(.scripted())
-    var stack = CPUThread.Options()
-    stack.stackSize = 1
-    let noThread = coordinatorError { try coordinator.launch(on: 1, options: stack) { _ in } }
-    #expect(noThread?.code == .threadCreationFailed)
-    #expect(noThread?.errno == EINVAL)
+    for size in [-1, 1, 16_384, CPUThread.Options.minimumStackSize - 1] {
+      let error = coordinatorError {
+        try coordinator.launch(on: 1, options: .init(stackSize: size)) { _ in }
+      }
+      #expect(error?.code == .invalidConfiguration)
+      #expect(
+        error?.description == "the stack of CPU 1 cannot be \(size) bytes: it takes 65536")
+    }
+    let small = CPUThread.Options(stackSize: CPUThread.Options.minimumStackSize)
+    try coordinator.launch(on: 1, options: small) { cpu in cpu.inUser { cpu.poll() } }.join()
     var scheduling = CPUThread.Options()
     scheduling.scheduling = .fifo(priority: 1_000)
     let noClass = coordinatorError { try coordinator.launch(on: 1, options: scheduling) { _ in } }

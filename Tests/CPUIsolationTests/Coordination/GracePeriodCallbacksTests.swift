@@ -71,7 +71,7 @@ struct GracePeriodCallbacksTests {
       journal.withLock { $0.append(4) }
     }
     #expect(accepted == .accepted)
-    #expect(callbacks.barrier(timeout: .seconds(20)))
+    #expect(callbacks.barrier(timeout: .seconds(20)) == .settled)
     #expect(ran == [1, 2, 4])
     try cpu.enterKernel()
     try cpu.end()
@@ -132,7 +132,7 @@ struct GracePeriodCallbacksTests {
     #expect(threads.withLock { !$0.contains(CurrentThread.id) })
     try cpu.enterKernel()
     try cpu.end()
-    #expect(callbacks.close(timeout: .seconds(20)))
+    #expect(callbacks.close(timeout: .seconds(20)) == .settled)
     #expect(callbacks.retire {} == .closed)
   }
 
@@ -166,7 +166,7 @@ struct GracePeriodCallbacksTests {
       }
       #expect(outcome == .accepted)
     }
-    #expect(callbacks.barrier(timeout: .seconds(20)))
+    #expect(callbacks.barrier(timeout: .seconds(20)) == .settled)
     stop.raise()
     try noise.value()
     #expect(try reader.value() > 0)
@@ -174,7 +174,7 @@ struct GracePeriodCallbacksTests {
     #expect(nodes.violations.value == 0)
     try cpu.enterKernel()
     try cpu.end()
-    #expect(callbacks.close(timeout: .seconds(20)))
+    #expect(callbacks.close(timeout: .seconds(20)) == .settled)
   }
 
   /// A list of one node at a time: `current` is linked, and those below `freed` are no more.
@@ -204,15 +204,15 @@ struct GracePeriodCallbacksTests {
     let housekeeper = try ScriptedThread(coordinator, on: 0)
     try cpu.enterUser()
     #expect(retire(1, to: callbacks) == .accepted)
-    let isOver = try housekeeper.run { _ in callbacks.barrier(timeout: .seconds(20)) }
-    #expect(isOver)
+    let end = try housekeeper.run { _ in callbacks.barrier(timeout: .seconds(20)) }
+    #expect(end == .settled)
     #expect(ran == [1])
     try housekeeper.end()
     try cpu.enterKernel()
     #expect(retire(2, to: callbacks) == .accepted)
-    #expect(!callbacks.barrier(timeout: .milliseconds(20)))
+    #expect(callbacks.barrier(timeout: .milliseconds(20)) == .timedOut([1]))
     try cpu.end()
-    #expect(callbacks.close(timeout: .seconds(20)))
+    #expect(callbacks.close(timeout: .seconds(20)) == .settled)
     #expect(ran == [1, 2])
   }
 }

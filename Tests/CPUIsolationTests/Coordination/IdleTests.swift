@@ -140,7 +140,7 @@ struct IdleTests {
     // The caller has looked whether it sleeps, or will have soon.
     usleep(20_000)
     mayEnd.raise()
-    #expect(try patient.value().executed == [1])
+    #expect(try patient.value()[.executed] == [1])
     try sleeper.expectEnd(of: step)
     try sleeper.cpu.end()
   }
@@ -158,7 +158,7 @@ struct IdleTests {
       let report = sleeper.coordinator.call(
         on: [sleeper.number], timeout: .seconds(20), isInterruptSafe: isInterruptSafe
       ) { _ in served.raise() }
-      #expect(report.executed == [sleeper.number])
+      #expect(report[.executed] == [sleeper.number])
       try sleeper.expectEnd(of: step)
     }
     try sleeper.cpu.end()
@@ -250,7 +250,7 @@ struct IdleTests {
       let report = sleeper.coordinator.call(
         on: [1], timeout: .seconds(20), isInterruptSafe: isInterruptSafe
       ) { _ in }
-      if report.executed != [1] {
+      if report[.executed] != [1] {
         Issue.record("the call of round \(round) woke nobody")
         break
       }

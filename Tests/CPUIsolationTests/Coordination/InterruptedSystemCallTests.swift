@@ -34,7 +34,7 @@ struct InterruptedSystemCallTests {
       errno = 5
       runs.increment()
     }
-    #expect(report.executed == [1])
+    #expect(report[.executed] == [1])
     #expect(try loop.value() == 77)
     try cpu.end()
   }

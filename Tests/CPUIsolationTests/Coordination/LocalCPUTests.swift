@@ -185,7 +185,7 @@ struct LocalCPUTests {
       let report = coordinator.call(on: [1], timeout: .seconds(30), isInterruptSafe: true) { _ in
         served.increment()
       }
-      if report.executed != [1] {
+      if report[.executed] != [1] {
         Issue.record("call \(round) was lost: \(report)")
         break
       }

@@ -10,7 +10,7 @@ struct MaximumAgeTests {
   let runs = Counter()
 
   func coordinator(_ interrupter: Interrupter = .poll) throws -> Coordinator {
-    try Coordinator(WatchdogTests.watched(interrupter, Journal<StallReport>()))
+    try Coordinator(WatchdogTests.watched(interrupter, Journal<Coordinator.StallReport>()))
   }
 
   func options(

@@ -27,9 +27,9 @@ struct PayloadTests {
   func union() throws {
     let work = try register(.union)
     try cpu.enterUser()
-    let first = coordinator.send(work, payload: .init(rawValue: 0b001), to: [1] as CPUMask)
-    let second = coordinator.send(work, payload: .init(rawValue: 0b100), to: [1] as CPUMask)
-    #expect(first.deferred == [1] && second.merged == [1])
+    let first = coordinator.send(work, to: [1] as CPUMask, payload: .init(rawValue: 0b001))
+    let second = coordinator.send(work, to: [1] as CPUMask, payload: .init(rawValue: 0b100))
+    #expect(first[.deferred] == [1] && second[.merged] == [1])
     try cpu.enterKernel()
     #expect(told.entries == [.init(rawValue: 0b101)])
     coordinator.expectBalance(of: work, sent: 2)
@@ -42,7 +42,7 @@ struct PayloadTests {
     let sender = try coordinator.makeSender()
     try cpu.enterUser()
     for value: UInt64 in [3, 9, 4] {
-      sender.send(work, payload: .init(rawValue: value), to: [1] as CPUMask)
+      sender.send(work, to: [1] as CPUMask, payload: .init(rawValue: value))
     }
     try cpu.enterKernel()
     #expect(told.entries == [.init(rawValue: 9)])
@@ -58,7 +58,7 @@ struct PayloadTests {
   func hull(_ ranges: [Range<UInt32>], _ hull: Range<UInt32>) throws {
     let work = try register(.hull)
     try cpu.enterUser()
-    for range in ranges { coordinator.send(work, payload: .range(range), to: [1] as CPUMask) }
+    for range in ranges { coordinator.send(work, to: [1] as CPUMask, payload: .range(range)) }
     try cpu.enterKernel()
     #expect(told.entries.map(\.range) == [hull])
     try cpu.end()
@@ -71,9 +71,9 @@ struct PayloadTests {
     let work = try register(merge)
     let small: WorkType.Payload = merge == .hull ? .range(1..<2) : .init(rawValue: 1)
     try cpu.enterUser()
-    coordinator.send(work, payload: small, to: [1] as CPUMask)
+    coordinator.send(work, to: [1] as CPUMask, payload: small)
     #expect(coordinator.send(work, to: 1) == .merged)
-    coordinator.send(work, payload: small, to: [1] as CPUMask)
+    coordinator.send(work, to: [1] as CPUMask, payload: small)
     try cpu.enterKernel()
     #expect(told.entries == [.everything])
     #expect(told.entries[0].isEverything)
@@ -97,7 +97,7 @@ struct PayloadTests {
     unsafe coordinator.core.slots[1].payloads[work.bit].store(2, ordering: .relaxed)
     try cpu.safePoint()
     #expect(told.entries.isEmpty)
-    coordinator.send(work, payload: .init(rawValue: 1), to: [1] as CPUMask)
+    coordinator.send(work, to: [1] as CPUMask, payload: .init(rawValue: 1))
     try cpu.safePoint()
     #expect(told.entries == [.init(rawValue: 3)])
     try cpu.end()
@@ -107,11 +107,11 @@ struct PayloadTests {
   func perCPU() throws {
     let work = try register(.union)
     try cpu.enterUser()
-    coordinator.send(work, payload: .init(rawValue: 1), to: [1] as CPUMask)
+    coordinator.send(work, to: [1] as CPUMask, payload: .init(rawValue: 1))
     #expect(
-      coordinator.send(work, payload: .init(rawValue: 2), to: [2] as CPUMask).gone == [2])
+      coordinator.send(work, to: [2] as CPUMask, payload: .init(rawValue: 2))[.gone] == [2])
     let late = try ScriptedThread(coordinator, on: 2)
-    coordinator.send(work, payload: .init(rawValue: 4), to: [2] as CPUMask)
+    coordinator.send(work, to: [2] as CPUMask, payload: .init(rawValue: 4))
     try late.safePoint()
     #expect(told.entries == [.init(rawValue: 4)])
     try late.end()
@@ -122,14 +122,14 @@ struct PayloadTests {
   @Test("a ticket is not settled by a run that was told before its own payload was merged")
   func ticketBeforeMerge() throws {
     let work = try register(.union)
-    let other = coordinator.send(work, payload: .init(rawValue: 1), to: [1] as CPUMask)
-    #expect(other.queued == [1])
+    let other = coordinator.send(work, to: [1] as CPUMask, payload: .init(rawValue: 1))
+    #expect(other[.queued] == [1])
     // The other sender's run comes when this send has begun and has merged nothing.
-    let ticket = coordinator.sendWithTicket(work, payload: .init(rawValue: 2), to: [1]) { _ in
+    let ticket = coordinator.sendWithTicket(work, to: [1], payload: .init(rawValue: 2)) { _ in
       (try? cpu.safePoint()) != nil
     }
     #expect(told.entries == [.init(rawValue: 1)])
-    #expect(ticket.report.queued == [1])
+    #expect(ticket.report[.queued] == [1])
     #expect(ticket.state(of: 1) == .pending)
     try cpu.safePoint()
     #expect(told.entries == [.init(rawValue: 1), .init(rawValue: 2)])
@@ -144,11 +144,11 @@ struct PayloadTests {
     let other = try ScriptedThread(coordinator, on: 2)
     try cpu.enterUser()
     let ticket = coordinator.sendWithTicket(
-      work, payload: .init(rawValue: 6), to: [0, 1, 2] as CPUMask
+      work, to: [0, 1, 2] as CPUMask, payload: .init(rawValue: 6)
     ) { $0 != 2 }
-    #expect(ticket.report.deferred == [1])
-    #expect(ticket.report.skipped == [2])
-    #expect(ticket.report.gone == [0])
+    #expect(ticket.report[.deferred] == [1])
+    #expect(ticket.report[.skipped] == [2])
+    #expect(ticket.report[.gone] == [0])
     #expect(ticket.unsettled(.executed) == [1])
     #expect(ticket.unsettled(.covered).isEmpty)
     try other.safePoint()
@@ -180,8 +180,8 @@ struct PayloadTests {
     let work = unsafe try coordinator.register(
       "work", options: options, context: Unmanaged.passUnretained(sum).toOpaque(),
       payloadFunction: Sum.function)
-    coordinator.send(work, payload: .init(rawValue: 40), to: [1] as CPUMask)
-    coordinator.send(work, payload: .init(rawValue: 2), to: [1] as CPUMask)
+    coordinator.send(work, to: [1] as CPUMask, payload: .init(rawValue: 40))
+    coordinator.send(work, to: [1] as CPUMask, payload: .init(rawValue: 2))
     try cpu.safePoint()
     #expect(sum.total.load(ordering: .relaxed) == 42)
     try cpu.end()
@@ -190,7 +190,7 @@ struct PayloadTests {
   private final class Sum: Sendable {
     let total = Atomic<UInt64>(0)
 
-    static let function: DeferredPayloadFunction = { context, _, payload in
+    static let function: WorkType.PayloadFunction = { context, _, payload in
       unsafe Unmanaged<Sum>.fromOpaque(context!)._withUnsafeGuaranteedRef {
         _ = $0.total.wrappingAdd(payload, ordering: .relaxed)
       }
@@ -216,7 +216,7 @@ struct PayloadTests {
         PlainThread.start {
           for bit in 0..<32 {
             coordinator.send(
-              work, payload: .init(rawValue: 1 << UInt64(32 * sender + bit)), to: [1] as CPUMask)
+              work, to: [1] as CPUMask, payload: .init(rawValue: 1 << UInt64(32 * sender + bit)))
           }
         }
       }

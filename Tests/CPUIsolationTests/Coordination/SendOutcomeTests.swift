@@ -141,7 +141,7 @@ struct SendOutcomeTests {
     }
     polling.raise()
     try loop.value()
-    #expect(report.executed == [1])
+    #expect(report[.executed] == [1])
     #expect(outcomes.entries == [.queued])
     try cpu.enterKernel()
     #expect(runs.value == 1)
@@ -161,9 +161,9 @@ struct SendOutcomeTests {
       return cpu != 2
     }
     #expect(asked == [1, 2, 3])
-    #expect(report.deferred == [1])
-    #expect(report.skipped == [2])
-    #expect(report.gone == [3])
+    #expect(report[.deferred] == [1])
+    #expect(report[.skipped] == [2])
+    #expect(report[.gone] == [3])
     #expect(report.covered == [1])
     try second.enterKernel()
     try cpu.enterKernel()
@@ -182,10 +182,10 @@ struct SendOutcomeTests {
     let second = try ScriptedThread(coordinator, on: 2)
     try second.enterUser()
     let report = coordinator.send(work, to: coordinator.cpus)
-    #expect(report.queued == [0])
-    #expect(report.merged == [1])
-    #expect(report.deferred == [2])
-    #expect(report.gone == [3])
+    #expect(report[.queued] == [0])
+    #expect(report[.merged] == [1])
+    #expect(report[.deferred] == [2])
+    #expect(report[.gone] == [3])
     #expect(report.description == "deferred 2, merged 1, queued 0, gone 3")
     #expect(coordinator.send(work, to: []).description == "no target")
     for thread in [second, cpu] { try thread.enterKernel() }

@@ -4,19 +4,21 @@ import Testing
 
 @testable import CPUIsolation
 
-@Suite("StallReport")
+@Suite("Coordinator.StallReport")
 struct StallReportTests {
-  func report(_ kind: StallReport.Kind, sender: String? = nil, kickedAgain: Bool = false)
-    -> StallReport
+  func report(
+    _ kind: Coordinator.StallReport.Kind, sender: String? = nil, kickedAgain: Bool = false
+  )
+    -> Coordinator.StallReport
   {
-    StallReport(
+    Coordinator.StallReport(
       kind: kind, cpu: 3, context: .user, work: "flush", age: .milliseconds(5_200), sender: sender,
       occurrence: 2, kickedAgain: kickedAgain)
   }
 
   @Test("every kind is one line that names the CPU, the age and the occurrence")
   func lines() {
-    let kinds: [StallReport.Kind] = [
+    let kinds: [Coordinator.StallReport.Kind] = [
       .kernelWithoutSafePoint, .kickUnanswered, .handlerRunning, .helperHoldsPin, .recovered,
     ]
     let lines = kinds.map { report($0).description }

@@ -23,7 +23,7 @@ struct StatisticsTests {
     #expect(statistics[first, on: 1].sent == 2)
     #expect(statistics[first, on: 1].merged == 1)
     #expect(statistics[first, on: 1].executed == 1)
-    #expect(statistics[first, on: 2] == Statistics.Work())
+    #expect(statistics[first, on: 2] == Coordinator.Statistics.Work())
     #expect(statistics[second, on: 1].executed == 1)
     #expect(statistics[second, on: 2].pending == 1)
     #expect(statistics[second].sent == 2)
@@ -78,7 +78,7 @@ struct StatisticsTests {
     for _ in 0..<5 { coordinator.call(on: [1], timeout: .seconds(20)) { _ in } }
     stop.raise()
     try loop.value()
-    #expect(coordinator.call(on: [1], timeout: .zero) { _ in }.timedOut == [1])
+    #expect(coordinator.call(on: [1], timeout: .zero) { _ in }[.timedOut] == [1])
     try cpu.poll()
     let calls = coordinator.statistics()[cpu: 1].calls
     #expect(calls.sent == 6)
@@ -126,13 +126,15 @@ struct StatisticsTests {
       (1_000_000_000_001, 7), (.max, 7),
     ] as [(UInt64, Int)])
   func bucket(nanoseconds: UInt64, bucket: Int) {
-    #expect(AgeHistogram.bucket(ofNanoseconds: nanoseconds) == bucket)
-    #expect(AgeHistogram().counts.count == 8)
+    #expect(CPUSlot.ageBucket(ofNanoseconds: nanoseconds) == bucket)
+    #expect(Coordinator.Statistics.AgeHistogram().counts.count == 8)
   }
 
   @Test("histograms add bucket by bucket")
   func addition() {
-    var (first, second) = (AgeHistogram(), AgeHistogram())
+    var (first, second) = (
+      Coordinator.Statistics.AgeHistogram(), Coordinator.Statistics.AgeHistogram()
+    )
     first.counts[1] = 2
     second.counts[1] = 3
     second.counts[7] = 1

@@ -22,7 +22,7 @@ struct TicketTests {
   func deferred() throws {
     try cpu.enterUser()
     let ticket = coordinator.sendWithTicket(work, to: [1])
-    #expect(ticket.report.deferred == [1])
+    #expect(ticket.report[.deferred] == [1])
     #expect(ticket.state(of: 1) == .covered)
     #expect(ticket.unsettled(.covered).isEmpty)
     #expect(ticket.unsettled(.executed) == [1])
@@ -37,7 +37,7 @@ struct TicketTests {
   @Test("a queued send is pending until the safe point")
   func queued() throws {
     let ticket = coordinator.sendWithTicket(work, to: [1])
-    #expect(ticket.report.queued == [1])
+    #expect(ticket.report[.queued] == [1])
     #expect(ticket.state(of: 1) == .pending)
     #expect(ticket.wait(until: .covered, timeout: .milliseconds(20)) == .timedOut([1]))
     try cpu.safePoint()
@@ -55,7 +55,7 @@ struct TicketTests {
     try cpu.enterUser()
     coordinator.send(work, to: 1)
     let ticket = coordinator.sendWithTicket(work, to: [1])
-    #expect(ticket.report.merged == [1])
+    #expect(ticket.report[.merged] == [1])
     #expect(ticket.state(of: 1) == .covered)
     try cpu.enterKernel()
     #expect(ticket.state(of: 1) == .executed)
@@ -74,7 +74,7 @@ struct TicketTests {
     let entry = cpu.start { $0.enterKernel() }
     begun.wait()
     let ticket = coordinator.sendWithTicket(slow, to: [1])
-    #expect(ticket.report.queued == [1])
+    #expect(ticket.report[.queued] == [1])
     #expect(ticket.state(of: 1) == .pending)
     mayEnd.raise()
     try entry.value()
@@ -104,14 +104,14 @@ struct TicketTests {
   @Test("inline and on behalf settle at once")
   func immediately() throws {
     let own = try cpu.run { [coordinator, work] _ in coordinator.sendWithTicket(work, to: [1]) }
-    #expect(own.report.ranInline == [1])
+    #expect(own.report[.ranInline] == [1])
     #expect(own.state(of: 1) == .executed)
     var options = WorkType.Options()
     options.mayRunOnBehalf = true
     let helped = try coordinator.register(options: options, counting: runs)
     try cpu.enterUser()
     let ticket = coordinator.sendWithTicket(helped, to: [1], urgency: .onBehalf)
-    #expect(ticket.report.ranOnBehalf == [1])
+    #expect(ticket.report[.ranOnBehalf] == [1])
     #expect(ticket.wait(until: .executed, timeout: .zero) == .settled)
     try cpu.enterKernel()
     try cpu.end()
@@ -120,11 +120,11 @@ struct TicketTests {
   @Test("what was not sent has nothing to wait for")
   func nothing() throws {
     let nobody = coordinator.sendWithTicket(work, to: [0, 2])
-    #expect(nobody.report.gone == [0, 2])
+    #expect(nobody.report[.gone] == [0, 2])
     #expect(nobody.state(of: 2) == .gone)
     #expect(nobody.wait(until: .executed) == .settled)
     let skipped = coordinator.sendWithTicket(work, to: [1]) { _ in false }
-    #expect(skipped.report.skipped == [1])
+    #expect(skipped.report[.skipped] == [1])
     #expect(skipped.state(of: 1) == .gone)
     #expect(skipped.state(of: 3) == .gone)
     #expect(skipped.wait(until: .executed) == .settled)

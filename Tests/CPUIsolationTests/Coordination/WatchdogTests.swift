@@ -9,7 +9,7 @@ import Testing
 struct WatchdogTests {
   let coordinator: Coordinator
   let cpu: ScriptedThread
-  let reports = Journal<StallReport>()
+  let reports = Journal<Coordinator.StallReport>()
 
   init() throws {
     coordinator = try Coordinator(Self.watched(.poll, reports))
@@ -17,7 +17,7 @@ struct WatchdogTests {
   }
 
   /// A watchdog that looks often and is soon worried.
-  static func watched(_ interrupter: Interrupter, _ reports: Journal<StallReport>)
+  static func watched(_ interrupter: Interrupter, _ reports: Journal<Coordinator.StallReport>)
     -> Coordinator.Configuration
   {
     var configuration = Coordinator.Configuration.scripted(isolated: 1, interrupter)
@@ -29,7 +29,7 @@ struct WatchdogTests {
   }
 
   /// The first report of this kind, once it has come.
-  func report(_ kind: StallReport.Kind) throws -> StallReport {
+  func report(_ kind: Coordinator.StallReport.Kind) throws -> Coordinator.StallReport {
     #expect(eventually { reports.entries.contains { $0.kind == kind } }, "\(reports.entries)")
     return try #require(reports.entries.first { $0.kind == kind })
   }
@@ -120,7 +120,7 @@ struct WatchdogTests {
     #expect(stall.work == "cross call")
     #expect(stall.sender == "Caller.swift:7")
     try cpu.poll()
-    #expect(try call.value().executed == [1])
+    #expect(try call.value()[.executed] == [1])
     try cpu.enterKernel()
     try cpu.end()
   }
@@ -143,7 +143,7 @@ struct WatchdogTests {
 
   @Test("two runs of a catch-up handler are not taken for one that does not return")
   func catchUpHandlerRunsAgain() throws {
-    let reports = Journal<StallReport>()
+    let reports = Journal<Coordinator.StallReport>()
     var configuration = Self.watched(.poll, reports)
     configuration.watchdog?.isManual = true
     let coordinator = try Coordinator(configuration)
@@ -186,7 +186,7 @@ struct WatchdogTests {
     #expect(try report(.handlerRunning).work == "cross call")
     mayEnd.raise()
     try poll.value()
-    #expect(try call.value().executed == [1])
+    #expect(try call.value()[.executed] == [1])
     try cpu.enterKernel()
     try cpu.end()
   }
@@ -213,7 +213,7 @@ struct WatchdogTests {
   @Test("a coordinator may end on its watchdog's thread")
   func endsOnWatchdog() async {
     await #expect(processExitsWith: .success) {
-      let reports = Journal<StallReport>()
+      let reports = Journal<Coordinator.StallReport>()
       let last = LastReference()
       var configuration = WatchdogTests.watched(.poll, reports)
       configuration.watchdog?.report = { report in

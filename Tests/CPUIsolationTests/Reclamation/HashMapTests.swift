@@ -100,7 +100,7 @@ struct HashMapTests {
       if histories.contains(where: { $0[0].begin < ends.min()! }) { contended += 1 }
     }
     #expect(contended > 0)
-    #expect(domain.barrier(timeout: .seconds(20)) == .reclaimed)
+    #expect(domain.barrier(timeout: .seconds(20)) == .settled)
     #expect(domain.counts.pending == 0)
   }
 

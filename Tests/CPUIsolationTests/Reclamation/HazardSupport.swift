@@ -22,7 +22,7 @@ struct Witness: ~Copyable {
 
   /// Poisons and frees the node; the context is a reference to a `Counter` that counts it, or
   /// nothing.
-  static let reclaim: HazardReclaimFunction = { address, context in
+  static let reclaim: HazardDomain.ReclaimFunction = { address, context in
     let node = unsafe address.assumingMemoryBound(to: Witness.self)
     unsafe node.pointee.mark.store(poison, ordering: .relaxed)
     unsafe node.deinitialize(count: 1)
@@ -37,7 +37,7 @@ extension HazardDomain {
   /// Retires a witness that nobody can find any more.
   func retire(
     _ node: UnsafeMutablePointer<Witness>, counting counter: Counter? = nil,
-    cohort: HazardCohort? = nil
+    cohort: HazardDomain.Cohort? = nil
   ) {
     unsafe retire(
       UnsafeMutableRawPointer(node),

@@ -87,7 +87,7 @@ struct ProtectedReferenceTests {
   func shared() {
     let reference = ProtectedReference(Table(1, ended))
     reference.replace(with: Table(2, ended))
-    #expect(HazardDomain.shared.barrier(timeout: .seconds(20)) == .reclaimed)
+    #expect(HazardDomain.shared.barrier(timeout: .seconds(20)) == .settled)
     #expect(ended.value == 1)
   }
 }

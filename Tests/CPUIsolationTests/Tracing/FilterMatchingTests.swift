@@ -180,7 +180,8 @@ import Testing
       ("int", Int.max, 4), ("char[8]", Int(Int32.max), 8), ("__data_loc char[]", 30, 0),
       ("u8[3]", 8, 3),
     ] {
-      let field = TraceField(name: "x", type: type, offset: offset, size: size, isSigned: false)
+      let field = TraceEventFormat.Field(
+        name: "x", type: type, offset: offset, size: size, isSigned: false)
       let event = TraceEventFormat(
         system: "s", name: "e", id: 1, fields: TraceEventFormat.commonFields + [field],
         printFormat: "")
@@ -191,7 +192,8 @@ import Testing
 
   /// An address of another process's text is never followed.
   @Test func textPointersMatchNothing() throws {
-    let field = TraceField(name: "x", type: "char *", offset: 8, size: 8, isSigned: false)
+    let field = TraceEventFormat.Field(
+      name: "x", type: "char *", offset: 8, size: 8, isSigned: false)
     let event = TraceEventFormat(
       system: "s", name: "e", id: 1, fields: TraceEventFormat.commonFields + [field],
       printFormat: "")

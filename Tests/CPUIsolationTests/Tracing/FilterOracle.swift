@@ -62,8 +62,8 @@ indirect enum FilterOracle {
 
   private static func field(
     _ type: String, _ name: String, _ offset: Int, _ size: Int, signed: Bool = false
-  ) -> TraceField {
-    TraceField(name: name, type: type, offset: offset, size: size, isSigned: signed)
+  ) -> TraceEventFormat.Field {
+    TraceEventFormat.Field(name: name, type: type, offset: offset, size: size, isSigned: signed)
   }
 
   // MARK: - Text

@@ -72,10 +72,10 @@ import Testing
   /// The table is worth what it covers.
   @Test func tableHasEveryReasonThatAFilterCanGet() throws {
     let reasons = Set(try Self.verdicts().map(\.reason))
-    let kernelsAlone: Set<TraceFilterError.Code> = [
+    let kernelsAlone: Set<TraceFilter.ParseError.Code> = [
       .none, .badSubsystemFilter, .invalidFilter, .ipFieldOnly, .errno,
     ]
-    for code in TraceFilterError.Code.all where !kernelsAlone.contains(code) {
+    for code in TraceFilter.ParseError.Code.all where !kernelsAlone.contains(code) {
       #expect(reasons.contains(code.description), "\(code.name)")
     }
   }
@@ -86,7 +86,7 @@ enum KernelEvents {
   static let all: [String: TraceEventFormat] = Dictionary(
     uniqueKeysWithValues: [schedSwitch, schedProcessExec, irqHandlerEntry].map { ($0.name, $0) })
 
-  private static func event(_ system: String, _ name: String, _ fields: [TraceField])
+  private static func event(_ system: String, _ name: String, _ fields: [TraceEventFormat.Field])
     -> TraceEventFormat
   {
     TraceEventFormat(
@@ -96,8 +96,8 @@ enum KernelEvents {
 
   private static func field(
     _ type: String, _ name: String, _ offset: Int, _ size: Int, signed: Bool = false
-  ) -> TraceField {
-    TraceField(name: name, type: type, offset: offset, size: size, isSigned: signed)
+  ) -> TraceEventFormat.Field {
+    TraceEventFormat.Field(name: name, type: type, offset: offset, size: size, isSigned: signed)
   }
 
   static let schedSwitch = event(

@@ -72,7 +72,7 @@ import Testing
     #expect(event.field(named: "h")?.isPointer == true && event.field(named: "d")?.isSigned == true)
   }
 
-  private static let kinds: [(String, TraceField.Kind)] = [
+  private static let kinds: [(String, TraceEventFormat.Field.Kind)] = [
     ("int", .number), ("void *", .number), ("u8[16]", .number), ("char", .number),
     ("char[16]", .text), ("unsigned char[6]", .text), ("__data_loc char[]", .dynamicText),
     ("__data_loc u8[]", .number), ("__data_loc cpumask_t", .cpuMask),
@@ -83,8 +83,8 @@ import Testing
 
   /// A field's kind follows from its C type, as in the kernel.
   @Test(arguments: kinds)
-  func kind(_ type: String, _ kind: TraceField.Kind) {
-    let field = TraceField(name: "x", type: type, offset: 8, size: 8, isSigned: false)
+  func kind(_ type: String, _ kind: TraceEventFormat.Field.Kind) {
+    let field = TraceEventFormat.Field(name: "x", type: type, offset: 8, size: 8, isSigned: false)
     #expect(field.kind == kind)
     #expect(field.isLocation == type.hasPrefix("__"))
   }

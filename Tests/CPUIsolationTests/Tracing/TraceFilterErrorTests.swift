@@ -7,7 +7,7 @@ import Testing
 @Suite struct TraceFilterErrorTests {
   private func failure(
     _ text: String, _ event: TraceEventFormat = .ipiSendCPUMask, cpuCount: Int = 8
-  ) -> TraceFilterError? {
+  ) -> TraceFilter.ParseError? {
     do {
       _ = try TraceFilter(text, for: event, cpuCount: cpuCount)
       return nil
@@ -33,11 +33,11 @@ import Testing
   ]
 
   @Test func namesAndTextsAreTheKernels() {
-    #expect(TraceFilterError.Code.all.map(\.name) == Self.texts.map(\.0))
-    #expect(TraceFilterError.Code.all.map(\.description) == Self.texts.map(\.1))
+    #expect(TraceFilter.ParseError.Code.all.map(\.name) == Self.texts.map(\.0))
+    #expect(TraceFilter.ParseError.Code.all.map(\.description) == Self.texts.map(\.1))
   }
 
-  private static let places: [(String, TraceFilterError.Code, Int)] = [
+  private static let places: [(String, TraceFilter.ParseError.Code, Int)] = [
     ("CPU == 0 && nosuch == 1", .fieldNotFound, 12), ("CPU = 0", .invalidOperator, 4),
     ("(CPU == 0", .tooManyOpen, 0), ("((CPU == 0) || (cpu == 1)", .tooManyOpen, 0),
     ("CPU == 0)", .tooManyClose, 8), ("comm == 'x", .missingQuote, 8),
@@ -56,7 +56,7 @@ import Testing
 
   /// The caret stands where the fault begins.
   @Test(arguments: places)
-  func place(_ text: String, _ code: TraceFilterError.Code, _ position: Int) throws {
+  func place(_ text: String, _ code: TraceFilter.ParseError.Code, _ position: Int) throws {
     let error = try #require(failure(text))
     #expect(error.code == code)
     #expect(error.position == position)

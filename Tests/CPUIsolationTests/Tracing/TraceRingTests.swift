@@ -26,7 +26,7 @@ import Testing
       }
     }
 
-    var snapshot: TraceSnapshot.Ring { ring.snapshot(cpu: 0) { $0 } }
+    var snapshot: Tracer.Snapshot.Ring { ring.snapshot(cpu: 0) { $0 } }
 
     var firstWords: [UInt64] {
       snapshot.events.map { event in

@@ -16,13 +16,13 @@ import Testing
     return try Coordinator(configuration)
   }
 
-  private func number(_ event: TraceSnapshot.Event, _ offset: Int) -> UInt64 {
+  private func number(_ event: Tracer.Snapshot.Event, _ offset: Int) -> UInt64 {
     unsafe event.payload.withUnsafeBytes {
       unsafe $0.loadUnaligned(fromByteOffset: offset, as: UInt64.self)
     }
   }
 
-  private func names(_ ring: TraceSnapshot.Ring, _ snapshot: TraceSnapshot) -> [String] {
+  private func names(_ ring: Tracer.Snapshot.Ring, _ snapshot: Tracer.Snapshot) -> [String] {
     ring.events.map { event in
       let id = Int(number(event, 0) & 0xffff)
       return snapshot.formats.first { $0.id == id }?.name ?? "?"
@@ -138,12 +138,12 @@ import Testing
     }
     let line: UInt = #line + 1
     let both = coordinator.send(work, to: [1, 2], urgency: .immediate)
-    #expect(both.interrupted == [1, 2])
+    #expect(both[.interrupted] == [1, 2])
     while (1...2).contains(where: { coordinator.statistics()[work, on: $0].executed == 0 }) {
       continue
     }
     let one = coordinator.send(work, to: [1], urgency: .immediate)
-    #expect(one.interrupted == [1])
+    #expect(one[.interrupted] == [1])
     for thread in threads { thread.join() }
 
     let snapshot = coordinator.tracer.snapshot()
@@ -252,10 +252,10 @@ import Testing
     let work = try coordinator.register("flush") { _ in }
     let tracer = coordinator.tracer
     try tracer.start(.deferredWorkDrain, filter: "cpu == 2")
-    #expect(throws: TraceFilterError.self) {
+    #expect(throws: TraceFilter.ParseError.self) {
       try tracer.start(.deferredWorkDrain, filter: "cpu == ")
     }
-    #expect(throws: TraceFilterError.self) {
+    #expect(throws: TraceFilter.ParseError.self) {
       try tracer.start(.contextUserExit, filter: "nothing == 1")
     }
     #expect(tracer.events == [.deferredWorkDrain])

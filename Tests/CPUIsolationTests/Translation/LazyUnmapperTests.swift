@@ -31,7 +31,7 @@ struct LazyUnmapperTests {
 
   private func end() throws {
     try cpu.end()
-    try space.close(timeout: .seconds(30))
+    #expect(space.close(timeout: .seconds(30)) == .settled)
   }
 
   private var frames: [UInt64] { released.withLock { $0.sorted() } }

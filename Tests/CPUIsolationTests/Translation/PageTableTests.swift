@@ -7,7 +7,7 @@ import Testing
 @Suite("PageTable")
 struct PageTableTests {
   private func map(
-    _ table: PageTable, _ page: UInt64, _ frame: UInt64, _ size: PageSize = .base
+    _ table: PageTable, _ page: UInt64, _ frame: UInt64, _ size: PageTable.PageSize = .base
   ) throws -> PageTable.MapOutcome {
     try table.map(page, to: PageWord(frame: frame, neverDeferred: false), size)
   }
@@ -108,7 +108,7 @@ struct PageTableTests {
     var model: [UInt64: UInt64] = [:]
     for step in 0..<4000 as Range<UInt64> {
       let isLarge = random(8) == 0
-      let size: PageSize = isLarge ? .large : .base
+      let size: PageTable.PageSize = isLarge ? .large : .base
       let page = isLarge ? random(16) * 512 : random(16 * 512)
       let pages = page..<page + size.pages
       if random(3) == 0 {

@@ -207,7 +207,7 @@ struct TranslationCacheTests {
     #expect(before && !between)
     for _ in 0..<flushes { log.append(7..<8) }
     #expect(cache.lookUp(7) == 7)
-    let extent = cache.endLazy(log.ring, ceiling: FlushCeiling.standard)
+    let extent = cache.endLazy(log.ring, ceiling: FlushLog.standardCeiling)
     #expect(extent == (flushes <= 8 ? .partial(pages: flushes) : .full))
     let behind = cache.isUsed
     #expect(behind)

@@ -39,15 +39,15 @@ extension StressTests.FailureCases {
     let local = try coordinator.attach(to: width - 1)
     local.inUser {
       let report = coordinator.send(work, to: coordinator.cpus, where: { $0 != 5 })
-      #expect(report.deferred == [width - 1])
-      #expect(report.skipped == [5])
-      #expect(report.gone.count == width - 2)
+      #expect(report[.deferred] == [width - 1])
+      #expect(report[.skipped] == [5])
+      #expect(report[.gone].count == width - 2)
       #expect(report.covered == [width - 1])
     }
     #expect(runs.value == width)
     let report = coordinator.call(on: coordinator.cpus, timeout: .seconds(30)) { _ in }
-    #expect(report.ranInline == [width - 1])
-    #expect(report.gone.count == width - 1)
+    #expect(report[.ranInline] == [width - 1])
+    #expect(report[.gone].count == width - 1)
     local.detach()
   }
 
@@ -57,7 +57,7 @@ extension StressTests.FailureCases {
     let work = try coordinator.register("work") { _ in }
     #expect(coordinator.cpus == [0, 5])
     #expect(coordinator.send(work, to: 5) == .gone)
-    #expect(coordinator.send(work, to: coordinator.cpus).gone == [0, 5])
+    #expect(coordinator.send(work, to: coordinator.cpus)[.gone] == [0, 5])
   }
 
   @Test func foreignAndStaleWork() throws {
@@ -68,7 +68,7 @@ extension StressTests.FailureCases {
     let foreign = try other.register("foreign") { _ in }
     #expect(work != twin)
     #expect(coordinator.send(foreign, to: 0) == .rejected(.unregistered))
-    #expect(coordinator.send(foreign, to: [0]).rejection == .unregistered)
+    #expect(coordinator.send(foreign, to: [0]).refusal == .rejected(.unregistered))
     expect(.workTypeUnregistered) { try coordinator.unregister(foreign) }
     try coordinator.unregister(work)
     expect(.workTypeUnregistered) { try coordinator.unregister(work) }

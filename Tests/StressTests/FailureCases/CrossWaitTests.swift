@@ -60,7 +60,7 @@ extension StressTests.FailureCases {
       let report = coordinator.call(
         on: [1 - own], timeout: timeout, isInterruptSafe: wait == .interruptSafeCalls
       ) { _ in }
-      violations.check(report.executed == [1 - own], "CPU \(own)'s call: \(report)")
+      violations.check(report[.executed] == [1 - own], "CPU \(own)'s call: \(report)")
     }
   }
 
@@ -73,7 +73,7 @@ extension StressTests.FailureCases {
       local.inUser {
         while !isInKernel.isSet { sched_yield() }
         do {
-          try coordinator.synchronize(timeout: .seconds(20))
+          try coordinator.synchronize(timeout: .seconds(20)).get()
         } catch {
           violations.note("the grace period: \(error)")
         }
@@ -84,7 +84,7 @@ extension StressTests.FailureCases {
       // In kernel until the call has been executed, and then gone.
       usleep(5000)
       let report = coordinator.call(on: [0], timeout: .seconds(20)) { _ in }
-      violations.check(report.executed == [0] || report.gone == [0], "the call: \(report)")
+      violations.check(report[.executed] == [0] || report[.gone] == [0], "the call: \(report)")
     }
     waiter.join()
     caller.join()
@@ -99,7 +99,7 @@ extension StressTests.FailureCases {
       try coordinator.launch(on: cpu) { local in
         for _ in 0..<50 {
           do {
-            try coordinator.synchronize(timeout: StressDuration.generous)
+            try coordinator.synchronize(timeout: StressDuration.generous).get()
           } catch {
             violations.note("CPU \(cpu): \(error)")
           }

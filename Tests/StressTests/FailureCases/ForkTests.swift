@@ -43,8 +43,8 @@ extension StressTests.FailureCases {
     #expect(status >> 8 & 0xff == 0, "step \(status >> 8 & 0xff) failed in the child")
 
     // The parent has noticed nothing.
-    #expect(coordinator.call(on: [1], timeout: StressDuration.generous) { _ in }.executed == [1])
-    try coordinator.synchronize(timeout: StressDuration.generous)
+    #expect(coordinator.call(on: [1], timeout: StressDuration.generous) { _ in }[.executed] == [1])
+    try coordinator.synchronize(timeout: StressDuration.generous).get()
   }
 
   /// The number of the first step that went wrong; 0 if none did. It must not allocate much, lock what others held,
@@ -66,17 +66,21 @@ extension StressTests.FailureCases {
     if !isRefused({ try coordinator.launch(on: 2) { _ in } }) { return 1 }
     if !isRefused({ _ = try coordinator.attach(to: 2) }) { return 2 }
     if !isRefused({ _ = try coordinator.attachHandle(to: 2) }) { return 3 }
-    if !isRefused({ try coordinator.synchronize() }) { return 4 }
+    if !isRefused({ try coordinator.synchronize().get() }) { return 4 }
     if !isRefused({ try coordinator.unregister(spare) }) { return 5 }
     // Nobody answers, nobody is waited for.
-    if !coordinator.call(on: [1, 2], timeout: nil, { _ in }).executed.isEmpty { return 6 }
+    if !coordinator.call(on: [1, 2], timeout: nil, { _ in })[.executed].isEmpty { return 6 }
     let ticket = coordinator.sendWithTicket(work, to: [1])
-    if ticket.wait(until: .executed) != .timedOut([1]), !ticket.report.gone.contains(1) { return 7 }
+    if ticket.wait(until: .executed) != .timedOut([1]), !ticket.report[.gone].contains(1) {
+      return 7
+    }
     switch coordinator.send(work, to: 1) {
     case .deferred, .merged, .queued, .gone: break
     default: return 8
     }
-    if unsafe coordinator.post(on: [1, 2], context: nil, { _, _ in }).gone != [1, 2] { return 10 }
+    if unsafe coordinator.post(on: [1, 2], context: nil, { _, _ in })[.gone] != [1, 2] {
+      return 10
+    }
     if unsafe coordinator.post(CrossCall(context: nil) { _, _ in }, on: 1) != .gone { return 11 }
     // The record came home.
     if calls.post(1, on: 1) != .gone || calls.post(2, on: 1) != .gone { return 12 }

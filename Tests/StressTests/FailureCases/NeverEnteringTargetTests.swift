@@ -36,11 +36,11 @@ extension StressTests.FailureCases {
       let runs = SharedCounter()
       let work = try coordinator.register("work") { _ in runs.add() }
       let ticket = coordinator.sendWithTicket(work, to: [0])
-      #expect(ticket.report.deferred == [0])
+      #expect(ticket.report[.deferred] == [0])
       #expect(ticket.wait(until: .covered, timeout: .seconds(20)) == .settled)
       #expect(ticket.wait(until: .executed, timeout: .milliseconds(5)) == .timedOut([0]))
-      #expect(coordinator.call(on: [0], timeout: .milliseconds(5)) { _ in }.timedOut == [0])
-      try coordinator.synchronize(timeout: .seconds(20))
+      #expect(coordinator.call(on: [0], timeout: .milliseconds(5)) { _ in }[.timedOut] == [0])
+      try coordinator.synchronize(timeout: .seconds(20)).get()
       #expect(try coordinator.unregister(work, timeout: .seconds(20)) == [0])
       #expect(runs.value == 0)
     }

@@ -18,21 +18,21 @@ extension StressTests.FailureCases {
     let thread = try lenient.launch(on: nonexistent) { local in local.inUser {} }
     #expect(!thread.isPinned)
     thread.join()
-    for pinning in [
-      Coordinator.Configuration.Pinning.sameNumber, .processors([nonexistent: nonexistent]),
-    ] {
-      let strict = try Coordinator(configuration(pinning))
-      do {
-        try strict.launch(on: nonexistent) { _ in }
-        Issue.record("a processor that does not exist was accepted")
-      } catch {
-        #expect(error.code == .pinningRefused)
-        #expect(error.errno != 0)
-      }
-      // The refusal leaves the slot free.
-      #expect(strict.context(of: nonexistent) == .offline)
-      strict.close(timeout: .seconds(20))
+    let strict = try Coordinator(configuration(.sameNumber))
+    do {
+      try strict.launch(on: nonexistent) { _ in }
+      Issue.record("a processor that does not exist was accepted")
+    } catch {
+      #expect(error.code == .pinningRefused)
+      #expect(error.errno != 0)
     }
+    // The refusal leaves the slot free.
+    #expect(strict.context(of: nonexistent) == .offline)
+    strict.close(timeout: .seconds(20))
+    let mapped = #expect(throws: IsolationError.self) {
+      try Coordinator(configuration(.processors([nonexistent: nonexistent])))
+    }
+    #expect(mapped?.code == .invalidConfiguration)
   }
 
   /// Sixteen CPUs on whatever processors there are, all busy: slower, and right.
@@ -65,11 +65,11 @@ extension StressTests.FailureCases {
       let report = coordinator.call(on: coordinator.cpus, timeout: StressDuration.generous) { _ in
         calls.add()
       }
-      #expect(report.executed == coordinator.cpus, "round \(round): \(report)")
+      #expect(report[.executed] == coordinator.cpus, "round \(round): \(report)")
       #expect(calls.value == count)
       let ticket = coordinator.sendWithTicket(work, to: coordinator.cpus)
       #expect(ticket.wait(until: .executed, timeout: StressDuration.generous) == .settled)
-      try coordinator.synchronize(timeout: StressDuration.generous)
+      try coordinator.synchronize(timeout: StressDuration.generous).get()
     }
     stop.set()
     for thread in threads { thread.join() }

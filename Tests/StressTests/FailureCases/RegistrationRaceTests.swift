@@ -74,7 +74,7 @@ extension StressTests.FailureCases {
     let local = try coordinator.attach(to: 0)
     local.inUser {
       let ticket = coordinator.sendWithTicket(work, to: [0])
-      #expect(ticket.report.deferred == [0])
+      #expect(ticket.report[.deferred] == [0])
       let withdrawn = try? coordinator.unregister(work, timeout: .seconds(20))
       #expect(withdrawn == [0])
       #expect(

@@ -7,7 +7,7 @@ import Testing
 extension StressTests.FailureCases {
   /// A handler does not come back: the watchdog says which, where and for how long, and nobody else notices.
   @Test func handlerNeverReturns() throws {
-    let reports = Guarded<[StallReport]>([])
+    let reports = Guarded<[Coordinator.StallReport]>([])
     let coordinator = try Coordinator.quiet(isolated: [0, 1]) {
       $0.watchdog?.interval = .milliseconds(2)
       $0.watchdog?.stallThreshold = .milliseconds(40)
@@ -43,13 +43,13 @@ extension StressTests.FailureCases {
     }
     #expect(late.contains(0))
     #expect(eventually { ticket.unsettled(.executed) == [0] })
-    #expect(coordinator.call(on: [1], timeout: StressDuration.generous) { _ in }.executed == [1])
-    #expect(coordinator.call(on: [0], timeout: .milliseconds(5)) { _ in }.timedOut == [0])
+    #expect(coordinator.call(on: [1], timeout: StressDuration.generous) { _ in }[.executed] == [1])
+    #expect(coordinator.call(on: [0], timeout: .milliseconds(5)) { _ in }[.timedOut] == [0])
     #expect(throws: IsolationError.self) {
-      try coordinator.synchronize(timeout: .milliseconds(5))
+      try coordinator.synchronize(timeout: .milliseconds(5)).get()
     }
 
-    func first(_ kind: StallReport.Kind, _ work: String) -> StallReport? {
+    func first(_ kind: Coordinator.StallReport.Kind, _ work: String) -> Coordinator.StallReport? {
       reports.withLock { $0.first { $0.kind == kind && $0.work == work } }
     }
     #expect(eventually { first(.handlerRunning, "stuck") != nil })

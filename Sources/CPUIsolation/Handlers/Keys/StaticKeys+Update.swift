@@ -227,7 +227,7 @@ extension StaticKeys {
   }
 
   private func requireMayChange() throws(IsolationError) {
-    coordinator.requireMayWait("change a static key")
+    coordinator.requireMayWait("change a static key", #fileID, #line)
     if let slot = coordinator.ownSlot {
       let context = ContextWord(rawValue: ContextTracker(slot).ownContext).context
       if context != .kernel {
@@ -269,7 +269,7 @@ extension StaticKeys {
   /// - Allocates: one entry
   public func disable(_ key: StaticKey, after delay: Duration) throws(IsolationError) {
     try requireMayChange()
-    let due = now &+ UInt64(clamping: Int64(clamping: Int128(delay / .nanoseconds(1))))
+    let due = now &+ delay.wholeNanoseconds
     // Before this one counts: those who leave later must not turn the key off sooner than it may.
     state.withLock { state in
       for index in state.delayed.indices where state.delayed[index].key == key {

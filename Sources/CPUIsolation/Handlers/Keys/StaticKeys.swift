@@ -62,7 +62,15 @@ public final class StaticKeys: Sendable {
       coordinator.registry.withLock { $0.hasStaticKeys = false }
       throw error
     }
-    immediate = try PatchSide(coordinator, "static_key_now", interrupts: true)
+    do throws(IsolationError) {
+      immediate = try PatchSide(coordinator, "static_key_now", interrupts: true)
+    } catch {
+      coordinator.disown(deferred.work)
+      _ = try? coordinator.endRegistration(
+        deferred.work, timeout: .seconds(1), file: #fileID, line: #line)
+      coordinator.registry.withLock { $0.hasStaticKeys = false }
+      throw error
+    }
   }
 
   /// The work type of keys and calls that are deferred, for statistics and traces.
@@ -148,7 +156,7 @@ public final class StaticKeys: Sendable {
     _ key: StaticKey, on cpu: Int, file: StaticString = #fileID, line: UInt = #line
   ) -> Bool {
     _ = side(of: key)
-    coordinator.requireCPU(cpu)
+    coordinator.requireCPU(cpu, file, line)
     let slot = coordinator.core.slots[cpu]
     if !key.isNeverDeferred {
       if CurrentThread.isThread(of: slot) {
@@ -213,6 +221,7 @@ final class PatchSide: Sendable {
     options.isInterruptSafe = interrupts
     work = try unsafe coordinator.register(
       name, options: options, context: table.base.pointer, function: KeyTable.handler)
+    coordinator.own(work)
     coordinator.runAtAttach(work, keeping: self)
   }
 
@@ -231,4 +240,9 @@ final class PatchSide: Sendable {
       return index
     }
   }
+}
+
+extension IsolationError.Code {
+  /// All words of keys and calls are in use.
+  public static let tooManyStaticKeys = Self("tooManyStaticKeys")
 }

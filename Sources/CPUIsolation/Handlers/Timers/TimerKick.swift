@@ -46,7 +46,27 @@ public final class TimerKick: Sendable {
     ) { context, cpu in
       unsafe TimerDeadlines.takeRequest(Address(context.unsafelyUnwrapped), cpu)
     }
+    coordinator.own(work)
     coordinator.runAtAttach(work, keeping: deadlines)
+  }
+
+  /// Gives the work type back: `bringForward` is rejected from now on. Unless the answer is
+  /// `.settled`, it can be repeated.
+  ///
+  /// Without it the type stays registered for as long as the coordinator lives.
+  ///
+  /// - Progress: blocking
+  /// - Context: any thread, outside handlers and kernel sections
+  /// - Allocates: yes
+  @discardableResult
+  public func close(
+    timeout: Duration? = nil, file: StaticString = #fileID, line: UInt = #line
+  ) -> WaitOutcome {
+    // Unregistered already: a call before this one came through.
+    let end = try? coordinator.endRegistration(work, timeout: timeout, file: file, line: line)
+    if let end, end != .settled { return end }
+    coordinator.disown(work)
+    return .settled
   }
 
   /// Asks a CPU to look at its timers by `deadline`. A CPU without a thread keeps it for the next
@@ -60,7 +80,7 @@ public final class TimerKick: Sendable {
     to deadline: UInt64, on cpu: Int, urgency: Urgency = .deferrable,
     file: StaticString = #fileID, line: UInt = #line
   ) -> SendOutcome {
-    coordinator.requireCPU(cpu)
+    coordinator.requireCPU(cpu, file, line)
     deadlines.request(deadline, cpu)
     return coordinator.send(work, to: cpu, urgency: urgency, file: file, line: line)
   }

@@ -34,7 +34,7 @@ extension AddressSpace {
   /// - Context: any thread, outside handlers
   /// - Allocates: nodes of the table
   public func map(
-    _ page: UInt64, to frame: UInt64, size: PageSize = .base, neverDeferred: Bool = false
+    _ page: UInt64, to frame: UInt64, size: PageTable.PageSize = .base, neverDeferred: Bool = false
   ) throws(IsolationError) -> MapOutcome {
     requirePages(from: page, size.pages)
     requireFrame(frame, size)
@@ -57,9 +57,10 @@ extension AddressSpace {
     /// The frame before.
     public let previous: UInt64
     /// What became of the flush: `skipped` CPUs do not use their caches, and look before they do.
-    public let report: SendReport
-    /// The CPUs that had not run the flush at the deadline; of a page that is never deferred alone.
-    public let unacknowledged: CPUMask
+    public let report: Report<SendOutcome>
+    /// How the wait for the flush ended, of a page that is never deferred; of any other, which is not
+    /// waited for, `.settled`.
+    public let outcome: WaitOutcome
   }
 
   /// Maps a page to another frame, for CPUs to see when they next enter kernel. Nil: it is not
@@ -69,7 +70,7 @@ extension AddressSpace {
   ///
   /// Both frames have to stay good: for how long nobody knows. To have the old one back, use
   /// `replace(_:with:)`. A page that is never deferred is changed at once: every CPU is
-  /// interrupted, and waited for until the deadline.
+  /// interrupted, and waited for until the time is over.
   ///
   /// - Progress: blocking, for as long as another thread changes the table; for a page that is
   ///   never deferred until every CPU has run the flush
@@ -84,16 +85,13 @@ extension AddressSpace {
     if old.isNeverDeferred {
       let ticket = coordinator.sendWithTicket(
         flushRangeWork, to: coordinator.cpus, urgency: .immediate, file: file, line: line)
-      var late = CPUMask()
-      if case .timedOut(let cpus) = ticket.wait(until: .executed, timeout: timeout) {
-        late = cpus
-      }
-      return Change(previous: old.frame, report: ticket.report, unacknowledged: late)
+      let outcome = ticket.wait(until: .executed, timeout: timeout, file: file, line: line)
+      return Change(previous: old.frame, report: ticket.report, outcome: outcome)
     }
     let report = coordinator.send(
       flushRangeWork, to: coordinator.cpus, urgency: urgency, file: file, line: line,
       where: core.mustBeTold)
-    return Change(previous: old.frame, report: report, unacknowledged: CPUMask())
+    return Change(previous: old.frame, report: report, outcome: .settled)
   }
 
   /// Maps a page to another frame, and has the old one back when every CPU has dropped it. Nil: it
@@ -207,7 +205,7 @@ extension AddressSpace {
     requirePages(first..<(end.overflow ? .max : end.partialValue))
   }
 
-  private func requireFrame(_ frame: UInt64, _ size: PageSize) {
+  private func requireFrame(_ frame: UInt64, _ size: PageTable.PageSize) {
     if frame > PageWord.maximumFrame - size.pages {
       misuse("frame \(frame) does not fit into 61 bits")
     }

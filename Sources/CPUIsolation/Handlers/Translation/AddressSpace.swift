@@ -47,35 +47,47 @@ public final class AddressSpace: Sendable {
 
   /// How large an address space is, and how it flushes.
   ///
-  ///     var options = AddressSpace.Options(pages: 1 << 20)
-  ///     options.cacheEntries = 4096
+  ///     let space = try AddressSpace(coordinator, .init(pages: 1 << 20, cacheEntries: 4096))
   public struct Options: Sendable {
     /// The page numbers are below this, and at most 2³⁶.
     public var pages: UInt64
     /// The most bytes that the nodes of the page table may take.
-    public var tableMemory = 1 << 30
+    public var tableMemory: Int
     /// The entries of each CPU's cache, 16 bytes each; rounded up to a power of two.
-    public var cacheEntries = 1024
+    public var cacheEntries: Int
     /// How many flushes the log remembers; rounded up to a power of two.
-    public var loggedRanges = 64
+    public var loggedRanges: Int
     /// How many pages a CPU drops one by one before it drops everything.
-    public var flushCeiling = FlushCeiling.standard
+    public var flushCeiling: Int
     /// How flushes reach a CPU in user: by a bit in its work word, or by the comparison that its
     /// next entry makes, which is written to nobody and takes every CPU along. They carry no
     /// payload.
-    public var delivery = WorkType.Delivery.bit
+    public var delivery: WorkType.Delivery
     /// The longest that a flush may stay pending; see `WorkType.Options.maximumAge`.
-    public var maximumAge: Duration? = nil
+    public var maximumAge: Duration?
     /// How soon flushes have to run. With `.immediate` each interrupts every CPU: an address space
     /// without deferral, to compare with.
-    public var urgency = Urgency.deferrable
+    public var urgency: Urgency
 
     /// An address space of so many pages; everything else has a default.
     ///
     /// - Progress: wait-free
     /// - Context: any thread
     /// - Allocates: never
-    public init(pages: UInt64) { self.pages = pages }
+    public init(
+      pages: UInt64, tableMemory: Int = 1 << 30, cacheEntries: Int = 1024, loggedRanges: Int = 64,
+      flushCeiling: Int = FlushLog.standardCeiling, delivery: WorkType.Delivery = .bit,
+      maximumAge: Duration? = nil, urgency: Urgency = .deferrable
+    ) {
+      self.pages = pages
+      self.tableMemory = tableMemory
+      self.cacheEntries = cacheEntries
+      self.loggedRanges = loggedRanges
+      self.flushCeiling = flushCeiling
+      self.delivery = delivery
+      self.maximumAge = maximumAge
+      self.urgency = urgency
+    }
   }
 
   /// Makes an empty address space, and registers its two work types with the coordinator.
@@ -140,6 +152,7 @@ public final class AddressSpace: Sendable {
       }
       throw error
     }
+    for work in [flushAllWork, flushRangeWork] { coordinator.own(work) }
   }
 
   /// Ends the flushes: when it returns, no handler runs, and the memory goes with the last
@@ -150,33 +163,40 @@ public final class AddressSpace: Sendable {
   /// memory, and its two work types, to the end of the process. What is unmapped behind this, or
   /// while it goes on, is flushed by nobody: its frames come back when the CPUs' threads have left.
   ///
-  /// - Throws: as `Coordinator.unregister`; it can be repeated.
+  /// Unless the answer is `.settled`, nothing has been given back, and the call can be repeated.
+  ///
   /// - Progress: blocking
   /// - Context: any thread, outside handlers and kernel sections
   /// - Allocates: yes
-  public func close(timeout: Duration? = nil) throws(IsolationError) {
-    if isClosed.withLock({ $0 }) { return }
-    requireClosedEverywhere()
+  @discardableResult
+  public func close(
+    timeout: Duration? = nil, file: StaticString = #fileID, line: UInt = #line
+  ) -> WaitOutcome {
+    if isClosed.withLock({ $0 }) { return .settled }
+    requireClosedEverywhere(file, line)
+    let until = Deadline(after: timeout)
     for work in [flushAllWork, flushRangeWork] {
-      do {
-        try coordinator.unregister(work, timeout: timeout)
-      } catch let error where error.code == .workTypeUnregistered {
-        // A call before this one came so far.
-      }
+      // Unregistered already: a call before this one came so far.
+      let end = try? coordinator.endRegistration(work, until, file, line).outcome
+      if let end, end != .settled { return end }
     }
     // Who opened while this went on, was in a section that the unregistration waited for, or found
     // the type unregistered.
-    requireClosedEverywhere()
+    requireClosedEverywhere(file, line)
     let isFirst = isClosed.withLock { isClosed in
       defer { isClosed = true }
       return !isClosed
     }
-    if isFirst { unsafe Unmanaged.passUnretained(core).release() }
+    if isFirst {
+      for work in [flushAllWork, flushRangeWork] { coordinator.disown(work) }
+      unsafe Unmanaged.passUnretained(core).release()
+    }
+    return .settled
   }
 
-  private func requireClosedEverywhere() {
+  private func requireClosedEverywhere(_ file: StaticString, _ line: UInt) {
     for cpu in coordinator.attached where isOpen(on: cpu) {
-      misuse("an address space was closed while CPU \(cpu) had its translations open")
+      misuse("an address space was closed while CPU \(cpu) had its translations open", file, line)
     }
   }
 

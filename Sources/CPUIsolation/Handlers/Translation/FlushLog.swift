@@ -42,6 +42,10 @@ public final class FlushLog: Sendable {
     ring = FlushRing(initializing: memory.address, ranges: slots)
   }
 
+  /// How many pages are dropped one by one before dropping everything is cheaper: Linux's figure for
+  /// `tlb_single_page_flush_ceiling`. The benchmarks print what it costs here.
+  public static let standardCeiling = 33
+
   /// How many flushes there have been. It never goes back.
   ///
   /// - Progress: wait-free

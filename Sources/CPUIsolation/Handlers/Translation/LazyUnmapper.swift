@@ -205,21 +205,20 @@ public final class LazyUnmapper: Sendable {
   @discardableResult
   public func purge(
     timeout: Duration? = nil, file: StaticString = #fileID, line: UInt = #line
-  ) -> Ticket.WaitOutcome {
+  ) -> WaitOutcome {
     let until = Deadline(after: timeout)
     var backoff = Backoff()
     while true {
-      var late = CPUMask()
+      var end = WaitOutcome.settled
       _ = look { retirement in
         let left = timeout == nil ? nil : Duration.nanoseconds(Int64(clamping: until.remaining))
-        let outcome = retirement.wait(timeout: left, release)
-        if case .timedOut(let cpus) = outcome { late = cpus }
-        return outcome == .settled
+        end = retirement.wait(timeout: left, file: file, line: line, release)
+        return end == .settled
       }
       _ = flushBatch(ofAtLeast: 1, file, line)
       if pendingPages == 0 { return .settled }
-      // Without a deadline, whoever is late is not coming: a closed coordinator lets waiters go.
-      if until.hasPassed || !late.isEmpty { return .timedOut(late) }
+      if end != .settled { return end }
+      if until.hasPassed { return .timedOut(CPUMask()) }
       // Another thread has the flight, or the next one has only been sent.
       backoff.wait()
     }

@@ -212,10 +212,12 @@ extension AddressSpace {
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: never
-  public func statistics(of cpu: Int) -> TranslationStatistics {
-    coordinator.requireCPU(cpu)
+  public func statistics(
+    of cpu: Int, file: StaticString = #fileID, line: UInt = #line
+  ) -> AddressSpace.Statistics {
+    coordinator.requireCPU(cpu, file, line)
     let cache = core.cache(cpu)
-    return TranslationStatistics(
+    return AddressSpace.Statistics(
       fullFlushes: cache.owner.full.load(ordering: .relaxed),
       partialFlushes: cache.owner.partial.load(ordering: .relaxed),
       coveredFlushes: cache.owner.covered.load(ordering: .relaxed),
@@ -225,22 +227,24 @@ extension AddressSpace {
   }
 }
 
-/// What a CPU's cache has been through, since the address space was made.
-///
-/// - Progress: wait-free
-/// - Context: any thread
-/// - Allocates: never
-public struct TranslationStatistics: Hashable, Sendable {
-  /// Flushes that dropped everything.
-  public let fullFlushes: UInt64
-  /// Flushes that dropped pages one by one.
-  public let partialFlushes: UInt64
-  /// Flushes that an earlier one had covered.
-  public let coveredFlushes: UInt64
-  /// The pages of partial flushes, cached or not.
-  public let droppedPages: UInt64
-  /// Translations that were put in.
-  public let fills: UInt64
-  /// The generation of the log that the cache stands at.
-  public let generation: UInt64
+extension AddressSpace {
+  /// What a CPU's cache has been through, since the address space was made.
+  ///
+  /// - Progress: wait-free
+  /// - Context: any thread
+  /// - Allocates: never
+  public struct Statistics: Hashable, Sendable {
+    /// Flushes that dropped everything.
+    public let fullFlushes: UInt64
+    /// Flushes that dropped pages one by one.
+    public let partialFlushes: UInt64
+    /// Flushes that an earlier one had covered.
+    public let coveredFlushes: UInt64
+    /// The pages of partial flushes, cached or not.
+    public let droppedPages: UInt64
+    /// Translations that were put in.
+    public let fills: UInt64
+    /// The generation of the log that the cache stands at.
+    public let generation: UInt64
+  }
 }

@@ -94,13 +94,13 @@ public final class PageTable: Sendable {
   ///
   /// - Throws: `outOfMemory` where a node is needed and none may be made.
   func map(
-    _ page: UInt64, to word: PageWord, _ size: PageSize
+    _ page: UInt64, to word: PageWord, _ size: PageTable.PageSize
   ) throws(IsolationError) -> MapOutcome {
     try writer.withLock { (state) throws(IsolationError) -> MapOutcome in
       var node = nodes.root
       var level = nodes.levels - 1
       while level > size.rawValue {
-        if level < PageSize.allCases.count {
+        if level < PageTable.PageSize.allCases.count {
           let above = Self.word(PageTableNodes.entry(page, in: node, at: level))
           if !above.isNothing { return above.isRetiring ? .retiring : .mapped(above.frame) }
         }
@@ -138,14 +138,14 @@ public final class PageTable: Sendable {
   /// that the range cuts is given whole. The caller is the only writer.
   func forEachEntry(
     in pages: Range<UInt64>,
-    _ body: (UInt64, PageSize, PageWord, Place<SharedWord>) -> Void
+    _ body: (UInt64, PageTable.PageSize, PageWord, Place<SharedWord>) -> Void
   ) {
     visit(nodes.root, nodes.levels - 1, first: 0, pages, body)
   }
 
   private func visit(
     _ node: PageTableNodes.Node, _ level: Int, first: UInt64, _ pages: Range<UInt64>,
-    _ body: (UInt64, PageSize, PageWord, Place<SharedWord>) -> Void
+    _ body: (UInt64, PageTable.PageSize, PageWord, Place<SharedWord>) -> Void
   ) {
     let shift = PageTableNodes.bitsPerLevel * UInt64(level)
     let from = max(pages.lowerBound, first) - first
@@ -153,7 +153,7 @@ public final class PageTable: Sendable {
     if from >= to { return }
     for index in from >> shift...(to - 1) >> shift {
       let page = first + index << shift
-      if let size = PageSize(rawValue: level) {
+      if let size = PageTable.PageSize(rawValue: level) {
         let entry = PageTableNodes.entry(page, in: node, at: level)
         let word = Self.word(entry)
         if !word.isNothing { body(page, size, word, entry) }

@@ -5,7 +5,7 @@ internal import Synchronization
 /// A frame that was mapped at a page, and may still be in somebody's cache.
 struct Retired: Sendable {
   var page: UInt64
-  var size: PageSize
+  var size: PageTable.PageSize
   var frame: UInt64
   /// The page has another frame already, and is not to be given free.
   var keepsPage: Bool
@@ -63,7 +63,7 @@ public struct Retirement: ~Copyable, Sendable {
   /// The CPUs that a refused flush has not reached, and whose threads are still there. No run will
   /// come: that one is outside kernel now says nothing about what it does behind its next entry.
   private var untold: CPUMask {
-    guard ticket.report.rejection != nil else { return CPUMask() }
+    guard ticket.report.refusal != nil else { return CPUMask() }
     let slots = space.coordinator.core.slots
     return CPUMask(
       space.coordinator.cpus.subtracting(ticket.report.covered).filter {
@@ -86,23 +86,24 @@ public struct Retirement: ~Copyable, Sendable {
     return true
   }
 
-  /// Waits until every CPU has dropped the frames, and gives them back; or until the deadline.
+  /// Waits until every CPU has dropped the frames, and gives them back; or until the time is over.
   ///
   /// A caller that is a CPU serves its own work meanwhile. Isolated CPUs in user are not waited
-  /// for. A flush that was refused is not waited for either: the answer names the CPUs that are
-  /// still there, at once.
+  /// for. A flush that was refused is not waited for either: the answer is `.closed`, at once, with the
+  /// CPUs that are still there.
   ///
   /// - Progress: blocking
   /// - Context: any thread, outside handlers
   /// - Allocates: as `release`
   @discardableResult
   public mutating func wait(
-    timeout: Duration? = nil, _ release: (_ page: UInt64, _ frame: UInt64) -> Void
-  ) -> Ticket.WaitOutcome {
-    let outcome = ticket.wait(until: goal, timeout: timeout)
+    timeout: Duration? = nil, file: StaticString = #fileID, line: UInt = #line,
+    _ release: (_ page: UInt64, _ frame: UInt64) -> Void
+  ) -> WaitOutcome {
+    let outcome = ticket.wait(until: goal, timeout: timeout, file: file, line: line)
     guard outcome == .settled else { return outcome }
     let untold = untold
-    if !untold.isEmpty { return .timedOut(untold) }
+    if !untold.isEmpty { return .closed(untold) }
     finish(release)
     return .settled
   }

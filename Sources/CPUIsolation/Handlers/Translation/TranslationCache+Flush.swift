@@ -2,28 +2,20 @@
 
 public import Synchronization
 
-/// What catching up with a flush log took.
-///
-/// - Progress: wait-free
-/// - Context: any thread
-/// - Allocates: never
-public enum FlushExtent: Hashable, Sendable {
-  /// An earlier run had covered it: there was nothing to do.
-  case covered
-  /// These many pages were dropped, one by one.
-  case partial(pages: Int)
-  /// Everything was dropped: the ranges were too many pages, or no longer known.
-  case full
-}
-
-/// How many pages are dropped one by one before dropping everything is cheaper.
-///
-/// - Progress: wait-free
-/// - Context: any thread
-/// - Allocates: never
-public enum FlushCeiling {
-  /// Linux's figure for `tlb_single_page_flush_ceiling`. The benchmarks print what it costs here.
-  public static let standard = 33
+extension FlushLog {
+  /// What catching up with a flush log took.
+  ///
+  /// - Progress: wait-free
+  /// - Context: any thread
+  /// - Allocates: never
+  public enum Extent: Hashable, Sendable {
+    /// An earlier run had covered it: there was nothing to do.
+    case covered
+    /// These many pages were dropped, one by one.
+    case partial(pages: Int)
+    /// Everything was dropped: the ranges were too many pages, or no longer known.
+    case full
+  }
 }
 
 extension TranslationCache {
@@ -45,20 +37,22 @@ extension TranslationCache {
   /// - Context: owner, in kernel or in a handler; or a helper that runs the handler for it
   /// - Allocates: never
   @discardableResult
-  public func catchUp(with log: FlushLog, ceiling: Int = FlushCeiling.standard) -> FlushExtent {
+  public func catchUp(with log: FlushLog, ceiling: Int = FlushLog.standardCeiling)
+    -> FlushLog.Extent
+  {
     // The ring is the log's for as long as somebody holds that.
     withExtendedLifetime(log) { catchUp(with: log.ring, ceiling: ceiling) }
   }
 
   @inlinable
-  func catchUp(with ring: FlushRing, ceiling: Int) -> FlushExtent {
+  func catchUp(with ring: FlushRing, ceiling: Int) -> FlushLog.Extent {
     // Acquire — flush:L, before anything is dropped.
     let current = ring.currentGeneration()
     return catchUp(with: ring, to: current, ceiling: ceiling)
   }
 
   @inlinable
-  func catchUp(with ring: FlushRing, to current: UInt64, ceiling: Int) -> FlushExtent {
+  func catchUp(with ring: FlushRing, to current: UInt64, ceiling: Int) -> FlushLog.Extent {
     let local = owner.generation.load(ordering: .relaxed)
     // Not the other way round either: a generation never goes back.
     if local >= current {
@@ -76,7 +70,7 @@ extension TranslationCache {
   @inlinable
   func drop(
     since local: UInt64, upTo current: UInt64, _ ring: FlushRing, _ ceiling: Int
-  ) -> FlushExtent {
+  ) -> FlushLog.Extent {
     if current &- local > ring.mask &+ 1 { return .full }
     var left = UInt64(Swift.max(0, ceiling))
     var generation = local
@@ -96,7 +90,7 @@ extension TranslationCache {
   }
 
   @inlinable
-  func count(_ extent: FlushExtent) {
+  func count(_ extent: FlushLog.Extent) {
     switch extent {
     case .covered: break
     case .partial(let pages):
@@ -146,7 +140,7 @@ extension TranslationCache {
   /// - Both cannot miss each other: the four accesses are sequentially consistent. Catching up
   ///   first and setting the flag behind it is the kernel's mistake of `kernel_cr3_loaded`: a
   ///   flusher in between skips a CPU that has passed its flush.
-  func endLazy(_ ring: FlushRing, ceiling: Int) -> FlushExtent {
+  func endLazy(_ ring: FlushRing, ceiling: Int) -> FlushLog.Extent {
     // Sequentially consistent — lazy:U. Dekker with flush:G/lazy:L. Pairs with lazy:L.
     use.isUsed.store(1, ordering: .sequentiallyConsistent)
     let current = ring.generationBehindUse()

@@ -83,7 +83,7 @@ final class TranslationCore: Sendable {
     if coordinator.isTraced(.tlbFlush) { trace(cpu, since: before, extent) }
   }
 
-  private func trace(_ cpu: Int, since before: UInt64, _ extent: FlushExtent) {
+  private func trace(_ cpu: Int, since before: UInt64, _ extent: FlushLog.Extent) {
     let generation = cache(cpu).owner.generation.load(ordering: .relaxed)
     var hull: (first: UInt64, end: UInt64)
     switch extent {

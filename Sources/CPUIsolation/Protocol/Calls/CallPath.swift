@@ -113,4 +113,32 @@ struct CallPath {
     default: return nil
     }
   }
+
+  /// Puts a call into the queue of every CPU of a mask, in the sender's own records.
+  func post(
+    to mask: CPUMask, _ handler: CPUHandler, isInterruptSafe: Bool, from site: CallSite,
+    where predicate: (Int) -> Bool
+  ) -> Report<CallOutcome> {
+    if core.isForked { return Report(.gone, of: mask) }
+    var report = Report<CallOutcome>()
+    for cpu in mask {
+      core.requireCPU(cpu, site)
+      if core.isClosed {
+        report.record(.closed, for: cpu)
+        break
+      }
+      guard predicate(cpu) else {
+        report.record(.skipped, for: cpu)
+        continue
+      }
+      let record = path.sender.record(target: cpu)
+      if !CallRecord.claim(record, handler, isWaitedFor: false, site: site) {
+        report.record(.busy, for: cpu)
+        continue
+      }
+      let outcome = enqueue(record, on: cpu, isInterruptSafe: isInterruptSafe, from: site)
+      report.record(outcome, for: cpu)
+    }
+    return report
+  }
 }

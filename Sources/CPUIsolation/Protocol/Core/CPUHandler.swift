@@ -31,14 +31,14 @@ struct CPUHandler: @unchecked Sendable {
 struct WorkHandler: @unchecked Sendable {
   private let handler: CPUHandler
   /// What runs instead, with the same context, for a type that is told more.
-  private let payloadFunction: DeferredPayloadFunction?
+  private let payloadFunction: WorkType.PayloadFunction?
 
   init(_ handler: CPUHandler) {
     self.handler = handler
     unsafe payloadFunction = nil
   }
 
-  init(_ payloadFunction: DeferredPayloadFunction, _ context: UnsafeMutableRawPointer?) {
+  init(_ payloadFunction: WorkType.PayloadFunction, _ context: UnsafeMutableRawPointer?) {
     handler = unsafe CPUHandler(nil, context)
     unsafe self.payloadFunction = unsafe payloadFunction
   }

@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import CPlatform
 public import Synchronization
 
 /// The C function that a work type runs: its context and the number of the CPU whose work it is.
 public typealias CPUFunction = @convention(c) (UnsafeMutableRawPointer?, Int) -> Void
 
-/// The C function of a work type that is told more: its context, the number of the CPU, and the
-/// gap of a catch-up type, the payload of a merging one, or 1.
-public typealias DeferredPayloadFunction =
-  @convention(c) (UnsafeMutableRawPointer?, Int, UInt64) -> Void
+extension WorkType {
+  /// The C function of a work type that is told more: its context, the number of the CPU, and the
+  /// gap of a catch-up type, the payload of a merging one, or 1.
+  public typealias PayloadFunction =
+    @convention(c) (UnsafeMutableRawPointer?, Int, UInt64) -> Void
+}
 
 /// What the hot paths know of a work type: a line of its own.
 @usableFromInline
@@ -46,6 +49,10 @@ struct CoreLine: ~Copyable {
   let traced = SharedWord(0)
   /// The address of the trace's memory.
   let trace = SharedAddress(0)
+  /// The address of the coordinator, for handles that have this memory alone.
+  let coordinator = SharedAddress(0)
+  /// In which process this was made, counting forks.
+  let forks = cpi_fork_generation()
 
   init(count: Int) { self.count = count }
 }
@@ -155,6 +162,22 @@ struct CoordinatorCore: Hashable, @unchecked Sendable {
       (0..<slots.count).filter {
         slots[$0].state.isGap.load(ordering: .relaxed) == 0
       })
+  }
+
+  /// Whether nothing can be sent any more.
+  var isClosed: Bool { line.closed.load(ordering: .relaxed) != 0 }
+
+  /// Whether this is the child of a fork, in which the CPUs have no threads.
+  var isForked: Bool { line.forks != cpi_fork_generation() }
+
+  func requireCPU(_ cpu: Int, _ site: CallSite) {
+    guard cpu >= 0, cpu < slots.count,
+      slots[cpu].state.isGap.load(ordering: .relaxed) == 0
+    else { refuseCPU(cpu, site) }
+  }
+
+  func refuseCPU(_ cpu: Int, _ site: CallSite) -> Never {
+    misuse("there is no CPU \(cpu): this coordinator has CPUs \(cpus)", site.file, site.line)
   }
 
   @inlinable @inline(__always)

@@ -203,7 +203,7 @@ struct Drain {
     slot.pendingSince[type].store(0, ordering: .relaxed)
     let now = core.clock.value.load(ordering: .relaxed)
     slot.ages(ofType: type)[
-      AgeHistogram.bucket(ofNanoseconds: now > since ? now - since : 1)
+      CPUSlot.ageBucket(ofNanoseconds: now > since ? now - since : 1)
     ]
     .countOne()
   }

@@ -94,37 +94,35 @@ extension SendPath {
 
   /// The masked send of a catch-up type: one announcement, and one look at each target.
   func catchUp(
-    _ work: WorkType, to mask: CPUMask, _ begun: SendReport = SendReport(),
+    _ work: WorkType, to mask: CPUMask, _ begun: Report<SendOutcome> = Report(),
     _ announced: UInt64? = nil, urgency: Urgency, from site: CallSite, asks: Bool,
     where predicate: (Int) -> Bool
-  ) -> SendReport {
+  ) -> Report<SendOutcome> {
     var report = begun
     guard
       announced != nil
         || core.records[work.type].registration.load(ordering: .relaxed)
           == work.registration
     else {
-      report.rejection =
-        core.line.closed.load(ordering: .relaxed) != 0 ? .closed : .unregistered
-      return report
+      return Report(.rejected(core.isClosed ? .closed : .unregistered), of: mask)
     }
     let generation = announced ?? announce(work.type)
     let slots = core.slots
     let before = urgency == .immediate ? core.traceTimeOfIPIs() : 0
     for cpu in mask {
       guard cpu < slots.count else {
-        misuse("there is no CPU \(cpu): this coordinator has CPUs \(core.cpus)")
+        core.refuseCPU(cpu, site)
       }
       if asks, !predicate(cpu) {
         count(sender.cell(target: cpu, type: work.type).value.skipped)
-        report.skipped.insert(cpu)
+        report.record(.skipped, for: cpu)
       } else {
         report.record(catchUp(work, cpu, generation, urgency, site, isOneOfMany: true), for: cpu)
       }
     }
     if before != 0 {
       core.traceIPIs(
-        to: report.interrupted, from: site, core.traceAddress(ofWork: work.type), at: before)
+        to: report[.interrupted], from: site, core.traceAddress(ofWork: work.type), at: before)
     }
     return report
   }
@@ -165,7 +163,6 @@ extension SendPath {
   /// To leave out the write when what waits covers ours already, one would need a full fence in
   /// front of that look.
   func merge(_ payload: UInt64, into slot: CPUSlot, _ type: UInt64, _ form: WorkForm) {
-    if payload == 0 { misuse("the payload of a send is empty: it says nothing") }
     var old = slot.payloads[Int(type)].load(ordering: .relaxed)
     while true {
       // Release — payload:M. The datum, and this before the bit. Pairs with payload:T.

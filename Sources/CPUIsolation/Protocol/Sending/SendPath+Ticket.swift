@@ -14,6 +14,34 @@ extension SendPath {
     return core.line.closed.load(ordering: .relaxed) != 0 ? .closed : .unregistered
   }
 
+  /// The ticketed send: the generation that it draws, and the report.
+  func sendDrawingGeneration(
+    _ work: WorkType, _ payload: UInt64, to mask: CPUMask, _ urgency: Urgency,
+    from site: CallSite, where predicate: (Int) -> Bool
+  ) -> (generation: UInt64, report: Report<SendOutcome>) {
+    if let rejection = rejection(of: work) { return (0, Report(.rejected(rejection), of: mask)) }
+    switch work.form {
+    case .bit:
+      let generation = core.drawGeneration(of: work.type)
+      return (
+        generation, send(work, to: mask, urgency: urgency, from: site, where: predicate)
+      )
+    case .catchUp:
+      let generation = announce(work.type)
+      return (
+        generation,
+        catchUp(
+          work, to: mask, Report(), generation, urgency: urgency, from: site, asks: true,
+          where: predicate)
+      )
+    case .maximum, .union, .hull:
+      if payload == 0 {
+        return (0, send(work, to: mask, urgency: urgency, from: site) { _ in false })
+      }
+      return sendWithTicket(work, payload, to: mask, urgency, from: site, where: predicate)
+    }
+  }
+
   /// The ticketed send of a type with payloads: all payloads, then the generation, then the bits.
   ///
   /// The order is the argument. A drain loads the generation (`drain:G`), then takes the payload
@@ -23,26 +51,26 @@ extension SendPath {
   /// - Else it publishes less, and the ticket waits for the run that our bit brings.
   /// A generation that is drawn before the merge may be published by a run for somebody else's bit
   /// that was told nothing of ours.
-  func sendWithTicket(
+  private func sendWithTicket(
     _ work: WorkType, _ payload: UInt64, to mask: CPUMask, _ urgency: Urgency,
     from site: CallSite, where predicate: (Int) -> Bool
-  ) -> (generation: UInt64, report: SendReport) {
-    var report = SendReport()
+  ) -> (generation: UInt64, report: Report<SendOutcome>) {
+    var report = Report<SendOutcome>()
     let slots = core.slots
     for cpu in mask {
       guard cpu < slots.count else {
-        misuse("there is no CPU \(cpu): this coordinator has CPUs \(core.cpus)")
+        core.refuseCPU(cpu, site)
       }
       if predicate(cpu) {
         merge(payload, into: slots[cpu], work.type, work.form)
       } else {
         count(sender.cell(target: cpu, type: work.type).value.skipped)
-        report.skipped.insert(cpu)
+        report.record(.skipped, for: cpu)
       }
     }
     let generation = core.drawGeneration(of: work.type)
     let before = urgency == .immediate ? core.traceTimeOfIPIs() : 0
-    for cpu in mask.subtracting(report.skipped) {
+    for cpu in mask.subtracting(report[.skipped]) {
       // Sequentially consistent — send:O and send:L, as in `deliver`.
       let wasPending = slots[cpu].state.work.setBit(work.type)
       let word = slots[cpu].state.word.load(ordering: .sequentiallyConsistent)
@@ -52,7 +80,7 @@ extension SendPath {
     }
     if before != 0 {
       core.traceIPIs(
-        to: report.interrupted, from: site, core.traceAddress(ofWork: work.type), at: before)
+        to: report[.interrupted], from: site, core.traceAddress(ofWork: work.type), at: before)
     }
     return (generation, report)
   }

@@ -2,19 +2,26 @@
 
 public import Synchronization
 
-/// One send to one CPU, by one sender: a trivially copyable bundle of addresses that lives for the
-/// call.
-@frozen @usableFromInline
-struct SendPath {
-  @usableFromInline let core: CoordinatorCore
-  @usableFromInline let sender: SenderSlot
+extension WorkType {
+  /// The way of one sender to the CPUs of one coordinator: the library's own, without members for
+  /// others.
+  @frozen
+  public struct SendPath {
+    @usableFromInline let core: CoordinatorCore
+    @usableFromInline let sender: SenderSlot
 
-  @inlinable @inline(__always)
-  init(core: CoordinatorCore, sender: SenderSlot) {
-    self.core = core
-    self.sender = sender
+    @inlinable @inline(__always)
+    init(core: CoordinatorCore, sender: SenderSlot) {
+      self.core = core
+      self.sender = sender
+    }
   }
+}
 
+@usableFromInline typealias SendPath = WorkType.SendPath
+
+// A trivially copyable bundle of addresses that lives for the call.
+extension SendPath {
   /// The deferrable send: one OR on K, one look at W, two counters.
   ///
   /// Wait-free: no loop, whatever the target and other senders do.
@@ -68,7 +75,7 @@ struct SendPath {
     payload: UInt64 = WorkType.Payload.everything.rawValue, isOneOfMany: Bool = false
   ) -> SendOutcome {
     guard cpu >= 0, cpu < core.slots.count else {
-      misuse("there is no CPU \(cpu): this coordinator has CPUs \(core.cpus)")
+      core.refuseCPU(cpu, site)
     }
     guard
       work.type < BuiltInWork.calls,
@@ -134,7 +141,7 @@ struct SendPath {
     let context = ContextWord(rawValue: word).context ?? .kernel
     if context == .offline {
       if slot.state.isGap.load(ordering: .relaxed) != 0 {
-        misuse("there is no CPU \(cpu): this coordinator has CPUs \(core.cpus)")
+        core.refuseCPU(cpu, site)
       }
       // The bit stays: taking it back could take another's, sent to a thread that has attached
       // meanwhile. Whoever attaches next drops it, and until then it counts as gone.

@@ -58,3 +58,10 @@ enum InterruptHandler {
     slot.state.work.bitwiseAnd(~BuiltInWork.attentionMask, ordering: .acquiringAndReleasing)
   }
 }
+
+extension IsolationError.Code {
+  /// The interrupt signal has a handler that is not the library's.
+  public static let signalTaken = Self("signalTaken")
+  /// The system refused to install the handler, or the number cannot be caught.
+  public static let signalRefused = Self("signalRefused")
+}

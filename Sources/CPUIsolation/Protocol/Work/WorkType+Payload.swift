@@ -8,7 +8,7 @@ extension WorkType {
   ///     let flush = try coordinator.register("flush_tlb_range", options: options) { cpu, payload in
   ///       payload.isEverything ? caches[cpu].removeAll() : caches[cpu].remove(payload.range)
   ///     }
-  ///     coordinator.send(flush, payload: .range(16..<24), to: coordinator.cpus)
+  ///     coordinator.send(flush, to: coordinator.cpus, payload: .range(16..<24))
   ///
   /// However many sends wait, their payload has one size, so that memory stays constant for a CPU
   /// that does not enter. A send without payload is for `everything`. The handler of a catch-up type
@@ -19,27 +19,28 @@ extension WorkType {
   /// - Allocates: never
   @frozen
   public struct Payload: Hashable, Sendable {
-    /// The 64 bits; 0 is nothing.
+    /// The 64 bits; 0 is nothing: a send of that is skipped.
     public let rawValue: UInt64
 
     /// The payload of these 64 bits: a number to take the maximum of, or bits to unite.
     ///
-    ///     sender.send(refresh, payload: .init(rawValue: 1 << shard), to: [3])
+    ///     sender.send(refresh, to: [3], payload: .init(rawValue: 1 << shard))
     ///
     /// - Progress: wait-free
     /// - Context: any thread
     /// - Allocates: never
     public init(rawValue: UInt64) { self.rawValue = rawValue }
 
-    /// A range for `Merge.hull`, of pages, slots or whatever the type is about. Not empty.
+    /// A range for `Merge.hull`, of pages, slots or whatever the type is about. An empty one is
+    /// nothing.
     ///
-    ///     sender.send(flush, payload: .range(16..<24), to: [3])
+    ///     sender.send(flush, to: [3], payload: .range(16..<24))
     ///
     /// - Progress: wait-free
     /// - Context: any thread
     /// - Allocates: never
     public static func range(_ range: Range<UInt32>) -> Payload {
-      if range.isEmpty { misuse("the range \(range) of a payload is empty: it says nothing") }
+      if range.isEmpty { return Payload(rawValue: 0) }
       // The lower bound inverted: the hull of two ranges is then the maximum of both halves.
       return Payload(rawValue: UInt64(range.upperBound) << 32 | UInt64(~range.lowerBound))
     }

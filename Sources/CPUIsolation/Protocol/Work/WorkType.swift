@@ -5,7 +5,7 @@
 ///
 ///     let flush = try coordinator.register("flush_tlb_all") { cpu in caches[cpu].removeAll() }
 ///     let report = coordinator.send(flush, to: [2, 3])
-///     report.deferred  // 2-3: nothing runs now, both run it before they can see anything stale
+///     report[.deferred]  // 2-3: nothing runs now, both run it before they can see anything stale
 ///
 /// However often a type is sent, at most one run per CPU is pending: sends are coalesced, and carry
 /// no arguments. The handler reconstructs what it needs from shared state. That is what keeps
@@ -86,35 +86,47 @@ extension WorkType {
 
   /// What a work type promises and asks for.
   ///
-  ///     var options = WorkType.Options()
-  ///     options.maximumAge = .milliseconds(50)
-  ///     options.mayRunOnBehalf = true
-  ///     let work = try coordinator.register("refresh", options: options) { cpu in … }
+  ///     let work = try coordinator.register(
+  ///       "refresh", options: .init(mayRunOnBehalf: true, maximumAge: .milliseconds(50))
+  ///     ) { cpu in … }
   public struct Options: Sendable {
     /// When the type runs, among those that are pending together.
-    public var order = DrainOrder.normal
+    public var order: DrainOrder
     /// How sends reach a CPU in user.
-    public var delivery = Delivery.bit
+    public var delivery: Delivery
     /// The handler may run in a signal handler: it is a C function in effect, allocates nothing,
     /// takes no lock, touches no lazily initialised global.
-    public var isInterruptSafe = false
+    public var isInterruptSafe: Bool
     /// The handler may run on another thread, on behalf of a CPU that stays outside kernel: it uses
     /// its `cpu` argument, no thread-local state, and does not wait.
-    public var mayRunOnBehalf = false
+    public var mayRunOnBehalf: Bool
     /// The longest that the work may stay pending. After it the watchdog runs the work on behalf
     /// where that is allowed, else kicks the CPU. Nil: for as long as the CPU stays away.
-    public var maximumAge: Duration? = nil
+    public var maximumAge: Duration?
     /// Senders look before they write, behind a full fence, so that many senders that send what is
     /// pending already do not pull the target's line to and fro. Alone, it costs what the plain
     /// send costs, and no less.
-    public var expectsManySenders = false
+    public var expectsManySenders: Bool
 
-    /// The defaults: in normal order, on its own thread alone, for as long as it takes.
+    /// A type that runs in normal order, on its own thread alone, for as long as it takes, but for
+    /// what is named.
+    ///
+    ///     WorkType.Options(delivery: .merging(.hull), isInterruptSafe: true)
     ///
     /// - Progress: wait-free
     /// - Context: any thread
     /// - Allocates: never
-    public init() {}
+    public init(
+      order: DrainOrder = .normal, delivery: Delivery = .bit, isInterruptSafe: Bool = false,
+      mayRunOnBehalf: Bool = false, maximumAge: Duration? = nil, expectsManySenders: Bool = false
+    ) {
+      self.order = order
+      self.delivery = delivery
+      self.isInterruptSafe = isInterruptSafe
+      self.mayRunOnBehalf = mayRunOnBehalf
+      self.maximumAge = maximumAge
+      self.expectsManySenders = expectsManySenders
+    }
   }
 }
 

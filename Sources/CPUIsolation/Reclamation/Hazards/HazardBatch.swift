@@ -2,20 +2,22 @@
 
 internal import Synchronization
 
-/// What reclaims a retired object: a C function, called with the object's address and the context
-/// that was given with it.
-///
-/// It may retire further objects, and must not wait for the domain.
-public typealias HazardReclaimFunction =
-  @convention(c) (
-    UnsafeMutableRawPointer, UnsafeMutableRawPointer?
-  ) -> Void
+extension HazardDomain {
+  /// What reclaims a retired object: a C function, called with the object's address and the context
+  /// that was given with it.
+  ///
+  /// It may retire further objects, and must not wait for the domain.
+  public typealias ReclaimFunction =
+    @convention(c) (
+      UnsafeMutableRawPointer, UnsafeMutableRawPointer?
+    ) -> Void
+}
 
 /// An object that waits to be reclaimed.
 @safe
 struct HazardRetired {
   var address: UInt
-  var reclaim: HazardReclaimFunction
+  var reclaim: HazardDomain.ReclaimFunction
   var context: UnsafeMutableRawPointer?
   /// The number of its cohort, or 0.
   var cohort: UInt64

@@ -3,62 +3,49 @@
 internal import CPlatform
 internal import Synchronization
 
-/// The objects of one data structure in a domain that others use too: what `barrier` may be asked
-/// about when the structure is closed.
-///
-/// - Progress: wait-free
-/// - Context: any thread
-/// - Allocates: never
-public struct HazardCohort: Hashable, Sendable {
-  let number: UInt64
-}
-
-/// How a barrier ended.
-///
-/// - Progress: wait-free
-/// - Context: any thread
-/// - Allocates: never
-public enum HazardBarrier: Hashable, Sendable {
-  /// Everything has been reclaimed.
-  case reclaimed
-  /// The deadline came first: what holds objects back, one entry for each of them.
-  case held([HazardObstacle])
-}
-
-/// What holds retired objects back.
-///
-/// - Progress: wait-free
-/// - Context: any thread
-/// - Allocates: never
-public struct HazardObstacle: Hashable, Sendable, CustomStringConvertible {
-  /// Who it is.
-  public enum Kind: Hashable, Sendable {
-    /// A scope of the thread with this id; 0 if that thread has ended inside its scope.
-    case scope(thread: Int32)
-    /// A `HazardPointer`.
-    case holder
-    /// A reader that `acquire` keeps in between.
-    case wildcard
-    /// An isolated CPU that has not left kernel.
-    case cpu(Int)
-    /// Another thread's pass, or its step of a retirement, which has not ended.
-    case pass
+extension HazardDomain {
+  /// The objects of one data structure in a domain that others use too: what `barrier` may be asked
+  /// about when the structure is closed.
+  ///
+  /// - Progress: wait-free
+  /// - Context: any thread
+  /// - Allocates: never
+  public struct Cohort: Hashable, Sendable {
+    let number: UInt64
   }
+}
 
-  /// Who it is.
-  public let kind: Kind
-  /// The object that is protected; 0 where it is not one.
-  public let address: UInt
+extension HazardDomain {
+  /// What holds retired objects back.
+  ///
+  /// - Progress: wait-free
+  /// - Context: any thread
+  /// - Allocates: never
+  public struct Obstacle: Hashable, Sendable, CustomStringConvertible {
+    /// Who it is.
+    public enum Kind: Hashable, Sendable {
+      /// A scope of the thread with this id; 0 if that thread has ended inside its scope.
+      case scope(thread: Int32)
+      /// A `HazardPointer`, which may be acquiring just now.
+      case holder
+      /// An isolated CPU that has not left kernel.
+      case cpu(Int)
+    }
 
-  public var description: String {
-    let object = "the object at 0x" + String(address, radix: 16)
-    return switch kind {
-    case .scope(0): "a thread that has ended protects \(object)"
-    case .scope(let thread): "thread \(thread) protects \(object)"
-    case .holder: "a holder protects \(object)"
-    case .wildcard: "a reader is acquiring"
-    case .cpu(let cpu): "CPU \(cpu) has not left kernel"
-    case .pass: "another thread is reclaiming or retiring"
+    /// Who it is.
+    public let kind: Kind
+    /// The object that is protected; 0 where it is not one.
+    public let address: UInt
+
+    public var description: String {
+      let object = "the object at 0x" + String(address, radix: 16)
+      return switch kind {
+      case .scope(0): "a thread that has ended protects \(object)"
+      case .scope(let thread): "thread \(thread) protects \(object)"
+      case .holder where address == 0: "a holder is acquiring"
+      case .holder: "a holder protects \(object)"
+      case .cpu(let cpu): "CPU \(cpu) has not left kernel"
+      }
     }
   }
 }
@@ -69,47 +56,68 @@ extension HazardDomain {
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: never
-  public func makeCohort() -> HazardCohort {
-    HazardCohort(number: scanner.cohorts.wrappingAdd(1, ordering: .relaxed).newValue)
+  public func makeCohort() -> HazardDomain.Cohort {
+    HazardDomain.Cohort(number: scanner.cohorts.wrappingAdd(1, ordering: .relaxed).newValue)
   }
 
-  /// Waits until everything that was retired before has been reclaimed, or tells what holds it
-  /// back; with a cohort, everything of that cohort.
+  /// Waits until everything that was retired before has been reclaimed; with a cohort, everything of
+  /// that cohort.
   ///
-  ///     switch domain.barrier(cohort: table.cohort, timeout: .seconds(1)) {
-  ///     case .reclaimed: table.close()
-  ///     case .held(let obstacles): log(obstacles)  // thread 4711 protects the object at 0x…
+  ///     if domain.barrier(cohort: table.cohort, timeout: .seconds(1)) == .settled {
+  ///       table.close()
+  ///     } else {
+  ///       log(domain.obstacles(to: table.cohort))  // thread 4711 protects the object at 0x…
   ///     }
   ///
-  /// What the kernel's `rcu_barrier` is before a module goes: when it answers `.reclaimed`, no
-  /// reclaimer of those objects is still to run or running. A caller that protects such an object
+  /// What the kernel's `rcu_barrier` is before a module goes: when it answers `.settled`, no
+  /// reclaimer of those objects is still to run or running. `.timedOut` names the isolated CPUs that
+  /// have not left kernel; `obstacles` names readers as well. A caller that protects such an object
   /// itself waits for itself.
   ///
   /// - Progress: blocking
   /// - Context: any thread but isolated CPUs, with no lock that a reclaimer takes; not inside one
   /// - Allocates: as `reclaim`, and the report
   public func barrier(
-    cohort: HazardCohort? = nil, timeout: Duration? = nil
-  ) -> HazardBarrier {
+    cohort: HazardDomain.Cohort? = nil, timeout: Duration? = nil
+  ) -> WaitOutcome {
     requireMayReclaim("wait for a barrier")
     let until = Deadline(after: timeout)
     var backoff = Backoff()
     var search = HazardScanner.Search()
     while true {
       let isOver = until.hasPassed
-      let obstacles = scanner.withLock { () -> [HazardObstacle]? in
-        guard let left = scanner.advance(&search, cohort: cohort?.number) else { return [] }
-        if left.isEmpty { return nil }
-        return isOver ? scanner.obstacles(to: left) : []
+      let end = scanner.withLock { () -> WaitOutcome? in
+        guard let left = scanner.advance(&search, cohort: cohort?.number) else { return nil }
+        if left.isEmpty { return .settled }
+        // What nobody protects any more goes in the next round.
+        guard isOver, !scanner.obstacles(to: left).isEmpty else { return nil }
+        return .timedOut(CPUMask(scanner.stragglers))
       }
-      if case .some(nil) = obstacles { return .reclaimed }
-      if isOver {
-        let isSearching = obstacles == nil || !search.isOver
-        let found = isSearching ? [HazardObstacle(kind: .pass, address: 0)] : obstacles! ?? []
-        if !found.isEmpty { return .held(found) }
-      }
+      if let end = end ?? nil { return end }
+      // Another thread reclaims, or is in the middle of a retirement: no CPU holds that up.
+      if isOver, end == nil || !search.isOver { return .timedOut(CPUMask()) }
       backoff.wait()
     }
+  }
+
+  /// What holds back the objects that have been retired so far, one entry for each reader and object,
+  /// and one for each CPU; with a cohort, the objects of that.
+  ///
+  ///     for obstacle in domain.obstacles() { log(obstacle) }  // thread 4711 protects the object at 0x…
+  ///
+  /// Nothing where another thread is reclaiming, or everything has been reclaimed. It reclaims what
+  /// can be.
+  ///
+  /// - Progress: lock-free, and the reclaimers
+  /// - Context: as `barrier`
+  /// - Allocates: as `reclaim`, and the list
+  public func obstacles(to cohort: HazardDomain.Cohort? = nil) -> [HazardDomain.Obstacle] {
+    requireMayReclaim("look for obstacles")
+    return scanner.withLock { () -> [HazardDomain.Obstacle] in
+      _ = scanner.scanLocked(everything: true)
+      let left = scanner.remaining(upTo: scanner.passes, cohort: cohort?.number)
+      return left.isEmpty ? [] : scanner.obstacles(to: left)
+    } ?? []
   }
 }
 
@@ -143,20 +151,20 @@ extension HazardScanner {
 
 extension HazardScanner {
   /// Who holds these objects back now. The caller holds the lock.
-  func obstacles(to addresses: [UInt]) -> [HazardObstacle] {
+  func obstacles(to addresses: [UInt]) -> [HazardDomain.Obstacle] {
     let wanted = Set(addresses)
-    var found = stragglers.map { HazardObstacle(kind: .cpu($0), address: 0) }
-    func look(_ slot: Place<SharedAddress>, _ kind: HazardObstacle.Kind) {
+    var found = stragglers.map { HazardDomain.Obstacle(kind: .cpu($0), address: 0) }
+    func look(_ slot: Place<SharedAddress>, _ kind: HazardDomain.Obstacle.Kind) {
       let content = slot.value.load(ordering: .relaxed)
       if content & 1 != 0 {
-        found.append(HazardObstacle(kind: .wildcard, address: 0))
+        found.append(HazardDomain.Obstacle(kind: .holder, address: 0))
       } else if wanted.contains(content) {
-        found.append(HazardObstacle(kind: kind, address: content))
+        found.append(HazardDomain.Obstacle(kind: kind, address: content))
       }
     }
     core.forEachLine { number, line in
       if cpi_thread_is_lost(UInt32(number)) { return }
-      let kind = HazardObstacle.Kind.scope(thread: cpi_numbered_thread(UInt32(number)))
+      let kind = HazardDomain.Obstacle.Kind.scope(thread: cpi_numbered_thread(UInt32(number)))
       for index in 0..<Limits.hazardScopes { look(line.words.place(index), kind) }
     }
     core.forEachHolderLine { line in

@@ -25,7 +25,7 @@ extension HazardDomain {
   /// - Allocates: a batch for 62 objects now and then
   public func retire(
     _ object: UnsafeMutableRawPointer, context: UnsafeMutableRawPointer? = nil,
-    cohort: HazardCohort? = nil, reclaim: HazardReclaimFunction
+    cohort: HazardDomain.Cohort? = nil, reclaim: HazardDomain.ReclaimFunction
   ) {
     let address = UInt(bitPattern: object)
     if address & 1 != 0 {
@@ -44,7 +44,7 @@ extension HazardDomain {
   /// - Context: any thread, also inside a reclaimer; not in a signal handler
   /// - Allocates: as the other form
   public func retire<Object: AnyObject>(
-    instance object: Unmanaged<Object>, cohort: HazardCohort? = nil
+    instance object: Unmanaged<Object>, cohort: HazardDomain.Cohort? = nil
   ) {
     unsafe retire(object.toOpaque(), cohort: cohort) { address, _ in
       unsafe Unmanaged<AnyObject>.fromOpaque(address).release()
@@ -130,14 +130,14 @@ extension HazardDomain {
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: never
-  public var counts: HazardCounts {
+  public var counts: HazardDomain.Counts {
     // In this order: what has been reclaimed was retired before.
     let reclaimed = scanner.reclaimed.load(ordering: .relaxed)
     var retired = scanner.retiredElsewhere.load(ordering: .relaxed)
     core.forEachLine { _, line in
       retired &+= line.retired.value.load(ordering: .relaxed)
     }
-    return HazardCounts(retired: retired, reclaimed: reclaimed)
+    return HazardDomain.Counts(retired: retired, reclaimed: reclaimed)
   }
 
   /// How many objects may be retired and not reclaimed, at most; nil where nobody is made to keep to
@@ -160,16 +160,18 @@ extension HazardDomain {
   }
 }
 
-/// How many objects a domain has seen.
-///
-/// - Progress: wait-free
-/// - Context: any thread
-/// - Allocates: never
-public struct HazardCounts: Hashable, Sendable {
-  /// Handed to `retire` so far.
-  public let retired: UInt64
-  /// Handed to their reclaimers so far.
-  public let reclaimed: UInt64
-  /// Retired and not reclaimed: exact when nobody retires or reclaims at the time.
-  public var pending: UInt64 { retired &- reclaimed }
+extension HazardDomain {
+  /// How many objects a domain has seen.
+  ///
+  /// - Progress: wait-free
+  /// - Context: any thread
+  /// - Allocates: never
+  public struct Counts: Hashable, Sendable {
+    /// Handed to `retire` so far.
+    public let retired: UInt64
+    /// Handed to their reclaimers so far.
+    public let reclaimed: UInt64
+    /// Retired and not reclaimed: exact when nobody retires or reclaims at the time.
+    public var pending: UInt64 { retired &- reclaimed }
+  }
 }

@@ -135,3 +135,8 @@ public final class HazardDomain: Sendable {
     return try unsafe body(node.pointee)
   }
 }
+
+extension IsolationError.Code {
+  /// The system does not offer the fence, or it would disturb isolated CPUs.
+  public static let fenceRefused = Self("fenceRefused")
+}

@@ -4,7 +4,7 @@
 /// carrying it.
 struct FilterField: Equatable {
   enum Kind: Equatable {
-    case record(TraceField.Kind)
+    case record(TraceEventFormat.Field.Kind)
     /// The CPU that records.
     case cpu
     /// The name of the thread that records.
@@ -38,7 +38,7 @@ struct FilterField: Equatable {
     }
   }
 
-  private init(_ field: TraceField) {
+  private init(_ field: TraceEventFormat.Field) {
     self.init(
       name: field.name, kind: .record(field.kind), offset: field.offset, size: field.size,
       isSigned: field.isSigned)

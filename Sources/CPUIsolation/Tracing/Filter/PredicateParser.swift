@@ -148,7 +148,7 @@ struct PredicateParser {
       position += 1
       return .cpus(mask)
     } catch {
-      throw FilterFault(.invalidCPUList, at: start + error.offset, error.message)
+      throw FilterFault(.invalidCPUList, at: start + error.position, error.message)
     }
   }
 

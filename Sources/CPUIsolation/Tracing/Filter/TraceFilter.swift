@@ -47,7 +47,7 @@ public final class TraceFilter: Sendable, CustomStringConvertible {
   ///   - cpuCount: how many CPUs there are: `CPUS{…}` names no other, and a number at or above it is
   ///     no CPU. Outside `1...CPUMask.maximumWidth` it stops the process.
   ///   - symbols: the functions that `.function` finds.
-  /// - Throws: ``TraceFilterError`` for the first thing that is wrong, in the kernel's order.
+  /// - Throws: ``TraceFilter.ParseError`` for the first thing that is wrong, in the kernel's order.
   /// - Complexity: linear in the length of the text.
   /// - Progress: wait-free
   /// - Context: any thread
@@ -55,7 +55,7 @@ public final class TraceFilter: Sendable, CustomStringConvertible {
   public convenience init(
     _ text: String, for event: TraceEventFormat, cpuCount: Int = CPUMask.maximumWidth,
     symbols: SymbolTable = SymbolTable()
-  ) throws(TraceFilterError) {
+  ) throws(TraceFilter.ParseError) {
     try self.init(utf8: Array(text.utf8), for: event, cpuCount: cpuCount, symbols: symbols)
   }
 
@@ -68,7 +68,7 @@ public final class TraceFilter: Sendable, CustomStringConvertible {
   ///   - event: the event whose records it is for.
   ///   - cpuCount: how many CPUs there are, `1...CPUMask.maximumWidth`.
   ///   - symbols: the functions that `.function` finds.
-  /// - Throws: ``TraceFilterError`` for the first thing that is wrong, in the kernel's order.
+  /// - Throws: ``TraceFilter.ParseError`` for the first thing that is wrong, in the kernel's order.
   /// - Complexity: linear in the length of the text.
   /// - Progress: wait-free
   /// - Context: any thread
@@ -76,7 +76,7 @@ public final class TraceFilter: Sendable, CustomStringConvertible {
   public init(
     utf8 bytes: [UInt8], for event: TraceEventFormat, cpuCount: Int = CPUMask.maximumWidth,
     symbols: SymbolTable = SymbolTable()
-  ) throws(TraceFilterError) {
+  ) throws(TraceFilter.ParseError) {
     guard (1...CPUMask.maximumWidth).contains(cpuCount) else {
       misuse("TraceFilter: cpuCount \(cpuCount) is outside 1...\(CPUMask.maximumWidth).")
     }
@@ -92,7 +92,7 @@ public final class TraceFilter: Sendable, CustomStringConvertible {
         (predicates, branches) = (parser.predicates, parser.branches)
       }
     } catch {
-      throw TraceFilterError(error, in: text, stripped: stripped.bytes.count)
+      throw TraceFilter.ParseError(error, in: text, stripped: stripped.bytes.count)
     }
     program = FilterProgram(predicates, branches, cpuCount: cpuCount)
   }

@@ -22,7 +22,7 @@ final class PooledNodes: Sendable {
 
   private let memory: Memory
   private let domain: HazardDomain
-  private let cohort: HazardCohort
+  private let cohort: HazardDomain.Cohort
 
   private var pool: RawObjectPool { memory.pool }
 
@@ -36,7 +36,7 @@ final class PooledNodes: Sendable {
   deinit {
     // Reclaimers use the pool.
     let outcome = domain.barrier(cohort: cohort, timeout: .seconds(60))
-    precondition(outcome == .reclaimed, "nodes are held at the end: \(outcome)")
+    precondition(outcome == .settled, "nodes are held at the end: \(outcome)")
   }
 
   /// Memory for a node; nil if all are in use. Not by an isolated CPU, which must not reclaim.
@@ -65,7 +65,7 @@ final class PooledNodes: Sendable {
   /// Waits until everything that was retired is back; then tells how many nodes are not in use, by
   /// taking all of them. Nobody else uses the structure meanwhile.
   func countFree() -> Int {
-    guard domain.barrier(cohort: cohort, timeout: .seconds(60)) == .reclaimed else { return -1 }
+    guard domain.barrier(cohort: cohort, timeout: .seconds(60)) == .settled else { return -1 }
     var taken: Set<UInt> = []
     while let node = unsafe pool.pop() {
       let isNew = taken.insert(UInt(bitPattern: node)).inserted

@@ -16,7 +16,7 @@ public func fuzz(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
     let again = try? CPUMask(cpuList: mask.description, width: width)
     precondition(again == mask)
   } catch {
-    precondition((0...text.utf8.count).contains(error.offset))
+    precondition((0...text.utf8.count).contains(error.position))
   }
   return 0
 }

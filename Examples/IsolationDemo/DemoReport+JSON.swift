@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-extension Report {
+extension DemoReport {
   /// One JSON object on one line.
   var json: String {
     let halves = modes.map(\.json).joined(separator: ",")

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// Everything that a run found out.
-struct Report: Equatable, Sendable {
+struct DemoReport: Equatable, Sendable {
   var modes: [ModeReport]
   /// Nil if the run ended before it, or was broken on purpose.
   var badCase: BadCaseReport?

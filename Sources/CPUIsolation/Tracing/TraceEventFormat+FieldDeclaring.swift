@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// Fields for events of one's own. They stand nowhere yet: an event places them, in their order.
-extension TraceField {
+extension TraceEventFormat.Field {
   /// Declares a field that holds a number.
   ///
-  /// `TraceField.number("cpu", as: UInt32.self)`
+  /// `TraceEventFormat.Field.number("cpu", as: UInt32.self)`
   ///
   /// - Parameters:
   ///   - name: the name by which a filter knows it; letters, digits and `_`.
@@ -14,7 +14,7 @@ extension TraceField {
   /// - Allocates: the texts
   public static func number<Number: FixedWidthInteger>(
     _ name: String, as type: Number.Type
-  ) -> TraceField {
+  ) -> TraceEventFormat.Field {
     let base: String
     switch type.bitWidth {
     case 8: base = "char"
@@ -22,28 +22,30 @@ extension TraceField {
     case 32: base = "int"
     case 64: base = "long"
     default:
-      misuse("TraceField.number: \(name) has \(type.bitWidth) bits; 8, 16, 32 or 64 will do.")
+      misuse(
+        "TraceEventFormat.Field.number: \(name) has \(type.bitWidth) bits; 8, 16, 32 or 64 will do."
+      )
     }
     // A plain `char` has the sign that the machine gives it.
     let sign = type.isSigned ? (base == "char" ? "signed " : "") : "unsigned "
-    return TraceField(
+    return TraceEventFormat.Field(
       name: name, type: sign + base, offset: 0, size: type.bitWidth / 8, isSigned: type.isSigned)
   }
 
   /// Declares a field that holds an address: of code, which a symbol table names, or of data.
   ///
-  /// `TraceField.pointer("callsite")`
+  /// `TraceEventFormat.Field.pointer("callsite")`
   ///
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: the texts
-  public static func pointer(_ name: String) -> TraceField {
-    TraceField(name: name, type: "void *", offset: 0, size: 8, isSigned: false)
+  public static func pointer(_ name: String) -> TraceEventFormat.Field {
+    TraceEventFormat.Field(name: name, type: "void *", offset: 0, size: 8, isSigned: false)
   }
 
   /// Declares a field that holds a text within the record.
   ///
-  /// `TraceField.text("stage", bytes: 8)`
+  /// `TraceEventFormat.Field.text("stage", bytes: 8)`
   ///
   /// A count below one stops the process.
   ///
@@ -53,31 +55,34 @@ extension TraceField {
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: the texts
-  public static func text(_ name: String, bytes: Int) -> TraceField {
-    guard bytes > 0 else { misuse("TraceField.text: \(name) has \(bytes) bytes.") }
-    return TraceField(name: name, type: "char[\(bytes)]", offset: 0, size: bytes, isSigned: false)
+  public static func text(_ name: String, bytes: Int) -> TraceEventFormat.Field {
+    guard bytes > 0 else { misuse("TraceEventFormat.Field.text: \(name) has \(bytes) bytes.") }
+    return TraceEventFormat.Field(
+      name: name, type: "char[\(bytes)]", offset: 0, size: bytes, isSigned: false)
   }
 
   /// Declares a field that leads to a text of any length behind the fixed part of the record.
   ///
-  /// `TraceField.dynamicText("path")`
+  /// `TraceEventFormat.Field.dynamicText("path")`
   ///
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: the texts
-  public static func dynamicText(_ name: String) -> TraceField {
-    TraceField(name: name, type: "__data_loc char[]", offset: 0, size: 4, isSigned: false)
+  public static func dynamicText(_ name: String) -> TraceEventFormat.Field {
+    TraceEventFormat.Field(
+      name: name, type: "__data_loc char[]", offset: 0, size: 4, isSigned: false)
   }
 
   /// Declares a field that leads to a CPU mask behind the fixed part of the record.
   ///
-  /// `TraceField.cpuMask("cpumask")`
+  /// `TraceEventFormat.Field.cpuMask("cpumask")`
   ///
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: the texts
-  public static func cpuMask(_ name: String) -> TraceField {
-    TraceField(name: name, type: "__data_loc cpumask_t", offset: 0, size: 4, isSigned: false)
+  public static func cpuMask(_ name: String) -> TraceEventFormat.Field {
+    TraceEventFormat.Field(
+      name: name, type: "__data_loc cpumask_t", offset: 0, size: 4, isSigned: false)
   }
 
   /// The boundary on which the field starts: its size for what a processor loads at once, one byte

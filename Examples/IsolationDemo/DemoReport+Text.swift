@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-extension Report {
+extension DemoReport {
   /// The report for people.
   var text: String {
     let halves = modes.map(\.text).joined(separator: "\n")

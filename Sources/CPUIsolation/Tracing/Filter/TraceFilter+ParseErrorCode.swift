@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-extension TraceFilterError {
+extension TraceFilter.ParseError {
   /// What is wrong with a filter, by the kernel's names.
   ///
   /// `error.code == .fieldNotFound`
@@ -80,7 +80,7 @@ extension TraceFilterError {
     public static var invalidValue: Code { Code(value: .invalidValue) }
     /// No function has that name, or is at that address.
     public static var noFunction: Code { Code(value: .noFunction) }
-    /// The kernel refuses without a reason; ``TraceFilterError/hint`` has ours.
+    /// The kernel refuses without a reason; ``TraceFilter.ParseError/hint`` has ours.
     public static var errno: Code { Code(value: .errno) }
     /// There is no predicate in the text.
     public static var noFilter: Code { Code(value: .noFilter) }

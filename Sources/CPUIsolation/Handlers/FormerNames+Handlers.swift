@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Earlier names of what stands on the upper floors: see FormerNames.swift.
+
+@available(*, deprecated, renamed: "GracePeriodCallbacks.Function")
+public typealias GracePeriodFunction = GracePeriodCallbacks.Function
+
+@available(*, deprecated, renamed: "Tracer.Snapshot")
+public typealias TraceSnapshot = Tracer.Snapshot
+
+@available(*, deprecated, renamed: "NoiseMeter.Report")
+public typealias NoiseReport = NoiseMeter.Report
+
+@available(*, deprecated, renamed: "AddressSpace.Statistics")
+public typealias TranslationStatistics = AddressSpace.Statistics
+
+@available(*, deprecated, renamed: "FlushLog.Extent")
+public typealias FlushExtent = FlushLog.Extent
+
+@available(*, deprecated, renamed: "PageTable.PageSize")
+public typealias PageSize = PageTable.PageSize
+
+@available(*, deprecated, renamed: "Coordinator.Statistics")
+public typealias Statistics = Coordinator.Statistics
+
+@available(*, deprecated, renamed: "Coordinator.Statistics.AgeHistogram")
+public typealias AgeHistogram = Coordinator.Statistics.AgeHistogram
+
+extension GracePeriodCallbacks {
+  @available(*, deprecated, renamed: "barrier(timeout:)")
+  public func barrier(deadline: Duration?) -> Bool { barrier(timeout: deadline) == .settled }
+
+  @available(*, deprecated, renamed: "close(timeout:)")
+  public func close(deadline: Duration?) -> Bool { close(timeout: deadline) == .settled }
+}

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+
+extension Coordinator.Statistics {
+  /// How often something was how old: eight buckets, a decade each.
+  ///
+  ///     statistics[flush].ages.counts  // [9120, 3, 0, 0, 0, 0, 0, 0]
+  ///
+  /// The first bucket holds what ran before the watchdog saw it pending; the others what was seen
+  /// pending for up to 10 ms, 100 ms, 1 s, 10 s, 100 s, 1000 s, and longer.
+  ///
+  /// - Progress: wait-free
+  /// - Context: any thread
+  /// - Allocates: never
+  public struct AgeHistogram: Hashable, Sendable {
+    /// The counts, youngest first.
+    public internal(set) var counts: [UInt64] = Array(repeating: 0, count: CPUSlot.ageBuckets)
+
+    static func += (sum: inout AgeHistogram, other: AgeHistogram) {
+      for bucket in sum.counts.indices { sum.counts[bucket] += other.counts[bucket] }
+    }
+  }
+}
