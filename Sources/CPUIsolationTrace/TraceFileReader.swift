@@ -127,7 +127,7 @@ struct TraceFileReader {
     recording.options = options
     recording.symbols = symbols
     recording.threadNames = threadNames
-    recording.printkTexts = Self.printkTexts(parts.printk)
+    recording.printkTexts = PrintkTexts.parse(parts.printk)
     for (system, formats) in [("ftrace", parts.ftraceFormats)] + parts.systems {
       for text in formats {
         // A format that cannot be read makes its events unknown, not the file unreadable.
@@ -139,23 +139,6 @@ struct TraceFileReader {
       }
     }
     return recording
-  }
-
-  /// Lines of `0xffffffff82000000 : "text\n"`.
-  private static func printkTexts(_ text: [UInt8]) -> [UInt64: String] {
-    var result: [UInt64: String] = [:]
-    for line in text.split(separator: UInt8(ascii: "\n")) {
-      let line = String(decoding: line, as: UTF8.self)
-      guard let colon = line.firstIndex(of: ":") else { continue }
-      let address = line[..<colon].filter { !$0.isWhitespace }
-      let digits = address.hasPrefix("0x") ? address.dropFirst(2) : address[...]
-      guard let number = UInt64(digits, radix: 16) else { continue }
-      var quoted = line[line.index(after: colon)...].drop { $0.isWhitespace || $0 == "\"" }
-      while let last = quoted.last, last == "\"" || last.isWhitespace { quoted.removeLast() }
-      if quoted.hasSuffix("\\n") { quoted.removeLast(2) }
-      result[number] = String(quoted)
-    }
-    return result
   }
 }
 

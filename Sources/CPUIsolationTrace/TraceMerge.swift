@@ -85,9 +85,12 @@ public struct TraceMerge: Sendable {
   }
 
   /// The next event of the CPU and buffer that the last one came from. Nothing is taken.
-  func following(_ record: TraceRecord, of recording: Int) -> TraceRecord? {
+  package func following(_ record: TraceRecord, of recording: Int) -> TraceRecord? {
     records[recording].following(record)
   }
+
+  /// The next event of a recording, whatever CPU it is from. Nothing is taken.
+  package func upcoming(of recording: Int) -> TraceRecord? { records[recording].upcoming }
 }
 
 /// What the times of a recording are measured from.

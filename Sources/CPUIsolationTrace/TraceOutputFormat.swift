@@ -74,9 +74,11 @@ extension TraceRecording {
       try sink.write(Array((report.heading + "\n").utf8))
       var records = records()
       while let record = records.next() {
+        let following = records.following(record)
         try sink.write { line in
-          report.append(record, to: &line)
-          line.append(UInt8(ascii: "\n"))
+          if report.append(record, following: following, to: &line) {
+            line.append(UInt8(ascii: "\n"))
+          }
         }
       }
       return records.damage

@@ -57,7 +57,8 @@ public struct TraceRecording: Sendable {
   public internal(set) var threadNames: [Int32: String] = [:]
 
   /// Texts of `trace_printk`, by address.
-  var printkTexts: [UInt64: String] = [:]
+  var printkTexts: [UInt64: [UInt8]] = [:]
+
 
   /// What the file's options say.
   var options = TraceFileOptions()

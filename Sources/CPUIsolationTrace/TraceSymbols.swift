@@ -13,7 +13,7 @@
 /// - Context: any thread
 /// - Allocates: when symbols are added
 public struct TraceSymbols: Sendable {
-  private struct Entry: Sendable {
+  struct Entry: Sendable {
     var address: UInt64
     var name: Range<Int>
   }
@@ -21,7 +21,7 @@ public struct TraceSymbols: Sendable {
   /// Lines of address, type and name.
   private(set) var text: [UInt8] = []
   /// By address; of equal ones, the last listed first.
-  private var entries: [Entry] = []
+  private(set) var entries: [Entry] = []
 
   /// Makes an empty list.
   ///
@@ -117,33 +117,6 @@ public struct TraceSymbols: Sendable {
       entries.last.map { $0.address < address } ?? true
       ? entries.count : entries.firstIndex { $0.address >= address } ?? entries.count
     entries.insert(entry, at: index)
-  }
-
-  /// The symbol that an address lies in, and how far behind its start. An address behind the last
-  /// symbol belongs to none: nobody knows where that one ends.
-  ///
-  /// `symbols.symbol(at: address)?.name`
-  ///
-  /// - Complexity: logarithmic in the number of symbols.
-  /// - Progress: wait-free
-  /// - Context: any thread
-  /// - Allocates: the name
-  public func symbol(at address: UInt64) -> (name: String, offset: UInt64)? {
-    var low = 0
-    var high = entries.count
-    while low < high {
-      let middle = (low + high) / 2
-      let entry = entries[middle]
-      let next = middle + 1 < entries.count ? entries[middle + 1].address : 0
-      if address < entry.address {
-        high = middle
-      } else if address == entry.address || address < next {
-        return (String(decoding: text[entry.name], as: UTF8.self), address - entry.address)
-      } else {
-        low = middle + 1
-      }
-    }
-    return nil
   }
 }
 

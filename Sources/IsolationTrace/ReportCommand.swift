@@ -9,15 +9,20 @@ struct ReportCommand: TraceSubcommand, Equatable {
   static let usage = """
     isolation-trace report FILE… [--filter EVENT:EXPR]… [--event GLOB]… [--cpu LIST]
                            [--from TIME] [--to TIME] [--limit N] [--nanoseconds]
-                           [--count-by FIELD]
+                           [--count-by FIELD] [--like trace-cmd] [--no-latency] [--hz N]
 
-      Prints one event a line, as trace-cmd report does. FILE is a trace.dat of version 6
+      Prints one event a line, with the kernel's own text of each. FILE is a trace.dat of version 6
       or 7, compressed or not. Several are merged by time, where their clocks can be
       compared. A file that is damaged is printed up to there, with exit status 1.
 
     \(Narrowing.usage)
       --nanoseconds        times with nine decimals
       --count-by FIELD     how many events have each value of a field, instead
+      --like trace-cmd     print events as trace-cmd report does, where that differs
+      --no-latency         leave out the column that says what was going on: d.h2. is
+                           interrupts off, in the handler of one, preemption disabled twice
+      --hz N               the kernel that recorded had N ticks in a second (CONFIG_HZ),
+                           for the few events that turn ticks into milliseconds; 1000
 
     """
 
@@ -25,6 +30,9 @@ struct ReportCommand: TraceSubcommand, Equatable {
   var narrowing = Narrowing()
   var showsNanoseconds = false
   var field: String?
+  var style = TraceTextReport.Style.kernel
+  var showsLatency = true
+  var ticksPerSecond = 1000
 
   init(_ arguments: [String]) throws(UsageError) {
     var arguments = Arguments(arguments)
@@ -34,6 +42,19 @@ struct ReportCommand: TraceSubcommand, Equatable {
       case .option("--count-by"):
         guard field == nil else { throw UsageError("--count-by counts by one field") }
         field = try arguments.value(of: "--count-by")
+      case .option("--like"):
+        let tool = try arguments.value(of: "--like")
+        guard tool == "trace-cmd" else {
+          throw UsageError("--like wants trace-cmd, not \"\(tool)\"")
+        }
+        style = .traceCmd
+      case .option("--no-latency"): showsLatency = false
+      case .option("--hz"):
+        let text = try arguments.value(of: "--hz")
+        guard let number = Int(text), (1...1_000_000).contains(number) else {
+          throw UsageError("--hz wants a number in 1...1000000, not \"\(text)\"")
+        }
+        ticksPerSecond = number
       case .option(let name):
         guard try narrowing.take(name, &arguments) else {
           throw UsageError("unknown option \"\(name)\"")
@@ -81,10 +102,9 @@ struct ReportCommand: TraceSubcommand, Equatable {
   private func print(
     _ merge: inout TraceMerge, _ recordings: [TraceRecording], _ console: inout Console
   ) -> Bool {
-    var reports = recordings.map { TraceTextReport($0) }
+    var reports = reports(of: recordings)
     let prefixes = prefixes
     for index in reports.indices {
-      reports[index].showsNanoseconds = showsNanoseconds
       console.print("\(prefixes[index])\(reports[index].heading)\n")
     }
     var left = narrowing.limit ?? Int.max
@@ -92,13 +112,30 @@ struct ReportCommand: TraceSubcommand, Equatable {
     while left > 0, let (index, record) = merge.next() {
       left -= 1
       hasEvents = true
+      // The line of a function without calls takes in its end. To trace-cmd they must come one
+      // right after the other.
+      let following =
+        style == .kernel ? merge.following(record, of: index) : merge.upcoming(of: index)
       console.write { output in
+        let start = output.count
         output += prefixes[index].utf8
-        reports[index].append(record, to: &output)
-        output.append(UInt8(ascii: "\n"))
+        if reports[index].append(record, following: following, to: &output) {
+          output.append(UInt8(ascii: "\n"))
+        } else {
+          output.removeLast(output.count - start)
+        }
       }
     }
     return hasEvents
+  }
+
+  private func reports(of recordings: [TraceRecording]) -> [TraceTextReport] {
+    recordings.map { recording in
+      var report = TraceTextReport(recording, style: style, showsLatency: showsLatency)
+      report.showsNanoseconds = showsNanoseconds
+      report.ticksPerSecond = ticksPerSecond
+      return report
+    }
   }
 
   /// Which file a line is from, where there are several.
@@ -113,7 +150,7 @@ struct ReportCommand: TraceSubcommand, Equatable {
     by field: String, _ merge: inout TraceMerge, _ recordings: [TraceRecording],
     _ selections: [TraceSelection], _ console: inout Console
   ) throws(Narrowing.Failure) -> Bool {
-    var reports = recordings.map { TraceTextReport($0) }
+    var reports = reports(of: recordings)
     var counts: [String: Int] = [:]
     var seen = recordings.map { _ in Set<Int>() }
     var left = narrowing.limit ?? Int.max

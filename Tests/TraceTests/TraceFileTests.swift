@@ -168,10 +168,10 @@ import Testing
     #expect(
       TraceRecording(snapshot([event(1_000, 8)])).reportLines() == [
         "cpus=3",
-        "           <...>-8     [002]     0.000001: ipi_send_cpu:         "
+        "           <...>-8     [002] .....     0.000001: ipi_send_cpu:         "
           + "cpu=1 callsite=flush+0x4 callback=flush+0x0",
         "CPU:0 [5 EVENTS DROPPED]",
-        "           seven-7     [000]     0.000003: ipi_send_cpu:         "
+        "           seven-7     [000] .....     0.000003: ipi_send_cpu:         "
           + "cpu=1 callsite=flush+0x4 callback=flush+0x0",
       ])
     #expect(TraceRecording(snapshot([])).cpuCount == 2)

@@ -3,86 +3,74 @@
 internal import CPUIsolation
 
 /// What is computed for one argument of a `print fmt:` line.
+///
+/// A *place* is an address within the record, computed as a distance from the record's first byte.
 indirect enum PrintExpression: Sendable {
-  case number(UInt64)
-  case text(String)
-  /// A constant whose value the format file does not say.
+  case number(UInt64, PrintType)
+  case text([UInt8])
+  /// A constant or a variable of the kernel whose value the format does not say.
   case name(String)
-  case field(TraceEventFormat.Field)
-  /// What a field's location word leads to: its address, length or text.
-  case array(TraceEventFormat.Field)
-  case arrayLength(TraceEventFormat.Field)
-  case string(TraceEventFormat.Field)
-  case bitMask(TraceEventFormat.Field)
-  case cpuMask(TraceEventFormat.Field)
+  /// A field's number, or the place of an array.
+  case field(TraceField)
+  /// `REC` itself.
+  case record
+  /// The place that a field's location word leads to, and how many bytes there are.
+  case location(TraceField)
+  case locationLength(TraceField)
+  case string(TraceField)
+  case mask(TraceField, isList: Bool)
   case cast(PrintType, PrintExpression)
   case element(PrintExpression, PrintExpression)
+  case address(PrintExpression)
+  case target(PrintExpression)
   case not(PrintExpression)
   case complement(PrintExpression)
+  case negative(PrintExpression)
   case binary(PrintOperator, PrintExpression, PrintExpression)
   case conditional(PrintExpression, PrintExpression, PrintExpression)
-  case flags(PrintExpression, separator: String, [PrintName])
-  case symbolic(PrintExpression, [PrintName])
-  case hexadecimal(PrintExpression, count: PrintExpression, separator: String)
+  case ticks(PrintExpression, perSecond: UInt64)
+  case flags(PrintExpression, separator: [UInt8], [PrintName], isLong: Bool)
+  case symbolic(PrintExpression, [PrintName], isLong: Bool)
+  case hexadecimal(PrintExpression, count: PrintExpression, isJoined: Bool)
   case numbers(PrintExpression, count: PrintExpression, size: PrintExpression)
+  case dump(prefix: [UInt8], [PrintExpression])
 }
 
 extension PrintExpression {
   /// The field that it shows by itself.
   var shownField: TraceEventFormat.Field? {
     switch self {
-    case .field(let field), .string(let field), .bitMask(let field), .cpuMask(let field): field
-    case .cast(_, let inner), .symbolic(let inner, _), .flags(let inner, _, _): inner.shownField
+    case .field(let field), .string(let field), .mask(let field, _): field
+    case .cast(_, let inner), .symbolic(let inner, _, _), .flags(let inner, _, _, _),
+      .address(let inner):
+      inner.shownField
     default: nil
     }
   }
+
+  /// Whether its value depends on something that only the kernel knew.
+  var isUnknown: Bool {
+    switch self {
+    case .name: true
+    case .number, .text, .field, .record, .location, .locationLength, .string, .mask: false
+    case .cast(_, let inner), .address(let inner), .target(let inner), .not(let inner),
+      .complement(let inner), .negative(let inner), .ticks(let inner, _),
+      .flags(let inner, _, _, _), .symbolic(let inner, _, _):
+      inner.isUnknown
+    case .element(let a, let b), .binary(_, let a, let b): a.isUnknown || b.isUnknown
+    case .hexadecimal(let a, let b, _): a.isUnknown || b.isUnknown
+    case .conditional(let a, let b, let c), .numbers(let a, let b, let c):
+      a.isUnknown || b.isUnknown || c.isUnknown
+    case .dump(_, let all): all.contains(where: \.isUnknown)
+    }
+  }
 }
 
-/// A value and its name, in `__print_symbolic` and `__print_flags`; -1 if the value is not known.
+/// A value and its name, in `__print_symbolic` and `__print_flags`.
 struct PrintName: Sendable {
-  var value: Int64
-  var name: String
-}
-
-/// The type of a cast, as far as it changes a number.
-struct PrintType: Sendable {
-  /// 0 where the number stays as it is.
-  var size: Int
-  var isSigned: Bool
-
-  /// nil if the words name no type.
-  init?(_ words: [String], isPointer: Bool) {
-    let qualifiers: Set = ["const", "volatile", "__user", "__kernel", "__force"]
-    let words = words.filter { !qualifiers.contains($0) }
-    guard let first = words.first else { return nil }
-    isSigned = !words.contains("unsigned")
-    size = 0
-    if isPointer || ["struct", "union", "enum", "void"].contains(first) { return }
-    if words.count == 1 {
-      let plain = first.drop { $0 == "_" }
-      if let kind = plain.first, kind == "u" || kind == "s", let bits = Int(plain.dropFirst()) {
-        size = bits / 8
-        isSigned = kind == "s"
-        return
-      }
-      if first.hasSuffix("_t") || first == "bool" { return }
-    }
-    let basic: Set = ["unsigned", "signed", "char", "short", "int", "long"]
-    guard words.allSatisfy(basic.contains) else { return nil }
-    size = words.contains("char") ? 1 : words.contains("short") ? 2 : words.contains("long") ? 8 : 4
-  }
-
-  func converted(_ value: UInt64) -> UInt64 {
-    switch (size, isSigned) {
-    case (1, true): UInt64(bitPattern: Int64(Int8(truncatingIfNeeded: value)))
-    case (1, false): value & 0xff
-    case (2, true): UInt64(bitPattern: Int64(Int16(truncatingIfNeeded: value)))
-    case (2, false): value & 0xffff
-    case (4, true): UInt64(bitPattern: Int64(Int32(truncatingIfNeeded: value)))
-    case (4, false): value & 0xffff_ffff
-    default: value
-    }
-  }
+  /// nil if the format has a name that the kernel knows and the file does not.
+  var value: UInt64?
+  var name: [UInt8]
 }
 
 /// An operator between two expressions.
@@ -122,9 +110,14 @@ enum PrintOperator: String, Sendable {
     }
   }
 
-  /// All numbers are unsigned, as trace-cmd has them; over nothing is 0.
-  func applied(_ a: UInt64, _ b: UInt64) -> UInt64 {
-    switch self {
+  var isComparison: Bool { precedence == 6 || precedence == 7 }
+  var isShift: Bool { precedence == 8 }
+
+  /// Over nothing is 0: a record may hold anything, and C leaves it open.
+  @inline(__always)
+  func applied(_ a: UInt64, _ b: UInt64, isSigned: Bool) -> UInt64 {
+    let (x, y) = (Int64(bitPattern: a), Int64(bitPattern: b))
+    return switch self {
     case .or: a != 0 || b != 0 ? 1 : 0
     case .and: a != 0 && b != 0 ? 1 : 0
     case .bitOr: a | b
@@ -132,17 +125,28 @@ enum PrintOperator: String, Sendable {
     case .bitAnd: a & b
     case .equal: a == b ? 1 : 0
     case .unequal: a != b ? 1 : 0
-    case .less: a < b ? 1 : 0
-    case .greater: a > b ? 1 : 0
-    case .atMost: a <= b ? 1 : 0
-    case .atLeast: a >= b ? 1 : 0
-    case .shiftLeft: a << b
-    case .shiftRight: a >> b
+    case .less: (isSigned ? x < y : a < b) ? 1 : 0
+    case .greater: (isSigned ? x > y : a > b) ? 1 : 0
+    case .atMost: (isSigned ? x <= y : a <= b) ? 1 : 0
+    case .atLeast: (isSigned ? x >= y : a >= b) ? 1 : 0
+    case .shiftLeft: b < 64 ? a << b : 0
+    case .shiftRight: b < 64 ? (isSigned ? UInt64(bitPattern: x >> y) : a >> b) : 0
     case .plus: a &+ b
     case .minus: a &- b
     case .times: a &* b
-    case .over: b == 0 ? 0 : a / b
-    case .modulo: b == 0 ? 0 : a % b
+    case .over: b == 0 ? 0 : isSigned ? quotient(x, y).0 : a / b
+    case .modulo: b == 0 ? 0 : isSigned ? quotient(x, y).1 : a % b
     }
+  }
+
+  private func quotient(_ x: Int64, _ y: Int64) -> (UInt64, UInt64) {
+    // The least number over -1 does not fit: it stays what it is, and nothing is left.
+    let (result, remainder) = (
+      x.dividedReportingOverflow(by: y), x.remainderReportingOverflow(dividingBy: y)
+    )
+    return (
+      UInt64(bitPattern: result.partialValue),
+      UInt64(bitPattern: remainder.overflow ? 0 : remainder.partialValue)
+    )
   }
 }

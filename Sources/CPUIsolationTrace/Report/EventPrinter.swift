@@ -2,156 +2,169 @@
 
 internal import CPUIsolation
 
-/// What stands behind the name in an event's line.
-enum EventPrinter: Sendable {
-  /// By the event's `print fmt:` line.
-  case format(PrintFormat)
-  /// By the names and values of the fields, for a line that cannot be understood.
-  case fields([TraceEventFormat.Field])
-  /// As trace-cmd's plugins print it.
-  case schedulerSwitch(TraceEventFormat)
-  case schedulerWakeup(TraceEventFormat)
-  case timerStart(TraceEventFormat)
-  case timerExpiry(TraceEventFormat)
+/// What stands after the name in the lines of one format's events: compiled when the first of them
+/// is printed.
+final class EventPrinter: Sendable {
+  enum Kind: Sendable {
+    /// By the event's `print fmt:` line.
+    case program(PrintProgram)
+    /// By the names and values of the fields, for a line that cannot be understood.
+    case fields([TraceField])
+    /// Entries of ftrace's own, whose text is not in their format.
+    case tracer(TracerEntry)
+    case syscall(SyscallEntry)
+    /// As trace-cmd's plugins print it.
+    case plugin(TraceCmdPlugin)
+    /// By the format, after the function that asked for memory.
+    case allocation(callsite: TraceField, PrintProgram)
+  }
 
-  init(_ format: TraceEventFormat) {
-    switch "\(format.system):\(format.name)" {
-    case "sched:sched_switch": self = .schedulerSwitch(format)
-    case "sched:sched_wakeup", "sched:sched_wakeup_new": self = .schedulerWakeup(format)
-    case "timer:hrtimer_start": self = .timerStart(format)
-    case "timer:hrtimer_expire_entry": self = .timerExpiry(format)
-    default:
+  let kind: Kind
+  let format: TraceEventFormat
+  private let longSize: Int
+  /// Where the numbers and names of threads are, in events that tell them.
+  private let threads: [(number: TraceField, name: TraceField)]
+
+  init(_ format: TraceEventFormat, longSize: Int, style: TraceTextReport.Style) {
+    self.format = format
+    self.longSize = longSize
+    let isScheduler =
+      format.system == "sched"
+      && ["sched_switch", "sched_wakeup", "sched_wakeup_new"].contains(format.name)
+    threads =
+      !isScheduler
+      ? []
+      : ["prev_", "next_", ""].compactMap { prefix in
+        guard let number = format.field(named: prefix + "pid"),
+          let name = format.field(named: prefix + "comm")
+        else { return nil }
+        return (number, name)
+      }
+    if let entry = TracerEntry(format, longSize: longSize, style: style) {
+      kind = .tracer(entry)
+    } else if style == .kernel, let entry = SyscallEntry(format) {
+      kind = .syscall(entry)
+    } else if style == .traceCmd, let plugin = TraceCmdPlugin(format, longSize: longSize) {
+      kind = .plugin(plugin)
+    } else {
       do {
-        self = .format(try PrintFormat(format))
+        let program = try PrintCompiler.program(of: format, longSize: longSize, style: style)
+        if style == .traceCmd, format.system == "kmem",
+          let callsite = format.field(named: "call_site")
+        {
+          kind = .allocation(callsite: callsite, program)
+        } else {
+          kind = .program(program)
+        }
       } catch {
-        self = .fields(Array(format.fields.filter { !$0.name.hasPrefix("common_") }))
+        kind = .fields(format.fields.filter { !$0.name.hasPrefix("common_") })
       }
     }
   }
 
+  /// Prints an event; false if it is printed already, in the line of another.
   func append(
-    to line: inout [UInt8], _ context: PrintContext, _ threadNames: inout [Int32: String]
-  ) {
-    switch self {
-    case .format(let format): format.append(to: &line, context)
+    _ event: PrintedEvent, _ record: RawSpan, _ state: inout PrintState, to line: inout [UInt8]
+  ) -> Bool {
+    if !threads.isEmpty { keepNames(record, &state) }
+    switch kind {
+    case .program(let program): program.run(record, &state.environment, to: &line)
+    case .allocation(let callsite, let program):
+      let address = record.number(of: callsite)
+      if state.environment.place(of: address) != nil {
+        line.append("(")
+        state.environment.appendFunction(
+          address, showsOffset: true, showsModule: false, to: &line)
+        line.append(") ")
+      }
+      program.run(record, &state.environment, to: &line)
+    case .tracer(let entry): return entry.append(event, record, &state, to: &line)
+    case .syscall(let entry): entry.append(record, to: &line)
+    case .plugin(let plugin): plugin.append(record, &state.environment, to: &line)
     case .fields(let fields):
-      line += "[FAILED TO PARSE]".utf8
+      line.append("[FAILED TO PARSE]")
       for field in fields {
-        line += " \(field.name)=".utf8
-        Self.append(field, to: &line, context)
+        line.append(" ")
+        line += field.name.utf8
+        line.append("=")
+        append(field, record, &state.environment, to: &line)
       }
-    case .schedulerSwitch(let format):
-      Self.appendThread(format, "prev_", to: &line, context, &threadNames)
-      line += " ".utf8
-      if let priority = format.field(named: "prev_prio") {
-        line += "[\(Int32(truncatingIfNeeded: context.number(of: priority)))] ".utf8
-      }
-      if let state = format.field(named: "prev_state") {
-        line += Self.stateText(context.number(of: state)).utf8
-      }
-      line += " ==> ".utf8
-      Self.appendThread(format, "next_", to: &line, context, &threadNames)
-      if let priority = format.field(named: "next_prio") {
-        line += " [\(Int32(truncatingIfNeeded: context.number(of: priority)))]".utf8
-      }
-    case .schedulerWakeup(let format):
-      Self.appendThread(format, "", to: &line, context, &threadNames)
-      for (name, before, after, digits) in [
-        ("prio", " [", "]", 0), ("success", " success=", "", 0), ("target_cpu", " CPU:", "", 3),
-      ] {
-        guard let field = format.field(named: name) else { continue }
-        let text = String(context.number(of: field))
-        let zeros = String(repeating: "0", count: max(0, digits - text.utf8.count))
-        line += (before + zeros + text + after).utf8
-      }
-    case .timerStart(let format):
-      Self.appendTimer(format, ["expires", "softexpires"], to: &line, context)
-    case .timerExpiry(let format): Self.appendTimer(format, ["now"], to: &line, context)
+    }
+    return true
+  }
+
+  private func keepNames(_ record: RawSpan, _ state: inout PrintState) {
+    for (number, name) in threads {
+      let thread = Int32(truncatingIfNeeded: record.number(of: number))
+      guard state.threadNames[thread] == nil else { continue }
+      let range = record.text(from: name.offset, to: name.offset + name.size)
+      state.threadNames[thread] = record.string(range)
     }
   }
 
   /// One field, as the line shows it.
-  func append(field: TraceEventFormat.Field, to line: inout [UInt8], _ context: PrintContext) {
-    if case .format(let format) = self, format.append(field: field.name, to: &line, context) {
-      return
-    }
-    Self.append(field, to: &line, context)
-  }
-
-  /// `comm:pid`, and keeps the name.
-  private static func appendThread(
-    _ format: TraceEventFormat, _ prefix: String, to line: inout [UInt8], _ context: PrintContext,
-    _ threadNames: inout [Int32: String]
+  func append(
+    field: TraceField, _ record: RawSpan, _ environment: inout PrintEnvironment,
+    to line: inout [UInt8]
   ) {
-    guard let field = format.field(named: prefix + "pid") else {
-      line += "!".utf8
-      return
-    }
-    let thread = context.number(of: field)
-    if let name = format.field(named: prefix + "comm") {
-      let text = context.bytes(of: name).terminated
-      line += text + [UInt8(ascii: ":")]
-      let number = Int32(truncatingIfNeeded: thread)
-      threadNames[number] = threadNames[number] ?? String(decoding: text, as: UTF8.self)
-    }
-    line += String(thread).utf8
-  }
-
-  /// The states that a thread was switched away in: one letter for each bit.
-  private static func stateText(_ state: UInt64) -> String {
-    let letters = "SDTtZXxW".enumerated().filter { state >> $0.offset & 1 == 1 }
-    return letters.isEmpty ? "R" : letters.map { String($0.element) }.joined(separator: "|")
-  }
-
-  private static func appendTimer(
-    _ format: TraceEventFormat, _ times: [String], to line: inout [UInt8], _ context: PrintContext
-  ) {
-    func value(_ name: String) -> UInt64? {
-      format.field(named: name).map { context.number(of: $0) }
-    }
-    func append(_ name: String, _ text: String) { line += "\(name)=\(text)".utf8 }
-    append("hrtimer", value("hrtimer").map { "0x" + String($0, radix: 16) } ?? "")
-    for name in times.prefix(times.count == 1 ? 1 : 0) {
-      append(" " + name, value(name).map { String($0) } ?? "")
-    }
-    if let address = value("function") {
-      let symbol = context.symbols.symbol(at: address)
-      let text = symbol.map { "\($0.name)/0x\(String($0.offset, radix: 16))" }
-      append(" function", text ?? "0x" + String(address, radix: 16))
-    }
-    for name in times.dropFirst(times.count == 1 ? 1 : 0) {
-      append(" " + name, value(name).map { String($0) } ?? "")
+    if case .program(let program) = kind, let (instructions, hasBase) = program.shown[field.name] {
+      if hasBase { line.append("0x") }
+      program.run(instructions, record, &environment, to: &line)
+    } else {
+      append(field, record, &environment, to: &line)
     }
   }
 
   /// A field without any format: pointers and longs in hexadecimal, texts as they are.
-  private static func append(
-    _ field: TraceEventFormat.Field, to line: inout [UInt8], _ context: PrintContext
+  private func append(
+    _ field: TraceField, _ record: RawSpan, _ environment: inout PrintEnvironment,
+    to line: inout [UInt8]
   ) {
     if field.isArray {
-      let bytes = field.isLocation ? context.content(of: field) : context.bytes(of: field)
-      let text = bytes.terminated
-      let isText = field.type.contains("char") && text.allSatisfy(\.isPrintable)
-      if isText {
-        line += text
-      } else {
-        let digits = bytes.map { String(hex: UInt64($0), digits: 2) }
-        line += "ARRAY[\(digits.joined(separator: ", "))]".utf8
+      let range =
+        field.isLocation
+        ? record.content(at: field.offset, base: Int(field.locationBase))
+        : field
+          .offset..<max(
+            field.offset,
+            field.size == 0 ? record.byteCount : min(field.offset + field.size, record.byteCount))
+      let text = record.text(from: range.lowerBound, to: range.upperBound)
+      if field.type.contains("char"), text.allSatisfy({ record.byte(at: $0).isPrintable }) {
+        line.append(record, text)
+        return
       }
+      line.append("ARRAY[")
+      for index in range {
+        if index > range.lowerBound { line.append(", ") }
+        line.appendByte(record.byte(at: index))
+      }
+      line.append("]")
       return
     }
-    let value = context.number(of: field)
+    let value = record.number(of: field)
     let isLong = field.type.split(separator: " ").contains("long")
-    let text: String
     if field.isPointer || isLong && !field.isSigned {
-      text = "0x" + String(value, radix: 16)
+      line.append("0x")
+      line.appendHexadecimal(value)
     } else if field.isSigned {
-      let shift = 64 - 8 * min(max(field.size, 1), 8)
-      text = String(Int64(bitPattern: value << shift) >> shift)
+      if field.size == 2, value < 10 { line.append(" ") }
+      line.appendDecimal(Int64(bitPattern: value))
     } else {
-      text = String(value)
+      line.appendDecimal(value)
     }
-    line += (field.size == 2 && field.isSigned && text.utf8.count < 2 ? " " + text : text).utf8
+  }
+}
+
+extension RawSpan {
+  /// A field's number, with its sign.
+  func number(of field: TraceField) -> UInt64 {
+    number(at: field.offset, PrintWidth(size: field.size, isSigned: field.isSigned))
+  }
+
+  func string(_ range: Range<Int>) -> String {
+    var bytes: [UInt8] = []
+    bytes.append(self, range)
+    return String(decoding: bytes, as: UTF8.self)
   }
 }
 

@@ -2,7 +2,7 @@
 
 internal import CPUIsolation
 
-/// A recording as text: one line for each event, as `trace-cmd report` prints it.
+/// A recording as text: one line for each event.
 ///
 /// ```swift
 /// var report = TraceTextReport(recording)
@@ -10,15 +10,29 @@ internal import CPUIsolation
 /// for record in recording.records() { print(report.line(for: record)) }
 /// ```
 ///
-/// Events of `sched` and of the timers are printed as trace-cmd's plugins print them. A thread that
-/// was not named when the recording was written gets the name that a scheduler event tells, from
-/// that event on. An event whose format cannot be understood is printed field by field.
+/// The columns are those of `trace-cmd report`; what stands after an event's name is what the kernel
+/// prints. A thread that was not named when the recording was written gets the name that a scheduler
+/// event tells, from that event on. An event whose format cannot be understood is printed field by
+/// field.
 ///
-/// - Source: `trace-cmd report` (trace-cmd 3.1.6 with libtraceevent 1.7.1).
+/// - Source: `trace-cmd report` (trace-cmd 3.3.3 with libtraceevent 1.8.4); the `trace` file of
+///   Linux 6.18.
 /// - Progress: wait-free
 /// - Context: any thread
 /// - Allocates: text
 public struct TraceTextReport: Sendable {
+  /// Whose text stands after an event's name.
+  ///
+  /// `kernel`: what the kernel's own `trace` file would say, with C's numbers. `traceCmd`: what
+  /// `trace-cmd report` says; the two differ as Documentation/Tracing.md lists.
+  ///
+  /// - Progress: wait-free
+  /// - Context: any thread
+  /// - Allocates: never
+  public enum Style: Sendable {
+    case kernel, traceCmd
+  }
+
   /// Whether times have nine decimals, not six.
   ///
   /// - Progress: wait-free
@@ -27,18 +41,30 @@ public struct TraceTextReport: Sendable {
   public var showsNanoseconds = false
 
   private let recording: TraceRecording
-  private var threadNames: [Int32: String]
-  private var printers: [Int: EventPrinter] = [:]
-  private let bufferPrefixes: [String]
+  private let style: Style
+  private let latency: LatencyColumn?
+  private var state: PrintState
+  /// By the number of the format.
+  private var printers: [EventPrinter?] = []
+  private let bufferPrefixes: [[UInt8]]
+  private let countsNanoseconds: [Bool]
+  private let longSize: Int
 
   /// Makes a report of a recording.
   ///
+  /// - Parameters:
+  ///   - recording: what is printed.
+  ///   - style: whose text stands after an event's name.
+  ///   - showsLatency: whether a column says what was going on: `d.h2.` is interrupts off, in a
+  ///     handler of one, with preemption disabled twice.
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: yes
-  public init(_ recording: TraceRecording) {
+  public init(_ recording: TraceRecording, style: Style = .kernel, showsLatency: Bool = true) {
     self.recording = recording
-    threadNames = recording.threadNames
+    self.style = style
+    latency = showsLatency ? LatencyColumn(recording, style: style) : nil
+    state = PrintState(recording)
     let names = recording.buffers.map(\.name)
     let width = names.map(\.count).max() ?? 0
     // Only where there is more than one buffer does a line say which it is from.
@@ -46,15 +72,31 @@ public struct TraceTextReport: Sendable {
       names.count < 2 && !recording.options.leavesInstanceOut
       ? []
       : names.map { name in
-        String(repeating: " ", count: width - name.count) + name + (name.isEmpty ? "  " : ": ")
+        let blanks = String(repeating: " ", count: width - name.count)
+        return Array((blanks + name + (name.isEmpty ? "  " : ": ")).utf8)
       }
+    countsNanoseconds = recording.buffers.map(\.countsNanoseconds)
+    longSize = recording.buffers.first?.layout.longSize ?? 8
+  }
+
+  /// How many ticks of its clock the recording kernel had in a second (`CONFIG_HZ`), for formats that
+  /// turn ticks into milliseconds. No recording says it: 1000, as long as nobody else does.
+  ///
+  /// `report.ticksPerSecond = 250`
+  ///
+  /// - Progress: wait-free
+  /// - Context: any thread
+  /// - Allocates: never
+  public var ticksPerSecond: Int {
+    get { Int(state.environment.ticksPerSecond) }
+    set { state.environment.ticksPerSecond = UInt64(max(1, newValue)) }
   }
 
   /// The line above the events.
   public var heading: String { "cpus=\(recording.cpuCount)" }
 
   /// The line of an event, without a line break at its end. If events are missing before it, a line
-  /// in front says so.
+  /// above says so.
   ///
   /// `report.line(for: record)`
   ///
@@ -63,7 +105,7 @@ public struct TraceTextReport: Sendable {
   /// - Allocates: the text
   public mutating func line(for record: TraceRecord) -> String {
     var line: [UInt8] = []
-    append(record, to: &line)
+    _ = append(record, following: nil, to: &line)
     return String(decoding: line, as: UTF8.self)
   }
 
@@ -75,78 +117,122 @@ public struct TraceTextReport: Sendable {
   /// - Context: any thread
   /// - Allocates: never
   public func name(ofThread thread: Int32) -> String {
-    thread == 0 ? "<idle>" : threadNames[thread] ?? "<...>"
+    thread == 0 ? "<idle>" : state.threadNames[thread] ?? "<...>"
   }
 
-  package mutating func append(_ record: TraceRecord, to line: inout [UInt8]) {
-    if !bufferPrefixes.isEmpty { line += bufferPrefixes[record.buffer].utf8 }
+  /// Appends the line of an event, without a line break at its end.
+  ///
+  /// ```swift
+  /// if report.append(record, following: records.following(record), to: &text) {
+  ///   text.append(UInt8(ascii: "\n"))
+  /// }
+  /// ```
+  ///
+  /// - Parameters:
+  ///   - record: the event.
+  ///   - following: the next event of its CPU, if it is known: a function that calls no other is
+  ///     printed in one line with its end.
+  ///   - line: what is appended to.
+  /// - Returns: whether there is a line; the end of a function may be in the line of its beginning.
+  /// - Progress: wait-free
+  /// - Context: any thread
+  /// - Allocates: when the text grows
+  public mutating func append(
+    _ record: TraceRecord, following: TraceRecord?, to line: inout [UInt8]
+  ) -> Bool {
+    let start = line.count
+    if !bufferPrefixes.isEmpty { line += bufferPrefixes[record.buffer] }
     switch record.loss {
-    case .events(let count)?: line += "CPU:\(record.cpu) [\(count) EVENTS DROPPED]\n".utf8
-    case .unknown?: line += "CPU:\(record.cpu) [EVENTS DROPPED]\n".utf8
+    case .events(let count)?:
+      appendLoss(of: record.cpu, to: &line)
+      line.appendDecimal(count)
+      line.append(" EVENTS DROPPED]\n")
+    case .unknown?:
+      appendLoss(of: record.cpu, to: &line)
+      line.append("EVENTS DROPPED]\n")
     case nil: break
     }
-    let thread = record.thread
-    appendPadded(name(ofThread: thread), 16, to: &line)
-    let number = String(thread)
-    let cpu = String(record.cpu)
-    line += "-\(number)\(Self.blanks(5 - number.utf8.count)) ".utf8
-    line += "[\(String(repeating: "0", count: max(0, 3 - cpu.utf8.count)))\(cpu)]".utf8
-    appendTime(record, to: &line)
-    appendEvent(record, to: &line)
+    let textStart = line.count
+    let payload = record.payload
+    let bytes = unsafe payload.span.bytes
+    appendColumns(record, bytes, to: &line)
+    guard let printer = printer(of: record.event) else {
+      line.append("[UNKNOWN EVENT ")
+      line.appendDecimal(UInt64(record.event))
+      line.append("]")
+      return true
+    }
+    line += printer.format.name.utf8
+    line.append(": ")
+    line.appendBlanks(20 - printer.format.name.utf8.count)
+    let event = PrintedEvent(
+      cpu: record.cpu, buffer: record.buffer, timestamp: record.timestamp, thread: record.thread,
+      following: following)
+    guard printer.append(event, bytes, &state, to: &line) else {
+      // That events are missing is said all the same.
+      line.removeLast(line.count - (record.loss == nil ? start : textStart))
+      if record.loss != nil { line.removeLast() }
+      return record.loss != nil
+    }
     if line.last == UInt8(ascii: "\n") { line.removeLast() }
+    return true
   }
 
-  private func appendTime(_ record: TraceRecord, to line: inout [UInt8]) {
-    guard recording.buffers[record.buffer].countsNanoseconds else {
+  private func appendLoss(of cpu: Int, to line: inout [UInt8]) {
+    line.append("CPU:")
+    line.appendDecimal(UInt64(cpu))
+    line.append(" [")
+  }
+
+  /// Name, thread, CPU, latency and time.
+  private func appendColumns(
+    _ record: TraceRecord, _ bytes: RawSpan, to line: inout [UInt8]
+  ) {
+    let thread = record.thread
+    if thread == 0 {
+      line.append("          <idle>")
+    } else {
+      let name = state.threadNames[thread] ?? "<...>"
+      line.appendBlanks(16 - name.utf8.count)
+      line += name.utf8
+    }
+    line.append(UInt8(ascii: "-"))
+    let numberStart = line.count
+    line.appendDecimal(Int64(thread))
+    line.appendBlanks(5 - (line.count - numberStart))
+    line.append(" [")
+    line.appendDecimal(UInt64(record.cpu), width: 3, filler: UInt8(ascii: "0"))
+    line.append("]")
+    if let latency {
+      line.append(" ")
+      latency.append(bytes, to: &line)
+    }
+    if countsNanoseconds[record.buffer] {
+      line.append(" ")
+      line.appendTime(record.timestamp, showsNanoseconds: showsNanoseconds)
+    } else {
       // Ticks have no blank before them: their field is wide enough for a while.
-      appendPadded(String(record.timestamp), 12, to: &line)
-      line += ": ".utf8
-      return
+      line.appendDecimal(record.timestamp, width: 12)
     }
-    if showsNanoseconds {
-      let (seconds, rest) = record.timestamp.quotientAndRemainder(dividingBy: 1_000_000_000)
-      line += " ".utf8
-      appendPadded(String(seconds), 5, to: &line)
-      let fraction = String(rest)
-      line += ".\(String(repeating: "0", count: 9 - fraction.utf8.count))\(fraction): ".utf8
-      return
-    }
-    let (sum, overflow) = record.timestamp.addingReportingOverflow(500)
-    let microseconds = (overflow ? record.timestamp : sum) / 1000
-    line += " ".utf8
-    appendPadded(String(microseconds / 1_000_000), 5, to: &line)
-    let fraction = String(microseconds % 1_000_000)
-    line += ".\(String(repeating: "0", count: 6 - fraction.utf8.count))\(fraction): ".utf8
+    line.append(": ")
   }
 
-  private mutating func appendEvent(_ record: TraceRecord, to line: inout [UInt8]) {
-    let number = record.event
-    guard let format = recording.formats[number] else {
-      line += "[UNKNOWN EVENT \(number)]".utf8
-      return
-    }
-    line += "\(format.name): \(Self.blanks(20 - format.name.utf8.count))".utf8
-    appendInformation(record, format, to: &line)
-  }
-
-  /// What stands behind the event's name.
+  /// What stands after the event's name.
   mutating func information(of record: TraceRecord) -> String {
-    guard let format = recording.formats[record.event] else { return "" }
+    guard let printer = printer(of: record.event) else { return "" }
     var line: [UInt8] = []
-    appendInformation(record, format, to: &line)
+    let event = PrintedEvent(
+      cpu: record.cpu, buffer: record.buffer, timestamp: record.timestamp, thread: record.thread)
+    _ = printer.append(event, unsafe record.payload.span.bytes, &state, to: &line)
     return String(decoding: line, as: UTF8.self)
   }
 
-  private mutating func appendInformation(
-    _ record: TraceRecord, _ format: TraceEventFormat, to line: inout [UInt8]
-  ) {
-    printer(of: format).append(to: &line, recording.context(of: record), &threadNames)
-  }
-
-  private mutating func printer(of format: TraceEventFormat) -> EventPrinter {
-    if let known = printers[format.id] { return known }
-    let printer = EventPrinter(format)
-    printers[format.id] = printer
+  private mutating func printer(of event: Int) -> EventPrinter? {
+    if event < printers.count, let known = printers[event] { return known }
+    guard let format = recording.formats[event] else { return nil }
+    let printer = EventPrinter(format, longSize: longSize, style: style)
+    while printers.count <= event { printers.append(nil) }
+    printers[event] = printer
     return printer
   }
 
@@ -164,45 +250,30 @@ public struct TraceTextReport: Sendable {
   /// - Context: any thread
   /// - Allocates: the text
   public mutating func text(ofField name: String, in record: TraceRecord) -> String? {
-    let format = recording.formats[record.event]
-    guard let format, let field = format.field(named: name) else {
+    let printer = printer(of: record.event)
+    guard let printer, let field = printer.format.field(named: name) else {
       switch name {
-      case "event": return format?.name
+      case "event": return printer?.format.name
       case "CPU", "cpu": return String(record.cpu)
       case "comm", "COMM": return self.name(ofThread: record.thread)
       default: return nil
       }
     }
     var line: [UInt8] = []
-    printer(of: format).append(field: field, to: &line, recording.context(of: record))
+    printer.append(field: field, unsafe record.payload.span.bytes, &state.environment, to: &line)
     return String(decoding: line, as: UTF8.self)
-  }
-
-  private func appendPadded(_ text: String, _ width: Int, to line: inout [UInt8]) {
-    line += Self.blanks(width - text.utf8.count).utf8
-    line += text.utf8
-  }
-
-  private static func blanks(_ count: Int) -> String {
-    String(repeating: " ", count: max(0, count))
   }
 }
 
 extension TraceRecording {
   func context(of record: TraceRecord) -> PrintContext {
-    PrintContext(
-      payload: record.payload, symbols: symbols, printkTexts: printkTexts,
-      longSize: buffers[record.buffer].layout.longSize)
+    PrintContext(payload: record.payload, symbols: symbols)
   }
 }
 
 extension TraceRecording.Buffer {
   /// Whether times are nanoseconds; those of a counter are numbers without a unit.
-  ///
-  /// - Progress: wait-free
-  /// - Context: any thread
-  /// - Allocates: never
-  public var countsNanoseconds: Bool {
+  var countsNanoseconds: Bool {
     hasTickRate || !["counter", "x86-tsc", "ppc-tb"].contains(clock)
   }
 }

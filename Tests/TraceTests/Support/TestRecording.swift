@@ -124,9 +124,18 @@ enum TestRecording {
 
 extension TraceRecording {
   /// The report, line by line.
-  func reportLines() -> [String] {
-    var report = TraceTextReport(self)
+  func reportLines(
+    _ style: TraceTextReport.Style = .kernel, showsLatency: Bool = true
+  ) -> [String] {
+    var report = TraceTextReport(self, style: style, showsLatency: showsLatency)
+    var records = records()
+    var text: [UInt8] = []
+    while let record = records.next() {
+      if report.append(record, following: records.following(record), to: &text) {
+        text.append(UInt8(ascii: "\n"))
+      }
+    }
     return [report.heading]
-      + records().flatMap { report.line(for: $0).split(separator: "\n").map(String.init) }
+      + String(decoding: text, as: UTF8.self).split(separator: "\n").map(String.init)
   }
 }
