@@ -36,31 +36,36 @@ extension TraceEventFormat {
   /// - Context: any thread
   /// - Allocates: yes
   public init(parsing text: String, system: String) throws(TraceFormatError) {
+    try self.init(parsing: Array(text.utf8), system: system)
+  }
+
+  /// A kernel has two thousand formats: they are read byte by byte.
+  init(parsing text: [UInt8], system: String) throws(TraceFormatError) {
     var name: String?
     var number: Int?
     var fields: [TraceEventFormat.Field] = []
     var print: String?
-    var position = text.startIndex
+    var position = 0
     var line = 0
-    while position < text.endIndex, print == nil {
+    while position < text.count, print == nil {
       line += 1
-      let end = text[position...].firstIndex(where: \.isNewline) ?? text.endIndex
-      let content = text[position..<end].trimmed
-      if content.hasPrefix("name:") {
-        name = String(content.dropFirst(5).trimmed)
-      } else if content.hasPrefix("ID:") {
-        guard let value = Int(content.dropFirst(3).trimmed), (0...0xffff).contains(value) else {
+      let end = text[position...].firstIndex(where: \.isLineBreak) ?? text.count
+      let content = text[position..<end].withoutBlanks
+      if let value = content.value(after: "name:") {
+        name = String(decoding: value, as: UTF8.self)
+      } else if let digits = content.value(after: "ID:") {
+        guard let value = digits.decimal, value <= 0xffff else {
           throw TraceFormatError(line: line, reason: "no event number")
         }
         number = value
-      } else if content.hasPrefix("field:") {
-        fields.append(try TraceEventFormat.Field(line: content, at: line))
-      } else if content.hasPrefix("print fmt:") {
+      } else if content.starts(with: "field:".utf8) {
+        fields.append(try TraceField(line: content, at: line))
+      } else if content.starts(with: "print fmt:".utf8) {
         // The rest: what is printed may go over several lines.
-        let start = text[position...].firstIndex(of: ":")!
-        print = String(text[text.index(after: start)...].trimmed)
+        let start = text[position...].firstIndex(of: UInt8(ascii: ":"))! + 1
+        print = String(decoding: text[start...].withoutBlanks, as: UTF8.self)
       }
-      position = end < text.endIndex ? text.index(after: end) : end
+      position = end + 1
     }
     guard let name, !name.isEmpty else { throw TraceFormatError(line: line, reason: "no name") }
     guard let number else { throw TraceFormatError(line: line, reason: "no ID") }
@@ -71,40 +76,86 @@ extension TraceEventFormat {
 
 extension TraceEventFormat.Field {
   /// `field:char prev_comm[16];	offset:8;	size:16;	signed:0;`
-  fileprivate init(line: Substring, at number: Int) throws(TraceFormatError) {
-    var values: [String: Int] = [:]
-    var declaration = ""
-    for part in line.split(separator: ";") {
-      guard let colon = part.firstIndex(of: ":") else { continue }
-      let key = part[..<colon].trimmed
-      let value = part[part.index(after: colon)...].trimmed
-      if key == "field" { declaration = String(value) } else { values[String(key)] = Int(value) }
+  fileprivate init(line: ArraySlice<UInt8>, at number: Int) throws(TraceFormatError) {
+    var offset: Int?
+    var size: Int?
+    var isSigned = false
+    var type: ArraySlice<UInt8> = []
+    for part in line.split(separator: UInt8(ascii: ";")) {
+      let part = part.withoutBlanks
+      if let value = part.value(after: "field:") {
+        type = value
+      } else if let value = part.value(after: "offset:") {
+        offset = value.decimal
+      } else if let value = part.value(after: "size:") {
+        size = value.decimal
+      } else if let value = part.value(after: "signed:") {
+        isSigned = value.decimal == 1
+      }
     }
     // A record is shorter than a page; a number beyond any page is damage.
-    guard let offset = values["offset"], let size = values["size"],
-      (0...0xffff).contains(offset), (0...0xffff).contains(size)
-    else { throw TraceFormatError(line: number, reason: "a field without a place") }
-    var type = declaration[...]
-    var brackets: Substring = ""
-    if type.hasSuffix("]"), let open = type.firstIndex(of: "[") {
-      let blank = type.lastIndex(of: " ") ?? type.startIndex
-      // `char comm[16]` has its brackets behind the name, `__data_loc char[] comm` before it.
-      if open > blank {
+    guard let offset, let size, offset <= 0xffff, size <= 0xffff else {
+      throw TraceFormatError(line: number, reason: "a field without a place")
+    }
+    let blank = UInt8(ascii: " ")
+    var brackets: ArraySlice<UInt8> = []
+    if type.last == UInt8(ascii: "]"), let open = type.firstIndex(of: UInt8(ascii: "[")) {
+      // `char comm[16]` has its brackets after the name, `__data_loc char[] comm` before it.
+      if open > type.lastIndex(of: blank) ?? type.startIndex {
         brackets = type[open...]
         type = type[..<open]
       }
     }
-    guard let blank = type.lastIndex(where: { $0 == " " || $0 == "*" }) else {
-      throw TraceFormatError(line: number, reason: "a field without a name")
+    let nameless = TraceFormatError(line: number, reason: "a field without a name")
+    guard let last = type.lastIndex(where: { $0 == blank || $0 == UInt8(ascii: "*") }) else {
+      throw nameless
     }
-    let name = type[type.index(after: blank)...].trimmed
-    let base = type[...blank].trimmed
-    guard !name.isEmpty, !base.isEmpty else {
-      throw TraceFormatError(line: number, reason: "a field without a name")
-    }
+    let name = type[(last + 1)...].withoutBlanks
+    let base = type[...last].withoutBlanks
+    guard !name.isEmpty, !base.isEmpty else { throw nameless }
     self.init(
-      name: String(name), type: String(base) + brackets, offset: offset, size: size,
-      isSigned: values["signed"] == 1)
+      name: String(decoding: name, as: UTF8.self),
+      type: String(decoding: base + brackets, as: UTF8.self),
+      offset: offset, size: size, isSigned: isSigned)
+  }
+}
+
+extension UInt8 {
+  fileprivate var isLineBreak: Bool { (0x0a...0x0d).contains(self) }
+  fileprivate var isBlank: Bool { self == 0x20 || (0x09...0x0d).contains(self) }
+}
+
+extension ArraySlice<UInt8> {
+  /// Without the white space at both ends.
+  fileprivate var withoutBlanks: ArraySlice<UInt8> {
+    var result = drop(while: \.isBlank)
+    while let last = result.last, last.isBlank { result.removeLast() }
+    return result
+  }
+
+  /// What comes after a word, if it begins with that.
+  fileprivate func value(after word: StaticString) -> ArraySlice<UInt8>? {
+    guard count >= word.utf8CodeUnitCount else { return nil }
+    let isEqual = word.withUTF8Buffer { unsafe elementsEqual(prefix: $0) }
+    return isEqual ? dropFirst(word.utf8CodeUnitCount).withoutBlanks : nil
+  }
+
+  private func elementsEqual(prefix: UnsafeBufferPointer<UInt8>) -> Bool {
+    for index in 0..<prefix.count where unsafe self[startIndex + index] != prefix[index] {
+      return false
+    }
+    return true
+  }
+
+  /// A number of at most nine digits.
+  fileprivate var decimal: Int? {
+    guard !isEmpty, count <= 9 else { return nil }
+    var value = 0
+    for digit in self {
+      guard (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(digit) else { return nil }
+      value = value * 10 + Int(digit - UInt8(ascii: "0"))
+    }
+    return value
   }
 }
 

@@ -133,7 +133,7 @@ struct TraceFileReader {
         // A format that cannot be read makes its events unknown, not the file unreadable.
         guard
           let format = try? TraceEventFormat(
-            parsing: String(decoding: text, as: UTF8.self), system: system)
+            parsing: text, system: system)
         else { continue }
         if recording.formats[format.id] == nil { recording.formats[format.id] = format }
       }

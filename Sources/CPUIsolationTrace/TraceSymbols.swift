@@ -14,8 +14,23 @@
 /// - Allocates: when symbols are added
 public struct TraceSymbols: Sendable {
   struct Entry: Sendable {
-    var address: UInt64
-    var name: Range<Int>
+    let address: UInt64
+    private let start: UInt32
+    private let length: UInt32
+
+    init(address: UInt64, name: Range<Int>) {
+      self.address = address
+      start = UInt32(name.lowerBound)
+      length = UInt32(name.count)
+    }
+
+    /// Where its name stands in the text.
+    var name: Range<Int> { Int(start)..<Int(start) + Int(length) }
+
+    /// By address; of equal ones, the last listed first.
+    static func isBefore(_ a: Entry, _ b: Entry) -> Bool {
+      a.address != b.address ? a.address < b.address : a.start > b.start
+    }
   }
 
   /// Lines of address, type and name.
@@ -40,27 +55,31 @@ public struct TraceSymbols: Sendable {
 
   init(text: [UInt8]) {
     self.text = text
+    let newline = UInt8(ascii: "\n")
+    // A kernel lists so many that an array which grows would be several times as large.
+    entries.reserveCapacity(text.count { $0 == newline } + 1)
     var start = 0
     while start < text.count {
-      var end = start
-      while end < text.count, text[end] != UInt8(ascii: "\n") { end += 1 }
+      let end = text[start...].firstIndex(of: newline) ?? text.count
       if let entry = Self.entry(in: text, start..<end) { entries.append(entry) }
       start = end + 1
     }
-    entries.reverse()
+    sort()
+  }
+
+  /// The kernel lists its own symbols in order, but for those of one address; those of modules come
+  /// after them.
+  private mutating func sort() {
     var isSorted = true
-    for index in entries.indices.dropFirst()
-    where entries[index - 1].address > entries[index].address {
-      isSorted = false
-      break
+    var first = 0
+    for index in 1..<max(entries.count, 1) {
+      if entries[index - 1].address == entries[index].address { continue }
+      if entries[index - 1].address > entries[index].address { isSorted = false }
+      entries[first..<index].reverse()
+      first = index
     }
-    if !isSorted {
-      let order = entries.indices.sorted {
-        let (a, b) = (entries[$0].address, entries[$1].address)
-        return a != b ? a < b : $0 < $1
-      }
-      entries = order.map { entries[$0] }
-    }
+    entries[first...].reverse()
+    if !isSorted { entries.sort(by: Entry.isBefore) }
   }
 
   /// `ffffffff81000000 T _stext`, and a module behind a tab. Absolute symbols are no addresses of
