@@ -59,7 +59,7 @@ extension TraceEventFormat {
         }
         number = value
       } else if content.starts(with: "field:".utf8) {
-        fields.append(try TraceField(line: content, at: line))
+        fields.append(try TraceEventFormat.Field(line: content, at: line))
       } else if content.starts(with: "print fmt:".utf8) {
         // The rest: what is printed may go over several lines.
         let start = text[position...].firstIndex(of: UInt8(ascii: ":"))! + 1

@@ -77,7 +77,7 @@ extension PrintExpression {
   }
 }
 
-extension TraceField {
+extension TraceEventFormat.Field {
   /// Whether it is declared with brackets, in the record or behind a location word.
   var isArray: Bool { type.contains("[") || isLocation }
 

@@ -8,12 +8,12 @@ struct PrintContext {
   let symbols: TraceSymbols
 
   /// Unsigned, whatever the field's sign.
-  func number(of field: TraceField) -> UInt64 {
+  func number(of field: TraceEventFormat.Field) -> UInt64 {
     payload.unsigned(at: field.offset, size: field.size) ?? 0
   }
 
   /// The bytes that a field's location word leads to.
-  func content(of field: TraceField) -> ArraySlice<UInt8> {
+  func content(of field: TraceEventFormat.Field) -> ArraySlice<UInt8> {
     let range = unsafe payload.span.bytes.content(at: field.offset, base: Int(field.locationBase))
     return payload[payload.startIndex + range.lowerBound..<payload.startIndex + range.upperBound]
   }

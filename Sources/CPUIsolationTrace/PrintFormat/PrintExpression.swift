@@ -11,14 +11,14 @@ indirect enum PrintExpression: Sendable {
   /// A constant or a variable of the kernel whose value the format does not say.
   case name(String)
   /// A field's number, or the place of an array.
-  case field(TraceField)
+  case field(TraceEventFormat.Field)
   /// `REC` itself.
   case record
   /// The place that a field's location word leads to, and how many bytes there are.
-  case location(TraceField)
-  case locationLength(TraceField)
-  case string(TraceField)
-  case mask(TraceField, isList: Bool)
+  case location(TraceEventFormat.Field)
+  case locationLength(TraceEventFormat.Field)
+  case string(TraceEventFormat.Field)
+  case mask(TraceEventFormat.Field, isList: Bool)
   case cast(PrintType, PrintExpression)
   case element(PrintExpression, PrintExpression)
   case address(PrintExpression)

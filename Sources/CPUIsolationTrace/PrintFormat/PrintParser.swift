@@ -190,7 +190,7 @@ struct PrintParser {
     }
   }
 
-  mutating func field() throws(PrintFormatError) -> TraceField {
+  mutating func field() throws(PrintFormatError) -> TraceEventFormat.Field {
     guard let name = acceptName() else {
       throw PrintFormatError(reason: "the name of a field is missing")
     }

@@ -9,21 +9,21 @@ final class EventPrinter: Sendable {
     /// By the event's `print fmt:` line.
     case program(PrintProgram)
     /// By the names and values of the fields, for a line that cannot be understood.
-    case fields([TraceField])
+    case fields([TraceEventFormat.Field])
     /// Entries of ftrace's own, whose text is not in their format.
     case tracer(TracerEntry)
     case syscall(SyscallEntry)
     /// As trace-cmd's plugins print it.
     case plugin(TraceCmdPlugin)
     /// By the format, after the function that asked for memory.
-    case allocation(callsite: TraceField, PrintProgram)
+    case allocation(callsite: TraceEventFormat.Field, PrintProgram)
   }
 
   let kind: Kind
   let format: TraceEventFormat
   private let longSize: Int
   /// Where the numbers and names of threads are, in events that tell them.
-  private let threads: [(number: TraceField, name: TraceField)]
+  private let threads: [(number: TraceEventFormat.Field, name: TraceEventFormat.Field)]
 
   init(_ format: TraceEventFormat, longSize: Int, style: TraceTextReport.Style) {
     self.format = format
@@ -104,7 +104,7 @@ final class EventPrinter: Sendable {
 
   /// One field, as the line shows it.
   func append(
-    field: TraceField, _ record: RawSpan, _ environment: inout PrintEnvironment,
+    field: TraceEventFormat.Field, _ record: RawSpan, _ environment: inout PrintEnvironment,
     to line: inout [UInt8]
   ) {
     if case .program(let program) = kind, let (instructions, hasBase) = program.shown[field.name] {
@@ -117,7 +117,7 @@ final class EventPrinter: Sendable {
 
   /// A field without any format: pointers and longs in hexadecimal, texts as they are.
   private func append(
-    _ field: TraceField, _ record: RawSpan, _ environment: inout PrintEnvironment,
+    _ field: TraceEventFormat.Field, _ record: RawSpan, _ environment: inout PrintEnvironment,
     to line: inout [UInt8]
   ) {
     if field.isArray {
@@ -157,7 +157,7 @@ final class EventPrinter: Sendable {
 
 extension RawSpan {
   /// A field's number, with its sign.
-  func number(of field: TraceField) -> UInt64 {
+  func number(of field: TraceEventFormat.Field) -> UInt64 {
     number(at: field.offset, PrintWidth(size: field.size, isSigned: field.isSigned))
   }
 

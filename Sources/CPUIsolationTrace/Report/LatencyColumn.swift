@@ -15,7 +15,7 @@ struct LatencyColumn: Sendable {
   /// Whether the second bit is a lazy reschedule, and not the lack of a state of interrupts.
   private let hasLazy: Bool
   /// Fields after the preemption count, of kernels that have them.
-  private let more: [TraceField]
+  private let more: [TraceEventFormat.Field]
 
   /// Bits of `common_flags`.
   private enum Flag {

@@ -8,8 +8,8 @@ internal import CPUIsolation
 /// - Source: the `trace` file of Linux 6.18.
 struct SyscallEntry: Sendable {
   private let name: [UInt8]
-  private let arguments: [TraceField]
-  private let result: TraceField?
+  private let arguments: [TraceEventFormat.Field]
+  private let result: TraceEventFormat.Field?
 
   /// nil if the format is no system call's, or has texts besides its arguments.
   init?(_ format: TraceEventFormat) {
@@ -55,7 +55,7 @@ struct SyscallEntry: Sendable {
     line.append(")")
   }
 
-  private func unsigned(_ field: TraceField, _ record: RawSpan) -> UInt64 {
+  private func unsigned(_ field: TraceEventFormat.Field, _ record: RawSpan) -> UInt64 {
     record.number(at: field.offset, PrintWidth(size: field.size, isSigned: false))
   }
 }

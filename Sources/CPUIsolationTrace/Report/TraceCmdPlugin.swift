@@ -11,7 +11,7 @@ enum TraceCmdPlugin: Sendable {
   case schedulerWakeup(TraceEventFormat)
   case timerStart(TraceEventFormat)
   case timerExpiry(TraceEventFormat)
-  case flush(pages: TraceField, reason: TraceField)
+  case flush(pages: TraceEventFormat.Field, reason: TraceEventFormat.Field)
 
   init?(_ format: TraceEventFormat, longSize: Int) {
     switch "\(format.system):\(format.name)" {
@@ -114,7 +114,7 @@ enum TraceCmdPlugin: Sendable {
     }
   }
 
-  private func unsigned(_ field: TraceField, _ record: RawSpan) -> UInt64 {
+  private func unsigned(_ field: TraceEventFormat.Field, _ record: RawSpan) -> UInt64 {
     record.number(at: field.offset, PrintWidth(size: field.size, isSigned: false))
   }
 

@@ -9,26 +9,26 @@ internal import CPUIsolation
 ///   has no text for, the kernel's `trace` file.
 struct TracerEntry: Sendable {
   private enum Kind: Sendable {
-    case function(address: TraceField, parent: TraceField)
+    case function(address: TraceEventFormat.Field, parent: TraceEventFormat.Field)
     case repeats(
-      address: TraceField, parent: TraceField, count: TraceField, top: TraceField,
-      bottom: TraceField)
-    case graphEntry(function: TraceField, depth: TraceField)
+      address: TraceEventFormat.Field, parent: TraceEventFormat.Field, count: TraceEventFormat.Field, top: TraceEventFormat.Field,
+      bottom: TraceEventFormat.Field)
+    case graphEntry(function: TraceEventFormat.Field, depth: TraceEventFormat.Field)
     case graphExit(GraphExit)
-    case stack(callers: TraceField, count: TraceField?)
-    case userStack(callers: TraceField)
-    case rawData(identifier: TraceField, content: TraceField)
-    case binaryPrint(address: TraceField, text: TraceField, arguments: TraceField)
+    case stack(callers: TraceEventFormat.Field, count: TraceEventFormat.Field?)
+    case userStack(callers: TraceEventFormat.Field)
+    case rawData(identifier: TraceEventFormat.Field, content: TraceEventFormat.Field)
+    case binaryPrint(address: TraceEventFormat.Field, text: TraceEventFormat.Field, arguments: TraceEventFormat.Field)
   }
 
   /// Where a `funcgraph_exit` has what is printed of it.
   struct GraphExit: Sendable {
     var event: Int
-    var function: TraceField?
-    var depth: TraceField
-    var calltime: TraceField
-    var rettime: TraceField
-    var value: TraceField?
+    var function: TraceEventFormat.Field?
+    var depth: TraceEventFormat.Field
+    var calltime: TraceEventFormat.Field
+    var rettime: TraceEventFormat.Field
+    var value: TraceEventFormat.Field?
 
     init?(_ format: TraceEventFormat) {
       guard let depth = format.field(named: "depth"),
@@ -53,7 +53,7 @@ struct TracerEntry: Sendable {
     _ format: TraceEventFormat, longSize: Int, style: TraceTextReport.Style
   ) {
     guard format.system == "ftrace" else { return nil }
-    func field(_ name: String) -> TraceField? { format.field(named: name) }
+    func field(_ name: String) -> TraceEventFormat.Field? { format.field(named: name) }
     switch format.name {
     case "function":
       guard let address = field("ip"), let parent = field("parent_ip") else { return nil }
@@ -150,7 +150,7 @@ struct TracerEntry: Sendable {
 
   /// Functions are indented below the one that called them, as far as it was recorded.
   private func appendFunction(
-    _ event: PrintedEvent, _ record: RawSpan, _ address: TraceField, _ parent: TraceField,
+    _ event: PrintedEvent, _ record: RawSpan, _ address: TraceEventFormat.Field, _ parent: TraceEventFormat.Field,
     _ state: inout PrintState, to line: inout [UInt8]
   ) {
     let function = record.number(of: address)
@@ -165,7 +165,7 @@ struct TracerEntry: Sendable {
   }
 
   private func appendGraphEntry(
-    _ event: PrintedEvent, _ record: RawSpan, _ function: TraceField, _ depth: TraceField,
+    _ event: PrintedEvent, _ record: RawSpan, _ function: TraceEventFormat.Field, _ depth: TraceEventFormat.Field,
     _ state: inout PrintState, to line: inout [UInt8]
   ) {
     let address = record.number(of: function)
@@ -212,7 +212,7 @@ struct TracerEntry: Sendable {
   // MARK: Stacks and texts
 
   private func appendStack(
-    _ record: RawSpan, _ callers: TraceField, _ count: TraceField?,
+    _ record: RawSpan, _ callers: TraceEventFormat.Field, _ count: TraceEventFormat.Field?,
     _ environment: inout PrintEnvironment, to line: inout [UInt8]
   ) {
     line.append("<stack trace >")
