@@ -2,8 +2,9 @@
 
    Grace periods, and the end of a work type.
 
-   Mirrors GracePeriodWait (gracePeriod:F, gracePeriod:S, gracePeriod:P, gracePeriod:E) against the
-   transitions (entry:W, exit:W, quiescent:W) and helpers (onBehalf:P, onBehalf:W, onBehalf:U); with
+   Mirrors GracePeriodWait (gracePeriod:F, gracePeriod:S, gracePeriod:P, gracePeriod:H, gracePeriod:E)
+   against the transitions (entry:W, exit:W, quiescent:W) and helpers (onBehalf:P, onBehalf:W,
+   onBehalf:H, onBehalf:U); with
    UNREGISTER, Coordinator.unregister (withdraw:T, unregister:V) against Drain (drain:T, drain:V)
    and a sender that may be late (send:R, send:O).
 
@@ -39,6 +40,9 @@
      QUIESCENT QUIESCENT_BY_STORE  the same for a quiescent state
      HELPER PIN_IGNORED  a CPU in user is passed while a helper's handler runs
      HELPER LOOK_BEFORE_PIN  the helper looks at W, is passed, and only then pins
+     HELPER COUNTED_FIRST  the helper counts as through before it runs
+     HELPER COUNT_BEFORE_UNLINK  the count is loaded before the unlinking: the helper that is through
+                         next is one before that which may hold what was unlinked
      UNREGISTER NO_LIVE         drains do not look whether the type is live: a late bit runs it
      UNREGISTER LIVE_BEFORE_TAKE  live is read before the take, in user even: no section, so nobody
                                   waits
@@ -46,7 +50,7 @@
      UNREGISTER NO_FENCE        "not live" waits in the store buffer while the CPU is looked at */
 
 #define THREADS 3
-#define WORDS 5
+#define WORDS 6
 #include "tso.h"
 #ifndef ROUNDS
 #ifdef UNREGISTER
@@ -62,6 +66,7 @@
 #define POINTER 3 /* 0 until it is unlinked */
 #define LIVE 3    /* as the pointer: 0 while the handler may run */
 #define REGISTRATION 4 /* 0 while it may be sent */
+#define HELPS 5   /* how many helpers are through */
 
 bool freed, stays;
 /* Bits that were newly set, less those that are accounted for. */
@@ -170,6 +175,9 @@ proctype helper() {
 #ifndef LOOK_BEFORE_PIN
      w = mem[W];
 #endif
+#ifdef COUNTED_FIRST
+     STORE(2, HELPS, n);
+#endif
      if
      :: CONTEXT(w) == USER ->
 #ifdef UNREGISTER
@@ -182,28 +190,33 @@ proctype helper() {
 #endif
      :: else
      fi;
+#ifndef COUNTED_FIRST
+     STORE(2, HELPS, n);
+#endif
      STORE(2, PIN, 0);
-     DRAINED(2);
      w = 0
   :: else -> break
   od
 }
 #endif
 
-/* A snapshot of W and the pin behind it, and the wait for either. A CPU that stays in kernel for
-   good is given up: that is a straggler, which the caller is told of. */
+/* A snapshot of W, the pin after it and the count of helpers after that, and the wait for any. A CPU
+   that stays in kernel for good is given up: that is a straggler, which the caller is told of. */
 inline look() {
   s = mem[W];
 #ifdef PIN_IGNORED
-  pin = 0
+  pin = 0;
 #else
-  pin = mem[PIN]
+  pin = mem[PIN];
+#endif
+#ifndef COUNT_BEFORE_UNLINK
+  helps = mem[HELPS]
 #endif
 }
 
 inline await() {
   if
-  :: CONTEXT(s) != KERNEL && pin -> mem[PIN] == 0
+  :: CONTEXT(s) != KERNEL && pin -> mem[PIN] == 0 || mem[HELPS] != helps
   :: CONTEXT(s) != KERNEL && !pin -> skip
   :: CONTEXT(s) == KERNEL ->
      if
@@ -213,11 +226,12 @@ inline await() {
   fi;
   DRAINED(1);
   s = 0;
-  pin = 0
+  pin = 0;
+  helps = 0
 }
 
 proctype waiter() {
-  byte s, pin, k;
+  byte s, pin, helps, k;
 #ifdef UNREGISTER
   atomic { DRAINED(1) -> unregistering = 1 };
   STORE(1, REGISTRATION, 1);
@@ -248,6 +262,9 @@ proctype waiter() {
 #else
 #ifdef SNAPSHOT_FIRST
   look();
+#endif
+#ifdef COUNT_BEFORE_UNLINK
+  helps = mem[HELPS];
 #endif
   STORE(1, POINTER, 1);
 #ifndef NO_FENCE

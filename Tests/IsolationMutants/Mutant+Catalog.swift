@@ -147,6 +147,9 @@
         "onBehalf:W", .weakened, "look at W behind it", in: onBehalf, by: "what a helper did", .weak
       ),
       Mutant(
+        "onBehalf:H", .relaxed, "count of helpers that are through", in: onBehalf,
+        by: "a grace period shows what a helper did", .weak),
+      Mutant(
         "onBehalf:U", .relaxed, "store that gives the pin back", in: onBehalf,
         by: "what a helper did",
         .weak),

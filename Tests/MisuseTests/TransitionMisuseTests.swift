@@ -136,6 +136,56 @@ struct TransitionMisuseTests {
     result.expect("CPU 1 cannot leave kernel inside a nested kernel section")
   }
 
+  /// How a kernel section comes about that is in no other one.
+  enum Outside: String, CaseIterable, Codable, Sendable {
+    case user, guest, callbacks
+
+    func run(on cpu: borrowing LocalCPU, _ body: () -> Void) {
+      switch self {
+      case .user: cpu.inUser { cpu.inKernel(body) }
+      case .guest: cpu.inGuest { cpu.inKernel(body) }
+      case .callbacks:
+        cpu.handle.enterUser()
+        cpu.inKernel(body)
+        cpu.handle.enterKernel()
+      }
+    }
+  }
+
+  enum Leaving: String, CaseIterable, Codable, Sendable {
+    case user, guest, idle, quiescent, detach
+
+    func run(on cpu: borrowing LocalCPU) {
+      switch self {
+      case .user: cpu.inUser {}
+      case .guest: cpu.inGuest {}
+      case .idle: cpu.idle(for: .zero)
+      case .quiescent: cpu.declareQuiescent()
+      case .detach: cpu.handle.detach()
+      }
+    }
+
+    var action: String {
+      switch self {
+      case .user, .guest: "leave kernel"
+      case .idle: "become idle"
+      case .quiescent: "declare a quiescent state"
+      case .detach: "detach"
+      }
+    }
+  }
+
+  @Test(
+    "a section counts whatever it was entered from", arguments: Outside.allCases, Leaving.allCases)
+  func leaveSection(_ outside: Outside, _ leaving: Leaving) async {
+    let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+      [outside, leaving] in
+      let cpu = try Coordinator.make().attach(to: 1)
+      outside.run(on: cpu) { leaving.run(on: cpu) }
+    }
+    result.expect("CPU 1 cannot \(leaving.action) inside a nested kernel section")
+  }
+
   @Test("a safe point in user")
   func safePointInUser() async {
     let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {

@@ -107,14 +107,18 @@ struct WaitMisuseTests {
 
   @Test(
     "for a grace period inside a housekeeper's section",
-    arguments: [Wait.synchronize, .startGracePeriod])
-  func inHousekeepersSection(wait: Wait) async {
+    arguments: [Wait.synchronize, .startGracePeriod], [false, true])
+  func inHousekeepersSection(wait: Wait, fromUser: Bool) async {
     let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
-      [wait] in
+      [wait, fromUser] in
       let coordinator = try Coordinator.make()
       let work = try coordinator.register("work") { _ in }
       let cpu = try coordinator.attach(to: 0)
-      cpu.inKernel { wait.perform(coordinator, work) }
+      if fromUser {
+        cpu.inUser { cpu.inKernel { wait.perform(coordinator, work) } }
+      } else {
+        cpu.inKernel { wait.perform(coordinator, work) }
+      }
       cpu.detach()
     }
     result.expect(

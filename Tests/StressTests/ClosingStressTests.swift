@@ -20,6 +20,18 @@ extension StressTests {
       violations.expectNone("seed \(seed), \(round) rounds")
     }
 
+    /// A thread that attaches has what was turned before, or is told that it comes too late.
+    @Test func racesWithAttachments() throws {
+      let until = Until(StressDuration.ofCase(1))
+      let violations = Violations()
+      var tally = AttachmentTally()
+      while !until.isOver || tally.attached == 0 || tally.refused == 0 {
+        try tally.closeOnce(violations)
+      }
+      print("\(tally.attached) threads attached to coordinators that were closed")
+      violations.expectNone("\(tally.attached) attachments, \(tally.refused) refused")
+    }
+
     private static func closeOnce(
       seed: UInt64, round: Int, delay: Int, _ violations: Violations
     ) throws {
@@ -192,5 +204,44 @@ extension StressTests {
         local.detach()
       }
     }
+  }
+}
+
+/// Threads that attach and look at a key, until they are told that the coordinator is closed.
+private struct AttachmentTally {
+  private(set) var attached = 0
+  private(set) var refused = 0
+
+  mutating func closeOnce(_ violations: Violations) throws {
+    let cpus = 8
+    var configuration = Coordinator.Configuration(
+      housekeeping: [0], isolated: CPUMask(1..<cpus + 1))
+    configuration.pinning = .none
+    let coordinator = try Coordinator(configuration)
+    let keys = try StaticKeys(coordinator)
+    let key = try keys.makeKey("on", isEnabled: true)
+    let immediate = try keys.makeKey("on, and never deferred", isEnabled: true, neverDeferred: true)
+    let attachments = SharedCounter()
+    let refusals = SharedCounter()
+    let threads = (1...cpus).map { number in
+      TestThread {
+        while true {
+          do throws(IsolationError) {
+            let cpu = try coordinator.attach(to: number)
+            attachments.add()
+            violations.check(key.isEnabled(on: cpu), "CPU \(number) attached, and the key is off")
+            violations.check(immediate.isEnabled(on: cpu), "CPU \(number), and the other is off")
+          } catch {
+            if error.code == .closed { refusals.add() }
+            return
+          }
+        }
+      }
+    }
+    while attachments.value == 0 { sched_yield() }
+    coordinator.close()
+    for thread in threads { thread.join() }
+    attached += attachments.value
+    refused += refusals.value
   }
 }

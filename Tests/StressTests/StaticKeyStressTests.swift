@@ -101,7 +101,7 @@ private final class KeyStorm: Sendable {
   private func write(_ writer: Int, until: Until) {
     var random = SeededGenerator(seed: test.seed, stream: writer)
     var turns = 0
-    while !until.isOver || turns < 20 {
+    while !until.isOver || turns < 20 || flips.load(ordering: .relaxed) <= 10 {
       turns += 1
       guard let outcome = try? keys.enable(key) else { return fail() }
       if outcome == .flipped { flips.wrappingAdd(1, ordering: .relaxed) }

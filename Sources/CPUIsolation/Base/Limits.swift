@@ -22,10 +22,11 @@ enum Limits {
     static var hazardHolderLines: Int { 2 }
     static var hazardHolderSlots: Int { 2 }
     static var spareBatches: UInt64 { 0 }
-    static var keyWords: Int { 16 }
+    static var keyWords: Int { 8 }
+    static var keyGroupWords: Int { 4 }
   #else
     /// The width of the transition counter in W, in bits.
-    static var counterBits: Int { 61 }
+    static var counterBits: Int { 60 }
     /// Work types that may have tickets and payloads.
     static var ticketedTypes: Int { workTypes }
     /// Threads with a line of hazard slots of their own.
@@ -42,5 +43,7 @@ enum Limits {
     static var spareBatches: UInt64 { 64 }
     /// Words of static keys and calls of a coordinator: a key takes one, a call two.
     static var keyWords: Int { 512 }
+    /// Words of keys and calls that are copied together: one cache line.
+    static var keyGroupWords: Int { 8 }
   #endif
 }

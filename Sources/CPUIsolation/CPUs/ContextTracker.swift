@@ -42,7 +42,7 @@ struct ContextTracker {
   /// it counts up before it looks at W, we move W before we look at the summary.
   @inlinable @inline(__always)
   func enterKernel(
-    from context: CPUContext, comparing summary: Place<SharedWord>
+    from context: CPUContext, forSection: Bool = false, comparing summary: Place<SharedWord>
   ) -> Entry {
     // Sequentially consistent — entry:W. Dekker with send:O/send:L; also the acquire side of a
     // grace period: what is protected is loaded after it. Pairs with gracePeriod:S. One locked
@@ -68,7 +68,8 @@ struct ContextTracker {
       | slot.owner.traced.load(ordering: .relaxed)
       | (generation ^ slot.owner.caughtUp.load(ordering: .relaxed))
       | (old & ContextWord.contextMask ^ UInt64(context.rawValue))
-    let word = old &+ ContextWord.entry(from: context)
+    let word =
+      old &+ (ContextWord.entry(from: context) &+ (forSection ? ContextWord.section : 0))
     if pending | special == 0 {
       slot.owner.word.store(word, ordering: .relaxed)
       return .clear
@@ -104,14 +105,15 @@ struct ContextTracker {
   /// False: nothing has been done, the slow path drains, diagnoses or leaves. The look at K is
   /// promptness alone: a bit that comes after it waits in K, and the next entry finds it.
   @inlinable @inline(__always)
-  func leaveKernel(to context: CPUContext) -> Bool {
-    let word = slot.owner.word.load(ordering: .relaxed)
+  func leaveKernel(to context: CPUContext, fromSection: Bool = false) -> Bool {
+    let word =
+      slot.owner.word.load(ordering: .relaxed) ^ (fromSection ? ContextWord.section : 0)
     let special =
       slot.owner.special.load(ordering: .relaxed)
       | slot.owner.traced.load(ordering: .relaxed)
     // Relaxed — exit:K, a hint.
     let pending = slot.state.work.load(ordering: .relaxed)
-    guard pending | special | (word & ContextWord.contextMask) == 0 else { return false }
+    guard pending | special | (word & ContextWord.plainKernelMask) == 0 else { return false }
     publish(word &+ ContextWord.exit(to: context))
     return true
   }
@@ -141,6 +143,17 @@ struct ContextTracker {
   @inlinable @inline(__always)
   var ownContext: UInt64 {
     slot.owner.word.load(ordering: .relaxed) & ContextWord.contextMask
+  }
+
+  /// Whether the CPU is in kernel for a section, which the caller must not end.
+  var isInSection: Bool {
+    slot.owner.word.load(ordering: .relaxed) & ContextWord.section != 0
+  }
+
+  /// Ends the section without leaving kernel: the slow path of its end, or the end of the thread.
+  func endSection() {
+    let word = slot.owner.word.load(ordering: .relaxed)
+    slot.owner.word.store(word & ~ContextWord.section, ordering: .relaxed)
   }
 
   /// Leaves kernel by a read-modify-write: for contexts in which the thread may sleep or end, where

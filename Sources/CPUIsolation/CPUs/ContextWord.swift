@@ -2,10 +2,14 @@
 
 /// The state word of a CPU, as a value: a transition counter above a context.
 ///
-///     63                                                    3 2       0
-///     ┌──────────────────────────────────────────────────────┬─────────┐
-///     │ transition counter                                   │ context │
-///     └──────────────────────────────────────────────────────┴─────────┘
+///     63                                          4       3     2       0
+///     ┌────────────────────────────────────────────┬─────────┬─────────┐
+///     │ transition counter                         │ section │ context │
+///     └────────────────────────────────────────────┴─────────┴─────────┘
+///
+/// `section` is set in the owner's copy of the word alone, and there alone it says something: the
+/// CPU has come into kernel for a section that ends where it began, and that somebody outside it
+/// cannot end. It costs nothing, since the copy is written at each entry anyway.
 ///
 /// The counter moves by one at each transition and is odd in kernel and even elsewhere, so a look
 /// tells the context, and two looks tell whether the CPU has been away in between. Nobody orders
@@ -36,7 +40,7 @@ struct ContextWord: Hashable, Sendable, CustomStringConvertible {
     @usableFromInline static var counterUnit: UInt64 { 1 << 62 }
   #else
     @inlinable @inline(__always)
-    static var counterUnit: UInt64 { 8 }
+    static var counterUnit: UInt64 { 16 }
   #endif
 
   /// The step of a counter `width` bits wide. It sits at the top of the word, so it wraps by
@@ -45,6 +49,14 @@ struct ContextWord: Hashable, Sendable, CustomStringConvertible {
 
   @inlinable @inline(__always)
   static var contextMask: UInt64 { 7 }
+
+  /// The mark of a section, in the owner's copy.
+  @inlinable @inline(__always)
+  static var section: UInt64 { 8 }
+
+  /// What is zero in the owner's copy where the CPU is in kernel, and free to leave it.
+  @inlinable @inline(__always)
+  static var plainKernelMask: UInt64 { contextMask | section }
 
   /// A CPU that nobody has attached to yet.
   static let offline = ContextWord(rawValue: UInt64(CPUContext.offline.rawValue))

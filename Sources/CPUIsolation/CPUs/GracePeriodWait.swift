@@ -6,12 +6,15 @@ internal import Synchronization
 /// with.
 ///
 /// A CPU has passed when nothing that it began before the snapshot can still be going on: it is
-/// outside kernel and nobody works on its behalf, or its word has changed since.
+/// outside kernel and nobody works on its behalf, or its word has changed since. Where it was outside
+/// kernel with a helper at work, that helper has to be through, and no later one: helpers that follow
+/// each other without a gap would hold a grace period up for ever.
 struct GracePeriodWait {
   private struct Straggler {
     var cpu: Int
     var word: ContextWord
-    var isAwayAndPinned: Bool
+    /// Where a helper worked for a CPU that was away: how many had been through with it.
+    var helps: UInt64?
   }
   private var stragglers: [Straggler] = []
 
@@ -31,7 +34,8 @@ struct GracePeriodWait {
       let (word, isPinned) = Self.look(at: slots[cpu])
       let isAway = word.context != .kernel
       if isAway && !isPinned { continue }
-      stragglers.append(Straggler(cpu: cpu, word: word, isAwayAndPinned: isAway))
+      let helps = isAway ? Self.helps(slots[cpu]) : nil
+      stragglers.append(Straggler(cpu: cpu, word: word, helps: helps))
     }
     // Sequentially consistent fence — gracePeriod:E. What the caller frees comes after the looks.
     // Pairs with exit:W.
@@ -44,9 +48,12 @@ struct GracePeriodWait {
     stragglers.removeAll { straggler in
       let (word, isPinned) = Self.look(at: slots[straggler.cpu])
       // A CPU that was away while a helper worked for it began nothing itself; the helper has to be
-      // through. Every other CPU passes by moving: with a helper at work it cannot move beyond
-      // entry, where it waits.
-      return straggler.isAwayAndPinned ? !isPinned : word != straggler.word
+      // through. It is if the pin is free, and if the count has moved: helpers have the pin one after
+      // the other and count before they let go, so the first to count after our first look had the
+      // pin then, and who pinned later sees the unlinking. Every other CPU passes by moving: with a
+      // helper at work it cannot move beyond entry, where it waits.
+      guard let helps = straggler.helps else { return word != straggler.word }
+      return !isPinned || Self.helps(slots[straggler.cpu]) != helps
     }
     guard stragglers.isEmpty else { return false }
     // Sequentially consistent fence — gracePeriod:E, as above.
@@ -64,5 +71,11 @@ struct GracePeriodWait {
     // at W later and began after this grace period did. Pairs with onBehalf:P and onBehalf:U.
     let pin = slot.state.pin.load(ordering: .sequentiallyConsistent)
     return (ContextWord(rawValue: word), pin != 0)
+  }
+
+  private static func helps(_ slot: CPUSlot) -> UInt64 {
+    // Relaxed — gracePeriod:H. After the unlinking's fence (gracePeriod:F); before the fence at the
+    // end (gracePeriod:E), which shows what the helper did. Pairs with onBehalf:H.
+    slot.state.helps.load(ordering: .relaxed)
   }
 }

@@ -20,6 +20,8 @@ struct StateLine: ~Copyable {
   @usableFromInline let incarnation = SharedWord(0)
   /// The thread to signal, the way to reach it and its role: constant while a thread is attached.
   @usableFromInline let reach = SharedWord(0)
+  /// How many helpers are through with this CPU's work; written by the holder of the pin.
+  let helps = SharedWord(0)
   /// The error number of a kick that the system refused, for the watchdog to try again; 0 is none.
   let refusal = SharedWord(0)
   /// How many kicks the system has refused.

@@ -30,10 +30,15 @@ extension Coordinator {
   ///
   /// A change that was published before its send's OR is seen here:
   /// - If the OR came before the attachment emptied K (`withdraw:T`), that exchange sees the change.
-  /// - If it came behind that, the take of this send (`drain:T`) sees it, or its bit is still to
+  /// - If it came after that, the take of this send (`drain:T`) sees it, or its bit is still to
   ///   come and waits for a safe point.
-  func runAttachWork(on cpu: Int) {
+  ///
+  /// False: the coordinator was closed meanwhile, the send was rejected, and the thread may have what
+  /// is older than changes that had finished before.
+  func runAttachWork(on cpu: Int) -> Bool {
     let works = registry.withLock { $0.attachWork }
-    for work in works { _ = path.deliver(work, to: cpu, from: CallSite(#fileID, #line)) }
+    return works.allSatisfy {
+      path.deliver($0, to: cpu, from: CallSite(#fileID, #line)) != .rejected(.closed)
+    }
   }
 }

@@ -157,7 +157,7 @@ extension Coordinator {
     else { return nil }
     let number = OwnerTransitions.number(slot)
     let depth = slot.owner.special.load(ordering: .relaxed) & OwnerFlags.depthMask
-    if depth != 0 || configuration.isolated.contains(number) {
+    if depth != 0 || ContextTracker(slot).isInSection || configuration.isolated.contains(number) {
       misuse(
         "CPU \(number) cannot \(action) inside a kernel section: it would wait for itself", file,
         line)

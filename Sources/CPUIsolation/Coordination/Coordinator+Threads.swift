@@ -239,7 +239,10 @@ extension Coordinator {
     case .special: OwnerTransitions.enterSlow(slot, from: .offline)
     }
     abandoned.end()
-    runAttachWork(on: cpu)
+    if !runAttachWork(on: cpu) {
+      OwnerTransitions.detach(slot)
+      throw IsolationError(.closed, "the coordinator was closed while CPU \(cpu) attached")
+    }
     if interrupter == .signal { _ = cpi_unblock_signal(signal) }
     return path
   }

@@ -102,7 +102,9 @@ extension LocalCPU {
   ///
   ///     let route = cpu.inKernel { table.lookUp(address) }
   ///
-  /// A section inside a section makes no transition.
+  /// A section inside a section makes no transition. Whatever it was entered from, a section is left at
+  /// its end and nowhere else: in it the CPU cannot leave kernel, become idle, declare a quiescent state
+  /// or wait for a grace period, and trying ends the process with a sentence.
   ///
   /// - Progress: wait-free when nothing is pending; else as the pending handlers
   /// - Context: owner
@@ -112,8 +114,8 @@ extension LocalCPU {
     _ body: () throws(Failure) -> Result
   ) throws(Failure) -> Result {
     if ContextTracker(slot).ownContext == UInt64(CPUContext.user.rawValue) {
-      enterKernel()
-      defer { enterUser() }
+      OwnerTransitions.enter(slot, path.core, from: .user, forSection: true)
+      defer { OwnerTransitions.leave(slot, to: .user, fromSection: true) }
       return try body()
     }
     let outside = OwnerTransitions.beginSection(slot)

@@ -108,6 +108,25 @@
           ]
         }, check: { _ in }),
       ModelScenario(
+        "grace period against two helpers",
+        rule: "the helper that was met is waited for, whatever those before and after it do",
+        preemptions: 3,
+        bodies: { machine in
+          _ = machine.registerType(onBehalf: true)
+          machine.place(0, .user)
+          machine.watchForFreed()
+          let slot = machine.core.slots[0]
+          return [
+            {
+              for _ in 0..<2 {
+                _ = slot.state.work.setBit(0)
+                _ = Drain(machine.core, slot).drainOnBehalf(1, helper: 7)
+              }
+            },
+            { machine.unlinkAndFree() },
+          ]
+        }, check: { _ in }),
+      ModelScenario(
         "a grace period shows what a helper did",
         rule: "what a helper's handler wrote is visible to whoever may free what it wrote to",
         preemptions: 4,

@@ -2,8 +2,7 @@
 
 #if ModelChecking
   // One for all: explorations run one at a time.
-  private let patchMemory = try! MappedMemory(
-    byteCount: KeyTable.byteCount)
+  let patchMemory = try! MappedMemory(byteCount: KeyTable.byteCount)
 
   extension ModelMachine {
     /// A table of keys whose work is type 0.
@@ -20,7 +19,10 @@
         engine.names[base.bits] = "claim"
         engine.names[base.bits + 128] = "stamp"
         for word in 0..<3 {
-          engine.names[table.master(word).bits] = "master\(word)"
+          for set in 0..<2 {
+            let masters = table.masters(of: 0, at: UInt64(set))
+            engine.names[masters.place(word).bits] = "master\(word) of set \(set)"
+          }
           engine.names[table.count(word).bits] = "count\(word)"
         }
       }
@@ -30,10 +32,10 @@
     /// Changes a key as `StaticKeys` does, or exchanges a call; CPU 0 alone is reached.
     @discardableResult
     func change(
-      _ table: KeyTable, _ work: WorkType, users: Int = 0, words: [UInt64] = [],
-      as sender: Int
+      _ table: KeyTable, _ work: WorkType, key: Int = 0, users: Int = 0,
+      words: [UInt64] = [], as sender: Int
     ) -> KeyTable.Turn.Result {
-      var turns = users == 0 ? [] : [KeyTable.Turn(table: table, key: 0, users: users)]
+      var turns = users == 0 ? [] : [KeyTable.Turn(table: table, key: key, users: users)]
       var exchanges = words.isEmpty ? [] : [KeyTable.Exchange(index: 2, words: words)]
       table.change(&turns, &exchanges) { turns, exchanges in
         guard turns.contains(where: { $0.result == .flipped }) || exchanges.contains(where: \.isNew)
@@ -50,6 +52,13 @@
     func enable(_ table: KeyTable, _ work: WorkType, as sender: Int) -> StaticKey.Outcome? {
       if let outcome = table.incrementIfOn(0, by: 1) { return outcome }
       return change(table, work, users: 1, as: sender) == .flipped ? .flipped : .counted
+    }
+
+    /// The function and the context of the call, which have to be of one exchange.
+    func call(of table: KeyTable) -> UInt64 {
+      let function = word(2, of: table)
+      expect(function == word(3, of: table), "the function of one, and the context of another")
+      return function
     }
 
     func word(_ index: Int, of table: KeyTable) -> UInt64 {
@@ -150,8 +159,7 @@
           let enable = { (sender: Int) in
             _ = machine.enable(table, work, as: sender)
             machine.expect(
-              table.master(0).value.load(ordering: .relaxed) == 1,
-              "enabled, and the shared value is off")
+              table.master(0) == 1, "enabled, and the shared value is off")
           }
           return [{ enable(0) }, { enable(1) }]
         },
@@ -186,8 +194,7 @@
           machine.expect(
             count == UInt64(2 - machine.runs),
             "two users came and \(machine.runs) went, and \(Int64(bitPattern: count)) are counted")
-          machine.expect(
-            table.master(0).value.load(ordering: .relaxed) == 1, "used, and off")
+          machine.expect(table.master(0) == 1, "used, and off")
         }),
       ModelScenario(
         "what the users of a key did",
@@ -209,37 +216,6 @@
           }
           return [{ leave(0) }, { leave(1) }]
         }, check: { _ in }),
-      ModelScenario(
-        "a call is exchanged",
-        rule: "function and context change together, whatever else drains; none is lost",
-        preemptions: 2,
-        bodies: { machine in
-          let (table, work) = machine.patchTable()
-          machine.place(0, .user)
-          // One that the CPU has not seen either.
-          table.write([1, 1], at: 2)
-          return [
-            {
-              let slot = machine.become(0)
-              for _ in 0..<2 {
-                machine.enter(slot)
-                machine.expect(
-                  machine.word(2, of: table) == machine.word(3, of: table),
-                  "the function of one, and the context of another")
-                machine.leave(slot)
-              }
-            },
-            { machine.change(table, work, words: [2, 2], as: 0) },
-            { _ = machine.path(1).deliver(work, to: 0, from: CallSite("model", 0)) },
-          ]
-        },
-        check: { machine in
-          machine.checkAccounts()
-          let table = KeyTable(base: patchMemory.address)
-          machine.expect(
-            machine.word(2, of: table) == 2 && machine.word(3, of: table) == 2,
-            "the last exchange was passed over")
-        }),
     ]
   }
 #endif

@@ -58,6 +58,7 @@
       + traceScenarios
       + catchUpScenarios
       + keyScenarios
+      + keyGroupScenarios
       + translationScenarios
       + poolScenarios
       + hazardScenarios

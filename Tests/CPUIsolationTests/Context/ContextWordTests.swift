@@ -6,7 +6,7 @@ import Testing
 
 @Suite("ContextWord")
 struct ContextWordTests {
-  static let widths = [2, 3, 61]
+  static let widths = [2, 3, 60]
   static let pairs = CPUContext.allCases.flatMap { from in
     CPUContext.allCases.map { (from, $0) }
   }
@@ -103,7 +103,7 @@ struct ContextWordTests {
     "what entry and exit add is what the table says",
     arguments: [CPUContext.user, .idle, .guest, .offline])
   func additions(context: CPUContext) throws {
-    let kernel = try Self.word(in: .kernel, width: 61)
+    let kernel = try Self.word(in: .kernel, width: 60)
     let away = try #require(kernel.moved(to: context))
     #expect(kernel.rawValue &+ ContextWord.exit(to: context) == away.rawValue)
     #expect(
@@ -111,10 +111,10 @@ struct ContextWordTests {
   }
 
   @Test("the last transition of all wraps to zero and keeps the context")
-  func wrapsAt61Bits() throws {
-    let word = ContextWord(rawValue: ~ContextWord.contextMask)
+  func wrapsAtItsWidth() throws {
+    let word = ContextWord(rawValue: 0 &- ContextWord.counterUnit)
     #expect(word.context == .kernel)
-    #expect(word.counter() == (1 << 61) - 1)
+    #expect(word.counter() == (1 << 60) - 1)
     let moved = try #require(word.moved(to: .user))
     #expect(moved.context == .user)
     #expect(moved.counter() == 0)
@@ -140,14 +140,14 @@ struct ContextWordTests {
     var word = snapshot
     for roundTrip in 1...4 {
       word = try #require(word.moved(to: .user, unit: unit)?.moved(to: .kernel, unit: unit))
-      let isAlias = width < 61 && 2 * roundTrip % (1 << width) == 0
+      let isAlias = width < 60 && 2 * roundTrip % (1 << width) == 0
       #expect(word.hasPassed(since: snapshot) == !isAlias)
     }
   }
 
   @Test("patterns that no transition makes are no context", arguments: [5, 6, 7] as [UInt64])
   func unknown(pattern: UInt64) {
-    let word = ContextWord(rawValue: pattern | 8)
+    let word = ContextWord(rawValue: pattern | ContextWord.counterUnit)
     #expect(word.context == nil)
     #expect(word.moved(to: .kernel) == nil)
     #expect(word.moved(to: .user) == nil)
@@ -158,7 +158,7 @@ struct ContextWordTests {
   @Test("a word describes itself")
   func description() throws {
     #expect(ContextWord.offline.description == "offline #0")
-    #expect(try Self.word(in: .kernel, width: 61).description == "kernel #3")
+    #expect(try Self.word(in: .kernel, width: 60).description == "kernel #3")
     #expect(ContextWord.counterUnit(width: Limits.counterBits) == ContextWord.counterUnit)
   }
 }

@@ -209,4 +209,40 @@ struct UrgencyTests {
     coordinator.expectBalance(of: slow, sent: 2)
     try cpu.end()
   }
+
+  @Test("a grace period waits for the helper that it met, and not for those that follow")
+  func steadyHelpers() throws {
+    let begun = (0..<2).map { _ in Flag() }
+    let mayEnd = (0..<2).map { _ in Flag() }
+    let runs = Journal<Int>()
+    var options = WorkType.Options()
+    options.mayRunOnBehalf = true
+    let slow = try coordinator.register("slow", options: options) { _ in
+      let run = runs.entries.count
+      runs.append(run)
+      begun[run].raise()
+      mayEnd[run].wait()
+    }
+    try cpu.enterUser()
+    let help = PlainThread.start { [coordinator] in
+      coordinator.send(slow, to: 1, urgency: .onBehalf)
+    }
+    begun[0].wait()
+    var gracePeriod = coordinator.startGracePeriod()
+    let isOverBeside = gracePeriod.poll()
+    #expect(!isOverBeside)
+    mayEnd[0].raise()
+    #expect(try help.value() == .ranOnBehalf)
+    let next = PlainThread.start { [coordinator] in
+      coordinator.send(slow, to: 1, urgency: .onBehalf)
+    }
+    begun[1].wait()
+    // The pin is taken as it was, by a helper that has begun later.
+    let isOver = gracePeriod.poll()
+    #expect(isOver)
+    mayEnd[1].raise()
+    #expect(try next.value() == .ranOnBehalf)
+    try cpu.enterKernel()
+    try cpu.end()
+  }
 }

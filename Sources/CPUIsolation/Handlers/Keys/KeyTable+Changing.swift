@@ -69,9 +69,7 @@ extension KeyTable {
     }
 
     mutating func begin(_ table: KeyTable) {
-      isNew = words.indices.contains {
-        table.master(index + $0).value.load(ordering: .relaxed) != words[$0]
-      }
+      isNew = words.indices.contains { table.master(index + $0) != words[$0] }
       if isNew { table.write(words, at: index) }
     }
   }

@@ -7,8 +7,9 @@ internal import Synchronization
 ///
 ///     offset   0  header   the claim of whoever changes something, and how many groups are used
 ///                      and where the slots are, and which part of their copies is this table's
-///            128  stamps   per group of eight Limits.keyWords a sequence: odd while it is being written
-///                 Limits.keyWords    the masters: what a copy becomes
+///            128  stamps   per group of eight words how often it was changed
+///                 masters  per group two sets of its words: the stamp's lowest bit says which one
+///                          copies become, and the other is where the next change is written
 ///                 counts   per word, the count of a key
 ///
 /// A CPU's copies, and the stamps that they were taken at, stand in its slot: at the same distance
@@ -19,13 +20,12 @@ internal import Synchronization
 struct KeyTable: @unchecked Sendable {
   let base: Address
 
-  /// One cache line of masters: what changes together is copied together.
-  static let wordsPerGroup = 8
+  static var wordsPerGroup: Int { Limits.keyGroupWords }
   static var groups: Int { Limits.keyWords / wordsPerGroup }
 
   private static let stampsOffset = 128
   private static var mastersOffset: Int { aligned(stampsOffset + groups * 8) }
-  private static var countsOffset: Int { aligned(mastersOffset + Limits.keyWords * 8) }
+  private static var countsOffset: Int { aligned(mastersOffset + 2 * Limits.keyWords * 8) }
 
   private static func aligned(_ offset: Int) -> Int {
     (offset + cacheLineStride - 1) / cacheLineStride * cacheLineStride
@@ -40,8 +40,10 @@ struct KeyTable: @unchecked Sendable {
     let address = UInt64(slots.base.bits)
     word(at: 16).initialize(to: SharedWord(address))
     word(at: 24).initialize(to: SharedWord(UInt64(part)))
-    for index in 0..<Limits.keyWords {
+    for index in 0..<2 * Limits.keyWords {
       word(at: Self.mastersOffset + index * 8).initialize(to: SharedWord(0))
+    }
+    for index in 0..<Limits.keyWords {
       word(at: Self.countsOffset + index * 8).initialize(to: SharedWord(0))
     }
     for group in 0..<Self.groups {
@@ -62,16 +64,30 @@ struct KeyTable: @unchecked Sendable {
   }
 
   private var claimed: Place<SharedWord> { word(at: 0) }
-  /// How many groups have Limits.keyWords that somebody uses: drains look at no others.
+  /// How many groups have words that somebody uses: drains look at no others.
   var usedGroups: Place<SharedWord> { word(at: 8) }
 
-  private func stamp(_ group: Int) -> Place<SharedWord> {
+  func stamp(_ group: Int) -> Place<SharedWord> {
     word(at: Self.stampsOffset + group * 8)
   }
 
-  /// What the copies become.
-  func master(_ index: Int) -> Place<SharedWord> {
-    word(at: Self.mastersOffset + index * 8)
+  /// The words of a group that were current when its stamp was this.
+  func masters(of group: Int, at stamp: UInt64) -> Table<SharedWord> {
+    let set = 2 * group + Int(truncatingIfNeeded: stamp & 1)
+    // Safety: a set is as many words as a group, and these are in the map above.
+    return unsafe Table(base + Self.mastersOffset + set * Self.wordsPerGroup * 8)
+  }
+
+  /// What the copies of a word become, as anybody may ask.
+  ///
+  /// No older than any change that the caller was told of: it finds the stamp of that change or of a
+  /// later one, and what may be written over the words of a stamp is newer still.
+  func master(_ index: Int) -> UInt64 {
+    let group = index / Self.wordsPerGroup
+    // Acquire — key:S. The words of the stamp that we see, which may be of a later change than we were
+    // told of. Pairs with patch:P.
+    let stamp = stamp(group).value.load(ordering: .acquiring)
+    return masters(of: group, at: stamp)[index % Self.wordsPerGroup].load(ordering: .relaxed)
   }
 
   /// The count of the key with that word.
@@ -79,7 +95,7 @@ struct KeyTable: @unchecked Sendable {
     word(at: Self.countsOffset + index * 8)
   }
 
-  /// A CPU's copies, and behind them the stamps of the groups when it last copied them.
+  /// A CPU's copies, and after them the stamps of the groups when it last copied them.
   private func copies(of cpu: Int) -> Table<SharedWord> {
     // A table's memory names its slots from initialization on.
     let slots = unsafe CPUSlots(
@@ -104,7 +120,7 @@ struct KeyTable: @unchecked Sendable {
   }
 
   #if ModelChecking
-    /// The columns, which their owners alone use, and the claimer's own Limits.keyWords.
+    /// The columns, which their owners alone use, and the claimer's own words.
     func modelPrivateRanges(cpus: Int) -> [Range<UInt>] {
       let first = unsafe base.bits
       return [first + 8..<first + 32]
@@ -133,22 +149,29 @@ extension KeyTable {
     claimed.value.store(0, ordering: .releasing)
   }
 
-  /// Writes a master, or two beside each other in one group. The caller has the claim.
+  /// Changes a master, or two beside each other in one group. The caller has the claim.
   ///
-  /// The group is marked meanwhile: a CPU that drains for another reason at this very moment copies
-  /// both Limits.keyWords or neither. What it passes over comes with the bit that the caller sends next.
+  /// The set that drains copy is left alone: whoever copies it has every change that was
+  /// acknowledged, whatever this one is doing meanwhile. All words of the group are written into the
+  /// other set, and the stamp that makes it current publishes them.
   func write(_ values: [UInt64], at index: Int) {
-    let stamp = stamp(index / Self.wordsPerGroup)
+    let group = index / Self.wordsPerGroup
+    let first = index % Self.wordsPerGroup
+    let stamp = stamp(group)
     let before = stamp.value.load(ordering: .relaxed)
-    stamp.value.store(before &+ 1, ordering: .relaxed)
-    // Release fence — patch:B. Whoever reads one of the Limits.keyWords below sees the mark. Pairs with
-    // patch:E.
+    let current = masters(of: group, at: before)
+    let next = masters(of: group, at: before &+ 1)
+    // Release fence — patch:B. Whoever reads one of the words below, in the set of the stamp before
+    // this one, sees that the stamp has moved. Pairs with patch:E.
     releaseFence()
-    for (offset, value) in values.enumerated() {
-      master(index + offset).value.store(value, ordering: .relaxed)
+    for offset in 0..<Self.wordsPerGroup {
+      let value =
+        values.indices.contains(offset - first)
+        ? values[offset - first] : current[offset].load(ordering: .relaxed)
+      next[offset].store(value, ordering: .relaxed)
     }
-    // Release — patch:P. Whoever sees the new stamp sees the Limits.keyWords. Pairs with patch:R.
-    stamp.value.store(before &+ 2, ordering: .releasing)
+    // Release — patch:P. Whoever sees the new stamp sees the words. Pairs with patch:R.
+    stamp.value.store(before &+ 1, ordering: .releasing)
   }
 }
 
@@ -157,38 +180,54 @@ extension KeyTable {
 extension KeyTable {
   /// Brings a CPU's copies up to date. Runs on its thread, in its drain.
   ///
-  /// Wait-free: a group that is being written is passed over. Its writer has not sent yet; the bit
-  /// that it will set brings the CPU back here.
+  /// When it ends, the CPU has every change that a waiter takes for having reached it, whoever else
+  /// is writing. A change is published before its ticket is drawn, and that before its bit is set. The
+  /// waiter is content with this CPU in one of three cases:
+  /// - *It saw the CPU outside kernel*, after its OR of the bit. The entry that we belong to comes
+  ///   after that, and finds the bit, unless a drain before has taken it: who takes the bit sees the
+  ///   stamp (`send:O`, `drain:T`).
+  /// - *It finds its generation applied.* The drain that applied it loaded it before it came here
+  ///   (`drain:G`), and with it sees the stamp (`ticket:G`), whether or not the bit had come.
+  /// - *The CPU had no thread.* The one that attaches sends to itself (`runAttachWork`).
+  ///
+  /// So what has to be copied is what was current at any stamp from the one that we see on: a change
+  /// that is being written is not waited for and hides nothing, since it stands in the other set.
+  ///
+  /// It ends: a change that is published while we copy finds us in kernel, so that its writer keeps the
+  /// claim at least until we are through, and no other writer begins. A group is copied once more for
+  /// each word that this one writer changes, at most. When the coordinator is closed, writers do not
+  /// wait any more, and each of those that want the claim may come once.
   func catchUp(_ cpu: Int) {
     // Relaxed: a group that is used for the first time was counted before its bit was sent, and the
     // take (`drain:T`) sees it.
     let used = Int(truncatingIfNeeded: usedGroups.value.load(ordering: .relaxed))
-    for group in 0..<used {
-      // Acquire — patch:R. The Limits.keyWords of the stamp that we see. Pairs with patch:P.
-      let stamp = stamp(group).value.load(ordering: .acquiring)
-      let seen = seen(group, by: cpu)
-      if stamp & 1 != 0 || stamp == seen.value.load(ordering: .relaxed) { continue }
-      copy(group, to: cpu, at: stamp)
-    }
+    for group in 0..<used { while !copy(group, to: cpu) {} }
   }
 
-  private func copy(_ group: Int, to cpu: Int, at stamp: UInt64) {
-    let first = group * Self.wordsPerGroup
+  /// Copies a group that has changed. False: a later change may have been written over what was read,
+  /// and nothing was done.
+  private func copy(_ group: Int, to cpu: Int) -> Bool {
+    // Acquire — patch:R. The words of the stamp that we see. Pairs with patch:P.
+    let stamp = stamp(group).value.load(ordering: .acquiring)
+    let seen = seen(group, by: cpu)
+    if stamp == seen.value.load(ordering: .relaxed) { return true }
+    let masters = masters(of: group, at: stamp)
     var values = InlineArray<8, UInt64>(repeating: 0)
     for offset in 0..<Self.wordsPerGroup {
-      values[offset] = master(first + offset).value.load(ordering: .relaxed)
+      values[offset] = masters[offset].load(ordering: .relaxed)
     }
-    // Acquire fence — patch:E. If one of the Limits.keyWords is of a later writer, its mark is seen behind
-    // this. Pairs with patch:B.
+    // Acquire fence — patch:E. If one of the words is of the change after the next, the stamp of the
+    // next is seen after this. Pairs with patch:B.
     acquireFence()
-    if self.stamp(group).value.load(ordering: .relaxed) != stamp { return }
+    if self.stamp(group).value.load(ordering: .relaxed) != stamp { return false }
     for offset in 0..<Self.wordsPerGroup {
-      let copy = copy(first + offset, of: cpu)
+      let copy = copy(group * Self.wordsPerGroup + offset, of: cpu)
       if copy.value.load(ordering: .relaxed) != values[offset] {
         copy.value.store(values[offset], ordering: .relaxed)
       }
     }
-    seen(group, by: cpu).value.store(stamp, ordering: .relaxed)
+    seen.value.store(stamp, ordering: .relaxed)
+    return true
   }
 
   /// The handler of the work types: the context is the table.

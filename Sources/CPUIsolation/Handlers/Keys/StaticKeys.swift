@@ -139,8 +139,8 @@ public final class StaticKeys: Sendable {
       if !key.isNeverDeferred { PatchDiagnosis.requireCaughtUp(slot, "a static key", file, line) }
       return key.value(on: slot) != 0
     }
-    // Relaxed: whoever was told that the key was turned has it from key:I or from its own call.
-    return side.table.master(key.index).value.load(ordering: .relaxed) != 0
+    // Whoever was told that the key was turned has it from key:I or from its own call.
+    return side.table.master(key.index) != 0
   }
 
   /// Whether the key is on for a CPU, as anybody sees it: it may have changed when the caller looks

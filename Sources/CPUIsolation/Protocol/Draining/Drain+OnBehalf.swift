@@ -31,6 +31,11 @@ extension Drain {
       ).exchanged
     else { return .busy }
     defer {
+      // Relaxed: the holder of the pin alone writes it.
+      let helps = slot.state.helps.load(ordering: .relaxed)
+      // Release — onBehalf:H. Everything the handlers did before a grace period takes this helper for
+      // gone, also where the next one has the pin by then. Pairs with gracePeriod:H.
+      slot.state.helps.store(helps &+ 1, ordering: .releasing)
       // Release — onBehalf:U. Everything the handlers did, and `applied`, before the owner goes on.
       // Pairs with entry:P.
       slot.state.pin.store(0, ordering: .releasing)

@@ -108,6 +108,7 @@ extension OwnerTransitions {
     }
     // Whatever section the thread was in, it is over.
     slot.owner.special.store(0, ordering: .relaxed)
+    tracker.endSection()
     if context != .kernel { enter(slot, Drain(slot).core, from: context) }
     detach(slot)
   }

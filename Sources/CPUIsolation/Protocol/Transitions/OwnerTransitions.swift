@@ -9,8 +9,12 @@ public import Synchronization
 enum OwnerTransitions {
   /// Enters kernel and runs what was pending.
   @inlinable @inline(__always)
-  static func enter(_ slot: CPUSlot, _ core: CoordinatorCore, from context: CPUContext) {
-    switch ContextTracker(slot).enterKernel(from: context, comparing: core.summary) {
+  static func enter(
+    _ slot: CPUSlot, _ core: CoordinatorCore, from context: CPUContext, forSection: Bool = false
+  ) {
+    switch ContextTracker(slot).enterKernel(
+      from: context, forSection: forSection, comparing: core.summary)
+    {
     case .clear: break
     case .taken(let bits): drainTaken(slot, core, bits)
     case .special: enterSlow(slot, from: context)
@@ -19,10 +23,10 @@ enum OwnerTransitions {
 
   /// Leaves kernel, and goes back in at once if attention was asked for meanwhile.
   @inlinable @inline(__always)
-  static func leave(_ slot: CPUSlot, to context: CPUContext) {
+  static func leave(_ slot: CPUSlot, to context: CPUContext, fromSection: Bool = false) {
     let tracker = ContextTracker(slot)
-    if !tracker.leaveKernel(to: context) {
-      leaveSlow(slot, to: context)
+    if !tracker.leaveKernel(to: context, fromSection: fromSection) {
+      leaveSlow(slot, to: context, fromSection: fromSection)
     } else if tracker.isAttentionWanted {
       serveOutside(slot, in: context)
     }
@@ -73,8 +77,9 @@ enum OwnerTransitions {
 
   /// An exit that found something before it left.
   @usableFromInline @inline(never)
-  static func leaveSlow(_ slot: CPUSlot, to context: CPUContext) {
+  static func leaveSlow(_ slot: CPUSlot, to context: CPUContext, fromSection: Bool) {
     let tracker = ContextTracker(slot)
+    if fromSection { tracker.endSection() }
     requirePlainKernel(slot, "leave kernel")
     Drain(slot).drainPending()
     if context == .user { trace(.contextUserEnter, slot) }
@@ -153,7 +158,7 @@ enum OwnerTransitions {
     enter(slot, Drain(slot).core, from: .idle)
   }
 
-  /// Begins a kernel section that is not entered from user: one inside another, or one in guest.
+  /// Begins a kernel section that is not entered from user alone: one inside another, or in guest.
   /// Returns the context outside.
   @usableFromInline @inline(never)
   static func beginSection(_ slot: CPUSlot) -> CPUContext {
@@ -164,7 +169,7 @@ enum OwnerTransitions {
       slot.owner.special.store(special &+ OwnerFlags.depth, ordering: .relaxed)
       return .kernel
     case .user?, .guest?:
-      enter(slot, Drain(slot).core, from: context!)
+      enter(slot, Drain(slot).core, from: context!, forSection: true)
       return context!
     default:
       misuse("CPU \(number(slot)) began a kernel section while it was not running")
@@ -174,7 +179,7 @@ enum OwnerTransitions {
   /// Ends it.
   @usableFromInline @inline(never)
   static func endSection(_ slot: CPUSlot, _ outside: CPUContext) {
-    if outside != .kernel { return leave(slot, to: outside) }
+    if outside != .kernel { return leave(slot, to: outside, fromSection: true) }
     let special = slot.owner.special.load(ordering: .relaxed)
     slot.owner.special.store(special &- OwnerFlags.depth, ordering: .relaxed)
   }
@@ -213,7 +218,7 @@ enum OwnerTransitions {
     if special & OwnerFlags.inHandler != 0 {
       misuse("CPU \(number(slot)) cannot \(action) inside a handler")
     }
-    if special & OwnerFlags.depthMask != 0 {
+    if special & OwnerFlags.depthMask != 0 || ContextTracker(slot).isInSection {
       misuse("CPU \(number(slot)) cannot \(action) inside a nested kernel section")
     }
   }
