@@ -86,7 +86,7 @@ extension Coordinator {
       /// cross calls.
       public var stallThreshold: Duration
       /// What is told. It runs on the watchdog's thread. Nil writes one line to standard error.
-      public var report: (@Sendable (Coordinator.StallReport) -> Void)?
+      public var report: (@Sendable (StallReport) -> Void)?
       /// Whether a test moves the clock, in place of a thread that reads it.
       package var isManual = false
 
@@ -99,7 +99,7 @@ extension Coordinator {
       /// - Allocates: never
       public init(
         interval: Duration = .milliseconds(5), stallThreshold: Duration = .seconds(5),
-        report: (@Sendable (Coordinator.StallReport) -> Void)? = nil
+        report: (@Sendable (StallReport) -> Void)? = nil
       ) {
         self.interval = interval
         self.stallThreshold = stallThreshold

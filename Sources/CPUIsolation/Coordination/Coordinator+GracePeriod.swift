@@ -100,10 +100,10 @@ extension Coordinator {
   /// - Allocates: one word per CPU that is in kernel
   public func startGracePeriod(
     file: StaticString = #fileID, line: UInt = #line
-  ) -> Coordinator.GracePeriod {
+  ) -> GracePeriod {
     let action = "begin a grace period"
     requireMayWait(action, file, line)
-    return Coordinator.GracePeriod(self, excluding: ownQuiescentCPU(action, file, line))
+    return GracePeriod(self, excluding: ownQuiescentCPU(action, file, line))
   }
 
   /// Waits for a grace period: when it answers `.settled`, every section that was going on has ended.
@@ -133,7 +133,7 @@ extension Coordinator {
     _ until: Deadline, _ action: String, _ file: StaticString, _ line: UInt
   ) -> WaitOutcome {
     let own = ownQuiescentCPU(action, file, line)
-    var gracePeriod = Coordinator.GracePeriod(self, excluding: own)
+    var gracePeriod = GracePeriod(self, excluding: own)
     var backoff = Backoff()
     while !gracePeriod.poll() {
       if let end = endOfWait(until, gracePeriod.stragglers) { return end }

@@ -15,7 +15,7 @@ extension Coordinator.Statistics {
     /// The counts, youngest first.
     public internal(set) var counts: [UInt64] = Array(repeating: 0, count: CPUSlot.ageBuckets)
 
-    static func += (sum: inout Coordinator.Statistics.AgeHistogram, other: Coordinator.Statistics.AgeHistogram) {
+    static func += (sum: inout AgeHistogram, other: AgeHistogram) {
       for bucket in sum.counts.indices { sum.counts[bucket] += other.counts[bucket] }
     }
   }

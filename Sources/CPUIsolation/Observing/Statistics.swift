@@ -56,7 +56,7 @@ extension Coordinator {
       /// How long the oldest pending bit has been pending; nil if none is, or no watchdog measures.
       public internal(set) var oldestPending: Duration? = nil
       /// How long bits had been pending when they ran.
-      public internal(set) var ages = Coordinator.Statistics.AgeHistogram()
+      public internal(set) var ages = AgeHistogram()
 
       static func += (sum: inout Work, other: Work) {
         sum.sent += other.sent
