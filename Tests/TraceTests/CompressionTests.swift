@@ -11,7 +11,9 @@ import Testing
   /// As `trace-cmd convert` (3.1.6) compressed them; the texts are those of the files it read.
   @Test(arguments: ["kernel-6", "kernel-7"]) func trace_cmdsFiles(name: String) throws {
     let recording = try TraceRecording(contentsOf: Fixture.path("\(name)-zstd.dat"))
-    #expect(recording.reportLines() == (try Fixture.lines("\(name).txt")))
+    #expect(
+      recording.reportLines(.traceCmd)
+        == (try Fixture.lines("\(name).txt")))
     #expect(recording.warnings.isEmpty)
   }
 

@@ -17,8 +17,9 @@ import Testing
     try Program.isolationTrace.run(arguments)
   }
 
-  private func lines(_ arguments: [String]) throws -> [String] {
-    let outcome = try run(arguments)
+  /// What is printed, as trace-cmd prints it, of which the fixtures are.
+  private func lines(_ arguments: [String], likeTraceCmd: Bool = true) throws -> [String] {
+    let outcome = try run(arguments + (likeTraceCmd ? ["--like", "trace-cmd"] : []))
     #expect(outcome.status == 0 && outcome.errors == "", "\(outcome.errors)")
     return outcome.output.split(separator: "\n").map(String.init)
   }
@@ -58,7 +59,7 @@ import Testing
   }
 
   private static func time(_ line: String) -> String {
-    String(line.split(separator: "]")[1].split(separator: ":")[0].drop { $0 == " " })
+    String(line.split(separator: "]")[1].split(separator: ":")[0].split(separator: " ").last!)
   }
 
   /// A time may be taken from a line: that line is in the window.
@@ -131,7 +132,7 @@ import Testing
         == 0)
     #expect(
       try String(contentsOfFile: text, encoding: .utf8).split(separator: "\n").map(String.init)
-        == lines(["report", part, "--to", time]))
+        == lines(["report", part, "--to", time], likeTraceCmd: false))
   }
 
   private func write(

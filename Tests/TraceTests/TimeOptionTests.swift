@@ -169,7 +169,7 @@ import Testing
     #expect(split.warnings.map(\.reason).count == 1)
     #expect(split.warnings[0].reason.contains("the instance inst is left out") == true)
     // As trace-cmd has it, a line has room for the name of an instance.
-    #expect(split.reportLines()[1].hasPrefix("               app-100   [000]     0.001000: "))
+    #expect(split.reportLines()[1].hasPrefix("               app-100   [000] .....     0.001000: "))
 
     let original = TestRecording.interplay()
     let seven = try TraceRecording(

@@ -273,7 +273,7 @@ extension TraceRecording {
 
 extension TraceRecording.Buffer {
   /// Whether times are nanoseconds; those of a counter are numbers without a unit.
-  var countsNanoseconds: Bool {
+  package var countsNanoseconds: Bool {
     hasTickRate || !["counter", "x86-tsc", "ppc-tb"].contains(clock)
   }
 }
