@@ -19,7 +19,8 @@ struct CallRecordTests {
       let context = unsafe runs.context
       return unsafe withUnsafeMutablePointer(to: &record) {
         unsafe CallRecord.claim(
-          $0, Counter.function, context, isWaitedFor: isWaitedFor, site: CallSite("", 0))
+          Place($0), CPUHandler(Counter.function, context), isWaitedFor: isWaitedFor,
+          site: CallSite("", 0))
       }
     }
     func run() -> Bool { record.run(on: 0) }

@@ -193,7 +193,7 @@ struct HazardPointerTests {
     for _ in 0..<1000 {
       var hazard = HazardPointer(in: domain)
       _ = hazard.protect(shared.link)
-      unsafe seen.insert(UInt(bitPattern: hazard.slot))
+      unsafe seen.insert(UInt(bitPattern: hazard.slot.address))
     }
     #expect(seen.count == 1)
     replace(with: nil)
@@ -206,9 +206,9 @@ struct HazardPointerTests {
     let own = HazardPointer(in: domain)
     let other = try PlainThread.start {
       let hazard = HazardPointer(in: domain)
-      return unsafe UInt(bitPattern: hazard.slot) / 128
+      return unsafe UInt(bitPattern: hazard.slot.address) / 128
     }.value()
-    #expect(unsafe UInt(bitPattern: own.slot) / 128 != other)
+    #expect(unsafe UInt(bitPattern: own.slot.address) / 128 != other)
     withExtendedLifetime(shared) {}
   }
 

@@ -279,7 +279,7 @@ import Testing
           #expect(unsafe core.number(of: object + offset) >= UInt64(capacity))
         }
       }
-      #expect(unsafe core.number(of: core.object(0) - pool.stride) >= UInt64(capacity))
+      #expect(unsafe core.number(of: core.object(0) + -pool.stride) >= UInt64(capacity))
       #expect(
         unsafe core.number(of: core.object(UInt32(capacity - 1)) + pool.stride)
           >= UInt64(capacity))

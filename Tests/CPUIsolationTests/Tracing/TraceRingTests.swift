@@ -21,8 +21,9 @@ import Testing
     @discardableResult
     func write(_ values: [UInt64], at time: UInt64) -> Bool {
       var values = values
+      let count = values.count
       return unsafe values.withUnsafeMutableBufferPointer {
-        unsafe ring.write(Table($0.baseAddress!), words: values.count, at: time)
+        unsafe ring.write(Table($0.baseAddress!), words: count, at: time)
       }
     }
 
