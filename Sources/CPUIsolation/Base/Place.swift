@@ -46,46 +46,37 @@ struct Address: Hashable, @unchecked Sendable {
 // Sendable: an address. What it leads to is shared words, or belongs to the one who uses it.
 @frozen @safe @usableFromInline
 struct Place<Value: ~Copyable>: @unchecked Sendable {
-  @usableFromInline let address: UnsafeMutablePointer<Value>
-
-  @inlinable @inline(__always)
-  init(_ address: UnsafeMutablePointer<Value>) { unsafe self.address = unsafe address }
+  @usableFromInline let address: Address
 
   @unsafe @inlinable @inline(__always)
-  init(_ address: Address) {
-    unsafe self.address = unsafe address.pointer.assumingMemoryBound(to: Value.self)
-  }
+  init(_ address: Address) { self.address = address }
 
-  /// Where an address leads that was kept as a number; nil for 0.
   @inlinable @inline(__always)
-  init?(at address: UInt) {
-    guard let address = unsafe UnsafeMutablePointer<Value>(bitPattern: address) else { return nil }
-    unsafe self.address = unsafe address
-  }
+  init(_ pointer: UnsafeMutablePointer<Value>) { address = unsafe Address(.init(pointer)) }
 
   /// The address as a number.
   @inlinable @inline(__always)
-  var bits: UInt { unsafe UInt(bitPattern: address) }
+  var bits: UInt { address.bits }
+
+  /// For functions of C, and for what begins or ends the value.
+  @inlinable @inline(__always)
+  var pointer: UnsafeMutablePointer<Value> {
+    unsafe address.pointer.assumingMemoryBound(to: Value.self)
+  }
 
   @inlinable @inline(__always)
   var value: Value {
     // Safety: a value is there, as the maker has argued.
-    unsafeAddress { unsafe UnsafePointer(address) }
-    nonmutating unsafeMutableAddress { unsafe address }
+    unsafeAddress { unsafe UnsafePointer(pointer) }
+    nonmutating unsafeMutableAddress { unsafe pointer }
   }
 
   /// The place that follows in a table.
   @inlinable @inline(__always)
-  var next: Place {
-    // Safety: as the subscript of the table.
-    unsafe Place(address + 1)
-  }
+  var next: Place { unsafe Place(pointer + 1) }
 
-  /// Puts the first value into new memory.
-  func initialize(to value: consuming Value) {
-    // Safety: the memory is the place's, and nobody else has it yet.
-    unsafe address.initialize(to: value)
-  }
+  /// Puts the first value into new memory, which is the place's, and nobody else has yet.
+  func initialize(to value: consuming Value) { unsafe pointer.initialize(to: value) }
 }
 
 /// Values one after another: a trivially copyable address of the first.
@@ -95,49 +86,38 @@ struct Place<Value: ~Copyable>: @unchecked Sendable {
 // Sendable: as Place.
 @frozen @safe @usableFromInline
 struct Table<Value: ~Copyable>: @unchecked Sendable {
-  @usableFromInline let first: UnsafeMutablePointer<Value>
+  @usableFromInline let first: Place<Value>
 
   @inlinable @inline(__always)
-  init(_ first: UnsafeMutablePointer<Value>) { unsafe self.first = unsafe first }
+  init(_ pointer: UnsafeMutablePointer<Value>) { first = unsafe Place(pointer) }
 
   @unsafe @inlinable @inline(__always)
-  init(_ address: Address) {
-    unsafe first = unsafe address.pointer.assumingMemoryBound(to: Value.self)
-  }
-
-  /// Where an address leads that was kept as a number; nil for 0.
-  @inlinable @inline(__always)
-  init?(at address: UInt) {
-    guard let first = unsafe UnsafeMutablePointer<Value>(bitPattern: address) else { return nil }
-    unsafe self.first = unsafe first
-  }
+  init(_ address: Address) { first = unsafe Place(address) }
 
   /// The address as a number.
   @inlinable @inline(__always)
-  var bits: UInt { unsafe UInt(bitPattern: first) }
-
-  @inlinable @inline(__always)
-  subscript(index: Int) -> Value {
-    // Safety: the index is below the width of the table.
-    unsafeAddress { unsafe UnsafePointer(first + index) }
-    nonmutating unsafeMutableAddress { unsafe first + index }
-  }
+  var bits: UInt { first.bits }
 
   @inlinable @inline(__always)
   func place(_ index: Int) -> Place<Value> {
-    // Safety: as the subscript.
-    unsafe Place(first + index)
+    // Safety: the index is below the width of the table.
+    unsafe Place(first.pointer + index)
   }
 
   @inlinable @inline(__always)
-  func index(of place: Place<Value>) -> Int { unsafe place.address - first }
+  subscript(index: Int) -> Value {
+    // Safety: as above.
+    unsafeAddress { unsafe UnsafePointer(first.pointer + index) }
+    nonmutating unsafeMutableAddress { unsafe first.pointer + index }
+  }
+
+  /// How far a place of the table is from its first.
+  @inlinable @inline(__always)
+  func index(of place: Place<Value>) -> Int { unsafe place.pointer - first.pointer }
 
   /// The table that begins that much further.
   @inlinable @inline(__always)
-  func dropping(_ count: Int) -> Table {
-    // Safety: as the subscript.
-    unsafe Table(first + count)
-  }
+  func dropping(_ count: Int) -> Table { unsafe Table(place(count).address) }
 }
 
 extension Table<SharedWord> {
@@ -165,7 +145,7 @@ struct LineTable<Value: ~Copyable>: @unchecked Sendable {
   @inlinable @inline(__always)
   subscript(index: UInt64) -> Value {
     // Safety: as above.
-    unsafeAddress { unsafe UnsafePointer(place(index).address) }
-    nonmutating unsafeMutableAddress { unsafe place(index).address }
+    unsafeAddress { unsafe UnsafePointer(place(index).pointer) }
+    nonmutating unsafeMutableAddress { unsafe place(index).pointer }
   }
 }

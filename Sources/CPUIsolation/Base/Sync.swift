@@ -69,7 +69,7 @@ extension Place<SharedWord> {
     /// One instruction on x86-64, whole for a signal and not locked: a third of the cost.
     @inline(__always)
     func addBetweenSignals(_ operand: UInt64) -> UInt64 {
-      unsafe cpi_add_between_signals(UnsafeMutableRawPointer(address), operand)
+      unsafe cpi_add_between_signals(address.pointer, operand)
     }
   #endif
 }

@@ -75,10 +75,10 @@ extension Coordinator {
     defer { thread.ended() }
     do {
       let isPinned = try coordinator.prepareThread(thread.cpu, start.options)
-      let stack = unsafe coordinator.installAlternateStack(thread.cpu)
+      let stack = coordinator.installAlternateStack(thread.cpu)
       defer {
-        if let stack = unsafe stack {
-          unsafe cpi_remove_alternate_stack(stack, alternateStackBytes)
+        if let stack {
+          unsafe cpi_remove_alternate_stack(stack.pointer, alternateStackBytes)
         }
       }
       let local = try coordinator.attach(to: thread.cpu)
@@ -92,10 +92,12 @@ extension Coordinator {
 
   /// Gives a thread that is to be interrupted a stack for it: an interrupt must not overflow a small
   /// or nearly full one. Without it, which takes a lack of memory, the handler runs on the thread's own.
-  private func installAlternateStack(_ cpu: Int) -> UnsafeMutableRawPointer? {
+  private func installAlternateStack(_ cpu: Int) -> Address? {
     guard configuration.interrupter(of: cpu) == .signal else { return nil }
     var error: Int32 = 0
-    return unsafe cpi_install_alternate_stack(alternateStackBytes, &error)
+    return unsafe cpi_install_alternate_stack(alternateStackBytes, &error).map {
+      unsafe Address($0)
+    }
   }
 
   /// Names, binds and schedules the calling thread; tells whether it is bound.

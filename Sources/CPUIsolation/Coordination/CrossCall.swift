@@ -47,8 +47,8 @@ public struct CrossCall: ~Copyable {
     if record.value.state.load(ordering: .acquiring) != CallRecord.State.idle {
       misuse("a CrossCall went out of scope while it was in flight")
     }
-    unsafe record.address.deinitialize(count: 1)
-    unsafe record.address.deallocate()
+    unsafe record.pointer.deinitialize(count: 1)
+    unsafe record.pointer.deallocate()
   }
 
   /// Whether the record is in a CPU's queue.

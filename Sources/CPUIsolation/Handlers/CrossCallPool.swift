@@ -41,9 +41,10 @@ public final class CrossCallPool<Message: Sendable>: Sendable {
     _ coordinator: Coordinator, of _: Message.Type = Message.self, capacity: Int,
     _ body: @escaping @Sendable (Message, Int) -> Void
   ) throws(IsolationError) {
-    let route = unsafe CallRoute { call, cpu in
-      let call = unsafe call.assumingMemoryBound(to: PooledCall<Message>.self)
-      guard let message = unsafe call.pointee.message.take() else { return }
+    let route = CallRoute { call, cpu in
+      // Safety: the route is that of this pool's calls.
+      let call = unsafe Place<PooledCall<Message>>(call)
+      guard let message = call.value.message.take() else { return }
       if cpu >= 0 { body(message, cpu) }
     }
     self.coordinator = coordinator

@@ -56,7 +56,7 @@
 
     private func word(_ index: Int) -> Place<SharedAddress> {
       // Safety: an address and a word have one shape.
-      unsafe Place(at: link.address(index)).unsafelyUnwrapped
+      unsafe Place(Address(at: link.address(index))!)
     }
 
     func protect(_ slot: Place<SharedAddress>) -> UInt {

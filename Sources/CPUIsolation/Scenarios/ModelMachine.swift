@@ -57,7 +57,7 @@
           as: UInt8.self, repeating: 0, count: 128 * 3)
         for cpu in 0..<Self.cpus {
           for type in [0, 1, BuiltInWork.calls, BuiltInWork.patientCalls] {
-            unsafe UnsafeMutableRawPointer(cells.cell(target: cpu, type: type).address)
+            unsafe cells.cell(target: cpu, type: type).address.pointer
               .initializeMemory(as: UInt8.self, repeating: 0, count: 128)
           }
         }
@@ -69,7 +69,7 @@
       ranges.append(summary..<summary + 8)
       engine.privateRanges = ranges
       if engine.isTracing { nameWords() }
-      unsafe OwnerTransitions.detachRounds = 8
+      OwnerTransitions.rounds.count = 8
       data.reset()
       flags.reset()
       for index in 0..<Self.senders {
@@ -288,7 +288,7 @@
       words.initialize(count: Self.count)
     }
 
-    deinit { unsafe words.first.deallocate() }
+    deinit { unsafe words.first.pointer.deallocate() }
 
     subscript(_ index: Int) -> SharedWord {
       _read { yield words[index] }

@@ -59,7 +59,7 @@
           let work = machine.registerType()
           machine.registerType(1)
           machine.place(0, .kernel)
-          unsafe OwnerTransitions.detachRounds = 1
+          OwnerTransitions.rounds.count = 1
           return [
             {
               OwnerTransitions.detach(machine.become(0))

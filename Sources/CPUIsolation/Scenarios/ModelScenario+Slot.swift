@@ -50,7 +50,7 @@
           // What keeps a thread that detaches busy until it gives up.
           let other = machine.registerType(1)
           machine.core.records[1].handler = .none
-          unsafe OwnerTransitions.detachRounds = 1
+          OwnerTransitions.rounds.count = 1
           machine.place(0, .kernel)
           return [
             {

@@ -22,7 +22,7 @@
       var found = 0
       // Safety: new memory, for as long as this looks at it.
       let buffer = unsafe Table<UInt64>(UnsafeMutablePointer.allocate(capacity: 2))
-      defer { unsafe buffer.first.deallocate() }
+      defer { unsafe buffer.first.pointer.deallocate() }
       for position in ring.start(of: end)..<end {
         guard case .event(let time, let words) = ring.read(position, into: buffer) else {
           continue

@@ -101,7 +101,7 @@ struct TraceBuffers: @unchecked Sendable {
       let passes = withFilter(of: event.index, isProtected: isProtected) { program in
         guard let program else { return true }
         // Safety: the payload has as many words.
-        let record = unsafe UnsafeRawBufferPointer(start: payload.first, count: words &* 8)
+        let record = unsafe UnsafeRawBufferPointer(start: payload.first.pointer, count: words &* 8)
         return unsafe program.matches(FilterBytes(record), cpu: index, taskName: nil)
       }
       if !passes { return }

@@ -122,10 +122,10 @@ struct KeyTable: @unchecked Sendable {
   #if ModelChecking
     /// The columns, which their owners alone use, and the claimer's own words.
     func modelPrivateRanges(cpus: Int) -> [Range<UInt>] {
-      let first = unsafe base.bits
+      let first = base.bits
       return [first + 8..<first + 32]
         + (0..<cpus).map { cpu in
-          let copies = unsafe copies(of: cpu).bits
+          let copies = copies(of: cpu).bits
           return copies..<copies + UInt(CPUSlot.copyBytes)
         }
     }

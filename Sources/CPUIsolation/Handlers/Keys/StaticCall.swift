@@ -89,7 +89,7 @@ public struct StaticCall: Hashable, Sendable {
   func call(_ slot: CPUSlot, _ argument: Int) -> Int {
     // By way of an integer: the copy is not in the memory that the slot is in.
     // Safety: there is a copy at that distance from every slot.
-    let copy = unsafe Table<SharedWord>(at: slot.base.bits &+ distance)
+    let copy = unsafe Address(at: slot.base.bits &+ distance).map { unsafe Table<SharedWord>($0) }
       .unsafelyUnwrapped
     // Relaxed, both: only this thread writes them, in its drain.
     let function = copy[0].load(ordering: .relaxed)

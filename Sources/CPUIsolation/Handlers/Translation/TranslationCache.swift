@@ -119,7 +119,7 @@ public struct TranslationCache<Key: TranslationKey, Value: BitwiseCopyable>: ~Co
     // Safety: as above; the layout says where.
     unsafeAddress { unsafe base.line(CacheOwner.self, at: 128) }
     nonmutating unsafeMutableAddress {
-      unsafe Place<CacheOwner>(base + 128).address
+      unsafe Place<CacheOwner>(base + 128).pointer
     }
   }
 
@@ -141,8 +141,7 @@ public struct TranslationCache<Key: TranslationKey, Value: BitwiseCopyable>: ~Co
   @inlinable @inline(__always)
   static func values(of set: Table<UInt64>) -> Table<Value> {
     // Safety: a set's values follow its tags.
-    unsafe Table(
-      Address(UnsafeMutableRawPointer(set.first)) + TranslationCacheLayout<Value>.valuesOffset)
+    unsafe Table(set.first.address + TranslationCacheLayout<Value>.valuesOffset)
   }
 }
 

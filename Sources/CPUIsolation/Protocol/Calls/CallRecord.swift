@@ -118,7 +118,7 @@ struct CallRecord: ~Copyable {
 
 extension Place<CallRecord> {
   /// The record as a node of a queue: it begins with the link.
-  var node: Inbox.Node { unsafe Inbox.Node(Address(UnsafeMutableRawPointer(address))) }
+  var node: Inbox.Node { Inbox.Node(address) }
 }
 
 extension Inbox.Node {

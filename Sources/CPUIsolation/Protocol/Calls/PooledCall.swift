@@ -20,27 +20,27 @@ struct PooledCallHeader: ~Copyable {
 
   /// Ends a call, on its target, or, with a CPU below zero, where it is taken back unrun.
   static let end: CPUFunction = { context, cpu in
-    let call = unsafe context.unsafelyUnwrapped
     // Safety: the call was claimed with itself for a context.
-    let header = unsafe Place<PooledCallHeader>(Address(call))
-    unsafe header.value.route._withUnsafeGuaranteedRef { unsafe $0.deliver(call, cpu) }
+    let call = unsafe Address(context.unsafelyUnwrapped)
+    let header = unsafe Place<PooledCallHeader>(call)
+    unsafe header.value.route._withUnsafeGuaranteedRef { $0.deliver(call, cpu) }
     let home = unsafe header.value.home.unsafelyUnwrapped
     home.holdAsGuest()
     // Behind this the call is somebody else's, or the pool has ended and taken its memory along.
-    unsafe home.putAsGuest(home.receive(Address(call)))
+    home.putAsGuest(home.receive(call))
   }
 }
 
 /// What is done with the messages of a pool's calls.
-@safe @usableFromInline
+@usableFromInline
 final class CallRoute: Sendable {
   /// Takes the message out of the call, and hands it to the pool's closure unless the CPU is below
   /// zero.
-  let deliver: @Sendable (UnsafeMutableRawPointer, Int) -> Void
+  let deliver: @Sendable (Address, Int) -> Void
 
   @usableFromInline
-  init(deliver: @escaping @Sendable (UnsafeMutableRawPointer, Int) -> Void) {
-    unsafe self.deliver = unsafe deliver
+  init(deliver: @escaping @Sendable (Address, Int) -> Void) {
+    self.deliver = deliver
   }
 }
 

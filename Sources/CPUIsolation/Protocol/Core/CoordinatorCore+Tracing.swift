@@ -121,7 +121,7 @@ extension CoordinatorCore {
   func traceGracePeriod(_ sequence: UInt64, stage: StaticString, _ cpus: CPUMask) {
     withMask(cpus) { payload, words in
       payload[1] = sequence
-      unsafe UnsafeMutableRawPointer(payload.first + 2).copyMemory(
+      unsafe payload.place(2).address.pointer.copyMemory(
         from: stage.utf8Start, byteCount: min(stage.utf8CodeUnitCount, 7))
       payload[3] = TraceBuffers.location(at: 32, byteCount: (words - 4) * 8)
       record(.gracePeriod, payload, words: words)

@@ -92,8 +92,11 @@ extension OwnerTransitions {
   }
 
   #if ModelChecking
-    // Unchecked: explorations run one at a time, and set it before their bodies run.
-    nonisolated(unsafe) static var detachRounds = 8
+    /// How often; an exploration sets it before its bodies run.
+    // Sendable: explorations run one at a time.
+    final class Rounds: @unchecked Sendable { var count = 8 }
+    static let rounds = Rounds()
+    private static var detachRounds: Int { rounds.count }
   #else
     /// How often a thread that detaches goes back in for work that came meanwhile. What a flood of
     /// sends adds after that is dropped, and counted as gone.

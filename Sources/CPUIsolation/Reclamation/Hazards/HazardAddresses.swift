@@ -13,7 +13,7 @@ struct HazardAddresses: ~Copyable {
     table = Self.allocate(mask + 1)
   }
 
-  deinit { unsafe table.first.deallocate() }
+  deinit { unsafe table.first.pointer.deallocate() }
 
   private static func allocate(_ count: Int) -> Table<UInt> {
     let first = UnsafeMutablePointer<UInt>.allocate(capacity: count)
@@ -23,7 +23,7 @@ struct HazardAddresses: ~Copyable {
   }
 
   mutating func removeAll() {
-    unsafe table.first.update(repeating: 0, count: mask + 1)
+    unsafe table.first.pointer.update(repeating: 0, count: mask + 1)
     count = 0
   }
 
@@ -53,6 +53,6 @@ struct HazardAddresses: ~Copyable {
     table = Self.allocate(mask + 1)
     count = 0
     for index in 0..<capacity where old[index] != 0 { insert(old[index]) }
-    unsafe old.first.deallocate()
+    unsafe old.first.pointer.deallocate()
   }
 }

@@ -44,7 +44,7 @@ struct HazardBatch {
 
   static func make() -> HazardBatch {
     #if ModelChecking
-      if let batch = unsafe modelPool.popLast() { return reused(batch) }
+      if let batch = kept.free.popLast() { return begun(batch.node) }
     #endif
     let bytes = 16 + Limits.hazardBatch * MemoryLayout<HazardRetired>.stride
     let memory = UnsafeMutableRawPointer.allocate(
@@ -60,22 +60,21 @@ struct HazardBatch {
   }
 
   #if ModelChecking
-    // A store to a batch may still sit in a simulated buffer when the batch is freed: what is freed
-    // is used again in a later execution. Unchecked: explorations run one at a time.
-    nonisolated(unsafe) private static var modelPool: [HazardBatch] = []
-    // As above.
-    nonisolated(unsafe) private static var modelFreed: [HazardBatch] = []
-
-    private static func reused(_ batch: HazardBatch) -> HazardBatch {
-      begun(batch.node)
+    /// A store to a batch may still sit in a simulated buffer when the batch is freed: what is freed
+    /// is used again in a later execution.
+    // Sendable: explorations run one at a time.
+    private final class Kept: @unchecked Sendable {
+      var free: [HazardBatch] = []
+      var freed: [HazardBatch] = []
     }
+    private static let kept = Kept()
 
     static func beginExecution() {
-      unsafe modelPool += modelFreed
-      unsafe modelFreed = []
+      kept.free += kept.freed
+      kept.freed = []
     }
 
-    func free() { unsafe Self.modelFreed.append(self) }
+    func free() { Self.kept.freed.append(self) }
   #else
     func free() { unsafe node.base.pointer.deallocate() }
   #endif
@@ -85,7 +84,7 @@ struct HazardBatch {
   var count: Int {
     // Safety: `make` put it there.
     unsafeAddress { unsafe node.base.line(Int.self, at: 8) }
-    nonmutating unsafeMutableAddress { unsafe Place<Int>(node.base + 8).address }
+    nonmutating unsafeMutableAddress { unsafe Place<Int>(node.base + 8).pointer }
   }
 
   var isFull: Bool { count == Limits.hazardBatch }

@@ -24,7 +24,7 @@ extension HazardCore {
   func takeHolderSlot() -> Place<SharedAddress> {
     scan.holders.wrappingAdd(1, ordering: .relaxed)
     let own = ownLine
-    if let line = Table<SharedAddress>(at: own.holders.value.load(ordering: .relaxed)),
+    if let line = words(at: own.holders.value.load(ordering: .relaxed)),
       let slot = claim(line)
     {
       return slot
@@ -43,7 +43,7 @@ extension HazardCore {
   func giveBackHolderSlot(_ slot: Place<SharedAddress>) {
     let index = slot.bits % UInt(cacheLineStride) / 8
     // Safety: a line of holders begins with the word that says which are free.
-    let line = unsafe Place<SharedAddress>(slot.address - Int(index))
+    let line = unsafe Place<SharedAddress>(slot.pointer - Int(index))
     // Release — hazardHolder:G. The slot is empty before somebody else has it. Pairs with
     // hazardHolder:T.
     line.value.bitwiseOr(1 << index, ordering: .releasing)
@@ -110,11 +110,17 @@ extension HazardCore {
     }
   }
 
+  /// The line, or the chunk of lines, whose address a word holds.
+  private func words(at address: UInt) -> Table<SharedAddress>? {
+    // Safety: the words of holders and chunks hold nothing else.
+    Address(at: address).map { unsafe Table($0) }
+  }
+
   /// Every line of holders, while the body says so.
   func forEachHolderLine(_ body: (Table<SharedAddress>) -> Bool) {
     // Acquire — hazard:C. Pairs with hazard:I.
     var address = scan.holderChunks.load(ordering: .acquiring)
-    while let chunk = Table<SharedAddress>(at: address) {
+    while let chunk = words(at: address) {
       for line in 1...Limits.hazardHolderLines {
         if !body(chunk.dropping(line * (cacheLineStride / 8))) { return }
       }
@@ -125,9 +131,9 @@ extension HazardCore {
   /// Gives the chunks back, at the domain's end.
   func unmapHolderChunks() {
     var address = scan.holderChunks.load(ordering: .relaxed)
-    while let chunk = Table<SharedAddress>(at: address) {
+    while let chunk = words(at: address) {
       address = chunk[0].load(ordering: .relaxed)
-      unsafe cpi_unmap(UnsafeMutableRawPointer(chunk.first), Self.holderChunkBytes)
+      unsafe cpi_unmap(chunk.first.address.pointer, Self.holderChunkBytes)
     }
   }
 }

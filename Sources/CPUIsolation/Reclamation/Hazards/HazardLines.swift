@@ -23,7 +23,7 @@ struct HazardLine {
   var holders: Place<SharedAddress> { words.place(14) }
   var retired: Place<SharedWord> {
     // Safety: the last word of the line is a count.
-    unsafe Place(Address(UnsafeMutableRawPointer(words.first + 15)))
+    unsafe Place(words.place(15).address)
   }
 
   /// What stands in a slot that nobody may use; no object lies there, and it is no wildcard.

@@ -94,7 +94,7 @@ final class HazardReclaimer: @unchecked Sendable {
     return unsafe Unmanaged<HazardReclaimer>.fromOpaque(pointer).takeUnretainedValue()
   }
 
-  deinit { unsafe parker.address.deallocate() }
+  deinit { unsafe parker.pointer.deallocate() }
 
   /// Runs the body while nobody else can look or ring: what a test forks inside.
   func withLock<Result>(_ body: () -> Result) -> Result { state.withLock { _ in body() } }

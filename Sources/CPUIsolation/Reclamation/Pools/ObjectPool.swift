@@ -47,7 +47,7 @@ public final class ObjectPool<Element: ~Copyable & Sendable>: Sendable {
     core = try PoolCore(mapping: geometry, position: position) { core in
       for index in 0..<UInt32(core.capacity) {
         // Safety: the elements were made below, and nobody has one any more.
-        unsafe Place<Element>(core.object(index)).address.deinitialize(count: 1)
+        unsafe Place<Element>(core.object(index)).pointer.deinitialize(count: 1)
       }
     }
     for index in 0..<geometry.capacity {
@@ -221,7 +221,7 @@ public struct PooledObject<Element: ~Copyable & Sendable>: ~Copyable, Sendable {
   /// - Allocates: never
   @inlinable
   public var pointer: UnsafeMutablePointer<Element> {
-    unsafe Place<Element>(address).address
+    unsafe Place<Element>(address).pointer
   }
 
   /// Parts with the element: it does not go back by itself.

@@ -120,8 +120,8 @@ extension PoolCore {
       == 1
     {
       // Safety: nobody holds it any more.
-      unsafe control.address.deinitialize(count: 1)
-      unsafe UnsafeMutableRawPointer(control.address).deallocate()
+      unsafe control.pointer.deinitialize(count: 1)
+      unsafe control.address.pointer.deallocate()
     }
   }
 }
