@@ -59,7 +59,6 @@ public struct TraceRecording: Sendable {
   /// Texts of `trace_printk`, by address.
   var printkTexts: [UInt64: [UInt8]] = [:]
 
-
   /// What the file's options say.
   var options = TraceFileOptions()
   /// nil: every event.

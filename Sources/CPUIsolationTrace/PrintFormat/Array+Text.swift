@@ -58,8 +58,8 @@ extension [UInt8] {
   mutating func appendDigits(
     _ value: UInt64, radix: UInt64, alpha: UInt8, width: Int, filler: UInt8
   ) {
-    var digits = InlineArray<64, UInt8>(repeating: 0)
-    var start = 64
+    var digits = InlineArray<24, UInt8>(repeating: 0)
+    var start = 24
     var rest = value
     switch radix {
     case 10:
@@ -81,8 +81,9 @@ extension [UInt8] {
       } while rest != 0
     default: return
     }
-    appendRepeating(filler, width &- (64 &- start))
-    for index in start..<64 { append(digits[index]) }
+    appendRepeating(filler, width &- (24 &- start))
+    // Safety: the range is within the digits, and nothing keeps the pointer.
+    unsafe digits.span.withUnsafeBufferPointer { unsafe append(contentsOf: $0[start..<24]) }
   }
 
   /// The two digits of a byte.

@@ -21,13 +21,15 @@ final class EventPrinter: Sendable {
 
   let kind: Kind
   let format: TraceEventFormat
-  private let longSize: Int
+  /// The name and what is between it and the text.
+  let heading: [UInt8]
   /// Where the numbers and names of threads are, in events that tell them.
   private let threads: [(number: TraceEventFormat.Field, name: TraceEventFormat.Field)]
 
   init(_ format: TraceEventFormat, longSize: Int, style: TraceTextReport.Style) {
     self.format = format
-    self.longSize = longSize
+    let blanks = String(repeating: " ", count: max(0, 20 - format.name.utf8.count))
+    heading = Array("\(format.name): \(blanks)".utf8)
     let isScheduler =
       format.system == "sched"
       && ["sched_switch", "sched_wakeup", "sched_wakeup_new"].contains(format.name)
@@ -96,9 +98,8 @@ final class EventPrinter: Sendable {
   private func keepNames(_ record: RawSpan, _ state: inout PrintState) {
     for (number, name) in threads {
       let thread = Int32(truncatingIfNeeded: record.number(of: number))
-      guard state.threadNames[thread] == nil else { continue }
-      let range = record.text(from: name.offset, to: name.offset + name.size)
-      state.threadNames[thread] = record.string(range)
+      state.name(
+        thread, record.string(record.text(from: name.offset, to: name.offset + name.size)))
     }
   }
 

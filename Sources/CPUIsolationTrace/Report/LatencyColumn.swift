@@ -43,6 +43,10 @@ struct LatencyColumn: Sendable {
   func append(_ record: RawSpan, to line: inout [UInt8]) {
     let flags = record.byte(at: 2)
     let count = record.byte(at: 3)
+    if flags == 0, count == 0, more.isEmpty {
+      line.append(".....")
+      return
+    }
     func has(_ flag: UInt8) -> Bool { flags & flag != 0 }
     let isHard = has(Flag.hardInterrupt)
     let isSoft = has(Flag.softInterrupt)

@@ -16,7 +16,9 @@ struct PrintedEvent {
 /// What is kept from one event to the next while a recording is printed.
 struct PrintState: Sendable {
   var environment: PrintEnvironment
-  var threadNames: [Int32: String]
+  private(set) var threadNames: [Int32: String]
+  /// The names of threads that were printed lately, as wide as their column.
+  private var columns: [(thread: Int32, name: [UInt8])] = []
   /// What ends a function, if the recording has such events.
   let graphExit: TracerEntry.GraphExit?
   /// The order of bytes of the recording.
@@ -42,6 +44,27 @@ struct PrintState: Sendable {
     graphExit = recording.formats.values.lazy
       .filter { $0.system == "ftrace" && $0.name == "funcgraph_exit" }.first
       .flatMap(TracerEntry.GraphExit.init)
+  }
+
+  /// Keeps the name that an event tells of a thread.
+  mutating func name(_ thread: Int32, _ name: @autoclosure () -> String) {
+    guard threadNames[thread] == nil else { return }
+    threadNames[thread] = name()
+    columns = []
+  }
+
+  /// Appends the name of a thread, 16 letters wide at least.
+  mutating func appendName(ofThread thread: Int32, to line: inout [UInt8]) {
+    let slot = Int(thread & 255)
+    if columns.isEmpty { columns = Array(repeating: (-1, []), count: 256) }
+    if columns[slot].thread != thread || columns[slot].name.isEmpty {
+      var column: [UInt8] = []
+      let name = thread == 0 ? "<idle>" : threadNames[thread] ?? "<...>"
+      column.appendBlanks(16 - name.utf8.count)
+      column += name.utf8
+      columns[slot] = (thread, column)
+    }
+    line += columns[slot].name
   }
 
   static func key(_ event: PrintedEvent) -> Int { event.buffer << 32 | event.cpu }

@@ -156,17 +156,16 @@ public struct TraceTextReport: Sendable {
     let payload = record.payload
     let bytes = unsafe payload.span.bytes
     appendColumns(record, bytes, to: &line)
-    guard let printer = printer(of: record.event) else {
+    let number = bytes.event
+    guard let printer = printer(of: number) else {
       line.append("[UNKNOWN EVENT ")
-      line.appendDecimal(UInt64(record.event))
+      line.appendDecimal(UInt64(number))
       line.append("]")
       return true
     }
-    line += printer.format.name.utf8
-    line.append(": ")
-    line.appendBlanks(20 - printer.format.name.utf8.count)
+    line += printer.heading
     let event = PrintedEvent(
-      cpu: record.cpu, buffer: record.buffer, timestamp: record.timestamp, thread: record.thread,
+      cpu: record.cpu, buffer: record.buffer, timestamp: record.timestamp, thread: bytes.thread,
       following: following)
     guard printer.append(event, bytes, &state, to: &line) else {
       // That events are missing is said all the same.
@@ -185,17 +184,11 @@ public struct TraceTextReport: Sendable {
   }
 
   /// Name, thread, CPU, latency and time.
-  private func appendColumns(
+  private mutating func appendColumns(
     _ record: TraceRecord, _ bytes: RawSpan, to line: inout [UInt8]
   ) {
-    let thread = record.thread
-    if thread == 0 {
-      line.append("          <idle>")
-    } else {
-      let name = state.threadNames[thread] ?? "<...>"
-      line.appendBlanks(16 - name.utf8.count)
-      line += name.utf8
-    }
+    let thread = bytes.thread
+    state.appendName(ofThread: thread, to: &line)
     line.append(UInt8(ascii: "-"))
     let numberStart = line.count
     line.appendDecimal(Int64(thread))
@@ -262,6 +255,17 @@ public struct TraceTextReport: Sendable {
     var line: [UInt8] = []
     printer.append(field: field, unsafe record.payload.span.bytes, &state.environment, to: &line)
     return String(decoding: line, as: UTF8.self)
+  }
+}
+
+extension RawSpan {
+  /// The common fields of a record.
+  @inline(__always)
+  fileprivate var event: Int { Int(number(at: 0, PrintWidth(size: 2, isSigned: false))) }
+
+  @inline(__always)
+  fileprivate var thread: Int32 {
+    Int32(truncatingIfNeeded: number(at: 4, PrintWidth(size: 4, isSigned: true)))
   }
 }
 

@@ -11,14 +11,17 @@ struct TracerEntry: Sendable {
   private enum Kind: Sendable {
     case function(address: TraceEventFormat.Field, parent: TraceEventFormat.Field)
     case repeats(
-      address: TraceEventFormat.Field, parent: TraceEventFormat.Field, count: TraceEventFormat.Field, top: TraceEventFormat.Field,
+      address: TraceEventFormat.Field, parent: TraceEventFormat.Field,
+      count: TraceEventFormat.Field, top: TraceEventFormat.Field,
       bottom: TraceEventFormat.Field)
     case graphEntry(function: TraceEventFormat.Field, depth: TraceEventFormat.Field)
     case graphExit(GraphExit)
     case stack(callers: TraceEventFormat.Field, count: TraceEventFormat.Field?)
     case userStack(callers: TraceEventFormat.Field)
     case rawData(identifier: TraceEventFormat.Field, content: TraceEventFormat.Field)
-    case binaryPrint(address: TraceEventFormat.Field, text: TraceEventFormat.Field, arguments: TraceEventFormat.Field)
+    case binaryPrint(
+      address: TraceEventFormat.Field, text: TraceEventFormat.Field,
+      arguments: TraceEventFormat.Field)
   }
 
   /// Where a `funcgraph_exit` has what is printed of it.
@@ -150,7 +153,8 @@ struct TracerEntry: Sendable {
 
   /// Functions are indented below the one that called them, as far as it was recorded.
   private func appendFunction(
-    _ event: PrintedEvent, _ record: RawSpan, _ address: TraceEventFormat.Field, _ parent: TraceEventFormat.Field,
+    _ event: PrintedEvent, _ record: RawSpan, _ address: TraceEventFormat.Field,
+    _ parent: TraceEventFormat.Field,
     _ state: inout PrintState, to line: inout [UInt8]
   ) {
     let function = record.number(of: address)
@@ -165,7 +169,8 @@ struct TracerEntry: Sendable {
   }
 
   private func appendGraphEntry(
-    _ event: PrintedEvent, _ record: RawSpan, _ function: TraceEventFormat.Field, _ depth: TraceEventFormat.Field,
+    _ event: PrintedEvent, _ record: RawSpan, _ function: TraceEventFormat.Field,
+    _ depth: TraceEventFormat.Field,
     _ state: inout PrintState, to line: inout [UInt8]
   ) {
     let address = record.number(of: function)
