@@ -193,7 +193,7 @@ struct HazardPointerTests {
     for _ in 0..<1000 {
       var hazard = HazardPointer(in: domain)
       _ = hazard.protect(shared.link)
-      unsafe seen.insert(UInt(bitPattern: hazard.slot.address))
+      seen.insert(hazard.slot.bits)
     }
     #expect(seen.count == 1)
     replace(with: nil)
@@ -206,9 +206,9 @@ struct HazardPointerTests {
     let own = HazardPointer(in: domain)
     let other = try PlainThread.start {
       let hazard = HazardPointer(in: domain)
-      return unsafe UInt(bitPattern: hazard.slot.address) / 128
+      return hazard.slot.bits / 128
     }.value()
-    #expect(unsafe UInt(bitPattern: own.slot.address) / 128 != other)
+    #expect(own.slot.bits / 128 != other)
     withExtendedLifetime(shared) {}
   }
 
