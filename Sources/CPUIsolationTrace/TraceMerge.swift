@@ -59,7 +59,7 @@ public struct TraceMerge: Sendable {
       }
     }
     records = recordings.map { $0.recording.records() }
-    heads = records.map { $0.upcoming?.timestamp }
+    heads = records.map(\.nextTimestamp)
   }
 
   /// What could not be read; complete when `next` has returned nil.
@@ -80,7 +80,7 @@ public struct TraceMerge: Sendable {
       least = index
     }
     guard let least, let record = records[least].next() else { return nil }
-    heads[least] = records[least].upcoming?.timestamp
+    heads[least] = records[least].nextTimestamp
     return (least, record)
   }
 

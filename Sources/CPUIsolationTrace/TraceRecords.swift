@@ -35,6 +35,9 @@ public struct TraceRecords: Sequence, IteratorProtocol, Sendable {
     }
   }
 
+  /// When the next event is; nil at the end.
+  var nextTimestamp: UInt64? { left > 0 ? heap.first?.timestamp : nil }
+
   /// The next event, which stays the next one.
   var upcoming: TraceRecord? { left > 0 ? heap.first.flatMap { streams[$0.stream].record } : nil }
 
