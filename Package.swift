@@ -106,8 +106,12 @@ let package = Package(
       name: "TextPatchingTests",
       dependencies: ["CPUIsolationTextPatching", "CPUIsolationTesting", "CForks", "CRefusals"],
       swiftSettings: settings),
+    .executableTarget(
+      name: "TraceLoad", dependencies: ["CPUIsolation", "CPUIsolationTrace"],
+      path: "Tests/Support/TraceLoad", swiftSettings: settings),
     .testTarget(
-      name: "TraceTests", dependencies: ["CPUIsolation", "CPUIsolationTrace", "IsolationTrace"],
+      name: "TraceTests",
+      dependencies: ["CPUIsolation", "CPUIsolationTrace", "IsolationTrace", "TraceLoad"],
       exclude: ["Fixtures"], swiftSettings: settings),
     .testTarget(
       name: "ArchitectureTests", exclude: ["PublicAPI.txt"], swiftSettings: settings),

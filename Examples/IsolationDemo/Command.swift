@@ -77,12 +77,17 @@ enum Command {
 
   private static func write(_ traces: [HalfTrace], _ options: Options) throws(TraceFileError) {
     guard !traces.isEmpty else { return }
-    let recording = TraceRecording(halves: traces)
-    for (file, format) in [
-      (options.traceFile, TraceOutputFormat.traceDat), (options.reportFile, .html),
-    ] {
-      guard let file else { continue }
-      try recording.write(format, to: file)
+    if let file = options.traceFile {
+      try TraceRecording(halves: traces).write(.traceDat, to: file)
+      if !options.isJSON { print("wrote \(file)") }
+    }
+    if let file = options.reportFile {
+      let parts = zip(options.modes, traces).map { mode, trace in
+        HTMLReport.Part(
+          TraceRecording(halves: [trace]), title: traces.count > 1 ? mode.rawValue : "",
+          isolated: options.isolated)
+      }
+      try HTMLReport(parts).write(to: file)
       if !options.isJSON { print("wrote \(file)") }
     }
   }

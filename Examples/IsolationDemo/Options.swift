@@ -53,7 +53,7 @@ struct Options: Equatable, Sendable {
                                       unless --mode says otherwise
       --filter [EVENT:]EXPR           which events are recorded; may be repeated
       --trace FILE                    write them as trace.dat, for trace-cmd and KernelShark
-      --report FILE                   write them as a page of HTML
+      --report FILE                   write them as a page of HTML, and record deferrals too
       --help                          print this
 
     CPU n is a thread on processor n where there is one.
@@ -67,8 +67,9 @@ struct Options: Equatable, Sendable {
     'cpu & CPUS{isolated}' and ipi_send_cpumask under 'cpumask & CPUS{isolated}'. An EXPR that
     names cpumask takes the place of the second, one that names cpu that of the first, any other
     that of both. With EVENT it is for that one, which is recorded besides if it is another;
-    an empty EXPR asks nothing. In CPUS{}, isolated and housekeeping stand for the lists. A file
-    holds all halves that ran, one behind the other.
+    an empty EXPR asks nothing. In CPUS{}, isolated and housekeeping stand for the lists. A trace.dat
+    holds all halves that ran, one behind the other; a page shows them side by side, with the events
+    deferred_work_set, deferred_work_merge and deferred_work_drain under 'cpu & CPUS{isolated}'.
 
     Exit status: 0, 1 if a send was lost, something illegal was seen, or counts do not add up or
     differ between trace and statistics, 64 for bad options, 71 if the system refuses something.
@@ -118,7 +119,8 @@ struct Options: Equatable, Sendable {
         housekeeping: cpus.housekeeping, isolated: cpus.isolated,
         isJSON: isJSON, broken: broken,
         events: try RecordedEvent.parse(
-          filters, housekeeping: cpus.housekeeping, isolated: cpus.isolated),
+          filters, housekeeping: cpus.housekeeping, isolated: cpus.isolated,
+          recordsDeferrals: reportFile != nil),
         traceFile: traceFile, reportFile: reportFile))
   }
 

@@ -21,12 +21,20 @@ struct RecordedEvent: Equatable, Sendable {
     ]
   }
 
+  /// What a page shows besides: how long work waits for isolated CPUs, and when it runs.
+  static func deferrals(for isolated: CPUMask) -> [RecordedEvent] {
+    [.deferredWorkSet, .deferredWorkMerge, .deferredWorkDrain].map {
+      RecordedEvent($0, "cpu & CPUS{\(isolated)}")
+    }
+  }
+
   /// What `--filter` asks for, each time it stands on the command line: the default, in which some
   /// filters are replaced and to which some events are added.
   static func parse(
-    _ requests: [String], housekeeping: CPUMask, isolated: CPUMask
+    _ requests: [String], housekeeping: CPUMask, isolated: CPUMask, recordsDeferrals: Bool
   ) throws(Options.UsageError) -> [RecordedEvent] {
     var events = interrupts(of: isolated)
+    if recordsDeferrals { events += deferrals(for: isolated) }
     var asked: Set<Int> = []
     let cpuCount = (housekeeping.union(isolated).last ?? 0) + 1
     for request in requests {

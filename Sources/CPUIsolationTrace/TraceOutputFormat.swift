@@ -3,9 +3,9 @@
 /// What a recording can be written as.
 ///
 /// `text`: lines as `trace-cmd report` prints them. `traceDat`: trace.dat of version 6, which
-/// `trace-cmd report` and KernelShark open. `chrome`: JSON for Perfetto (ui.perfetto.dev) and
-/// `chrome://tracing`. `html`: one page with a timeline and the table of interferences, which needs
-/// no network.
+/// `trace-cmd report` and KernelShark open. `perfetto`: Perfetto's own format (ui.perfetto.dev).
+/// `chrome`: JSON for Perfetto and `chrome://tracing`. `html`: one page with a timeline and tables
+/// of what disturbed which CPU, which needs no network.
 ///
 /// - Progress: wait-free
 /// - Context: any thread
@@ -13,6 +13,7 @@
 public enum TraceOutputFormat: String, Sendable, CaseIterable {
   case text
   case traceDat = "dat"
+  case perfetto
   case chrome
   case html
 }
@@ -84,10 +85,13 @@ extension TraceRecording {
       return records.damage
     case .traceDat:
       return try writeTraceFile(to: &sink, compression)
+    case .perfetto:
+      var writer = PerfettoTraceWriter(self)
+      return try writer.write(to: &sink)
     case .chrome:
       var writer = ChromeTraceWriter(self)
       return try writer.write(to: &sink)
-    case .html: return try HTMLReportWriter(self).write(to: &sink)
+    case .html: return try HTMLReport([HTMLReport.Part(self)]).write(to: &sink)
     }
   }
   private func writeTraceFile(

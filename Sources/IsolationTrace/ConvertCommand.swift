@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import CPUIsolation
 internal import CPUIsolationTrace
 
 /// Writes a recorded file in another format.
@@ -7,7 +8,8 @@ struct ConvertCommand: TraceSubcommand, Equatable {
   static let name = "convert"
 
   static let usage = """
-    isolation-trace convert FILE --to FORMAT -o OUT [--compression METHOD]
+    isolation-trace convert FILE --to FORMAT -o OUT [--isolated LIST]
+                            [--compression METHOD]
                             [--filter EVENT:EXPR]… [--event GLOB]… [--cpu LIST]
                             [--from TIME] [--to TIME] [--limit N]
 
@@ -16,9 +18,12 @@ struct ConvertCommand: TraceSubcommand, Equatable {
 
       --to text            lines as of isolation-trace report
       --to dat             trace.dat, for trace-cmd and KernelShark
+      --to perfetto        Perfetto's own format, for ui.perfetto.dev
       --to chrome          JSON for ui.perfetto.dev and chrome://tracing
-      --to html            one page with a timeline and a table of interferences
+      --to html            one page: a timeline, and tables of what disturbed which CPU
       -o OUT               the file to write; - is standard output
+      --isolated LIST      the CPUs that come first on the page, such as 2-3; unless it is
+                           said, those that go to user or that work is deferred for
       --compression METHOD of a trace.dat: none, which is version 6, or zstd or zlib,
                            which is version 7
     \(Narrowing.usage)
@@ -30,6 +35,7 @@ struct ConvertCommand: TraceSubcommand, Equatable {
   var output: String
   var compression = TraceCompression.none
   var narrowing = Narrowing()
+  var isolated: CPUMask?
 
   init(_ arguments: [String]) throws(UsageError) {
     var arguments = Arguments(arguments)
@@ -57,6 +63,13 @@ struct ConvertCommand: TraceSubcommand, Equatable {
           throw UsageError("--compression wants one of \(names), not \"\(text)\"")
         }
         compression = known
+      case .option("--isolated"):
+        let text = try arguments.value(of: "--isolated")
+        do {
+          isolated = try CPUMask(cpuList: text, width: CPUMask.maximumWidth)
+        } catch {
+          throw UsageError("--isolated: \(error)")
+        }
       case .operand("-o"): output = try arguments.value(of: "-o")
       case .option(let name):
         guard try narrowing.take(name, &arguments) else {
@@ -72,6 +85,9 @@ struct ConvertCommand: TraceSubcommand, Equatable {
     guard let output else { throw UsageError("-o OUT is needed") }
     guard compression == .none || format == .traceDat else {
       throw UsageError("--compression is for --to dat")
+    }
+    guard isolated == nil || format == .html else {
+      throw UsageError("--isolated is for --to html")
     }
     (self.file, self.format, self.output) = (file, format, output)
   }
@@ -90,7 +106,12 @@ struct ConvertCommand: TraceSubcommand, Equatable {
           return 1
         }
       }
-      let damage = try recording.write(format, to: output, compression: compression)
+      let damage =
+        if format == .html {
+          try HTMLReport([HTMLReport.Part(recording, isolated: isolated)]).write(to: output)
+        } else {
+          try recording.write(format, to: output, compression: compression)
+        }
       for error in damage { complain("\(error)", &console) }
       return damage.isEmpty ? 0 : 1
     } catch let failure as Narrowing.Failure {

@@ -107,6 +107,26 @@ import Testing
     }
   }
 
+  /// A page shows how long work waits, without a filter that asks for it; one that asks counts.
+  @Test func aPageRecordsDeferrals() throws {
+    func events(_ arguments: String...) throws -> [RecordedEvent] {
+      let arguments = ["--isolated", "1-2", "--report", "page"] + arguments
+      guard case .run(let options) = try Options.parse(arguments, processors: 4) else { return [] }
+      return options.events
+    }
+    let usual = RecordedEvent.interrupts(of: [1, 2])
+    #expect(
+      try events()
+        == usual + [
+          RecordedEvent(.deferredWorkSet, "cpu & CPUS{1-2}"),
+          RecordedEvent(.deferredWorkMerge, "cpu & CPUS{1-2}"),
+          RecordedEvent(.deferredWorkDrain, "cpu & CPUS{1-2}"),
+        ])
+    #expect(
+      try events("--filter", "deferred_work_drain:age > 5").last
+        == RecordedEvent(.deferredWorkDrain, "age > 5"))
+  }
+
   /// Rings have room for all that the load can record, and are never larger than memory allows.
   @Test func ringsFitTheLoad() throws {
     func size(_ arguments: String...) throws -> Int {
@@ -164,16 +184,25 @@ import Testing
     try body(written)
   }
 
-  /// The rows of the page's table of interferences: what is in the attributes.
+  /// The rows of the page's tables of senders, once for each target: what is in the attributes.
   private func rows(_ page: URL) throws -> [(who: String, callback: String, count: Int)] {
     let html = try String(contentsOf: page, encoding: .utf8)
     let pattern =
-      /<tr data-sender="([^"]*)" data-target="([^"]*)" data-callback="([^"]*)" data-count="(\d+)">/
-    let rows = html.matches(of: pattern).map { match in
-      let (_, sender, target, callback, count) = match.output
-      return ("\(sender) \(target)", String(callback), Int(count) ?? 0)
+      /<tr data-sender="([^"]*)" data-callback="([^"]*)" data-count="(\d+)" data-targets="([^"]*)">/
+    var rows: [(who: String, callback: String, count: Int)] = []
+    var count = 0
+    for match in html.matches(of: pattern) {
+      let (_, sender, callback, total, targets) = match.output
+      let counts = targets.split(separator: " ").compactMap { target in
+        target.split(separator: ":").last.flatMap { Int($0) }
+      }
+      #expect(Int(total) == counts.reduce(0, +))
+      for (target, count) in zip(targets.split(separator: " "), counts) {
+        rows.append(("\(sender) \(target.prefix { $0 != ":" })", String(callback), count))
+      }
+      count += 1
     }
-    #expect(html.matches(of: /data-sender/).count == rows.count)
+    #expect(html.matches(of: /data-sender/).count == count)
     return rows
   }
 
@@ -200,13 +229,17 @@ import Testing
       #expect(written.halves[0]["lost"] as? Int == 0)
       #expect(
         Set((written.halves[0]["filters"] as? [String: String] ?? [:]).keys)
-          == ["ipi_send_cpu", "ipi_send_cpumask"])
+          == [
+            "ipi_send_cpu", "ipi_send_cpumask", "deferred_work_set", "deferred_work_merge",
+            "deferred_work_drain",
+          ])
       let ipis = try written.ipis(0)
       #expect(try #require(ipis["sync_core"]) > 0)
       #expect(ipis["plain_call"] != nil)
       let lines = try written.lines()
       #expect(lines.count == written.halves[0]["events"] as? Int)
-      #expect(lines.allSatisfy { $0.contains(" churn/") }, "each event names its thread")
+      let interrupts = lines.filter { $0.contains(": ipi_send_cpu") }
+      #expect(interrupts.allSatisfy { $0.contains(" churn/") }, "each event names its thread")
       #expect(try callbacks(lines) == ipis)
       #expect(lines.contains { $0.contains(" ipi_send_cpumask: ") && $0.contains("cpumask=1-2 ") })
       #expect(lines.contains { $0.contains(" ipi_send_cpu: ") })

@@ -51,9 +51,11 @@ import Testing
 
   @Test(arguments: [
     ([], "a file is needed"), (["a"], "--to FORMAT is needed"), (["a", "--to", "dat"], "-o OUT"),
-    (["a", "--to", "pdf", "-o", "b"], "one of text, dat, chrome, html"),
+    (["a", "--to", "pdf", "-o", "b"], "one of text, dat, perfetto, chrome, html"),
     (["a", "b"], "one file only"), (["a", "--compression", "rar"], "one of none, zstd, zlib"),
     (["a", "--to", "html", "-o", "b", "--compression", "zstd"], "is for --to dat"),
+    (["a", "--to", "dat", "-o", "b", "--isolated", "1"], "is for --to html"),
+    (["a", "--isolated", "x"], "--isolated"),
     (["a", "--to"], "wants a value"), (["a", "-o"], "wants a value"), (["--all"], "unknown option"),
   ])
   func convertMistakes(arguments: [String], expected: String) {

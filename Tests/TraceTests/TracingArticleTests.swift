@@ -42,6 +42,13 @@ import Testing
     try recording.write(.html, to: "trace.html")
   }
 
+  private func write(_ immediate: TraceRecording, _ deferred: TraceRecording) throws {
+    try HTMLReport([
+      HTMLReport.Part(immediate, title: "immediate", isolated: [2, 3]),
+      HTMLReport.Part(deferred, title: "deferred", isolated: [2, 3]),
+    ]).write(to: "report.html")
+  }
+
   @Test func aFilterIsAsked() throws {
     var format = [UInt8](repeating: 0, count: 32)
     format[8] = 5

@@ -10,6 +10,9 @@ struct ChromeTraceWriter {
   private let recording: TraceRecording
   private var isFirst = true
   private var arrows = 0
+  private var deferrals = 0
+  /// CPUs that have a lane for the threads that they ran.
+  private var hasThreads: Set<Int> = []
 
   init(_ recording: TraceRecording) { self.recording = recording }
 
@@ -23,47 +26,62 @@ struct ChromeTraceWriter {
     var records = recording.records()
     while let record = records.next() {
       timeline.add(record)
+      let thread = timeline.threadText(record.thread)
       try write(
         [
           "ph": .text("i"), "s": .text("t"), "cat": .text("event"),
           "name": .text(recording.format(of: record)?.name ?? "event \(record.event)"),
           "args": .object([
-            "thread": .text(timeline.threadText(record)),
+            "thread": .text(timeline.names[thread]),
             "text": .text(report.information(of: record)),
           ]),
         ], cpu: record.cpu, time: record.timestamp, to: &sink)
+      for occurrence in timeline.occurrences { try write(occurrence, timeline.names, to: &sink) }
     }
+    timeline.finish()
+    for occurrence in timeline.occurrences { try write(occurrence, timeline.names, to: &sink) }
     try writeLanes(timeline, to: &sink)
-    for span in timeline.userSpans {
-      guard let end = span.end else { continue }
-      try writeSlice("user", "context", span.cpu, span.start, end - span.start, to: &sink)
-    }
-    for call in timeline.calls {
-      try writeSlice(
-        call.name, "call", call.cpu, call.start,
-        call.end.map { $0 - call.start } ?? Self.mark, to: &sink)
-      if let origin = call.origin {
-        try writeSlice("call \(call.name)", "call", origin.cpu, origin.time, Self.mark, to: &sink)
-        try writeArrow("call", from: origin, to: (call.cpu, call.start), &sink)
-      }
-    }
-    for interrupt in timeline.interrupts {
-      // When it arrived is not recorded: the arrow goes straight across.
-      for (cpu, name) in [(interrupt.senderCPU, "IPI to"), (interrupt.target, "IPI from")] {
-        let other = cpu == interrupt.senderCPU ? interrupt.target : interrupt.senderCPU
-        try writeSlice(
-          "\(name) CPU \(other)", "ipi", cpu, interrupt.time, Self.mark, to: &sink,
-          ["sender": .text(interrupt.sender), "callback": .text(interrupt.callback)])
-      }
-      try writeArrow(
-        "ipi", from: (interrupt.senderCPU, interrupt.time), to: (interrupt.target, interrupt.time),
-        &sink)
-    }
-    for (index, deferral) in timeline.deferrals.enumerated() {
-      try write(deferral, index, to: &sink)
-    }
     try sink.write(Array("\n]}\n".utf8))
     return records.damage
+  }
+
+  private mutating func write(
+    _ occurrence: TraceOccurrence, _ names: TraceNames, to sink: inout TraceSink
+  ) throws(TraceFileError) {
+    switch occurrence {
+    case .ended(let span), .happened(let span): try write(span, names, to: &sink)
+    case .drained(let deferral): try write(deferral, names, to: &sink)
+    case .sent(let interrupt):
+      let (origin, target) = (interrupt.origin, interrupt.target)
+      // When it arrived is not recorded: the arrow goes straight across.
+      for (cpu, name) in [(origin.cpu, "IPI to"), (target, "IPI from")] {
+        let other = cpu == origin.cpu ? target : origin.cpu
+        try writeSlice(
+          "\(name) CPU \(other)", "ipi", cpu, origin.time, Self.mark, to: &sink,
+          [
+            "sender": .text(names[origin.thread]), "callback": .text(names[interrupt.callback]),
+          ])
+      }
+      try writeArrow("ipi", from: origin, to: (target, origin.time), &sink)
+    case .queued, .began, .deferred, .merged, .counted, .lost, .other: break
+    }
+  }
+
+  private mutating func write(
+    _ span: TraceSpan, _ names: TraceNames, to sink: inout TraceSink
+  ) throws(TraceFileError) {
+    // Of how long somebody was in user nothing is known without the end.
+    if span.activity == .user, span.end == nil { return }
+    let name = names[span.name]
+    if span.activity == .thread { hasThreads.insert(span.cpu) }
+    try writeSlice(
+      name, span.activity.category, span.cpu, span.start, span.duration ?? Self.mark, to: &sink,
+      lane: span.activity == .thread ? recording.cpuCount : 0)
+    guard let origin = span.origin else { return }
+    try writeSlice(
+      "\(span.activity.category) \(name)", span.activity.category, origin.cpu, origin.time,
+      Self.mark, to: &sink)
+    try writeArrow(span.activity.category, from: origin, to: (span.cpu, span.start), &sink)
   }
 
   private mutating func writeLanes(
@@ -74,62 +92,69 @@ struct ChromeTraceWriter {
     }
     try write(metadata("process_name", "name", .text("CPUs")), cpu: nil, time: nil, to: &sink)
     for cpu in 0..<recording.cpuCount {
-      let threads = timeline.threads[cpu] ?? []
-      let name = threads.count == 1 ? "CPU \(cpu) (\(threads.first ?? ""))" : "CPU \(cpu)"
-      try write(metadata("thread_name", "name", .text(name)), cpu: cpu, time: nil, to: &sink)
-      try write(
-        metadata("thread_sort_index", "sort_index", .number(UInt64(cpu))), cpu: cpu, time: nil,
-        to: &sink)
+      let thread = timeline.soleThread(of: cpu).map { " (\($0))" } ?? ""
+      var lanes = [(lane: cpu, name: "CPU \(cpu)\(thread)")]
+      if hasThreads.contains(cpu) {
+        lanes.append((cpu + recording.cpuCount, "CPU \(cpu), threads"))
+      }
+      for (lane, name) in lanes {
+        try write(
+          metadata("thread_name", "name", .text(name)), cpu: lane, time: nil, to: &sink)
+        try write(
+          metadata("thread_sort_index", "sort_index", .number(UInt64(cpu))), cpu: lane, time: nil,
+          to: &sink)
+      }
     }
   }
 
   private mutating func write(
-    _ deferral: TraceTimeline.Deferral, _ index: Int, to sink: inout TraceSink
+    _ deferral: TraceDeferral, _ names: TraceNames, to sink: inout TraceSink
   ) throws(TraceFileError) {
+    let work = names[deferral.work]
+    let number = deferrals
+    deferrals += 1
     func end(_ phase: String) -> [String: Value] {
       [
-        "ph": .text(phase), "cat": .text("deferral"), "name": .text(deferral.work),
-        "id": .text("deferral \(index)"),
+        "ph": .text(phase), "cat": .text("deferral"), "name": .text(work),
+        "id": .text("deferral \(number)"),
       ]
     }
     var begin = end("b")
     begin["args"] = .object([
       "target": .number(UInt64(deferral.target)),
-      "sender": .text(deferral.sender?.thread ?? "not recorded"),
+      "sender": .text(deferral.origin.map { names[$0.thread] } ?? "not recorded"),
       "merges": .number(UInt64(deferral.merges)),
     ])
     try write(begin, cpu: deferral.target, time: deferral.start, to: &sink)
     guard let time = deferral.end else { return }
     try write(end("e"), cpu: deferral.target, time: time, to: &sink)
-    guard let sender = deferral.sender else { return }
-    try writeSlice(
-      "defer \(deferral.work)", "deferral", sender.cpu, deferral.start, Self.mark, to: &sink)
-    try writeSlice(
-      "drain \(deferral.work)", "deferral", deferral.target, time, Self.mark, to: &sink)
-    try writeArrow(
-      "deferral", from: (sender.cpu, deferral.start), to: (deferral.target, time), &sink)
+    guard let origin = deferral.origin else { return }
+    try writeSlice("defer \(work)", "deferral", origin.cpu, deferral.start, Self.mark, to: &sink)
+    try writeSlice("drain \(work)", "deferral", deferral.target, time, Self.mark, to: &sink)
+    try writeArrow("deferral", from: origin, to: (deferral.target, time), &sink)
   }
 
+  /// `lane` counts lanes beside the one that shows what a CPU does.
   private mutating func writeSlice(
     _ name: String, _ category: String, _ cpu: Int, _ start: UInt64, _ duration: UInt64,
-    to sink: inout TraceSink, _ arguments: [String: Value] = [:]
+    to sink: inout TraceSink, _ arguments: [String: Value] = [:], lane: Int = 0
   ) throws(TraceFileError) {
     var event: [String: Value] = [
       "ph": .text("X"), "cat": .text(category), "name": .text(name), "dur": .time(duration),
     ]
     if !arguments.isEmpty { event["args"] = .object(arguments) }
-    try write(event, cpu: cpu, time: start, to: &sink)
+    try write(event, cpu: cpu + lane, time: start, to: &sink)
   }
 
   private mutating func writeArrow(
-    _ name: String, from start: (cpu: Int, time: UInt64), to end: (cpu: Int, time: UInt64),
+    _ name: String, from origin: TraceOrigin, to end: (cpu: Int, time: UInt64),
     _ sink: inout TraceSink
   ) throws(TraceFileError) {
     arrows += 1
     var event: [String: Value] = [
       "ph": .text("s"), "cat": .text(name), "name": .text(name), "id": .number(UInt64(arrows)),
     ]
-    try write(event, cpu: start.cpu, time: start.time, to: &sink)
+    try write(event, cpu: origin.cpu, time: origin.time, to: &sink)
     event["ph"] = .text("f")
     event["bp"] = .text("e")
     try write(event, cpu: end.cpu, time: end.time, to: &sink)

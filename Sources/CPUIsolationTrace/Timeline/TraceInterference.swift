@@ -38,28 +38,35 @@ extension TraceRecording {
   /// - Allocates: yes
   public func interferences() -> [TraceInterference] {
     var timeline = TraceTimeline(self)
-    for record in records() { timeline.add(record) }
-    return timeline.interferences
+    var counts = InterferenceCounts()
+    for record in records() {
+      timeline.add(record)
+      for case .sent(let interrupt) in timeline.occurrences { counts.add(interrupt) }
+    }
+    return counts.interferences(timeline.names)
   }
 }
 
-extension TraceTimeline {
+/// Interrupts by sender, target and callback.
+struct InterferenceCounts {
   private struct Key: Hashable {
-    var sender: String
+    var sender: Int32
     var target: Int
-    var callback: String
+    var callback: Int32
+  }
+  private var counts: [Key: Int] = [:]
+
+  mutating func add(_ interrupt: TraceInterrupt) {
+    let key = Key(
+      sender: interrupt.origin.thread, target: interrupt.target, callback: interrupt.callback)
+    counts[key, default: 0] += 1
   }
 
-  var interferences: [TraceInterference] {
-    var counts: [Key: Int] = [:]
-    for interrupt in interrupts {
-      let key = Key(
-        sender: interrupt.sender, target: interrupt.target, callback: interrupt.callback)
-      counts[key, default: 0] += 1
-    }
-    return counts.map { key, count in
+  /// The most frequent first.
+  func interferences(_ names: TraceNames) -> [TraceInterference] {
+    counts.map { key, count in
       TraceInterference(
-        sender: key.sender, target: key.target, callback: key.callback, count: count)
+        sender: names[key.sender], target: key.target, callback: names[key.callback], count: count)
     }
     .sorted { a, b in
       a.count != b.count
