@@ -86,6 +86,14 @@ extension ArchitectureTests {
       for (file, level) in placed {
         for name in declaredTypes(in: file) { homes[name] = min(homes[name] ?? level, level) }
       }
+      // A type inside another one is at home where it is declared.
+      for (file, level) in placed {
+        var reader = DeclarationReader(file)
+        for found in reader.read() where found.kind == .type && !found.owner.isEmpty {
+          guard let name = found.typeName else { continue }
+          homes["\(found.owner).\(name)"] = min(homes["\(found.owner).\(name)"] ?? level, level)
+        }
+      }
       var lowest: [String: (level: Int, owner: String)] = [:]
       for (file, level) in placed {
         var reader = DeclarationReader(file)
@@ -94,7 +102,7 @@ extension ArchitectureTests {
           else { continue }
           let owner = found.owner.split(separator: ".").first.map(String.init) ?? ""
           // What a type declares on its own floor is not added to it.
-          let own = homes[owner].map { $0 < level } != true
+          let own = (homes[found.owner] ?? homes[owner]).map { $0 < level } != true
           if level < lowest[name]?.level ?? .max {
             lowest[name] = (level, own ? "" : owner)
           }

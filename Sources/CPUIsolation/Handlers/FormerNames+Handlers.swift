@@ -5,12 +5,6 @@
 @available(*, deprecated, renamed: "GracePeriodCallbacks.Function")
 public typealias GracePeriodFunction = GracePeriodCallbacks.Function
 
-@available(*, deprecated, renamed: "Tracer.Snapshot")
-public typealias TraceSnapshot = Tracer.Snapshot
-
-@available(*, deprecated, renamed: "NoiseMeter.Report")
-public typealias NoiseReport = NoiseMeter.Report
-
 @available(*, deprecated, renamed: "AddressSpace.Statistics")
 public typealias TranslationStatistics = AddressSpace.Statistics
 
@@ -19,12 +13,6 @@ public typealias FlushExtent = FlushLog.Extent
 
 @available(*, deprecated, renamed: "PageTable.PageSize")
 public typealias PageSize = PageTable.PageSize
-
-@available(*, deprecated, renamed: "Coordinator.Statistics")
-public typealias Statistics = Coordinator.Statistics
-
-@available(*, deprecated, renamed: "Coordinator.Statistics.AgeHistogram")
-public typealias AgeHistogram = Coordinator.Statistics.AgeHistogram
 
 extension GracePeriodCallbacks {
   @available(*, deprecated, renamed: "barrier(timeout:)")

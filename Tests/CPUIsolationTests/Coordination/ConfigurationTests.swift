@@ -154,6 +154,10 @@ struct ConfigurationTests {
     #expect(
       message([1: -1])?.hasPrefix("CPU 1 cannot be on processor -1: this machine has") == true)
     // Housekeeping shares with whom it likes.
-    #expect(message([0: 0, 1: 0]) == nil)
+    #expect(throws: Never.self) {
+      try Coordinator(
+        .init(
+          housekeeping: [0], isolated: [1], pinning: .processors([0: 0, 1: 0]), watchdog: nil))
+    }
   }
 }

@@ -39,7 +39,7 @@ struct UnregistrationTests {
     let start = ContinuousClock.now
     let error = coordinatorError { try coordinator.unregister(work, timeout: .milliseconds(30)) }
     #expect(error?.code == .timedOut)
-    #expect(error?.description.contains("CPUs 1 did not leave kernel") == true)
+    #expect(error?.description.contains("CPUs 1 held it up") == true)
     #expect(ContinuousClock.now - start >= .milliseconds(30))
     #expect(coordinator.send(work, to: 1) == .rejected(.unregistered))
     // The bit stays retired until the call has succeeded.

@@ -22,11 +22,21 @@ public struct Report<Outcome: Hashable & Sendable>: Hashable, Sendable, CustomSt
 
   init() {}
 
+  /// Whether the same became of the same targets.
+  ///
+  /// - Progress: wait-free
+  /// - Context: any thread
+  /// - Allocates: never
   public static func == (left: Report, right: Report) -> Bool {
     left.refusal == right.refusal
       && left.masks.indices.allSatisfy { left.masks[$0] == right.masks[$0] }
   }
 
+  /// Feeds the masks to a hasher.
+  ///
+  /// - Progress: wait-free
+  /// - Context: any thread
+  /// - Allocates: never
   public func hash(into hasher: inout Hasher) {
     for index in masks.indices { hasher.combine(masks[index]) }
     hasher.combine(refusal)
@@ -71,6 +81,10 @@ extension Report where Outcome == SendOutcome {
   /// The CPUs of which the send had this outcome; none of a refusal.
   ///
   ///     if !report[.gone].isEmpty { forget(report[.gone]) }
+  ///
+  /// - Progress: wait-free
+  /// - Context: any thread
+  /// - Allocates: never
   public subscript(outcome: SendOutcome) -> CPUMask { targets(outcome) }
 
   /// The CPUs that run the work, or have run it.
@@ -83,5 +97,9 @@ extension Report where Outcome == CallOutcome {
   /// The CPUs of which the call had this outcome; none of a refusal.
   ///
   ///     if !report[.timedOut].isEmpty { … }  // will not run there any more
+  ///
+  /// - Progress: wait-free
+  /// - Context: any thread
+  /// - Allocates: never
   public subscript(outcome: CallOutcome) -> CPUMask { targets(outcome) }
 }
