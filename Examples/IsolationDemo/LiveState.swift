@@ -51,7 +51,7 @@ final class LiveState: Sendable {
 
   /// Ends it, when all threads have been joined.
   func close() throws(IsolationError) {
-    try text?.patcher.close()
-    pages.space.close()
+    try text?.patcher.close().get()
+    try pages.space.close().get()
   }
 }

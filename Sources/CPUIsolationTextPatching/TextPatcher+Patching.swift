@@ -52,9 +52,10 @@ extension TextPatcher {
   /// - Allocates: yes
   @discardableResult
   public func patch(
-    _ site: PatchSite, to instruction: PatchSite.Instruction, timeout: Duration? = nil
+    _ site: PatchSite, to instruction: PatchSite.Instruction, timeout: Duration? = nil,
+    file: StaticString = #fileID, line: UInt = #line
   ) throws(IsolationError) -> PatchReport {
-    try patch([(site, instruction)], timeout: timeout)
+    try patch([(site, instruction)], timeout: timeout, file: file, line: line)
   }
 
   /// Makes several sites do something else, for the price of one: the rounds are made once.
@@ -70,11 +71,12 @@ extension TextPatcher {
   /// - Allocates: yes
   @discardableResult
   public func patch(
-    _ changes: [(PatchSite, PatchSite.Instruction)], timeout: Duration? = nil
+    _ changes: [(PatchSite, PatchSite.Instruction)], timeout: Duration? = nil,
+    file: StaticString = #fileID, line: UInt = #line
   ) throws(IsolationError) -> PatchReport {
-    let changes = ordered(changes)
+    let changes = ordered(changes, file, line)
     let until = PatchDeadline(timeout)
-    try takeTurn("patch text", until)
+    try takeTurn("patch text", until, file, line)
     defer { giveTurn() }
     guard ctp_catches_traps() else {
       throw IsolationError(
@@ -86,6 +88,12 @@ extension TextPatcher {
     var batch = prepare(changes, &report)
     if batch.pokes.isEmpty { return report }
     let traps = memory.traps
+    for poke in batch.pokes {
+      coordinator.traceTextPoke(
+        at: memory.address(poke.index, memory.layout.siteOffset), bytes: poke.code.count,
+        file: file,
+        line: line)
+    }
     try run(&batch, "patch text", until, &report)
     report.traps = Int(memory.traps - traps)
     return report
@@ -93,14 +101,14 @@ extension TextPatcher {
 
   /// Checks what was asked for, and brings it into the order of addresses.
   private func ordered(
-    _ changes: [(PatchSite, PatchSite.Instruction)]
+    _ changes: [(PatchSite, PatchSite.Instruction)], _ file: StaticString, _ line: UInt
   ) -> [(PatchSite, PatchSite.Instruction)] {
     for (site, _) in changes where site.memory !== memory {
-      misuse("site \(site.name) belongs to another text patcher")
+      misuse("site \(site.name) belongs to another text patcher", file, line)
     }
     let changes = changes.sorted { $0.0.index < $1.0.index }
     for (first, second) in zip(changes, changes.dropFirst()) where first.0 === second.0 {
-      misuse("site \(first.0.name) is twice in one patch")
+      misuse("site \(first.0.name) is twice in one patch", file, line)
     }
     return changes
   }
@@ -109,10 +117,12 @@ extension TextPatcher {
 
   /// Waits until no other thread patches. A caller that is a CPU serves its own work meanwhile: the
   /// one who patches may be waiting for it.
-  func takeTurn(_ action: String, _ until: PatchDeadline) throws(IsolationError) {
+  func takeTurn(
+    _ action: String, _ until: PatchDeadline, _ file: StaticString, _ line: UInt
+  ) throws(IsolationError) {
     var backoff = Backoff()
     while true {
-      try coordinator.requireMayBegin(action)
+      try coordinator.requireMayBegin(action, file: file, line: line)
       let (isClosed, isMine) = state.withLock { state in
         let isMine = !state.isTaken && !state.isClosed
         if isMine { state.isTaken = true }

@@ -90,6 +90,7 @@ public final class TextPatcher: Sendable {
     options.isInterruptSafe = true
     work = try unsafe coordinator.register(
       "sync_core", options: options, context: nil, function: ctp_synchronize_core)
+    coordinator.own(work)
   }
 
   /// Makes a site in front of a function: until it is patched, calling the one calls the other.
@@ -102,10 +103,11 @@ public final class TextPatcher: Sendable {
   /// - Context: any thread, outside handlers
   /// - Allocates: yes
   public func makeSite(
-    _ name: String, original: PatchFunction, timeout: Duration? = nil
+    _ name: String, original: PatchFunction, timeout: Duration? = nil,
+    file: StaticString = #fileID, line: UInt = #line
   ) throws(IsolationError) -> PatchSite {
     let until = PatchDeadline(timeout)
-    try takeTurn("make a patch site", until)
+    try takeTurn("make a patch site", until, file, line)
     defer { giveTurn() }
     let index = state.withLock { $0.sites.count }
     guard index < memory.capacity else {
@@ -122,18 +124,21 @@ public final class TextPatcher: Sendable {
 
   /// Ends patching, and gives the work type back. The sites stay what they are, and may be called.
   ///
-  ///     try patcher.close(timeout: .seconds(1))
+  ///     patcher.close(timeout: .seconds(1))
   ///
-  /// Without it the work type stays registered for as long as the coordinator lives.
+  /// Without it the work type stays registered for as long as the coordinator lives. Unless the
+  /// answer is `.settled`, it can be repeated.
   ///
-  /// - Throws: `timedOut`, and the call may be repeated; `forked`.
   /// - Progress: blocking
   /// - Context: any thread, outside handlers and kernel sections
   /// - Allocates: yes
-  public func close(timeout: Duration? = nil) throws(IsolationError) {
+  @discardableResult
+  public func close(
+    timeout: Duration? = nil, file: StaticString = #fileID, line: UInt = #line
+  ) -> WaitOutcome {
     let until = PatchDeadline(timeout)
     do throws(IsolationError) {
-      try takeTurn("close a text patcher", until)
+      try takeTurn("close a text patcher", until, file, line)
       defer { giveTurn() }
       try finishEarlierPatch(until)
       // Unregistering withdraws what is pending outside kernel. A CPU that has entered before that
@@ -141,14 +146,18 @@ public final class TextPatcher: Sendable {
       // `entry:W`), and synchronizes when it asks.
       memory.expel()
       state.withLock { $0.isClosed = true }
-    } catch  where error.code == .closed {
-      // The patcher, by an earlier call, or the coordinator.
+    } catch {
+      if error.code == .forked { return .forked }
+      if error.code == .timedOut { return .timedOut(coordinator.othersInKernel) }
+      // Closed: the patcher, by an earlier call, or the coordinator.
     }
-    do throws(IsolationError) {
-      try coordinator.unregister(work, timeout: until.remaining)
-    } catch  where error.code == .closed || error.code == .workTypeUnregistered {
-      // There is nothing left to give back.
-    }
+    // Unregistered already: there is nothing left to give back.
+    let end = try? coordinator.endRegistration(
+      work, timeout: until.remaining, file: file, line: line)
+    if case .timedOut? = end { return end! }
+    if case .forked? = end { return end! }
+    coordinator.disown(work)
+    return .settled
   }
 }
 

@@ -25,7 +25,7 @@ extension TextPatchingTests {
         _ = site(on: cpu, 1, 1)
         _ = site(on: cpu.handle, 1, 1)
         cpu.detach()
-        try patcher.close()
+        patcher.close()
         coordinator.close()
       }
     }

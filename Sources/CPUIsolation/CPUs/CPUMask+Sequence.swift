@@ -139,7 +139,7 @@ extension CPUMask {
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: never
-  @inlinable public var isSingle: Bool { single != nil }
+  @inlinable package var isSingle: Bool { single != nil }
 
   /// Returns the member that `position` smaller members precede, or `nil` if there is none.
   ///
@@ -153,7 +153,7 @@ extension CPUMask {
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: never
-  public func nth(_ position: Int) -> Int? {
+  package func nth(_ position: Int) -> Int? {
     guard position >= 0 else { return nil }
     var left = position
     for index in 0..<wordCount {

@@ -154,7 +154,7 @@ public struct CPUMask: Sendable {
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: never
-  @inlinable public func word(at index: Int) -> UInt64 {
+  @inlinable package func word(at index: Int) -> UInt64 {
     switch storage {
     case .inline(let low, let high):
       return index == 0 ? low : index == 1 ? high : 0
@@ -170,7 +170,7 @@ public struct CPUMask: Sendable {
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: never
-  @inlinable public var wordCount: Int {
+  @inlinable package var wordCount: Int {
     switch storage {
     case .inline(let low, let high): return high != 0 ? 2 : low != 0 ? 1 : 0
     case .heap(let words): return words.count

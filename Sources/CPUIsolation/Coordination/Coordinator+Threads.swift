@@ -252,7 +252,7 @@ extension Coordinator {
   /// The way to a CPU's thread, which is 0 before there is one.
   func reach(of cpu: Int, thread: Int32) -> Reach {
     Reach(
-      threadID: thread, interrupter: configuration.interrupter(of: cpu).reach,
+      threadID: thread, interrupter: configuration.interrupter(of: cpu),
       isHousekeeping: !configuration.isolated.contains(cpu), signal: signal)
   }
 

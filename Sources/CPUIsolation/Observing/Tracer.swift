@@ -143,7 +143,8 @@ public struct Tracer: Sendable {
       for event in ring.events {
         unsafe event.payload.withUnsafeBytes { bytes in
           threads.insert(unsafe bytes.loadUnaligned(fromByteOffset: 4, as: Int32.self))
-          for offset in TraceEvent.siteOffsets(of: unsafe bytes.loadUnaligned(as: UInt16.self)) {
+          let number = unsafe bytes.loadUnaligned(as: UInt16.self)
+          for offset in BuiltInEvent.siteOffsets(ofNumber: Int(number)) {
             sites.insert(unsafe bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self))
           }
         }
@@ -189,18 +190,6 @@ extension Coordinator {
   /// - Context: any thread
   /// - Allocates: never
   public var tracer: Tracer { Tracer(self) }
-}
-
-extension TraceEvent {
-  /// Where call sites stand in the records of a built-in event.
-  fileprivate static func siteOffsets(of number: UInt16) -> [Int] {
-    switch number {
-    case ipiSendCPU.number, ipiSendCPUMask.number, csdQueueCPU.number: [16, 24]
-    case csdFunctionEntry.number, csdFunctionExit.number: [8]
-    case deferredWorkSet.number, deferredWorkMerge.number: [24]
-    default: []
-    }
-  }
 }
 
 extension IsolationError.Code {

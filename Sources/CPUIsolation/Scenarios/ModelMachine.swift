@@ -141,7 +141,7 @@
 
     /// Puts a CPU into kernel or user, as if its thread had attached.
     func place(
-      _ cpu: Int, _ context: CPUContext, interrupter: Reach.Interruption = .poll,
+      _ cpu: Int, _ context: CPUContext, interrupter: Interrupter = .poll,
       isHousekeeping: Bool = false, threadID: Int32 = 1
     ) {
       let slot = core.slots[cpu]

@@ -184,27 +184,8 @@ struct TraceEvent: Hashable, Sendable {
   @inlinable @inline(__always)
   var bit: UInt64 { 1 &<< UInt64(truncatingIfNeeded: index) }
 
-  /// The built-in events, in the order of `TraceEventFormat.builtIn`.
-  static let firstNumber: UInt16 = 1001
-
   init(index: Int, number: UInt16) {
     self.index = index
     self.number = number
   }
-
-  private init(_ index: Int) {
-    self.init(index: index, number: Self.firstNumber + UInt16(index))
-  }
-
-  static var ipiSendCPU: TraceEvent { TraceEvent(0) }
-  static var ipiSendCPUMask: TraceEvent { TraceEvent(1) }
-  static var csdQueueCPU: TraceEvent { TraceEvent(2) }
-  static var csdFunctionEntry: TraceEvent { TraceEvent(3) }
-  static var csdFunctionExit: TraceEvent { TraceEvent(4) }
-  static var deferredWorkSet: TraceEvent { TraceEvent(5) }
-  static var deferredWorkMerge: TraceEvent { TraceEvent(6) }
-  static var deferredWorkDrain: TraceEvent { TraceEvent(7) }
-  static var contextUserEnter: TraceEvent { TraceEvent(8) }
-  static var contextUserExit: TraceEvent { TraceEvent(9) }
-  static var gracePeriod: TraceEvent { TraceEvent(10) }
 }

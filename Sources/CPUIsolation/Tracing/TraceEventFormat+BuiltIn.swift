@@ -9,11 +9,7 @@ extension TraceEventFormat {
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: when it is first asked for
-  public static let builtIn: [TraceEventFormat] = [
-    ipiSendCPU, ipiSendCPUMask, csdQueueCPU, csdFunctionEntry, csdFunctionExit,
-    deferredWorkSet, deferredWorkMerge, deferredWorkDrain, contextUserEnter, contextUserExit,
-    gracePeriod, tlbFlush, textPoke,
-  ]
+  public static let builtIn = BuiltInEvent.allCases.map(\.format)
 
   /// Returns the built-in event of a name, or `nil`.
   ///
@@ -37,7 +33,7 @@ extension TraceEventFormat {
   /// - Context: any thread
   /// - Allocates: when it is first asked for
   public static let ipiSendCPU = TraceEventFormat(
-    system: "ipi", name: "ipi_send_cpu", id: 1001,
+    system: "ipi", name: "ipi_send_cpu", id: BuiltInEvent.ipiSendCPU.number,
     declaring: [.number("cpu", as: UInt32.self), .pointer("callsite"), .pointer("callback")],
     printFormat: """
       "cpu=%u callsite=%pS callback=%pS", REC->cpu, REC->callsite, REC->callback
@@ -50,7 +46,7 @@ extension TraceEventFormat {
   /// - Context: any thread
   /// - Allocates: when it is first asked for
   public static let ipiSendCPUMask = TraceEventFormat(
-    system: "ipi", name: "ipi_send_cpumask", id: 1002,
+    system: "ipi", name: "ipi_send_cpumask", id: BuiltInEvent.ipiSendCPUMask.number,
     declaring: [.cpuMask("cpumask"), .pointer("callsite"), .pointer("callback")],
     printFormat: """
       "cpumask=%s callsite=%pS callback=%pS", __get_cpumask(cpumask), REC->callsite, REC->callback
@@ -63,7 +59,7 @@ extension TraceEventFormat {
   /// - Context: any thread
   /// - Allocates: when it is first asked for
   public static let csdQueueCPU = TraceEventFormat(
-    system: "csd", name: "csd_queue_cpu", id: 1003,
+    system: "csd", name: "csd_queue_cpu", id: BuiltInEvent.csdQueueCPU.number,
     declaring: [
       .number("cpu", as: UInt32.self), .pointer("callsite"), .pointer("func"), .pointer("csd"),
     ],
@@ -77,7 +73,7 @@ extension TraceEventFormat {
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: when it is first asked for
-  public static let csdFunctionEntry = csdFunction("csd_function_entry", id: 1004)
+  public static let csdFunctionEntry = csdFunction("csd_function_entry", .csdFunctionEntry)
 
   /// A queued call ends on its CPU.
   ///
@@ -85,11 +81,11 @@ extension TraceEventFormat {
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: when it is first asked for
-  public static let csdFunctionExit = csdFunction("csd_function_exit", id: 1005)
+  public static let csdFunctionExit = csdFunction("csd_function_exit", .csdFunctionExit)
 
-  private static func csdFunction(_ name: String, id: Int) -> TraceEventFormat {
+  private static func csdFunction(_ name: String, _ event: BuiltInEvent) -> TraceEventFormat {
     TraceEventFormat(
-      system: "csd", name: name, id: id, declaring: [.pointer("func"), .pointer("csd")],
+      system: "csd", name: name, id: event.number, declaring: [.pointer("func"), .pointer("csd")],
       printFormat: #""func=%ps, csd=%p", REC->func, REC->csd"#)
   }
 }

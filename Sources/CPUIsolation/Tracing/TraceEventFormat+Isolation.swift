@@ -7,14 +7,14 @@ extension TraceEventFormat {
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: when it is first asked for
-  public static let deferredWorkSet = deferredWork("deferred_work_set", id: 1006)
+  public static let deferredWorkSet = deferredWork("deferred_work_set", .deferredWorkSet)
 
   /// A send found its work pending on a CPU already, and is covered by that.
   ///
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: when it is first asked for
-  public static let deferredWorkMerge = deferredWork("deferred_work_merge", id: 1007)
+  public static let deferredWorkMerge = deferredWork("deferred_work_merge", .deferredWorkMerge)
 
   /// Deferred work ran for a CPU. `age` is the time in nanoseconds since its bit was set, 0 if
   /// nobody kept that.
@@ -23,7 +23,7 @@ extension TraceEventFormat {
   /// - Context: any thread
   /// - Allocates: when it is first asked for
   public static let deferredWorkDrain = TraceEventFormat(
-    system: "isolation", name: "deferred_work_drain", id: 1008,
+    system: "isolation", name: "deferred_work_drain", id: BuiltInEvent.deferredWorkDrain.number,
     declaring: [
       .number("cpu", as: UInt32.self), .pointer("work"), .number("age", as: UInt64.self),
     ],
@@ -34,14 +34,14 @@ extension TraceEventFormat {
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: when it is first asked for
-  public static let contextUserEnter = contextUser("context_user_enter", id: 1009)
+  public static let contextUserEnter = contextUser("context_user_enter", .contextUserEnter)
 
   /// A CPU comes back from user. `transition` is its transition counter.
   ///
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: when it is first asked for
-  public static let contextUserExit = contextUser("context_user_exit", id: 1010)
+  public static let contextUserExit = contextUser("context_user_exit", .contextUserExit)
 
   /// A grace period: `stage` is `start`, or `end` when every CPU of `cpumask`, those that had to be
   /// waited for at the start, has passed.
@@ -50,7 +50,7 @@ extension TraceEventFormat {
   /// - Context: any thread
   /// - Allocates: when it is first asked for
   public static let gracePeriod = TraceEventFormat(
-    system: "isolation", name: "grace_period", id: 1011,
+    system: "isolation", name: "grace_period", id: BuiltInEvent.gracePeriod.number,
     declaring: [
       .number("sequence", as: UInt64.self), .text("stage", bytes: 8), .cpuMask("cpumask"),
     ],
@@ -64,7 +64,7 @@ extension TraceEventFormat {
   /// - Context: any thread
   /// - Allocates: when it is first asked for
   public static let tlbFlush = TraceEventFormat(
-    system: "isolation", name: "tlb_flush", id: 1012,
+    system: "isolation", name: "tlb_flush", id: BuiltInEvent.tlbFlush.number,
     declaring: [
       .number("cpu", as: UInt32.self), .number("start", as: UInt64.self),
       .number("end", as: UInt64.self), .number("generation", as: UInt64.self),
@@ -79,24 +79,24 @@ extension TraceEventFormat {
   /// - Context: any thread
   /// - Allocates: when it is first asked for
   public static let textPoke = TraceEventFormat(
-    system: "isolation", name: "text_poke", id: 1013,
+    system: "isolation", name: "text_poke", id: BuiltInEvent.textPoke.number,
     declaring: [.pointer("address"), .number("bytes", as: UInt32.self), .pointer("callsite")],
     printFormat: """
       "address=%pS bytes=%u callsite=%pS", REC->address, REC->bytes, REC->callsite
       """)
 
-  private static func deferredWork(_ name: String, id: Int) -> TraceEventFormat {
+  private static func deferredWork(_ name: String, _ event: BuiltInEvent) -> TraceEventFormat {
     TraceEventFormat(
-      system: "isolation", name: name, id: id,
+      system: "isolation", name: name, id: event.number,
       declaring: [.number("cpu", as: UInt32.self), .pointer("work"), .pointer("callsite")],
       printFormat: """
         "cpu=%u work=%ps callsite=%pS", REC->cpu, REC->work, REC->callsite
         """)
   }
 
-  private static func contextUser(_ name: String, id: Int) -> TraceEventFormat {
+  private static func contextUser(_ name: String, _ event: BuiltInEvent) -> TraceEventFormat {
     TraceEventFormat(
-      system: "isolation", name: name, id: id,
+      system: "isolation", name: name, id: event.number,
       declaring: [.number("transition", as: UInt64.self)],
       printFormat: #""transition=%lu", REC->transition"#)
   }

@@ -114,7 +114,7 @@ struct CPUSlotTests {
 
   @Test("a way to reach a CPU survives its packing", arguments: [1, 0x7fff_ffff] as [Int32])
   func reach(thread: Int32) {
-    for interrupter in [Reach.Interruption.park, .poll, .signal] {
+    for interrupter in [Interrupter.park, .poll, .signal] {
       for isHousekeeping in [false, true] {
         let reach = Reach(
           rawValue: Reach(

@@ -103,18 +103,8 @@ final class TranslationCore: Sendable {
       }
       if hull.first > hull.end { hull = (0, 0) }
     }
-    var payload: InlineArray<5, UInt64> = [0, UInt64(cpu), hull.first, hull.end, generation]
-    unsafe withUnsafeMutableBytes(of: &payload) { bytes in
-      // Safety: the payload has five words.
-      unsafe coordinator.record(
-        .tlbFlush, Table(Address(bytes.baseAddress.unsafelyUnwrapped)), words: 5)
-    }
+    coordinator.trace(.tlbFlush, UInt64(cpu), hull.first, hull.end, generation)
   }
-}
-
-extension TraceEvent {
-  /// The event `tlb_flush`, by its place in `TraceEventFormat.builtIn`.
-  static var tlbFlush: TraceEvent { TraceEvent(index: 11, number: firstNumber + 11) }
 }
 
 /// A mapping that several hold.

@@ -16,28 +16,38 @@ extension CoordinatorCore {
   @inline(__always)
   func traceTime(of event: TraceEvent) -> UInt64 { isTraced(event) ? cpi_cycles() : 0 }
 
-  /// Records an event of up to four words. The caller has looked whether it is recorded.
-  @inline(never)
+  /// Records an event of one word. The caller has looked whether it is recorded; so for the others.
+  func trace(_ event: TraceEvent, _ first: UInt64) { trace(event, 1, first, 0, 0, 0, at: 0) }
+
+  /// Records an event of two words.
+  func trace(_ event: TraceEvent, _ first: UInt64, _ second: UInt64) {
+    trace(event, 2, first, second, 0, 0, at: 0)
+  }
+
+  /// Records an event of three words.
   func trace(
-    _ event: TraceEvent, _ first: UInt64, _ second: UInt64 = 0, _ third: UInt64 = 0,
-    _ fourth: UInt64 = 0, at time: UInt64 = 0
+    _ event: TraceEvent, _ first: UInt64, _ second: UInt64, _ third: UInt64, at time: UInt64 = 0
+  ) {
+    trace(event, 3, first, second, third, 0, at: time)
+  }
+
+  /// Records an event of four words.
+  func trace(
+    _ event: TraceEvent, _ first: UInt64, _ second: UInt64, _ third: UInt64, _ fourth: UInt64
+  ) {
+    trace(event, 4, first, second, third, fourth, at: 0)
+  }
+
+  @inline(never)
+  private func trace(
+    _ event: TraceEvent, _ count: Int, _ first: UInt64, _ second: UInt64, _ third: UInt64,
+    _ fourth: UInt64, at time: UInt64
   ) {
     var payload: InlineArray<6, UInt64> = [0, first, second, third, fourth, 0]
-    let words = Self.wordCount(of: event)
     unsafe withUnsafeMutableBytes(of: &payload) { bytes in
       // Safety: the payload is longer than any of these events.
       unsafe record(
-        event, Table(Address(bytes.baseAddress.unsafelyUnwrapped)), words: words, at: time)
-    }
-  }
-
-  /// The words of a record of a built-in event without a mask: the common ones and its fields.
-  private static func wordCount(of event: TraceEvent) -> Int {
-    switch event {
-    case .csdQueueCPU: 5
-    case .contextUserEnter, .contextUserExit: 2
-    case .csdFunctionEntry, .csdFunctionExit: 3
-    default: 4
+        event, Table(Address(bytes.baseAddress.unsafelyUnwrapped)), words: 1 + count, at: time)
     }
   }
 

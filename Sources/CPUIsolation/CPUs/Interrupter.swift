@@ -1,8 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-internal import CPlatform
-internal import Synchronization
-
 /// How a CPU is told that something cannot wait.
 ///
 ///     configuration.isolatedInterrupter = .signal
@@ -24,12 +21,24 @@ public enum Interrupter: Hashable, Sendable {
   /// System calls that the signal finds sleeping restart by themselves or return EINTR, as
   /// `signal(7)` lists.
   case signal
+}
 
-  var reach: Reach.Interruption {
+extension Interrupter {
+  /// Its number in `Reach`.
+  var number: UInt64 {
     switch self {
-    case .park: .park
-    case .poll: .poll
-    case .signal: .signal
+    case .park: 0
+    case .poll: 1
+    case .signal: 2
     }
+  }
+
+  init(number: UInt64) {
+    self =
+      switch number {
+      case 0: .park
+      case 2: .signal
+      default: .poll
+      }
   }
 }
