@@ -85,9 +85,9 @@ public struct CPUHandle: Hashable, WorkSender {
   /// - Context: owner, in kernel, outside handlers and nested sections
   /// - Allocates: never
   @inlinable
-  public func enterUser() {
-    OwnerTransitions.requireOwner(slot)
-    OwnerTransitions.leave(slot, to: .user)
+  public func enterUser(file: StaticString = #fileID, line: UInt = #line) {
+    OwnerTransitions.requireOwner(slot, CallSite(file, line))
+    OwnerTransitions.leave(slot, to: .user, CallSite(file, line))
   }
 
   /// See `LocalCPU.enterKernel()`.
@@ -96,9 +96,9 @@ public struct CPUHandle: Hashable, WorkSender {
   /// - Context: owner, in user
   /// - Allocates: never
   @inlinable
-  public func enterKernel() {
-    OwnerTransitions.requireOwner(slot)
-    OwnerTransitions.enter(slot, core, from: .user)
+  public func enterKernel(file: StaticString = #fileID, line: UInt = #line) {
+    OwnerTransitions.requireOwner(slot, CallSite(file, line))
+    OwnerTransitions.enter(slot, core, from: .user, CallSite(file, line))
   }
 
   /// See `LocalCPU.poll()`.
@@ -107,10 +107,10 @@ public struct CPUHandle: Hashable, WorkSender {
   /// - Context: owner, in user or kernel
   /// - Allocates: never
   @inlinable
-  public func poll() {
+  public func poll(file: StaticString = #fileID, line: UInt = #line) {
     if ContextTracker(slot).isAttentionWanted {
-      OwnerTransitions.requireOwner(slot)
-      OwnerTransitions.pollSlow(slot)
+      OwnerTransitions.requireOwner(slot, CallSite(file, line))
+      OwnerTransitions.pollSlow(slot, CallSite(file, line))
     }
   }
 
@@ -119,9 +119,9 @@ public struct CPUHandle: Hashable, WorkSender {
   /// - Progress: wait-free when nothing is pending; else as the pending handlers
   /// - Context: owner, in kernel; inside a handler it does nothing
   /// - Allocates: never
-  public func safePoint() {
-    OwnerTransitions.requireOwner(slot)
-    OwnerTransitions.safePoint(slot)
+  public func safePoint(file: StaticString = #fileID, line: UInt = #line) {
+    OwnerTransitions.requireOwner(slot, CallSite(file, line))
+    OwnerTransitions.safePoint(slot, CallSite(file, line))
   }
 
   /// See `LocalCPU.declareQuiescent()`.
@@ -129,9 +129,9 @@ public struct CPUHandle: Hashable, WorkSender {
   /// - Progress: wait-free when nothing is pending; else as the pending handlers
   /// - Context: owner, in kernel, outside handlers and nested sections
   /// - Allocates: never
-  public func declareQuiescent() {
-    OwnerTransitions.requireOwner(slot)
-    OwnerTransitions.quiescent(slot)
+  public func declareQuiescent(file: StaticString = #fileID, line: UInt = #line) {
+    OwnerTransitions.requireOwner(slot, CallSite(file, line))
+    OwnerTransitions.quiescent(slot, CallSite(file, line))
   }
 
   /// See `LocalCPU.idle(for:)`.
@@ -139,9 +139,11 @@ public struct CPUHandle: Hashable, WorkSender {
   /// - Progress: blocking
   /// - Context: owner, in kernel, outside handlers and nested sections
   /// - Allocates: never
-  public func idle(for duration: Duration? = nil) {
-    OwnerTransitions.requireOwner(slot)
-    OwnerTransitions.idle(slot, until: Deadline(after: duration))
+  public func idle(
+    for duration: Duration? = nil, file: StaticString = #fileID, line: UInt = #line
+  ) {
+    OwnerTransitions.requireOwner(slot, CallSite(file, line))
+    OwnerTransitions.idle(slot, until: Deadline(after: duration), CallSite(file, line))
   }
 
   /// Gives the CPU back, for threads that were attached by `Coordinator.attachHandle(to:)`.
@@ -149,8 +151,8 @@ public struct CPUHandle: Hashable, WorkSender {
   /// - Progress: blocking, while a helper holds the CPU
   /// - Context: owner, in kernel, outside handlers and nested sections
   /// - Allocates: never
-  public func detach() {
-    OwnerTransitions.requireOwner(slot)
-    OwnerTransitions.detach(slot)
+  public func detach(file: StaticString = #fileID, line: UInt = #line) {
+    OwnerTransitions.requireOwner(slot, CallSite(file, line))
+    OwnerTransitions.detach(slot, CallSite(file, line))
   }
 }

@@ -91,10 +91,11 @@ extension LocalCPU {
   /// - Allocates: never
   @inlinable @inline(__always)
   public func inUser<Result: ~Copyable, Failure: Error>(
+    file: StaticString = #fileID, line: UInt = #line,
     _ body: () throws(Failure) -> Result
   ) throws(Failure) -> Result {
-    enterUser()
-    defer { enterKernel() }
+    enterUser(file: file, line: line)
+    defer { enterKernel(file: file, line: line) }
     return try body()
   }
 
@@ -111,14 +112,18 @@ extension LocalCPU {
   /// - Allocates: never
   @inlinable @inline(__always)
   public func inKernel<Result: ~Copyable, Failure: Error>(
+    file: StaticString = #fileID, line: UInt = #line,
     _ body: () throws(Failure) -> Result
   ) throws(Failure) -> Result {
     if ContextTracker(slot).ownContext == UInt64(CPUContext.user.rawValue) {
-      OwnerTransitions.enter(slot, path.core, from: .user, forSection: true)
-      defer { OwnerTransitions.leave(slot, to: .user, fromSection: true) }
+      OwnerTransitions.enter(
+        slot, path.core, from: .user, forSection: true, CallSite(file, line))
+      defer {
+        OwnerTransitions.leave(slot, to: .user, fromSection: true, CallSite(file, line))
+      }
       return try body()
     }
-    let outside = OwnerTransitions.beginSection(slot)
+    let outside = OwnerTransitions.beginSection(slot, CallSite(file, line))
     defer { OwnerTransitions.endSection(slot, outside) }
     return try body()
   }
@@ -132,8 +137,8 @@ extension LocalCPU {
   /// - Context: owner, in kernel, outside handlers and nested sections
   /// - Allocates: never
   @inlinable @inline(__always)
-  public func enterUser() {
-    OwnerTransitions.leave(slot, to: .user)
+  public func enterUser(file: StaticString = #fileID, line: UInt = #line) {
+    OwnerTransitions.leave(slot, to: .user, CallSite(file, line))
   }
 
   /// Enters kernel: when it returns, everything that was deferred has run.
@@ -142,8 +147,8 @@ extension LocalCPU {
   /// - Context: owner, in user
   /// - Allocates: never
   @inlinable @inline(__always)
-  public func enterKernel() {
-    OwnerTransitions.enter(slot, path.core, from: .user)
+  public func enterKernel(file: StaticString = #fileID, line: UInt = #line) {
+    OwnerTransitions.enter(slot, path.core, from: .user, CallSite(file, line))
   }
 
   /// Runs `body` in guest: code that is not this program's own, such as a plug-in, and touches
@@ -158,10 +163,11 @@ extension LocalCPU {
   /// - Allocates: never
   @inlinable
   public func inGuest<Result: ~Copyable, Failure: Error>(
+    file: StaticString = #fileID, line: UInt = #line,
     _ body: () throws(Failure) -> Result
   ) throws(Failure) -> Result {
-    OwnerTransitions.leave(slot, to: .guest)
-    defer { OwnerTransitions.enter(slot, path.core, from: .guest) }
+    OwnerTransitions.leave(slot, to: .guest, CallSite(file, line))
+    defer { OwnerTransitions.enter(slot, path.core, from: .guest, CallSite(file, line)) }
     return try body()
   }
 
@@ -176,8 +182,10 @@ extension LocalCPU {
   /// - Context: owner, in user or kernel
   /// - Allocates: never
   @inlinable @inline(__always)
-  public func poll() {
-    if ContextTracker(slot).isAttentionWanted { OwnerTransitions.pollSlow(slot) }
+  public func poll(file: StaticString = #fileID, line: UInt = #line) {
+    if ContextTracker(slot).isAttentionWanted {
+      OwnerTransitions.pollSlow(slot, CallSite(file, line))
+    }
   }
 
   /// Runs what is pending, in the middle of a kernel section: a safe point.
@@ -188,8 +196,8 @@ extension LocalCPU {
   /// - Context: owner, in kernel; inside a handler it does nothing
   /// - Allocates: never
   @inlinable @inline(__always)
-  public func safePoint() {
-    OwnerTransitions.safePoint(slot)
+  public func safePoint(file: StaticString = #fileID, line: UInt = #line) {
+    OwnerTransitions.safePoint(slot, CallSite(file, line))
   }
 
   /// A safe point at which this CPU also holds nothing that a grace period protects: waiters pass
@@ -202,7 +210,9 @@ extension LocalCPU {
   /// - Progress: wait-free when nothing is pending; else as the pending handlers
   /// - Context: owner, in kernel, outside handlers and nested sections
   /// - Allocates: never
-  public func declareQuiescent() { OwnerTransitions.quiescent(slot) }
+  public func declareQuiescent(file: StaticString = #fileID, line: UInt = #line) {
+    OwnerTransitions.quiescent(slot, CallSite(file, line))
+  }
 
   /// Has nothing to do: sleeps until work or a call arrives, or the time is over.
   ///
@@ -218,8 +228,10 @@ extension LocalCPU {
   /// - Progress: blocking
   /// - Context: owner, in kernel, outside handlers and nested sections
   /// - Allocates: never
-  public func idle(for duration: Duration? = nil) {
-    OwnerTransitions.idle(slot, until: Deadline(after: duration))
+  public func idle(
+    for duration: Duration? = nil, file: StaticString = #fileID, line: UInt = #line
+  ) {
+    OwnerTransitions.idle(slot, until: Deadline(after: duration), CallSite(file, line))
   }
 }
 

@@ -104,13 +104,15 @@ extension StaticKeys {
   /// - Allocates: yes
   @discardableResult
   public func update(
-    until goal: Ticket.Goal = .covered, _ body: (inout Changes) -> Void
+    until goal: Ticket.Goal = .covered, file: StaticString = #fileID, line: UInt = #line,
+    _ body: (inout Changes) -> Void
   ) throws(IsolationError) -> Report {
     var changes = Changes()
     body(&changes)
-    try requireMayChange()
+    let site = CallSite(file, line)
+    try requireMayChange(site)
     for key in takeDelayed(before: now) { changes.disable(key) }
-    return try apply(changes, until: goal)
+    return try apply(changes, until: goal, site)
   }
 
   /// Exchanges the function of a call, and waits until every CPU is reached.
@@ -126,9 +128,11 @@ extension StaticKeys {
   @discardableResult
   public func update(
     _ call: StaticCall, to context: UnsafeMutableRawPointer?, _ function: StaticCall.Function?,
-    until goal: Ticket.Goal = .covered
+    until goal: Ticket.Goal = .covered, file: StaticString = #fileID, line: UInt = #line
   ) throws(IsolationError) -> StaticCall.Outcome {
-    let report = try update(until: goal) { unsafe $0.exchange(call, to: context, function) }
+    let report = try update(until: goal, file: file, line: line) {
+      unsafe $0.exchange(call, to: context, function)
+    }
     return report.exchanged.contains(call) ? .exchanged : .unchanged
   }
 
@@ -142,9 +146,13 @@ extension StaticKeys {
   /// - Context: any thread, outside handlers and user; in kernel it is a safe point
   /// - Allocates: where the key is turned
   @discardableResult
-  public func enable(_ key: StaticKey) throws(IsolationError) -> StaticKey.Outcome {
-    if let outcome = side(of: key).table.incrementIfOn(key.index, by: 1) { return outcome }
-    return try update { $0.enable(key) }.outcome(of: key)
+  public func enable(
+    _ key: StaticKey, file: StaticString = #fileID, line: UInt = #line
+  ) throws(IsolationError) -> StaticKey.Outcome {
+    if let outcome = side(of: key, CallSite(file, line)).table.incrementIfOn(key.index, by: 1) {
+      return outcome
+    }
+    return try update(file: file, line: line) { $0.enable(key) }.outcome(of: key)
   }
 
   /// Takes a user from a key; the last one turns it off.
@@ -160,25 +168,28 @@ extension StaticKeys {
   /// - Context: any thread, outside handlers and user; in kernel it is a safe point
   /// - Allocates: where the key is turned
   @discardableResult
-  public func disable(_ key: StaticKey) throws(IsolationError) -> StaticKey.Outcome {
-    switch side(of: key).table.decrement(key.index, by: 1, isClaimer: false) {
+  public func disable(
+    _ key: StaticKey, file: StaticString = #fileID, line: UInt = #line
+  ) throws(IsolationError) -> StaticKey.Outcome {
+    let site = CallSite(file, line)
+    switch side(of: key, site).table.decrement(key.index, by: 1, isClaimer: false) {
     case .counted: return .counted
-    case .last: return try update { $0.disable(key) }.outcome(of: key)
-    case .tooFew: tooFew(key)
-    case .enabling: stillEnabling(key)
+    case .last: return try update(file: file, line: line) { $0.disable(key) }.outcome(of: key)
+    case .tooFew: tooFew(key, site)
+    case .enabling: stillEnabling(key, site)
     }
   }
 
   // MARK: -
 
   private func apply(
-    _ changes: Changes, until goal: Ticket.Goal
+    _ changes: Changes, until goal: Ticket.Goal, _ site: CallSite
   ) throws(IsolationError) -> Report {
     var turns = changes.keys.map {
-      KeyTable.Turn(table: side(of: $0.key).table, key: Int($0.key.index), users: $0.users)
+      KeyTable.Turn(table: side(of: $0.key, site).table, key: Int($0.key.index), users: $0.users)
     }
     var exchanges = changes.calls.map {
-      KeyTable.Exchange(index: index(of: $0.call), words: $0.words)
+      KeyTable.Exchange(index: index(of: $0.call, site), words: $0.words)
     }
     var report = Report()
     deferred.table.change(&turns, &exchanges) { turns, exchanges in
@@ -187,8 +198,8 @@ extension StaticKeys {
         case .flipped: report.flipped.insert(change.key)
         case .counted: report.counted.insert(change.key)
         case .overflowed: report.overflowed.insert(change.key)
-        case .tooFew: tooFew(change.key)
-        case .enabling: stillEnabling(change.key)
+        case .tooFew: tooFew(change.key, site)
+        case .enabling: stillEnabling(change.key, site)
         }
       }
       for (change, exchange) in zip(changes.calls, exchanges) where exchange.isNew {
@@ -208,12 +219,12 @@ extension StaticKeys {
     return report
   }
 
-  private func index(of call: StaticCall) -> Int {
+  private func index(of call: StaticCall, _ site: CallSite) -> Int {
     let index = Int(call.index)
     if call.distance != deferred.table.distance(to: index, from: coordinator.core.slots)
       || call.core != coordinator.core
     {
-      misuse("a static call was used that belongs to other keys")
+      misuse("a static call was used that belongs to other keys", site.file, site.line)
     }
     return index
   }
@@ -226,13 +237,15 @@ extension StaticKeys {
     _ = ticket.wait(until: goal)
   }
 
-  private func requireMayChange() throws(IsolationError) {
-    coordinator.requireMayWait("change a static key", #fileID, #line)
+  private func requireMayChange(_ site: CallSite) throws(IsolationError) {
+    coordinator.requireMayWait("change a static key", site.file, site.line)
     if let slot = coordinator.ownSlot {
       let context = ContextWord(rawValue: ContextTracker(slot).ownContext).context
       if context != .kernel {
         let name = context?.description ?? "no context"
-        misuse("CPU \(OwnerTransitions.number(slot)) cannot change a static key: it is in \(name)")
+        misuse(
+          "CPU \(OwnerTransitions.number(slot)) cannot change a static key: it is in \(name)",
+          site.file, site.line)
       }
     }
     try coordinator.requireSameProcess()
@@ -241,13 +254,16 @@ extension StaticKeys {
     }
   }
 
-  private func tooFew(_ key: StaticKey) -> Never {
-    misuse("the static key \(name(of: key)) was disabled more often than it was enabled")
+  private func tooFew(_ key: StaticKey, _ site: CallSite) -> Never {
+    misuse(
+      "the static key \(name(of: key)) was disabled more often than it was enabled", site.file,
+      site.line)
   }
 
-  private func stillEnabling(_ key: StaticKey) -> Never {
+  private func stillEnabling(_ key: StaticKey, _ site: CallSite) -> Never {
     misuse(
-      "the static key \(name(of: key)) was disabled while its first user was still enabling it")
+      "the static key \(name(of: key)) was disabled while its first user was still enabling it",
+      site.file, site.line)
   }
 }
 
@@ -267,8 +283,11 @@ extension StaticKeys {
   /// - Progress: blocking
   /// - Context: any thread, outside handlers and user
   /// - Allocates: one entry
-  public func disable(_ key: StaticKey, after delay: Duration) throws(IsolationError) {
-    try requireMayChange()
+  public func disable(
+    _ key: StaticKey, after delay: Duration, file: StaticString = #fileID, line: UInt = #line
+  ) throws(IsolationError) {
+    let site = CallSite(file, line)
+    try requireMayChange(site)
     let due = now &+ delay.wholeNanoseconds
     // Before this one counts: those who leave later must not turn the key off sooner than it may.
     state.withLock { state in
@@ -276,11 +295,11 @@ extension StaticKeys {
         state.delayed[index].due = max(state.delayed[index].due, due)
       }
     }
-    switch side(of: key).table.decrement(key.index, by: 1, isClaimer: false) {
+    switch side(of: key, site).table.decrement(key.index, by: 1, isClaimer: false) {
     case .counted: return
     case .last: break
-    case .tooFew: tooFew(key)
-    case .enabling: stillEnabling(key)
+    case .tooFew: tooFew(key, site)
+    case .enabling: stillEnabling(key, site)
     }
     let users = count(of: key)
     let isKnown = state.withLock { state in
@@ -289,7 +308,7 @@ extension StaticKeys {
       state.delayed.append(Delayed(key: key, due: due))
       return true
     }
-    if !isKnown { tooFew(key) }
+    if !isKnown { tooFew(key, site) }
   }
 
   /// Turns off what was disabled with a delay that is over, and tells how long it is until the next
@@ -302,12 +321,15 @@ extension StaticKeys {
   /// - Context: any thread, outside handlers and user
   /// - Allocates: where a key is turned
   @discardableResult
-  public func applyDelayed() throws(IsolationError) -> Duration? {
-    try requireMayChange()
+  public func applyDelayed(
+    file: StaticString = #fileID, line: UInt = #line
+  ) throws(IsolationError) -> Duration? {
+    let site = CallSite(file, line)
+    try requireMayChange(site)
     let now = self.now
     var changes = Changes()
     for key in takeDelayed(before: now) { changes.disable(key) }
-    if !changes.keys.isEmpty { _ = try apply(changes, until: .covered) }
+    if !changes.keys.isEmpty { _ = try apply(changes, until: .covered, site) }
     return state.withLock { $0.delayed.map(\.due).min() }
       .map { .nanoseconds(Int64(clamping: $0 - min($0, now))) }
   }

@@ -134,7 +134,7 @@ public final class StaticKeys: Sendable {
   public func isEnabled(
     _ key: StaticKey, file: StaticString = #fileID, line: UInt = #line
   ) -> Bool {
-    let side = side(of: key)
+    let side = side(of: key, CallSite(file, line))
     if let slot = coordinator.ownSlot {
       if !key.isNeverDeferred { PatchDiagnosis.requireCaughtUp(slot, "a static key", file, line) }
       return key.value(on: slot) != 0
@@ -155,7 +155,7 @@ public final class StaticKeys: Sendable {
   public func isEnabled(
     _ key: StaticKey, on cpu: Int, file: StaticString = #fileID, line: UInt = #line
   ) -> Bool {
-    _ = side(of: key)
+    _ = side(of: key, CallSite(file, line))
     coordinator.requireCPU(cpu, file, line)
     let slot = coordinator.core.slots[cpu]
     if !key.isNeverDeferred {
@@ -189,14 +189,14 @@ public final class StaticKeys: Sendable {
     return state.withLock { $0.names[key] } ?? "key \(key.index)"
   }
 
-  func side(of key: StaticKey) -> PatchSide {
+  func side(of key: StaticKey, _ site: CallSite = CallSite(#fileID, #line)) -> PatchSide {
     let side = key.isNeverDeferred ? immediate : deferred
     // The memory of the table tells coordinators and registries apart.
     if key.distance
       != side.table.distance(to: key.index, from: coordinator.core.slots)
       || key.core != coordinator.core
     {
-      misuse("a static key was used that belongs to other keys")
+      misuse("a static key was used that belongs to other keys", site.file, site.line)
     }
     return side
   }

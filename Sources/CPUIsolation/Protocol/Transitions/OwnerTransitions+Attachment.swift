@@ -62,8 +62,8 @@ extension OwnerTransitions {
   ///   CPU. The same for a call that was pushed before our look at the queues (`detach:Q`), also if
   ///   the one who rings for it has not got round to that.
   /// - Else our addition to W came before its look at W: it sees offline and answers `gone`.
-  static func detach(_ slot: CPUSlot) {
-    requirePlainKernel(slot, "detach")
+  static func detach(_ slot: CPUSlot, _ site: CallSite = CallSite(#fileID, #line)) {
+    requirePlainKernel(slot, "detach", site)
     let drain = Drain(slot)
     drain.drainPending()
     let tracker = ContextTracker(slot)

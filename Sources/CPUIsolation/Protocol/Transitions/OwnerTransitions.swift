@@ -10,23 +10,27 @@ enum OwnerTransitions {
   /// Enters kernel and runs what was pending.
   @inlinable @inline(__always)
   static func enter(
-    _ slot: CPUSlot, _ core: CoordinatorCore, from context: CPUContext, forSection: Bool = false
+    _ slot: CPUSlot, _ core: CoordinatorCore, from context: CPUContext, forSection: Bool = false,
+    _ site: CallSite = CallSite(#fileID, #line)
   ) {
     switch ContextTracker(slot).enterKernel(
       from: context, forSection: forSection, comparing: core.summary)
     {
     case .clear: break
     case .taken(let bits): drainTaken(slot, core, bits)
-    case .special: enterSlow(slot, from: context)
+    case .special: enterSlow(slot, from: context, site)
     }
   }
 
   /// Leaves kernel, and goes back in at once if attention was asked for meanwhile.
   @inlinable @inline(__always)
-  static func leave(_ slot: CPUSlot, to context: CPUContext, fromSection: Bool = false) {
+  static func leave(
+    _ slot: CPUSlot, to context: CPUContext, fromSection: Bool = false,
+    _ site: CallSite = CallSite(#fileID, #line)
+  ) {
     let tracker = ContextTracker(slot)
     if !tracker.leaveKernel(to: context, fromSection: fromSection) {
-      leaveSlow(slot, to: context, fromSection: fromSection)
+      leaveSlow(slot, to: context, fromSection: fromSection, site)
     } else if tracker.isAttentionWanted {
       serveOutside(slot, in: context)
     }
@@ -34,9 +38,9 @@ enum OwnerTransitions {
 
   /// Runs what is pending, in kernel.
   @inlinable @inline(__always)
-  static func safePoint(_ slot: CPUSlot) {
+  static func safePoint(_ slot: CPUSlot, _ site: CallSite = CallSite(#fileID, #line)) {
     // Relaxed — drain:L, a hint.
-    if slot.state.work.load(ordering: .relaxed) != 0 { safePointSlow(slot) }
+    if slot.state.work.load(ordering: .relaxed) != 0 { safePointSlow(slot, site) }
   }
 
   /// Runs what an entry took.
@@ -50,14 +54,16 @@ enum OwnerTransitions {
 
   /// Behind an entry that found something. The word says kernel, unless the entry was a mistake.
   @usableFromInline @inline(never)
-  static func enterSlow(_ slot: CPUSlot, from context: CPUContext) {
+  static func enterSlow(
+    _ slot: CPUSlot, from context: CPUContext, _ site: CallSite = CallSite(#fileID, #line)
+  ) {
     let found = slot.owner.word.load(ordering: .relaxed) & ContextWord.contextMask
     if found != 0 {
       let before = CPUContext(
         rawValue: UInt8((found &+ UInt64(context.rawValue)) & ContextWord.contextMask))
       misuse(
-        "CPU \(number(slot)) entered kernel from \(context), but it was in \(before?.description ?? "no context")"
-      )
+        "CPU \(number(slot)) entered kernel from \(context), but it was in \(before?.description ?? "no context")",
+        site.file, site.line)
     }
     if context == .user,
       slot.owner.special.load(ordering: .relaxed) & OwnerFlags.sanitized != 0
@@ -77,10 +83,12 @@ enum OwnerTransitions {
 
   /// An exit that found something before it left.
   @usableFromInline @inline(never)
-  static func leaveSlow(_ slot: CPUSlot, to context: CPUContext, fromSection: Bool) {
+  static func leaveSlow(
+    _ slot: CPUSlot, to context: CPUContext, fromSection: Bool, _ site: CallSite
+  ) {
     let tracker = ContextTracker(slot)
     if fromSection { tracker.endSection() }
-    requirePlainKernel(slot, "leave kernel")
+    requirePlainKernel(slot, "leave kernel", site)
     Drain(slot).drainPending()
     if context == .user { trace(.contextUserEnter, slot) }
     let sanitized =
@@ -110,34 +118,36 @@ enum OwnerTransitions {
   }
 
   @usableFromInline @inline(never)
-  static func pollSlow(_ slot: CPUSlot) {
+  static func pollSlow(_ slot: CPUSlot, _ site: CallSite = CallSite(#fileID, #line)) {
     switch ContextWord(rawValue: ContextTracker(slot).ownContext).context {
-    case .kernel: safePointSlow(slot)
+    case .kernel: safePointSlow(slot, site)
     case .user: serveOutside(slot, in: .user)
     case .guest: serveOutside(slot, in: .guest)
-    default: misuse("CPU \(number(slot)) polled outside user and kernel")
+    default: misuse("CPU \(number(slot)) polled outside user and kernel", site.file, site.line)
     }
   }
 
   @usableFromInline @inline(never)
-  static func safePointSlow(_ slot: CPUSlot) {
+  static func safePointSlow(_ slot: CPUSlot, _ site: CallSite) {
     if ContextTracker(slot).ownContext != UInt64(CPUContext.kernel.rawValue) {
-      misuse("CPU \(number(slot)) declared a safe point outside kernel")
+      misuse("CPU \(number(slot)) declared a safe point outside kernel", site.file, site.line)
     }
     // Inside a handler the round that runs now is followed by another look.
     let special = slot.owner.special.load(ordering: .relaxed)
     if special & OwnerFlags.inHandler == 0 { Drain(slot).drainPending() }
   }
 
-  static func quiescent(_ slot: CPUSlot) {
-    requirePlainKernel(slot, "declare a quiescent state")
+  static func quiescent(_ slot: CPUSlot, _ site: CallSite = CallSite(#fileID, #line)) {
+    requirePlainKernel(slot, "declare a quiescent state", site)
     if slot.state.work.load(ordering: .relaxed) != 0 { Drain(slot).drainPending() }
     ContextTracker(slot).declareQuiescent()
   }
 
   /// Leaves to idle, sleeps unless something came, and enters.
-  static func idle(_ slot: CPUSlot, until deadline: Deadline) {
-    requirePlainKernel(slot, "become idle")
+  static func idle(
+    _ slot: CPUSlot, until deadline: Deadline, _ site: CallSite = CallSite(#fileID, #line)
+  ) {
+    requirePlainKernel(slot, "become idle", site)
     // Work that was there already runs, and ends the call: it may be what the caller's loop waits
     // for.
     if slot.state.work.load(ordering: .relaxed) != 0 {
@@ -161,7 +171,9 @@ enum OwnerTransitions {
   /// Begins a kernel section that is not entered from user alone: one inside another, or in guest.
   /// Returns the context outside.
   @usableFromInline @inline(never)
-  static func beginSection(_ slot: CPUSlot) -> CPUContext {
+  static func beginSection(
+    _ slot: CPUSlot, _ site: CallSite = CallSite(#fileID, #line)
+  ) -> CPUContext {
     let context = ContextWord(rawValue: ContextTracker(slot).ownContext).context
     switch context {
     case .kernel?:
@@ -172,7 +184,8 @@ enum OwnerTransitions {
       enter(slot, Drain(slot).core, from: context!, forSection: true)
       return context!
     default:
-      misuse("CPU \(number(slot)) began a kernel section while it was not running")
+      misuse(
+        "CPU \(number(slot)) began a kernel section while it was not running", site.file, site.line)
     }
   }
 
@@ -208,26 +221,28 @@ enum OwnerTransitions {
   }
 
   /// Traps unless the CPU is in kernel, outside handlers and nested sections.
-  static func requirePlainKernel(_ slot: CPUSlot, _ action: String) {
+  static func requirePlainKernel(_ slot: CPUSlot, _ action: String, _ site: CallSite) {
     let context = ContextTracker(slot).ownContext
     if context != UInt64(CPUContext.kernel.rawValue) {
       let name = ContextWord(rawValue: context).context?.description ?? "no context"
-      misuse("CPU \(number(slot)) cannot \(action): it is in \(name)")
+      misuse("CPU \(number(slot)) cannot \(action): it is in \(name)", site.file, site.line)
     }
     let special = slot.owner.special.load(ordering: .relaxed)
     if special & OwnerFlags.inHandler != 0 {
-      misuse("CPU \(number(slot)) cannot \(action) inside a handler")
+      misuse("CPU \(number(slot)) cannot \(action) inside a handler", site.file, site.line)
     }
     if special & OwnerFlags.depthMask != 0 || ContextTracker(slot).isInSection {
-      misuse("CPU \(number(slot)) cannot \(action) inside a nested kernel section")
+      misuse(
+        "CPU \(number(slot)) cannot \(action) inside a nested kernel section", site.file, site.line)
     }
   }
 
   /// Traps unless the calling thread is the CPU's.
   @usableFromInline
-  static func requireOwner(_ slot: CPUSlot) {
+  static func requireOwner(_ slot: CPUSlot, _ site: CallSite = CallSite(#fileID, #line)) {
     if !CurrentThread.isThread(of: slot) {
-      misuse("CPU \(number(slot)) was used by a thread that is not attached to it")
+      misuse(
+        "CPU \(number(slot)) was used by a thread that is not attached to it", site.file, site.line)
     }
   }
 
