@@ -16,7 +16,7 @@ struct PoolMisuseTests {
         if isRegistered { unsafe local.push(object) } else { unsafe pool.push(object) }
       }
     }
-    result.expect("push: object 2 of the pool is in it already")
+    result.expect("push: object 2 of the pool is in it already", namesCaller: false)
   }
 
   @Test("an object that was given out since it was pushed, and is pushed again by who had it")
@@ -32,7 +32,7 @@ struct PoolMisuseTests {
       unsafe local.push(object)
       unsafe pool.push(same)
     }
-    result.expect("push: object 1 of the pool is in it already")
+    result.expect("push: object 1 of the pool is in it already", namesCaller: false)
   }
 
   @Test(
@@ -68,7 +68,8 @@ struct PoolMisuseTests {
       unsafe (object - 16).storeBytes(of: 7, as: UInt64.self)
       unsafe pool.push(object)
     }
-    pushed.expect("push: the mark in front of object 0 of the pool was overwritten")
+    pushed.expect(
+      "push: the mark in front of object 0 of the pool was overwritten", namesCaller: false)
     let popped = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
       let pool = try RawObjectPool(capacity: 1, objectBytes: 8, rings: 1)
       let object = unsafe pool.pop()!
@@ -76,7 +77,8 @@ struct PoolMisuseTests {
       unsafe (object - 16).storeBytes(of: 7, as: UInt64.self)
       _ = unsafe pool.pop()
     }
-    popped.expect("pop: the mark in front of object 0 of the pool was overwritten")
+    popped.expect(
+      "pop: the mark in front of object 0 of the pool was overwritten", namesCaller: false)
   }
 
   @Test("an object that comes back to a pool that has been freed")
@@ -90,7 +92,8 @@ struct PoolMisuseTests {
       unsafe pool.push(object)
     }
     result.expect(
-      "push: the pool is closed, and all of its objects had come back: its memory is gone")
+      "push: the pool is closed, and all of its objects had come back: its memory is gone",
+      namesCaller: false)
   }
 
   @Test("a capacity that cannot be", arguments: [0, -1, 1 << 24 + 1, Int.max, Int.min])
@@ -99,12 +102,16 @@ struct PoolMisuseTests {
       [capacity] in
       _ = try RawObjectPool(capacity: capacity, objectBytes: 8)
     }
-    raw.expect("the capacity of a pool is \(capacity), and has to be between 1 and 16777216")
+    raw.expect(
+      "the capacity of a pool is \(capacity), and has to be between 1 and 16777216",
+      namesCaller: false)
     let typed = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
       [capacity] in
       _ = try ObjectPool(capacity: capacity) { $0 }
     }
-    typed.expect("the capacity of a pool is \(capacity), and has to be between 1 and 16777216")
+    typed.expect(
+      "the capacity of a pool is \(capacity), and has to be between 1 and 16777216",
+      namesCaller: false)
   }
 
   @Test("a size or a number of rings that cannot be")
@@ -112,11 +119,13 @@ struct PoolMisuseTests {
     let size = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
       _ = try RawObjectPool(capacity: 1, objectBytes: -1)
     }
-    size.expect("the object size of a pool is -1, and has to be between 0 and 1073741824")
+    size.expect(
+      "the object size of a pool is -1, and has to be between 0 and 1073741824", namesCaller: false)
     let rings = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
       _ = try RawObjectPool(capacity: 1, objectBytes: 8, rings: 0)
     }
-    rings.expect("the number of rings of a pool is 0, and has to be between 1 and 4096")
+    rings.expect(
+      "the number of rings of a pool is 0, and has to be between 1 and 4096", namesCaller: false)
   }
 
   // Sendable: what smuggles a registration out of its thread.
@@ -139,7 +148,8 @@ struct PoolMisuseTests {
       cpu.inUser { onOtherThread { coordinator.send(work, to: 1, urgency: .immediate) } }
       cpu.detach()
     }
-    result.expect("CPU 1 must not post a call out of a pool in a signal handler")
+    result.expect(
+      "CPU 1 must not post a call out of a pool in a signal handler", namesCaller: false)
   }
 
   @Test("a registration that ends on another thread")
@@ -149,7 +159,8 @@ struct PoolMisuseTests {
       let smuggler = Smuggler(pool.register()!)
       onOtherThread { smuggler.local = nil }
     }
-    result.expect("a registration with a pool ended on another thread than it began on")
+    result.expect(
+      "a registration with a pool ended on another thread than it began on", namesCaller: false)
   }
 
   @Test("a registration that is used on another thread")
@@ -160,7 +171,7 @@ struct PoolMisuseTests {
       let smuggler = Smuggler(pool.register()!)
       onOtherThread { _ = unsafe smuggler.local!.pop() }
     }
-    pop.expect(sentence)
+    pop.expect(sentence, namesCaller: false)
     let push = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
       let pool = try RawObjectPool(capacity: 1, objectBytes: 8, rings: 1)
       let smuggler = Smuggler(pool.register()!)
@@ -169,6 +180,6 @@ struct PoolMisuseTests {
         unsafe smuggler.local!.push(UnsafeMutableRawPointer(bitPattern: object)!)
       }
     }
-    push.expect(sentence)
+    push.expect(sentence, namesCaller: false)
   }
 }

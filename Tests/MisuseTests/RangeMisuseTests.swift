@@ -15,7 +15,7 @@ struct RangeMisuseTests {
       let work = try coordinator.register("work") { _ in }
       coordinator.send(work, to: cpu)
     }
-    result.expect("there is no CPU \(cpu): this coordinator has CPUs 0-1,3")
+    result.expect("there is no CPU \(cpu): this coordinator has CPUs 0-1,3", namesCaller: false)
   }
 
   @Test("an immediate send, and one by a sender", arguments: [4, -1])
@@ -26,7 +26,7 @@ struct RangeMisuseTests {
       let work = try coordinator.register("work") { _ in }
       coordinator.send(work, to: cpu, urgency: .immediate)
     }
-    immediate.expect("there is no CPU \(cpu): this coordinator has CPUs 0-1,3")
+    immediate.expect("there is no CPU \(cpu): this coordinator has CPUs 0-1,3", namesCaller: false)
     let sender = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
       [cpu] in
       let coordinator = try Coordinator.make()
@@ -34,7 +34,7 @@ struct RangeMisuseTests {
       let sender = try coordinator.makeSender()
       sender.send(work, to: cpu)
     }
-    sender.expect("there is no CPU \(cpu): this coordinator has CPUs 0-1,3")
+    sender.expect("there is no CPU \(cpu): this coordinator has CPUs 0-1,3", namesCaller: false)
   }
 
   @Test("a send to a mask, when its turn comes")
@@ -44,7 +44,7 @@ struct RangeMisuseTests {
       let work = try coordinator.register("work") { _ in }
       coordinator.send(work, to: [1, 200])
     }
-    result.expect("there is no CPU 200: this coordinator has CPUs 0-1,3")
+    result.expect("there is no CPU 200: this coordinator has CPUs 0-1,3", namesCaller: false)
   }
 
   @Test(
@@ -63,7 +63,7 @@ struct RangeMisuseTests {
       default: _ = coordinator.context(of: cpu)
       }
     }
-    result.expect("there is no CPU \(cpu): this coordinator has CPUs 0-1,3")
+    result.expect("there is no CPU \(cpu): this coordinator has CPUs 0-1,3", namesCaller: false)
   }
 
   @Test("a send to a gap between the masks, by number and by mask", arguments: [false, true])
@@ -86,13 +86,13 @@ struct RangeMisuseTests {
       var mask = CPUMask()
       mask.insert(cpu)
     }
-    insert.expect("CPUMask.insert: CPU \(cpu) is outside 0..<8192.")
+    insert.expect("CPUMask.insert: CPU \(cpu) is outside 0..<8192.", namesCaller: false)
     let initialise = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent])
     {
       [cpu] in
       _ = CPUMask([0, cpu])
     }
-    initialise.expect("CPUMask.insert: CPU \(cpu) is outside 0..<8192.")
+    initialise.expect("CPUMask.insert: CPU \(cpu) is outside 0..<8192.", namesCaller: false)
   }
 
   @Test("a mask's range and width")
@@ -100,10 +100,10 @@ struct RangeMisuseTests {
     let range = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
       _ = CPUMask(8_000..<8_193)
     }
-    range.expect("CPUMask: the range 8000..<8193 is not within 0..<8192.")
+    range.expect("CPUMask: the range 8000..<8193 is not within 0..<8192.", namesCaller: false)
     let width = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
       _ = CPUMask.all(-1)
     }
-    width.expect("CPUMask.all: the width -1 is negative.")
+    width.expect("CPUMask.all: the width -1 is negative.", namesCaller: false)
   }
 }

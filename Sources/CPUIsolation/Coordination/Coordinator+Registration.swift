@@ -105,10 +105,11 @@ extension Coordinator {
   /// - Allocates: yes
   public func register(
     _ name: String, options: WorkType.Options, context: UnsafeMutableRawPointer?,
+    file: StaticString = #fileID, line: UInt = #line,
     payloadFunction: WorkType.PayloadFunction
   ) throws(IsolationError) -> WorkType {
     if options.delivery == .bit {
-      misuse("\(name) has nothing to tell its handler: its delivery is a bit")
+      misuse("\(name) has nothing to tell its handler: its delivery is a bit", file, line)
     }
     // Safety: the caller's to see to.
     let handler = unsafe WorkHandler(payloadFunction, context)

@@ -43,7 +43,10 @@ public struct Tracer: Sendable {
   /// - Progress: blocking
   /// - Context: any thread, outside handlers
   /// - Allocates: the filter
-  public func start(_ event: TraceEventFormat, filter text: String? = nil) throws(TraceFilter
+  public func start(
+    _ event: TraceEventFormat, filter text: String? = nil, file: StaticString = #fileID,
+    line: UInt = #line
+  ) throws(TraceFilter
     .ParseError)
   {
     var filter: TraceFilter? = nil
@@ -54,7 +57,7 @@ public struct Tracer: Sendable {
     }
     coordinator.registry.withLock { state in
       guard let known = state.trace.event(of: event) else {
-        misuse("the event \(event.name) was not declared to this coordinator")
+        misuse("the event \(event.name) was not declared to this coordinator", file, line)
       }
       state.trace.setFilter(filter, of: known, in: buffers, core.slots)
       state.trace(state.trace.traced | known.bit, in: core)

@@ -15,12 +15,25 @@ extension Coordinator {
 }
 
 extension ExitTest.Result? {
-  /// Expects that the process left this sentence behind, as a line of its own on standard error.
-  func expect(_ sentence: String, sourceLocation: SourceLocation = #_sourceLocation) {
+  /// Expects that the process left this sentence behind, as a line of its own on standard error, and
+  /// after it the place of the call, which is in these tests.
+  ///
+  /// - Parameter namesCaller: false for what is found where no caller's place is at hand: in the
+  ///   pools' and protections' own words, whose functions are a few instructions long.
+  func expect(
+    _ sentence: String, namesCaller: Bool = true,
+    sourceLocation: SourceLocation = #_sourceLocation
+  ) {
     // Without a result the failure has been recorded already.
     guard let self else { return }
     let text = String(decoding: self.standardErrorContent, as: UTF8.self)
     let isSaid = text.split(separator: "\n").contains { $0 == "CPUIsolation: " + sentence }
     #expect(isSaid, "\(text)", sourceLocation: sourceLocation)
+    let place = text.split(separator: "\n").first { $0.hasSuffix("the call that this is about") }
+    #expect(place != nil, "\(text)", sourceLocation: sourceLocation)
+    #expect(place?.hasPrefix("CPUIsolation/Misuse.swift") != true, sourceLocation: sourceLocation)
+    if namesCaller {
+      #expect(place?.hasPrefix("MisuseTests/") == true, "\(text)", sourceLocation: sourceLocation)
+    }
   }
 }

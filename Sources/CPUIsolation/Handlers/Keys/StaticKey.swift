@@ -133,8 +133,8 @@ enum PatchDiagnosis {
   ) -> Never {
     let place = special & OwnerFlags.draining != 0 ? "inside a handler" : "in an interrupt"
     misuse(
-      "CPU \(OwnerTransitions.number(slot)) read \(what) \(place), before it has caught up: at \(file):\(line)"
-    )
+      "CPU \(OwnerTransitions.number(slot)) read \(what) \(place), before it has caught up: at \(file):\(line)",
+      file, line)
   }
 
   @usableFromInline @inline(never)

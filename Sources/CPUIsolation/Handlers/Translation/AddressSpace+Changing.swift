@@ -34,12 +34,16 @@ extension AddressSpace {
   /// - Context: any thread, outside handlers
   /// - Allocates: nodes of the table
   public func map(
-    _ page: UInt64, to frame: UInt64, size: PageTable.PageSize = .base, neverDeferred: Bool = false
+    _ page: UInt64, to frame: UInt64, size: PageTable.PageSize = .base, neverDeferred: Bool = false,
+    file: StaticString = #fileID, line: UInt = #line
   ) throws(IsolationError) -> MapOutcome {
-    requirePages(from: page, size.pages)
-    requireFrame(frame, size)
+    let site = CallSite(file, line)
+    requirePages(from: page, size.pages, site)
+    requireFrame(frame, size, site)
     if size.rawValue >= table.nodes.levels || page & (size.pages - 1) != 0 {
-      misuse("page \(page) cannot begin a \(size) page: that begins at a multiple of \(size.pages)")
+      misuse(
+        "page \(page) cannot begin a \(size) page: that begins at a multiple of \(size.pages)",
+        file, line)
     }
     switch try table.map(page, to: PageWord(frame: frame, neverDeferred: neverDeferred), size) {
     case .done: return .mapped
@@ -81,7 +85,7 @@ extension AddressSpace {
     _ page: UInt64, to frame: UInt64, timeout: Duration? = nil, file: StaticString = #fileID,
     line: UInt = #line
   ) -> Change? {
-    guard let old = exchange(page, frame) else { return nil }
+    guard let old = exchange(page, frame, CallSite(file, line)) else { return nil }
     if old.isNeverDeferred {
       let ticket = coordinator.sendWithTicket(
         flushRangeWork, to: coordinator.cpus, urgency: .immediate, file: file, line: line)
@@ -103,21 +107,23 @@ extension AddressSpace {
   public func replace(
     _ page: UInt64, with frame: UInt64, file: StaticString = #fileID, line: UInt = #line
   ) -> Retirement? {
-    guard let old = exchange(page, frame) else { return nil }
+    guard let old = exchange(page, frame, CallSite(file, line)) else { return nil }
     return acknowledge(
       [Retired(page: page, size: .base, frame: old.frame, keepsPage: true)],
       isUrgent: old.isNeverDeferred, file, line)
   }
 
-  private func exchange(_ page: UInt64, _ frame: UInt64) -> PageWord? {
-    requirePages(from: page, 1)
-    requireFrame(frame, .base)
+  private func exchange(_ page: UInt64, _ frame: UInt64, _ site: CallSite) -> PageWord? {
+    requirePages(from: page, 1, site)
+    requireFrame(frame, .base, site)
     return table.asWriter {
       var old: PageWord? = nil
       table.forEachEntry(in: page..<page + 1) { _, size, word, entry in
         guard word.isPresent else { return }
         if size != .base {
-          misuse("page \(page) is part of a \(size) page, which is changed by unmapping it")
+          misuse(
+            "page \(page) is part of a \(size) page, which is changed by unmapping it",
+            site.file, site.line)
         }
         core.publish(page..<page + 1) {
           PageTableNodes.write(word.changed(to: frame), to: entry)
@@ -142,21 +148,24 @@ extension AddressSpace {
   public func unmap(
     _ pages: Range<UInt64>, file: StaticString = #fileID, line: UInt = #line
   ) -> Retirement {
-    requirePages(pages)
+    let site = CallSite(file, line)
+    requirePages(pages, site)
     var retired: [Retired] = []
     var isUrgent = false
     table.asWriter {
-      _ = core.publish(pages) { retire(pages, &retired, &isUrgent) }
+      _ = core.publish(pages) { retire(pages, &retired, &isUrgent, site) }
     }
     return acknowledge(retired, isUrgent: isUrgent, file, line)
   }
 
   /// Marks the entries of a range. The caller is the only writer.
-  func retire(_ pages: Range<UInt64>, _ retired: inout [Retired], _ isUrgent: inout Bool) {
+  func retire(
+    _ pages: Range<UInt64>, _ retired: inout [Retired], _ isUrgent: inout Bool, _ site: CallSite
+  ) {
     table.forEachEntry(in: pages) { page, size, word, entry in
       guard word.isPresent else { return }
       if page < pages.lowerBound || page + size.pages > pages.upperBound {
-        misuse("pages \(pages) cut the \(size) page that begins at \(page)")
+        misuse("pages \(pages) cut the \(size) page that begins at \(page)", site.file, site.line)
       }
       PageTableNodes.write(word.retired, to: entry)
       retired.append(Retired(page: page, size: size, frame: word.frame, keepsPage: false))
@@ -193,21 +202,23 @@ extension AddressSpace {
 
   // MARK: Checks
 
-  func requirePages(_ pages: Range<UInt64>) {
+  func requirePages(_ pages: Range<UInt64>, _ site: CallSite) {
     if pages.upperBound > table.nodes.span {
-      misuse("there are no pages \(pages): this address space has 0..<\(table.nodes.span)")
+      misuse(
+        "there are no pages \(pages): this address space has 0..<\(table.nodes.span)", site.file,
+        site.line)
     }
   }
 
   /// The same of so many pages, whose end need not be a number.
-  private func requirePages(from first: UInt64, _ count: UInt64) {
+  private func requirePages(from first: UInt64, _ count: UInt64, _ site: CallSite) {
     let end = first.addingReportingOverflow(count)
-    requirePages(first..<(end.overflow ? .max : end.partialValue))
+    requirePages(first..<(end.overflow ? .max : end.partialValue), site)
   }
 
-  private func requireFrame(_ frame: UInt64, _ size: PageTable.PageSize) {
+  private func requireFrame(_ frame: UInt64, _ size: PageTable.PageSize, _ site: CallSite) {
     if frame > PageWord.maximumFrame - size.pages {
-      misuse("frame \(frame) does not fit into 61 bits")
+      misuse("frame \(frame) does not fit into 61 bits", site.file, site.line)
     }
   }
 }

@@ -96,14 +96,18 @@ public final class AddressSpace: Sendable {
   /// - Progress: blocking
   /// - Context: any thread, outside handlers and kernel sections
   /// - Allocates: yes
-  public init(_ coordinator: Coordinator, _ options: Options) throws(IsolationError) {
+  public init(
+    _ coordinator: Coordinator, _ options: Options, file: StaticString = #fileID, line: UInt = #line
+  ) throws(IsolationError) {
     self.coordinator = coordinator
     urgency = options.urgency
     if options.loggedRanges < 1 || options.loggedRanges > 1 << 20 {
-      misuse("a flush log cannot remember \(options.loggedRanges) ranges: it takes 1 to 1048576")
+      misuse(
+        "a flush log cannot remember \(options.loggedRanges) ranges: it takes 1 to 1048576", file,
+        line)
     }
     if options.flushCeiling < 0 {
-      misuse("the ceiling of a flush cannot be \(options.flushCeiling) pages")
+      misuse("the ceiling of a flush cannot be \(options.flushCeiling) pages", file, line)
     }
     table = try PageTable(pages: options.pages, memory: options.tableMemory)
     let ranges = options.loggedRanges.roundedUpToPowerOfTwo
@@ -125,7 +129,9 @@ public final class AddressSpace: Sendable {
     work.isInterruptSafe = true
     work.mayRunOnBehalf = true
     work.maximumAge = options.maximumAge
-    if case .merging = options.delivery { misuse("a flush has no payload that could be merged") }
+    if case .merging = options.delivery {
+      misuse("a flush has no payload that could be merged", file, line)
+    }
     work.delivery = options.delivery
     do throws(IsolationError) {
       flushAllWork = try unsafe coordinator.register(

@@ -33,9 +33,11 @@ public final class FlushLog: Sendable {
   /// - Progress: blocking
   /// - Context: any thread
   /// - Allocates: yes
-  public init(ranges: Int = 64) throws(IsolationError) {
+  public init(
+    ranges: Int = 64, file: StaticString = #fileID, line: UInt = #line
+  ) throws(IsolationError) {
     if ranges < 1 || ranges > 1 << 20 {
-      misuse("a flush log cannot remember \(ranges) ranges: it takes 1 to 1048576")
+      misuse("a flush log cannot remember \(ranges) ranges: it takes 1 to 1048576", file, line)
     }
     let slots = ranges.roundedUpToPowerOfTwo
     memory = try MappedMemory(byteCount: FlushRing.byteCount(ranges: slots))

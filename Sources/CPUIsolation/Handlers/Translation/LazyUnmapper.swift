@@ -76,11 +76,12 @@ public final class LazyUnmapper: Sendable {
   /// - Allocates: yes
   public init(
     _ space: AddressSpace, pages: Range<UInt64>, maximumPending: Int? = nil,
+    file: StaticString = #fileID, line: UInt = #line,
     release: @escaping @Sendable (_ page: UInt64, _ frame: UInt64) -> Void
   ) {
-    space.requirePages(pages)
+    space.requirePages(pages, CallSite(file, line))
     if let maximumPending, maximumPending < 1 {
-      misuse("a batch of lazy unmappings cannot be of \(maximumPending) pages")
+      misuse("a batch of lazy unmappings cannot be of \(maximumPending) pages", file, line)
     }
     let cpus = space.coordinator.cpus.count
     self.space = space
@@ -106,8 +107,10 @@ public final class LazyUnmapper: Sendable {
   /// - Progress: blocking, for as long as another thread uses it
   /// - Context: any thread, outside handlers
   /// - Allocates: as `release`
-  public func reserve(_ count: UInt64) -> Range<UInt64>? {
-    if count == 0 { misuse("a range of no pages was reserved") }
+  public func reserve(
+    _ count: UInt64, file: StaticString = #fileID, line: UInt = #line
+  ) -> Range<UInt64>? {
+    if count == 0 { misuse("a range of no pages was reserved", file, line) }
     if let range = take(count) { return range }
     _ = poll()
     return take(count)
@@ -150,14 +153,15 @@ public final class LazyUnmapper: Sendable {
   public func unmap(
     _ pages: Range<UInt64>, file: StaticString = #fileID, line: UInt = #line
   ) -> Outcome {
-    space.requirePages(pages)
+    let site = CallSite(file, line)
+    space.requirePages(pages, site)
     let count = Int(clamping: pages.upperBound - pages.lowerBound)
     let hasRoom = state.withLock { state in
       if !isReserved(pages, state) {
-        misuse("pages \(pages) were unmapped at \(file):\(line), but were not reserved")
+        misuse("pages \(pages) were unmapped, but were not reserved", file, line)
       }
       guard state.batch.pages < maximumPending else { return false }
-      space.retireLazily(pages, &state.batch.retired, &state.batch.isUrgent)
+      space.retireLazily(pages, &state.batch.retired, &state.batch.isUrgent, site)
       Self.insert(pages, into: &state.batch.ranges)
       state.batch.pages += count
       return true
@@ -285,9 +289,9 @@ extension AddressSpace {
   /// Takes mappings away without a flush: what is unmapped stays with the caller, who flushes
   /// later.
   func retireLazily(
-    _ pages: Range<UInt64>, _ retired: inout [Retired], _ isUrgent: inout Bool
+    _ pages: Range<UInt64>, _ retired: inout [Retired], _ isUrgent: inout Bool, _ site: CallSite
   ) {
-    table.asWriter { retire(pages, &retired, &isUrgent) }
+    table.asWriter { retire(pages, &retired, &isUrgent, site) }
   }
 
   /// Logs and sends the flush of what was unmapped before: of the ranges, if they are few, else of

@@ -147,25 +147,28 @@ extension AddressSpace {
   /// - Progress: wait-free
   /// - Context: owner, in kernel
   /// - Allocates: never
-  public func open(on cpu: borrowing LocalCPU) -> LocalTranslations {
+  public func open(
+    on cpu: borrowing LocalCPU, file: StaticString = #fileID, line: UInt = #line
+  ) -> LocalTranslations {
     let slot = cpu.slot
     let number = OwnerTransitions.number(slot)
     if cpu.path.core != coordinator.core {
-      misuse("CPU \(number) opened the translations of another coordinator")
+      misuse("CPU \(number) opened the translations of another coordinator", file, line)
     }
     if ContextTracker(slot).ownContext != UInt64(CPUContext.kernel.rawValue) {
-      misuse("CPU \(number) can open its translations in kernel alone")
+      misuse("CPU \(number) can open its translations in kernel alone", file, line)
     }
     let cache = core.cache(number)
     let attachment = slot.owner.counterAtAttach.load(ordering: .relaxed)
     if cache.owner.openedBy.load(ordering: .relaxed) == attachment {
-      misuse("CPU \(number) has its translations open already")
+      misuse("CPU \(number) has its translations open already", file, line)
     }
     cache.owner.openedBy.store(attachment, ordering: .relaxed)
     // Behind that store: this section ends before `close` looks at it, or began behind the end of
     // the registration.
     if cpu.path.rejection(of: flushAllWork) == .unregistered {
-      misuse("CPU \(number) opened the translations of an address space that was closed")
+      misuse(
+        "CPU \(number) opened the translations of an address space that was closed", file, line)
     }
     cache.join(core.ring)
     return LocalTranslations(self, slot)

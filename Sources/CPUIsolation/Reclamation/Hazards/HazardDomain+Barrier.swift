@@ -78,9 +78,10 @@ extension HazardDomain {
   /// - Context: any thread but isolated CPUs, with no lock that a reclaimer takes; not inside one
   /// - Allocates: as `reclaim`, and the report
   public func barrier(
-    cohort: HazardDomain.Cohort? = nil, timeout: Duration? = nil
+    cohort: HazardDomain.Cohort? = nil, timeout: Duration? = nil,
+    file: StaticString = #fileID, line: UInt = #line
   ) -> WaitOutcome {
-    requireMayReclaim("wait for a barrier")
+    requireMayReclaim("wait for a barrier", file, line)
     let until = Deadline(after: timeout)
     var backoff = Backoff()
     var search = HazardScanner.Search()
@@ -111,8 +112,10 @@ extension HazardDomain {
   /// - Progress: lock-free, and the reclaimers
   /// - Context: as `barrier`
   /// - Allocates: as `reclaim`, and the list
-  public func obstacles(to cohort: HazardDomain.Cohort? = nil) -> [HazardDomain.Obstacle] {
-    requireMayReclaim("look for obstacles")
+  public func obstacles(
+    to cohort: HazardDomain.Cohort? = nil, file: StaticString = #fileID, line: UInt = #line
+  ) -> [HazardDomain.Obstacle] {
+    requireMayReclaim("look for obstacles", file, line)
     return scanner.withLock { () -> [HazardDomain.Obstacle] in
       _ = scanner.scanLocked(everything: true)
       let left = scanner.remaining(upTo: scanner.passes, cohort: cohort?.number)

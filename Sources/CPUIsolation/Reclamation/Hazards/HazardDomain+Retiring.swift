@@ -25,11 +25,14 @@ extension HazardDomain {
   /// - Allocates: a batch for 62 objects now and then
   public func retire(
     _ object: UnsafeMutableRawPointer, context: UnsafeMutableRawPointer? = nil,
-    cohort: HazardDomain.Cohort? = nil, reclaim: HazardDomain.ReclaimFunction
+    cohort: HazardDomain.Cohort? = nil, file: StaticString = #fileID, line: UInt = #line,
+    reclaim: HazardDomain.ReclaimFunction
   ) {
     let address = UInt(bitPattern: object)
     if address & 1 != 0 {
-      misuse("an object at an odd address cannot be retired: its lowest bit is the mark of links")
+      misuse(
+        "an object at an odd address cannot be retired: its lowest bit is the mark of links", file,
+        line)
     }
     put(
       unsafe HazardRetired(
@@ -111,16 +114,18 @@ extension HazardDomain {
   /// - Context: any thread but isolated CPUs, with no lock that a reclaimer takes; not inside one
   /// - Allocates: batches for what survives, now and then
   @discardableResult
-  public func reclaim() -> Int {
-    requireMayReclaim("reclaim")
+  public func reclaim(file: StaticString = #fileID, line: UInt = #line) -> Int {
+    requireMayReclaim("reclaim", file, line)
     return scanner.scan(everything: true) ?? 0
   }
 
-  func requireMayReclaim(_ action: String) {
+  func requireMayReclaim(_ action: String, _ file: StaticString, _ line: UInt) {
     if HazardThread.isIsolatedCPU {
-      misuse("an isolated CPU must not \(action): reclaimers run on other threads")
+      misuse("an isolated CPU must not \(action): reclaimers run on other threads", file, line)
     }
-    if scanner.isOwn { misuse("a reclaimer must not \(action): it would wait for itself") }
+    if scanner.isOwn {
+      misuse("a reclaimer must not \(action): it would wait for itself", file, line)
+    }
   }
 
   // MARK: Counts
