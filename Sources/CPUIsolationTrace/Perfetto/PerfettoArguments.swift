@@ -55,8 +55,7 @@ struct PerfettoArguments {
             interning.number(of: name, names, in: Schema.Interned.texts))
         case .text: annotation.internedText(field.reader.text(record), &interning)
         case .cpus:
-          annotation.internedText(
-            String(decoding: field.reader.bytes(record).cpuListText, as: UTF8.self), &interning)
+          annotation.internedText(field.reader.cpus(record).cpuList, &interning)
         }
       }
     }

@@ -43,7 +43,7 @@ struct FieldReader: Sendable {
   }
 
   func text(_ record: TraceRecord) -> String {
-    String(decoding: bytes(record).terminated, as: UTF8.self)
+    String(decoding: bytes(record).prefix { $0 != 0 }, as: UTF8.self)
   }
 
   /// The numbers of the bits that are set.
