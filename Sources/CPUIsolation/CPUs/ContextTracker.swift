@@ -84,7 +84,10 @@ struct ContextTracker {
     // Sequentially consistent fence — drain:T. Off x86-64 it holds the handlers' loads behind the
     // take.
     fullFenceAfterExchange()
-    slot.owner.word.store(word, ordering: .relaxed)
+    slot.owner.special.store(OwnerFlags.draining, ordering: .relaxed)
+    // Release — entry:D. After `draining`: a signal handler of this thread that finds kernel here finds
+    // that a drain runs, and runs nothing before what is taken. Pairs with none: it is the same thread.
+    slot.owner.word.store(word, ordering: .releasing)
     return .taken(taken)
   }
 

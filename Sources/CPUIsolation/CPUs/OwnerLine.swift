@@ -37,7 +37,8 @@ struct OwnerLine: ~Copyable {
 @usableFromInline
 enum OwnerFlags {
   /// A drain runs: this is early entry, and a signal handler keeps out.
-  @usableFromInline static let draining: UInt64 = 1 << 0
+  @inlinable @inline(__always)
+  static var draining: UInt64 { 1 << 0 }
   /// User sections are declared to RealtimeSanitizer.
   @usableFromInline static let sanitized: UInt64 = 1 << 1
   /// A signal handler made the transition.
@@ -45,7 +46,7 @@ enum OwnerFlags {
   /// Cross calls run.
   @usableFromInline static let calling: UInt64 = 1 << 3
   /// A handler or a cross call runs: waiting is refused.
-  @usableFromInline static let inHandler: UInt64 = draining | calling
+  @usableFromInline static let inHandler: UInt64 = 1 << 0 | calling
   /// One level of nested kernel sections.
   @usableFromInline static let depth: UInt64 = 1 << 8
   @usableFromInline static let depthMask: UInt64 = 0xffff_ffff << 8

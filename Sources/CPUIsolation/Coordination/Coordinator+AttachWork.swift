@@ -35,7 +35,7 @@ extension Coordinator {
   ///
   /// False: the coordinator was closed meanwhile, the send was rejected, and the thread may have what
   /// is older than changes that had finished before.
-  func runAttachWork(on cpu: Int) -> Bool {
+  func runAttachWork(on cpu: Int, by path: SendPath) -> Bool {
     let works = registry.withLock { $0.attachWork }
     return works.allSatisfy {
       path.deliver($0, to: cpu, from: CallSite(#fileID, #line)) != .rejected(.closed)

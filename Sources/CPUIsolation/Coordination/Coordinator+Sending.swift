@@ -31,7 +31,9 @@ extension Coordinator: WorkSender {
   /// - Context: any thread
   /// - Allocates: yes, once for each sender that exists at the same time
   public func makeSender() throws(IsolationError) -> Sender {
-    Sender(path: SendPath(core: core, sender: try takeSenderSlot()), coordinator: self)
+    Sender(
+      path: SendPath(core: core, sender: try takeSenderSlot(), isOutsideSignals: true),
+      coordinator: self)
   }
 }
 

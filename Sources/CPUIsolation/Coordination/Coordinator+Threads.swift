@@ -241,7 +241,8 @@ extension Coordinator {
     case .special: OwnerTransitions.enterSlow(slot, from: .offline)
     }
     abandoned.end()
-    if !runAttachWork(on: cpu) {
+    let path = SendPath(core: core, sender: path.sender, isOutsideSignals: true)
+    if !runAttachWork(on: cpu, by: path) {
       OwnerTransitions.detach(slot)
       throw IsolationError(.closed, "the coordinator was closed while CPU \(cpu) attached")
     }

@@ -178,7 +178,7 @@
     }
 
     func path(_ sender: Int) -> SendPath {
-      SendPath(core: core, sender: senderMemory[sender].slot)
+      SendPath(core: core, sender: senderMemory[sender].slot, isOutsideSignals: true)
     }
 
     /// Publishes a datum, sends, and notes what the answer promises.

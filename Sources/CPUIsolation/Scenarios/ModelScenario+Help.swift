@@ -2,9 +2,9 @@
 
 #if ModelChecking
   extension ModelMachine {
-    /// Has type 0 run this instead of reading all data.
-    func replaceHandler(_ handler: @escaping (ModelMachine) -> Void) {
-      core.records[0].handler = .init(
+    /// Has a type run this instead of reading all data.
+    func replaceHandler(of type: UInt64 = 0, _ handler: @escaping (ModelMachine) -> Void) {
+      core.records[type].handler = .init(
         self.handler { machine, _ in
           handler(machine)
           machine.runs += 1

@@ -184,6 +184,58 @@
             },
           ]
         }, check: { _ in }),
+      signalThatSends(
+        "a signal of the program's that sends, at an entry", in: .user
+      ) { machine, slot in
+        machine.enter(slot)
+        machine.leave(slot)
+      },
+      signalThatSends(
+        "a signal of the program's that sends, at a safe point", in: .kernel
+      ) { _, slot in OwnerTransitions.safePoint(slot) },
     ]
+
+    /// What a thread has taken, and a signal that comes then and sends to the thread's own CPU.
+    private static func signalThatSends(
+      _ name: String, in context: CPUContext,
+      _ drain: @escaping @Sendable (ModelMachine, CPUSlot) -> Void
+    ) -> ModelScenario {
+      ModelScenario(
+        name,
+        rule: "a signal handler runs what is interrupt-safe, and nothing before what was taken",
+        preemptions: 2,
+        bodies: { machine in
+          let early = machine.registerType()
+          let late = machine.registerType(1, interruptSafe: true)
+          let line = machine.core.line
+          line.early.store(1, ordering: .relaxed)
+          line.late.store(2, ordering: .relaxed)
+          machine.place(0, context)
+          var isInSignal = false
+          var hasRun = false
+          machine.replaceHandler { machine in
+            machine.expect(!isInSignal, "what is not interrupt-safe ran in a signal handler")
+            hasRun = true
+          }
+          machine.replaceHandler(of: 1) { machine in
+            let pending = machine.core.slots[0].state.work.load(ordering: .relaxed) & 1
+            machine.expect(
+              hasRun || pending != 0, "a late type ran before an early one that was taken")
+          }
+          _ = machine.path(0).deliver(early, to: 0, from: CallSite("model", 0))
+          return [
+            { drain(machine, machine.become(0)) },
+            {
+              machine.engine.interrupt(threadID: 1) {
+                isInSignal = true
+                let path = SendPath(core: machine.core, sender: machine.path(1).sender)
+                _ = path.deliver(late, to: 0, from: CallSite("model", 0))
+                _ = path.deliver(early, to: 0, from: CallSite("model", 0))
+                isInSignal = false
+              }
+            },
+          ]
+        })
+    }
   }
 #endif

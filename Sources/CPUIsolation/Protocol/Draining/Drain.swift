@@ -39,11 +39,27 @@ struct Drain {
   /// Drains everything that is pending. The CPU is in kernel, and this is its thread.
   func drainPending() {
     waitWhilePinned()
+    let special = beginDraining()
     let lagging = compareSummary()
     // Relaxed — drain:L, a hint: the exchange decides.
     let isPending = slot.state.work.load(ordering: .relaxed) != 0
-    guard isPending || lagging != 0 else { return }
-    run(taken: isPending ? take() : 0, lagging: lagging)
+    guard isPending || lagging != 0 else { return endDraining(special) }
+    run(taken: isPending ? take() : 0, lagging: lagging, special)
+  }
+
+  /// Says that a drain runs, before it takes anything: a signal handler of the program that sends to
+  /// this CPU must run nothing before what has been taken. Returns what to put back.
+  private func beginDraining() -> UInt64 {
+    let special = slot.owner.special.load(ordering: .relaxed)
+    slot.owner.special.store(special | OwnerFlags.draining, ordering: .relaxed)
+    // Release fence — drain:D. Before the take that follows, as a signal handler of this thread sees
+    // it; no instruction on x86-64. Pairs with none: it is the same thread.
+    releaseFence()
+    return special
+  }
+
+  private func endDraining(_ special: UInt64) {
+    slot.owner.special.store(special, ordering: .relaxed)
   }
 
   /// Runs one bit that an entry took, if it is one, with nothing but what that needs: the case that
@@ -64,10 +80,10 @@ struct Drain {
     return true
   }
 
-  /// Runs what an entry, or `take`, took, and the catch-up types that lag, and looks once more.
+  /// Runs what an entry, or `take`, took, and the catch-up types that lag, and looks once more. A drain
+  /// runs already according to the flags; `special` is what they were before.
   @inline(never)
-  func run(taken first: UInt64, lagging: UInt64 = 0) {
-    let special = slot.owner.special.load(ordering: .relaxed)
+  func run(taken first: UInt64, lagging: UInt64 = 0, _ special: UInt64) {
     var taken = first
     var all: UInt64 = 0
     for round in 1...Self.rounds {
@@ -79,6 +95,7 @@ struct Drain {
       }
       taken = take()
     }
+    endDraining(special)
     if all >> BuiltInWork.calls & 3 != 0 { serveCalls(interruptSafeOnly: false, special) }
   }
 
@@ -92,14 +109,15 @@ struct Drain {
     return taken
   }
 
-  /// Drains what may run in the signal handler of this thread, which has made the CPU enter kernel.
-  func drainInterruptSafe() {
+  /// Drains what may run in a signal handler of this thread: the library's own, which has made the CPU
+  /// enter kernel and serves its calls, or one of the program's that met it in kernel.
+  func drainInterruptSafe(calls: Bool = true) {
     waitWhilePinned()
-    let special = slot.owner.special.load(ordering: .relaxed)
+    let special = beginDraining()
     // Acquire — drain:I. The set of safe types was written before any of them could be sent.
     let safe =
       core.line.interruptSafe.load(ordering: .acquiring)
-      | 1 << BuiltInWork.calls | BuiltInWork.attentionMask
+      | (calls ? 1 << BuiltInWork.calls | BuiltInWork.attentionMask : 0)
     // The thread's own next entry compares again, for the types that have to wait for it.
     run(0, special, lagging: lagging(among: safe))
     for _ in 0..<Self.rounds {
@@ -109,12 +127,16 @@ struct Drain {
         slot.state.work.bitwiseAnd(~safe, ordering: .acquiring).oldValue & safe
       fullFenceAfterExchange()
       run(taken & ~BuiltInWork.mask, special)
-      if taken >> BuiltInWork.calls & 1 != 0 { serveCalls(interruptSafeOnly: true, special) }
+      if taken >> BuiltInWork.calls & 1 != 0 {
+        endDraining(special)
+        serveCalls(interruptSafeOnly: true, special)
+        _ = beginDraining()
+      }
     }
+    endDraining(special)
   }
 
-  /// Runs the handlers of the bits that were taken and of the types that lag, in drain order, and
-  /// puts `special` back.
+  /// Runs the handlers of the bits that were taken and of the types that lag, in drain order.
   private func run(_ bits: UInt64, _ special: UInt64, lagging: UInt64 = 0) {
     let types = bits | lagging
     if types == 0 { return }
@@ -135,7 +157,7 @@ struct Drain {
       runHandlers(types & ~early & ~late, live: live, draining, bits: bits)
       runHandlers(types & late, live: live, draining, bits: bits)
     }
-    slot.owner.special.store(special, ordering: .relaxed)
+    slot.owner.special.store(draining, ordering: .relaxed)
     if flags & DrainFlags.times != 0 {
       slot.owner.longestDrain.raise(to: cpi_cycles() &- start)
     }

@@ -23,7 +23,9 @@ public enum SendOutcome: Hashable, Sendable {
   case queued
   /// The bit was set and the target was kicked.
   case interrupted
-  /// The target is the caller, in kernel: the work has run.
+  /// The target is the caller, in kernel: the work has run. What is sent through a `LocalCPU` or a
+  /// `Sender` does; through a coordinator or a handle, which a signal handler may have, only what is
+  /// interrupt-safe.
   case ranInline
   /// The target is outside kernel, and the caller ran the work for it.
   case ranOnBehalf

@@ -9,11 +9,14 @@ extension WorkType {
   public struct SendPath {
     @usableFromInline let core: CoordinatorCore
     @usableFromInline let sender: SenderSlot
+    /// Whether its sends come from no signal handler: those of a `LocalCPU` or a `Sender`, which a
+    /// handler cannot have. Others may: they run nothing here that is not interrupt-safe.
+    let isOutsideSignals: Bool
 
-    @inlinable @inline(__always)
-    init(core: CoordinatorCore, sender: SenderSlot) {
+    init(core: CoordinatorCore, sender: SenderSlot, isOutsideSignals: Bool = false) {
       self.core = core
       self.sender = sender
+      self.isOutsideSignals = isOutsideSignals
     }
   }
 }
@@ -152,7 +155,7 @@ extension SendPath {
     traceSend(wasPending ? .deferredWorkMerge : .deferredWorkSet, work, cpu, site)
 
     if CurrentThread.isThread(of: slot) {
-      return concludeToSelf(slot, cell, wasPending: wasPending, context: context)
+      return concludeToSelf(work, slot, cell, wasPending: wasPending, context: context)
     }
     if urgency == .immediate {
       let before = core.traceTime(of: .ipiSendCPU)
@@ -203,8 +206,16 @@ extension SendPath {
   }
 
   /// A send to the caller's own CPU.
+  ///
+  /// It may come from a signal handler of the program, between any two instructions of the thread.
+  /// There only what is interrupt-safe runs, and nothing before what the thread has taken:
+  /// - Between an entry's take and its drain, and while a drain runs, `draining` is set: the drain
+  ///   looks once more.
+  /// - Between the halves of a transition the owner's copy says another context than W: the thread
+  ///   goes on, and its next look at K finds the bit.
   private func concludeToSelf(
-    _ slot: CPUSlot, _ cell: Place<SenderCell>, wasPending: Bool, context: CPUContext
+    _ work: WorkType, _ slot: CPUSlot, _ cell: Place<SenderCell>, wasPending: Bool,
+    context: CPUContext
   ) -> SendOutcome {
     if context != .kernel {
       if wasPending { return .merged }
@@ -212,14 +223,22 @@ extension SendPath {
       return .deferred
     }
     let special = slot.owner.special.load(ordering: .relaxed)
-    guard special & OwnerFlags.inHandler == 0 else {
+    // Acquire — drain:I, as in the drain of a signal handler.
+    let isSafe = core.line.interruptSafe.load(ordering: .acquiring) >> work.type & 1 != 0
+    guard special & OwnerFlags.inHandler == 0, isOutsideSignals || isSafe,
+      ContextTracker(slot).ownContext == UInt64(CPUContext.kernel.rawValue)
+    else {
       // Inside a handler: the round that runs now has taken its bits already.
       if wasPending { return .merged }
       count(cell.value.queued)
       return .queued
     }
     if !wasPending { count(cell.value.ranInline) }
-    Drain(core, slot).drainPending()
+    if isOutsideSignals {
+      Drain(core, slot).drainPending()
+    } else {
+      Drain(core, slot).drainInterruptSafe(calls: false)
+    }
     return .ranInline
   }
 

@@ -46,10 +46,11 @@ enum OwnerTransitions {
   /// Runs what an entry took.
   @usableFromInline @inline(never)
   static func drainTaken(_ slot: CPUSlot, _ core: CoordinatorCore, _ bits: UInt64) {
-    // A helper, or an unregistration, may have been faster than the take behind our look.
-    if bits == 0 { return }
     let drain = Drain(core, slot)
-    if !drain.drainOne(bits) { drain.run(taken: bits) }
+    // The flags were empty, or the entry would have been special; it has set `draining`. No bits: a
+    // helper, or an unregistration, was faster than the take behind our look.
+    if bits == 0 { return slot.owner.special.store(0, ordering: .relaxed) }
+    if !drain.drainOne(bits) { drain.run(taken: bits, 0) }
   }
 
   /// Behind an entry that found something. The word says kernel, unless the entry was a mistake.
