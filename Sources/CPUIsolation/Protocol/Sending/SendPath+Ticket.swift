@@ -51,7 +51,7 @@ extension SendPath {
   /// - Else it publishes less, and the ticket waits for the run that our bit brings.
   /// A generation that is drawn before the merge may be published by a run for somebody else's bit
   /// that was told nothing of ours.
-  private func sendWithTicket(
+  func sendWithTicket(
     _ work: WorkType, _ payload: UInt64, to mask: CPUMask, _ urgency: Urgency,
     from site: CallSite, where predicate: (Int) -> Bool
   ) -> (generation: UInt64, report: Report<SendOutcome>) {
