@@ -207,9 +207,8 @@
         bodies: { machine in
           let early = machine.registerType()
           let late = machine.registerType(1, interruptSafe: true)
-          let line = machine.core.line
-          line.early.store(1, ordering: .relaxed)
-          line.late.store(2, ordering: .relaxed)
+          machine.core.line.early.store(1, ordering: .relaxed)
+          machine.core.line.late.store(2, ordering: .relaxed)
           machine.place(0, context)
           var isInSignal = false
           var hasRun = false
