@@ -25,9 +25,9 @@ struct TracePageEncoder: Sendable {
     let length = (payload.count + 3) & ~3
     precondition(length >= 4 && length <= Self.maximumPayload(layout))
     let isLong = length > Int(TracePageLayout.Kind.maximumWords) * 4
-    // A page may need room behind its events for the count of the lost.
+    // A page may need room after its events for the count of the lost.
     let room = layout.capacity - layout.longSize - open.count
-    // Behind another event there may have to be a time stamp first.
+    // After another event there may have to be a time stamp first.
     if !open.isEmpty, 8 + (isLong ? 8 : 4) + length > room { close() }
     if !open.isEmpty { reach(timestamp) }
     var delta: UInt64 = 0
@@ -72,11 +72,7 @@ struct TracePageEncoder: Sendable {
   /// Only the first event of a page can say that something is missing before it.
   mutating func lose(_ loss: TraceLoss) {
     if !open.isEmpty { close() }
-    switch (openLoss, loss) {
-    case (.events(let before), .events(let more)): openLoss = .events(before &+ more)
-    case (.unknown, _): break
-    default: openLoss = loss
-    }
+    openLoss = openLoss.map { $0.adding(loss) } ?? loss
   }
 
   private mutating func close() {

@@ -9,7 +9,7 @@
 /// ```
 ///
 /// The payload is what the event's format describes, common fields included. A payload that was
-/// read may have zeros behind it: records end at whole words of four bytes.
+/// read may have zeros after it: records end at whole words of four bytes.
 ///
 /// - Progress: wait-free
 /// - Context: any thread

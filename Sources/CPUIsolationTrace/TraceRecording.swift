@@ -133,7 +133,7 @@ public struct TraceRecording: Sendable {
     threadNames[thread] = line
   }
 
-  /// Appends an event behind those that its CPU has.
+  /// Appends an event after those that its CPU has.
   ///
   /// ```swift
   /// recording.append(cpu: 0, timestamp: 1_000, event: 1001, payload: bytes)
@@ -173,7 +173,7 @@ public struct TraceRecording: Sendable {
   ///
   /// - Parameters:
   ///   - cpu: the CPU that lost them.
-  ///   - count: how many; nil if nobody counted.
+  ///   - count: how many; nil if the recorder did not count.
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: a page now and then

@@ -72,7 +72,7 @@ struct TraceStream: Sendable {
 }
 
 extension TraceLoss {
-  /// What is missing altogether. A loss that nobody counted takes the count away.
+  /// What is missing altogether. A loss without a count takes the count away.
   func adding(_ more: TraceLoss) -> TraceLoss {
     guard case .events(let count) = self, case .events(let other) = more else { return .unknown }
     return .events(count &+ other)

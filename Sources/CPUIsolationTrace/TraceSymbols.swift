@@ -82,7 +82,7 @@ public struct TraceSymbols: Sendable {
     if !isSorted { entries.sort(by: Entry.isBefore) }
   }
 
-  /// `ffffffff81000000 T _stext`, and a module behind a tab. Absolute symbols are no addresses of
+  /// `ffffffff81000000 T _stext`, and a module after a tab. Absolute symbols are no addresses of
   /// code (per-CPU offsets on x86-64), and names with `$` are marks of the ARM assembler.
   private static func entry(in text: [UInt8], _ line: Range<Int>) -> Entry? {
     var address: UInt64 = 0

@@ -6,7 +6,7 @@ internal import Glibc
 /// The arguments of a subcommand, taken one by one.
 struct Arguments {
   private var rest: ArraySlice<String>
-  /// Behind `--` nothing is an option.
+  /// After `--` nothing is an option.
   private var takesOptions = true
 
   enum Argument: Equatable {
@@ -24,7 +24,7 @@ struct Arguments {
     return next()
   }
 
-  /// The value behind an option.
+  /// The value after an option.
   mutating func value(of option: String) throws(UsageError) -> String {
     guard let value = rest.popFirst() else { throw UsageError("\(option) wants a value") }
     return value

@@ -4,9 +4,9 @@
 protocol TraceSubcommand {
   /// The word on the command line.
   static var name: String { get }
-  /// Its forms and options, for `--help` and behind a usage error.
+  /// Its forms and options, for `--help` and after a usage error.
   static var usage: String { get }
-  /// Reads the arguments behind its name.
+  /// Reads the arguments after its name.
   init(_ arguments: [String]) throws(UsageError)
   /// Does it, and returns the exit status.
   func run(_ console: inout Console) -> Int32
@@ -18,7 +18,7 @@ enum TraceCommand {
     [ReportCommand.self, FilterCommand.self, CPUListCommand.self, ConvertCommand.self]
   }
 
-  /// Runs what the arguments behind the program's name ask for, and returns the exit status.
+  /// Runs what the arguments after the program's name ask for, and returns the exit status.
   static func run(_ arguments: [String]) -> Int32 {
     var console = Console()
     defer { console.flush() }

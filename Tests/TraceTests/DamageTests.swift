@@ -69,7 +69,7 @@ import Testing
           #expect((error.offset ?? .max) <= UInt64(length))
         }
       }
-      // In version 7 what describes the pages stands behind them: there a cut loses it.
+      // In version 7 what describes the pages stands after them: there a cut loses it.
       if whole[10] == UInt8(ascii: "6") { #expect(mostLines > 5) }
     }
   }

@@ -4,7 +4,7 @@ import Testing
 
 @testable import CPUIsolationTrace
 
-/// The options that make stamps times, and those that nobody knows.
+/// The options that make stamps times, and those that are not known.
 @Suite struct TimeOptionTests {
   /// Three events of CPU 0, at 1 s and 3 ms apart.
   private func file(_ options: [(UInt16, [UInt8])], first: UInt64 = 1_000_000_000) throws -> [UInt8]
@@ -145,7 +145,7 @@ import Testing
     #expect(recording.warnings.isEmpty)
   }
 
-  /// Each option that nobody honours is named once; the events are there.
+  /// Each option that is not known is named once; the events are there.
   @Test func unknownOptions() throws {
     let recording = try TraceRecording(
       bytes: file([

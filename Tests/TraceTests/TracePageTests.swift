@@ -59,7 +59,7 @@ import Testing
     #expect(try events(of: encoder, layout) == expected)
   }
 
-  /// A payload that is no whole number of words has zeros behind it.
+  /// A payload that is no whole number of words has zeros after it.
   @Test func payloadsAreFilledUp() throws {
     let layout = TracePageLayout()
     var encoder = TracePageEncoder(layout: layout)
@@ -67,7 +67,7 @@ import Testing
     #expect(try events(of: encoder, layout).map(\.payload) == [[1, 2, 3, 4, 5, 0, 0, 0]])
   }
 
-  /// Losses that come one behind the other are one loss; one without a count takes the count away.
+  /// Losses that come one after the other are one loss; one without a count takes the count away.
   @Test func lossesAdd() throws {
     let layout = TracePageLayout()
     var encoder = TracePageEncoder(layout: layout)
@@ -86,7 +86,7 @@ import Testing
     var bytes: [UInt8] = []
     bytes.appendLittleEndian(UInt64(1_000))
     bytes.appendLittleEndian(UInt64(44))
-    bytes.appendLittleEndian(UInt32(5 << 5 | 29))  // padding, 5 ns, 12 bytes behind the first word
+    bytes.appendLittleEndian(UInt32(5 << 5 | 29))  // padding, 5 ns, 12 bytes after the first word
     bytes.appendLittleEndian(UInt32(12))
     bytes.appendZeros(8)
     bytes.appendLittleEndian(UInt32(7 << 5 | 1))  // 7 ns, one word

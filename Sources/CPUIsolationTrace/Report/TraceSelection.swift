@@ -153,6 +153,9 @@ public struct TraceSelection: Sendable {
       && record.withPayload { contains($0, cpu: record.cpu, record.timestamp) }
   }
 
+  /// Whether it asks for nothing: then no event need be looked at.
+  fileprivate var isWhole: Bool { cpus == nil && times == nil && limit == nil && wanted.isEmpty }
+
   func includes(cpu: Int) -> Bool { cpus?.contains(cpu) ?? true }
 
   private func includes(event number: Int) -> Bool {
@@ -193,7 +196,7 @@ extension TraceRecording {
   /// - Allocates: never
   public func selecting(_ selection: TraceSelection) -> TraceRecording {
     var result = self
-    result.selection = selection
+    result.selection = selection.isWhole ? nil : selection
     return result
   }
 }
