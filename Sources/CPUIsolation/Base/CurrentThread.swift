@@ -14,6 +14,7 @@ internal import CPlatform
 /// Reading the words is one instruction and allowed in a signal handler.
 enum CurrentThread {
   /// The base address of the CPU slot that this thread is attached to.
+  // Safety: what is bound to a thread is the address of a slot, or none.
   static var cpu: Address? {
     #if ModelChecking
       if let engine = ModelEngine.current {
@@ -25,6 +26,7 @@ enum CurrentThread {
 
   /// Binds this thread to a CPU slot, or to none; `onExit` runs here if the thread ends while
   /// bound.
+  // Safety: the caller has a slot; the thread lets go of it before the slot ends.
   static func bind(
     to cpu: Address?,
     onExit: (@convention(c) (UnsafeMutableRawPointer) -> Void)?
@@ -75,6 +77,7 @@ enum CurrentThread {
 
   /// The name of this thread, remembered with its number; a zero ends it early.
   static var knownName: UnsafeRawBufferPointer {
+    // Safety: the name has 16 bytes, and is the thread's own.
     unsafe UnsafeRawBufferPointer(start: cpi_known_thread_name(), count: 16)
   }
 
@@ -95,6 +98,7 @@ enum CurrentThread {
   ) -> Int32 {
     #if ModelChecking
       if let engine = ModelEngine.current {
+        // Safety: the handler takes a slot, as in the system's signal.
         engine.interrupt(threadID: id) { unsafe handler(cpu.pointer) }
         return 0
       }
@@ -114,6 +118,7 @@ enum Futex {
         return
       }
     #endif
+    // Safety: the caller's word is there for as long as it waits.
     _ = unsafe cpi_futex_wait(word, expected, nanoseconds)
   }
 
@@ -125,6 +130,7 @@ enum Futex {
         return
       }
     #endif
+    // Safety: the address is not looked into.
     _ = unsafe cpi_futex_wake(word, 1)
   }
 }

@@ -15,6 +15,7 @@ package struct Lock<Value: Sendable>: ~Copyable, @unchecked Sendable {
   private let value: UnsafeMutablePointer<Value>
 
   package init(_ value: Value) {
+    // Safety: new memory, until `deinit`; the attributes are this function's.
     unsafe mutex = .allocate(capacity: 1)
     unsafe self.value = .allocate(capacity: 1)
     unsafe self.value.initialize(to: value)
@@ -33,6 +34,7 @@ package struct Lock<Value: Sendable>: ~Copyable, @unchecked Sendable {
   }
 
   deinit {
+    // Safety: nobody has the lock any more.
     unsafe pthread_mutex_destroy(mutex)
     unsafe mutex.deallocate()
     unsafe value.deinitialize(count: 1)
@@ -43,6 +45,7 @@ package struct Lock<Value: Sendable>: ~Copyable, @unchecked Sendable {
   package func withLock<Result, Failure: Error>(
     _ body: (inout Value) throws(Failure) -> Result
   ) throws(Failure) -> Result {
+    // Safety: the mutex is there until `deinit`, and its holder alone has the value.
     let error = unsafe pthread_mutex_lock(mutex)
     if error == EDEADLK { misuse("a thread waits for a lock that it holds itself") }
     if error != 0 { misuse("the system refuses a lock: errno \(error)") }
@@ -53,6 +56,7 @@ package struct Lock<Value: Sendable>: ~Copyable, @unchecked Sendable {
   /// The same if nobody holds the lock, else nil: for the child of a fork, where whoever holds it may
   /// not be there.
   package func withLockIfAvailable<Result>(_ body: (inout Value) -> Result) -> Result? {
+    // Safety: as above.
     if unsafe pthread_mutex_trylock(mutex) != 0 { return nil }
     defer { unsafe pthread_mutex_unlock(mutex) }
     return unsafe body(&value.pointee)

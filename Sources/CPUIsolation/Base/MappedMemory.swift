@@ -24,6 +24,7 @@ struct MappedMemory: ~Copyable, @unchecked Sendable {
   /// space is full.
   init(byteCount: Int) throws(IsolationError) {
     let size = max(byteCount, 1)
+    // Safety: new memory, until `deinit`.
     guard let address = unsafe cpi_map_zeroed(size) else {
       throw IsolationError(.outOfMemory, errno: 12, "cannot map \(size) bytes")
     }
@@ -31,5 +32,6 @@ struct MappedMemory: ~Copyable, @unchecked Sendable {
     self.byteCount = size
   }
 
+  // Safety: whoever made a view of the memory has seen to it that it has ended.
   deinit { unsafe cpi_unmap(address.pointer, byteCount) }
 }

@@ -18,6 +18,7 @@ package func misuse(
 ) -> Never {
   var text = "CPUIsolation: \(sentence())\n"
   text.withUTF8 { bytes in
+    // Safety: the bytes are there for the call.
     unsafe cpi_write_error(bytes.baseAddress, bytes.count)
   }
   fatalError("the call that this is about", file: file, line: line)

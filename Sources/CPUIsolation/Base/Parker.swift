@@ -45,6 +45,7 @@ struct Parker: ~Copyable {
       return
     }
     let remaining = deadline.remaining
+    // Safety: as `futexWord` says.
     if remaining > 0 { unsafe Futex.wait(futexWord, expected: Self.asleep, nanoseconds: remaining) }
     // Acquire — Parker:P. Pairs with Parker:U.
     _ = state.exchange(Self.empty, ordering: .acquiring)
@@ -55,6 +56,7 @@ struct Parker: ~Copyable {
   func unpark() {
     // Release — Parker:U. What the caller wrote is seen by the owner after Parker:P.
     if state.exchange(Self.token, ordering: .releasing) == Self.asleep {
+      // Safety: as `futexWord` says.
       unsafe Futex.wake(futexWord)
     }
   }
@@ -62,6 +64,7 @@ struct Parker: ~Copyable {
   /// The futex works on the address of the word. An `Atomic` never moves: a parker lives in mapped
   /// memory, at the same address from initialisation to deinitialisation.
   private var futexWord: UnsafePointer<UInt32> {
+    // Safety: as above.
     unsafe withUnsafePointer(to: state) {
       unsafe UnsafeRawPointer($0).assumingMemoryBound(to: UInt32.self)
     }

@@ -33,6 +33,7 @@ struct Address: Hashable, @unchecked Sendable {
   func hash(into hasher: inout Hasher) { hasher.combine(bits) }
 
   /// What stands that many bytes further, for an addressor.
+  // Safety: the caller argues that a value is there.
   @unsafe @inlinable @inline(__always)
   func line<Value: ~Copyable>(_: Value.Type, at offset: Int) -> UnsafePointer<Value> {
     unsafe UnsafePointer((pointer + offset).assumingMemoryBound(to: Value.self))
@@ -61,6 +62,7 @@ struct Place<Value: ~Copyable>: @unchecked Sendable {
   /// For functions of C, and for what begins or ends the value.
   @inlinable @inline(__always)
   var pointer: UnsafeMutablePointer<Value> {
+    // Safety: the memory is this type's, as the maker has argued.
     unsafe address.pointer.assumingMemoryBound(to: Value.self)
   }
 

@@ -32,6 +32,7 @@
     public init(_ value: Value) { storage = Atomic(UInt64(value)) }
 
     private var address: UInt {
+      // Safety: an address as a number; an `Atomic` never moves.
       unsafe withUnsafePointer(to: storage) { UInt(bitPattern: $0) }
     }
 

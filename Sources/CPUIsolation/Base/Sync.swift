@@ -75,6 +75,7 @@ extension Place<SharedWord> {
     /// One instruction on x86-64, whole for a signal and not locked: a third of the cost.
     @inline(__always)
     func addBetweenSignals(_ operand: UInt64) -> UInt64 {
+      // Safety: a word is there, and other threads only read it.
       unsafe cpi_add_between_signals(address.pointer, operand)
     }
   #endif

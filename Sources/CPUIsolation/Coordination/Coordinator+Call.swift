@@ -28,6 +28,7 @@ extension Coordinator {
     _ body: @Sendable (Int) -> Void
   ) -> Report<CallOutcome> {
     withoutActuallyEscaping(body) { body in
+      // Safety: the pointer is used within the scope, as below.
       unsafe withUnsafePointer(to: body) { pointer in
         // Safety: the closure is there until every call has run or was taken back.
         let handler = unsafe CPUHandler(

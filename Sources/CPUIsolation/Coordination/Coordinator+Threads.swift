@@ -48,6 +48,7 @@ extension Coordinator {
     try requireSameProcess()
     try options.validate(for: cpu)
     let thread = CPUThread(cpu: cpu)
+    // Safety: one reference, which the thread takes over, or this function if there is none.
     let start = unsafe Unmanaged.passRetained(Start(self, thread, options, body))
     var handle: UInt64 = 0
     let error = unsafe cpi_start_thread(
@@ -70,6 +71,7 @@ extension Coordinator {
   }
 
   private static func threadMain(_ context: UnsafeMutableRawPointer?) {
+    // Safety: the reference that `launch` has passed.
     let start = unsafe Unmanaged<Start>.fromOpaque(context.unsafelyUnwrapped).takeRetainedValue()
     let (coordinator, thread) = (start.coordinator, start.thread)
     defer { thread.ended() }
@@ -78,6 +80,7 @@ extension Coordinator {
       let stack = coordinator.installAlternateStack(thread.cpu)
       defer {
         if let stack {
+          // Safety: it is the one that was installed, and this thread is not on it.
           unsafe cpi_remove_alternate_stack(stack.pointer, alternateStackBytes)
         }
       }
@@ -95,6 +98,7 @@ extension Coordinator {
   private func installAlternateStack(_ cpu: Int) -> Address? {
     guard configuration.interrupter(of: cpu) == .signal else { return nil }
     var error: Int32 = 0
+    // Safety: the error is this function's; the stack is the thread's until it is removed.
     return unsafe cpi_install_alternate_stack(alternateStackBytes, &error).map {
       unsafe Address($0)
     }
@@ -104,6 +108,7 @@ extension Coordinator {
   private func prepareThread(_ cpu: Int, _ options: CPUThread.Options) throws(IsolationError)
     -> Bool
   {
+    // Safety: the text is there for the call.
     _ = unsafe cpi_set_thread_name(options.name ?? "cpu/\(cpu)")
     // Threads that this one starts, the tasks' among them, must not run in its class: they would stand
     // in its way.
@@ -212,6 +217,7 @@ extension Coordinator {
     let slot = core.slots[cpu]
     let interrupter = configuration.interrupter(of: cpu)
     let reach = reach(of: cpu, thread: CurrentThread.id)
+    // Safety: the name ends with a zero, and is the thread's own.
     let name = unsafe String(cString: cpi_known_thread_name())
     try own(slot, cpu)
     // A CPU keeps its sender slot: one thread at a time counts there.

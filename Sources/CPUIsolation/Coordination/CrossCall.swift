@@ -47,6 +47,7 @@ public struct CrossCall: ~Copyable {
     if record.value.state.load(ordering: .acquiring) != CallRecord.State.idle {
       misuse("a CrossCall went out of scope while it was in flight")
     }
+    // Safety: nobody has the record any more.
     unsafe record.pointer.deinitialize(count: 1)
     unsafe record.pointer.deallocate()
   }

@@ -35,15 +35,18 @@ public struct LocalCPU: ~Copyable, WorkSender {
   init(slot: CPUSlot, path: SendPath, coordinator: Coordinator) {
     self.slot = slot
     self.path = path
+    // Safety: one reference, which `deinit` gives back.
     unsafe home = unsafe Unmanaged.passRetained(coordinator)
   }
 
   deinit {
+    // Safety: the reference of `init`.
     unsafe home.takeUnretainedValue().detach(slot)
     unsafe home.release()
   }
 
   /// The coordinator that it is a CPU of.
+  // Safety: the reference of `init`.
   public var coordinator: Coordinator { unsafe home.takeUnretainedValue() }
 
   /// Gives the CPU back: what is pending runs first, what comes later is `gone`.

@@ -22,15 +22,18 @@ public struct Sender: ~Copyable, WorkSender {
 
   init(path: SendPath, coordinator: Coordinator) {
     self.path = path
+    // Safety: one reference, which `deinit` gives back.
     unsafe home = unsafe Unmanaged.passRetained(coordinator)
   }
 
   deinit {
+    // Safety: the reference of `init`.
     unsafe home.takeUnretainedValue().giveBack(path.sender)
     unsafe home.release()
   }
 
   /// The coordinator to whose CPUs it sends.
+  // Safety: the reference of `init`.
   public var coordinator: Coordinator { unsafe home.takeUnretainedValue() }
 
   /// Sends deferrable work to one CPU.

@@ -44,6 +44,7 @@ final class WatchdogService: Sendable {
   }
 
   func start() throws(IsolationError) {
+    // Safety: one reference, which the thread takes over, or this function if there is none.
     let context = unsafe Unmanaged.passRetained(self)
     do throws(SystemError) {
       let thread = try unsafe ServiceThread.start(
@@ -267,6 +268,7 @@ final class WatchdogService: Sendable {
   private func emit(_ report: Coordinator.StallReport) {
     if let told = settings.report { return told(report) }
     var line = report.description + "\n"
+    // Safety: the bytes are there for the call.
     line.withUTF8 { unsafe cpi_write_error($0.baseAddress, $0.count) }
   }
 
@@ -286,6 +288,7 @@ final class WatchdogService: Sendable {
     let sites = senders.compactMap { sender -> String? in
       let cell = sender.cell(target: cpu, type: UInt64(type))
       let file = cell.value.file.load(ordering: .relaxed)
+      // Safety: call sites are static strings, which end with a zero.
       guard let text = unsafe UnsafePointer<CChar>(bitPattern: file) else { return nil }
       return unsafe "\(String(cString: text)):\(cell.value.lineNumber.load(ordering: .relaxed))"
     }

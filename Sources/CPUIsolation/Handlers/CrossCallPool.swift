@@ -90,12 +90,14 @@ extension Coordinator {
   ) -> CallOutcome {
     core.requireCPU(cpu, site)
     requireNoSignalHandler(site)
+    // Safety: the call came out of a pool, and begins with its header and the record.
     unsafe Place<PooledCallHeader>(call).value.home = home
     if isClosed || isForked {
       unsafe PooledCallHeader.end(call.pointer, -1)
       return isClosed ? .closed : .gone
     }
     // What a queue holds is the address of both.
+    // Safety: as above; the call is its own context until it ends.
     let record = unsafe Place<CallRecord>(call)
     let isClaimed = unsafe CallRecord.claim(
       record, CPUHandler(PooledCallHeader.end, call.pointer), isWaitedFor: false, isPooled: true,

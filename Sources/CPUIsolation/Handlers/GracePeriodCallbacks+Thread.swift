@@ -41,6 +41,7 @@ extension GracePeriodCallbacks {
     let service = Service(bell, avoiding: avoided, listedIn: coordinator.registry) {
       [weak self] in self?.serve()
     }
+    // Safety: one reference, which the thread takes over, or this function if there is none.
     let context = unsafe Unmanaged.passRetained(service)
     do throws(SystemError) {
       let thread = try unsafe ServiceThread.start(
@@ -67,6 +68,7 @@ extension GracePeriodCallbacks {
       return (false, state.isKept)
     }
     // The caller holds a reference of its own for as long as it is in here.
+    // Safety: the reference of `append`.
     if isKept { unsafe Unmanaged.passUnretained(self).release() }
     return hasMore
   }

@@ -42,6 +42,7 @@ public final class GracePeriodCallbacks: Sendable {
     func run() {
       switch self {
       case .function(let function, let context):
+        // Safety: the function came with this context.
         unsafe function(UnsafeMutableRawPointer(bitPattern: context))
       case .closure(let body): body()
       }
@@ -125,6 +126,7 @@ public final class GracePeriodCallbacks: Sendable {
   public func retire(
     context: UnsafeMutableRawPointer?, function: GracePeriodCallbacks.Function
   ) -> Outcome {
+    // Safety: an address, which nobody looks into but the function.
     unsafe append(.function(function, UInt(bitPattern: context)))
   }
 
@@ -162,6 +164,7 @@ public final class GracePeriodCallbacks: Sendable {
       state.retired += 1
       if !state.hasThread || state.isKept { return (.accepted, false) }
       state.isKept = true
+      // Safety: one reference, which the service gives back when nothing is left.
       _ = unsafe Unmanaged.passRetained(self)
       return (.accepted, true)
     }

@@ -60,6 +60,7 @@ public struct Tracepoint: @unchecked Sendable {
     guard MemoryLayout<Fields>.size == size else { Self.refuse(Fields.self, size) }
     // The common fields take the first word.
     let words = 1 &+ (MemoryLayout<Fields>.size &+ 7) / 8
+    // Safety: the payload has room for the common word and the fields.
     unsafe withUnsafeTemporaryAllocation(of: UInt64.self, capacity: words) { payload in
       let start = unsafe payload.baseAddress.unsafelyUnwrapped
       unsafe start[words &- 1] = 0

@@ -64,6 +64,7 @@ extension TraceRing {
     var lost = start
     var before = start
     var latest: UInt64 = 0
+    // Safety: the buffer has room for as many words as a slot.
     unsafe withUnsafeTemporaryAllocation(of: UInt64.self, capacity: payloadWords) { buffer in
       for position in start..<end {
         // Safety: the buffer has room for as many words as a slot.

@@ -144,6 +144,7 @@ public struct Tracer: Sendable {
     var threads: Set<Int32> = []
     for ring in rings {
       for event in ring.events {
+        // Safety: a payload begins with the common fields, and holds those of its event.
         unsafe event.payload.withUnsafeBytes { bytes in
           threads.insert(unsafe bytes.loadUnaligned(fromByteOffset: 4, as: Int32.self))
           let number = unsafe bytes.loadUnaligned(as: UInt16.self)
@@ -169,6 +170,7 @@ public struct Tracer: Sendable {
 
   /// The call site that an address stands for, named by its file and line.
   private static func symbol(at address: UInt64) -> SymbolTable.Symbol? {
+    // Safety: call sites are static strings, which end with a zero.
     guard let site = TraceAddress.site(at: address),
       let file = unsafe UnsafePointer<CChar>(bitPattern: site.file)
     else { return nil }
@@ -179,6 +181,7 @@ public struct Tracer: Sendable {
 
   private static func name(ofThread id: Int32) -> String? {
     var name = [UInt8](repeating: 0, count: 17)
+    // Safety: the name has 16 bytes.
     let count = unsafe name.withUnsafeMutableBufferPointer {
       unsafe cpi_thread_name(id, $0.baseAddress.unsafelyUnwrapped, 16)
     }

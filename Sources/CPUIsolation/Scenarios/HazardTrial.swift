@@ -92,6 +92,7 @@
     }
 
     func retire(_ node: UInt) {
+      // Safety: the trial outlives its domain; nodes are numbers, which nobody looks into.
       let context = unsafe Unmanaged.passUnretained(self).toOpaque()
       let address = unsafe UnsafeMutableRawPointer(bitPattern: node).unsafelyUnwrapped
       unsafe domain.retire(address, context: context) { address, context in

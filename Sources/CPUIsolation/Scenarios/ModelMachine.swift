@@ -53,6 +53,7 @@
       for memory in senderMemory {
         let cells = memory.slot
         // Cells that the scenarios use: the first types of both CPUs, and the cross calls.
+        // Safety: no body runs, and the cells are zeroed as new ones are.
         unsafe cells.base.pointer.initializeMemory(
           as: UInt8.self, repeating: 0, count: 128 * 3)
         for cpu in 0..<Self.cpus {
@@ -150,6 +151,7 @@
       var abandoned = AbandonedCalls()
       _ = OwnerTransitions.attach(slot, core: core, reach: reach, &abandoned)
       abandoned.end()
+      // Safety: nothing is bound any more.
       unsafe CurrentThread.bind(to: nil, onExit: nil)
       slot.state.isOwned.store(1, ordering: .relaxed)
       if context != .kernel { OwnerTransitions.leave(slot, to: context) }
@@ -159,6 +161,7 @@
 
     /// Makes the running body the thread of this CPU.
     func become(_ cpu: Int) -> CPUSlot {
+      // Safety: the slot is there until the execution is over.
       unsafe engine.threadLocal = core.slots[cpu].base.pointer
       return core.slots[cpu]
     }

@@ -41,6 +41,7 @@ struct TraceBuffers: @unchecked Sendable {
     initializing base: Address, cpus: Int, events: Int, payloadWords: Int
   ) {
     self.base = base
+    // Safety: the memory is this long, and nobody else has it yet.
     unsafe Place(base).initialize(
       to: Header(
         rings: cpus + 1, events: events, payloadWords: payloadWords,

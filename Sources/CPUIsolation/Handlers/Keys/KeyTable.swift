@@ -98,6 +98,7 @@ struct KeyTable: @unchecked Sendable {
   /// A CPU's copies, and after them the stamps of the groups when it last copied them.
   private func copies(of cpu: Int) -> Table<SharedWord> {
     // A table's memory names its slots from initialization on.
+    // Safety: the word was written at initialisation.
     let slots = unsafe CPUSlots(
       base: Address(at: UInt(word(at: 16).value.load(ordering: .relaxed))).unsafelyUnwrapped,
       count: cpu + 1)
@@ -232,6 +233,7 @@ extension KeyTable {
 
   /// The handler of the work types: the context is the table.
   static let handler: CPUFunction = { context, cpu in
+    // Safety: the handler was registered with the table.
     unsafe KeyTable(base: Address(context.unsafelyUnwrapped)).catchUp(cpu)
   }
 }

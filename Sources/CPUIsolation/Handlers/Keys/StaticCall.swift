@@ -99,6 +99,7 @@ public struct StaticCall: Hashable, Sendable {
       return 0
     }
     let context = copy[1].load(ordering: .relaxed)
+    // Safety: the two words were written together: a function and its context.
     let target = unsafe unsafeBitCast(UInt(truncatingIfNeeded: function), to: Function.self)
     return unsafe target(
       UnsafeMutableRawPointer(bitPattern: UInt(truncatingIfNeeded: context)), argument)

@@ -116,6 +116,7 @@ public final class StaticKeys: Sendable {
     let call = StaticCall(
       distance: deferred.table.distance(to: index, from: coordinator.core.slots),
       core: coordinator.core, index: index)
+    // Safety: the caller's to see to.
     _ = try unsafe update(call, to: context, function)
     return call
   }
@@ -219,6 +220,7 @@ final class PatchSide: Sendable {
     options.order = .early
     // A deferred key must not change in the middle of a user section, where a signal may come.
     options.isInterruptSafe = interrupts
+    // Safety: the coordinator keeps the side, and the table with it.
     work = try unsafe coordinator.register(
       name, options: options, context: table.base.pointer, function: KeyTable.handler)
     coordinator.own(work)

@@ -41,6 +41,7 @@ public final class TimerKick: Sendable {
   public init(_ coordinator: Coordinator) throws(IsolationError) {
     self.coordinator = coordinator
     deadlines = try TimerDeadlines(cpus: coordinator.core.slots.count)
+    // Safety: the coordinator keeps the words.
     work = try unsafe coordinator.register(
       "nohz_kick", context: deadlines.base.pointer
     ) { context, cpu in

@@ -123,6 +123,7 @@ public final class AddressSpace: Sendable {
         initializing: caches.memory.address, cpus: cpus, entries: options.cacheEntries),
       ceiling: options.flushCeiling, keeping: [table, log, caches])
     // The handlers have to find it for as long as they may run: `close` gives it back.
+    // Safety: one reference for the handlers.
     let context = unsafe Unmanaged.passRetained(core).toOpaque()
     var work = WorkType.Options()
     work.order = .early
@@ -141,6 +142,7 @@ public final class AddressSpace: Sendable {
           ._withUnsafeGuaranteedRef { $0.flushAll(cpu) }
       }
     } catch {
+      // Safety: the reference of the handlers, which do not run.
       unsafe Unmanaged.passUnretained(core).release()
       throw error
     }
@@ -154,6 +156,7 @@ public final class AddressSpace: Sendable {
     } catch {
       // A CPU that stays in kernel for so long keeps the first type, and its memory.
       if (try? coordinator.unregister(flushAllWork, timeout: .seconds(1))) != nil {
+        // Safety: the reference of the handlers, which do not run.
         unsafe Unmanaged.passUnretained(core).release()
       }
       throw error
@@ -195,6 +198,7 @@ public final class AddressSpace: Sendable {
     }
     if isFirst {
       for work in [flushAllWork, flushRangeWork] { coordinator.disown(work) }
+      // Safety: the reference of the handlers, which do not run.
       unsafe Unmanaged.passUnretained(core).release()
     }
     return .settled

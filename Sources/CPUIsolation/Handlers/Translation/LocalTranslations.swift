@@ -30,11 +30,13 @@ public struct LocalTranslations: ~Copyable {
     cache = space.core.cache(OwnerTransitions.number(slot))
     self.slot = slot
     attachment = slot.owner.counterAtAttach.load(ordering: .relaxed)
+    // Safety: one reference, which `deinit` gives back.
     unsafe self.space = unsafe Unmanaged.passRetained(space)
   }
 
   deinit {
     Self.end(cache, slot, attachment)
+    // Safety: the reference of `init`.
     unsafe space.release()
   }
 
@@ -64,6 +66,7 @@ public struct LocalTranslations: ~Copyable {
       Self.refuse(slot, attachment, cpu.slot)
     }
     if let frame = cache.lookUp(page) { return frame }
+    // Safety: the reference of `init`.
     return unsafe Self.fill(space, cache.base, page)
   }
 
@@ -92,6 +95,7 @@ public struct LocalTranslations: ~Copyable {
   static func fill(
     _ space: Unmanaged<AddressSpace>, _ memory: Address, _ page: UInt64
   ) -> UInt64? {
+    // Safety: the caller holds a reference; the cache is its CPU's.
     unsafe space._withUnsafeGuaranteedRef { space in
       guard let (frame, _) = space.core.nodes.frame(of: page) else { return nil }
       TranslationCache<UInt64, UInt64>(viewing: memory).insert(frame, for: page)
@@ -128,6 +132,7 @@ public struct LocalTranslations: ~Copyable {
     if ContextTracker(slot).ownContext != UInt64(CPUContext.kernel.rawValue) {
       Self.refuse(slot, attachment, slot)
     }
+    // Safety: the caller holds a reference; the cache is its CPU's.
     unsafe space._withUnsafeGuaranteedRef { space in
       _ = cache.endLazy(space.core.ring, ceiling: space.core.ceiling)
     }

@@ -298,6 +298,7 @@ enum CacheMemory {
   static func map(_ byteCount: Int) throws(IsolationError) -> (
     address: Address, byteCount: Int
   ) {
+    // Safety: new memory, until the cache ends.
     guard let address = unsafe cpi_map_zeroed(byteCount) else {
       throw IsolationError(.outOfMemory, errno: 12, "cannot map \(byteCount) bytes")
     }
@@ -306,6 +307,7 @@ enum CacheMemory {
 
   @usableFromInline
   static func unmap(_ address: Address, _ byteCount: Int) {
+    // Safety: the cache has ended.
     unsafe cpi_unmap(address.pointer, byteCount)
   }
 }

@@ -13,9 +13,11 @@ struct PooledCallHeader: ~Copyable {
 
   init(_ route: CallRoute) {
     home = nil
+    // Safety: one reference, which `deinit` gives back.
     unsafe self.route = unsafe Unmanaged.passRetained(route)
   }
 
+  // Safety: the reference of `init`.
   deinit { unsafe route.release() }
 
   /// Ends a call, on its target, or, with a CPU below zero, where it is taken back unrun.

@@ -16,6 +16,7 @@ struct CPUHandler: @unchecked Sendable {
   }
 
   /// What does nothing.
+  // Safety: nothing runs.
   static var none: CPUHandler { unsafe CPUHandler(nil, nil) }
 
   @inline(__always)

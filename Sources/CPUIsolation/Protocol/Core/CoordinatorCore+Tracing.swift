@@ -103,6 +103,7 @@ extension CoordinatorCore {
   /// Lends a payload whose words from the fifth on are a mask as wide as the coordinator.
   private func withMask(_ cpus: CPUMask, _ body: (Table<UInt64>, Int) -> Void) {
     let words = 4 + max(1, (line.count + 63) / 64)
+    // Safety: the payload is this function's.
     unsafe withUnsafeTemporaryAllocation(of: UInt64.self, capacity: words) { payload in
       unsafe payload.update(repeating: 0)
       for cpu in cpus { unsafe payload[4 + cpu >> 6] |= 1 << UInt64(cpu & 63) }
@@ -131,6 +132,7 @@ extension CoordinatorCore {
   func traceGracePeriod(_ sequence: UInt64, stage: StaticString, _ cpus: CPUMask) {
     withMask(cpus) { payload, words in
       payload[1] = sequence
+      // Safety: seven bytes at most fit into the word.
       unsafe payload.place(2).address.pointer.copyMemory(
         from: stage.utf8Start, byteCount: min(stage.utf8CodeUnitCount, 7))
       payload[3] = TraceBuffers.location(at: 32, byteCount: (words - 4) * 8)
@@ -147,6 +149,7 @@ extension CoordinatorCore {
 
   /// The address that stands for a call site.
   static func traceAddress(of site: CallSite) -> UInt64 {
+    // Safety: an address as a number.
     TraceAddress.site(UInt(bitPattern: unsafe site.file.utf8Start), line: site.line)
   }
 }

@@ -24,6 +24,7 @@ struct Drain {
   init(_ slot: CPUSlot) {
     self.slot = slot
     // A slot's memory names its coordinator from initialisation on.
+    // Safety: as said.
     core = unsafe CoordinatorCore(
       base: Address(at: slot.owner.core.load(ordering: .relaxed)).unsafelyUnwrapped)
     cpu = Int(truncatingIfNeeded: slot.owner.number.load(ordering: .relaxed))

@@ -7,6 +7,7 @@ internal import Synchronization
 enum InterruptHandler {
   /// Installs the handler for `signal`, once for all coordinators of the process.
   static func install(_ signal: Int32) throws(IsolationError) {
+    // Safety: the handler is told the slot of its thread.
     let error = unsafe cpi_install_interrupt_handler(signal) { unsafe InterruptHandler.run($0) }
     if error == 0 { return }
     throw IsolationError(
@@ -22,6 +23,7 @@ enum InterruptHandler {
   /// It decides by W alone, never by a depth or a flag of the code that it interrupted: W is what
   /// senders and grace periods believe.
   static func run(_ base: UnsafeMutableRawPointer) {
+    // Safety: the thread has bound the slot.
     let slot = unsafe CPUSlot(base: Address(base))
     // Somebody else's signal, or a kick to a CPU that this thread was before: a CPU that is not kicked
     // by signals has calls in its queue that must not run in a handler.

@@ -20,6 +20,7 @@ enum Kick {
     // Pairs with attach:R.
     let reach = Reach(rawValue: slot.state.reach.load(ordering: .relaxed))
     if reach.interrupter == .signal, !isServing(slot) {
+      // Safety: the slot is there; the handler looks whether it is its thread's.
       let error = unsafe CurrentThread.interrupt(
         reach.threadID, signal: reach.signal, cpu: slot.base
       ) { unsafe InterruptHandler.run($0) }

@@ -46,6 +46,7 @@ extension OwnerTransitions {
     slot.owner.quiescentStates.store(0, ordering: .relaxed)
     slot.owner.counterAtAttach.store(
       ContextWord(rawValue: word).counter(), ordering: .relaxed)
+    // Safety: the slot is there until the thread has detached.
     unsafe CurrentThread.bind(to: slot.base) { base in
       // The thread ends without having detached: its scope was left by pthread_exit, or a handle
       // was forgotten.
@@ -85,6 +86,7 @@ extension OwnerTransitions {
     // A helper that pinned before it could see offline works for us until it lets go.
     drain.waitWhilePinned()
     let abandoned = abandonPending(slot, drain.core)
+    // Safety: nothing is bound any more.
     unsafe CurrentThread.bind(to: nil, onExit: nil)
     // Release — detach:R. The slot's next thread sees everything this one did. Pairs with attach:O.
     slot.state.isOwned.store(0, ordering: .releasing)

@@ -13,6 +13,7 @@ struct HazardAddresses: ~Copyable {
     table = Self.allocate(mask + 1)
   }
 
+  // Safety: the table is this value's own.
   deinit { unsafe table.first.pointer.deallocate() }
 
   private static func allocate(_ count: Int) -> Table<UInt> {
@@ -53,6 +54,7 @@ struct HazardAddresses: ~Copyable {
     table = Self.allocate(mask + 1)
     count = 0
     for index in 0..<capacity where old[index] != 0 { insert(old[index]) }
+    // Safety: nothing looks at the old table any more.
     unsafe old.first.pointer.deallocate()
   }
 }

@@ -49,6 +49,7 @@ struct HazardBatch {
     let bytes = 16 + Limits.hazardBatch * MemoryLayout<HazardRetired>.stride
     let memory = UnsafeMutableRawPointer.allocate(
       byteCount: bytes, alignment: MemoryLayout<HazardRetired>.alignment)
+    // Safety: new memory, until `free`.
     return begun(Inbox.Node(unsafe Address(memory)))
   }
 
@@ -76,6 +77,7 @@ struct HazardBatch {
 
     func free() { Self.kept.freed.append(self) }
   #else
+    // Safety: the batch is the caller's, and it is the last use.
     func free() { unsafe node.base.pointer.deallocate() }
   #endif
 

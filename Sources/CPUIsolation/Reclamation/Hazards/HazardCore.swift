@@ -94,6 +94,7 @@ struct HazardCore: @unchecked Sendable {
   init(initializing base: Address, fencing: UInt, slots: CPUSlots?) {
     self.base = base
     let bytes = (slots?.count ?? 0) * CPUSlot.stride
+    // Safety: the memory is this long, and nobody else has it yet.
     unsafe Place(base).initialize(
       to: HazardReaderLine(
         fencing: fencing, slots: slots?.base.bits ?? 0, slotBytes: UInt(bytes)))

@@ -35,6 +35,7 @@ extension HazardDomain {
         line)
     }
     put(
+      // Safety: the caller's to see to: the function takes the object and the context.
       unsafe HazardRetired(
         address: address, reclaim: reclaim, context: context, cohort: cohort?.number ?? 0))
   }
@@ -49,6 +50,7 @@ extension HazardDomain {
   public func retire<Object: AnyObject>(
     instance object: Unmanaged<Object>, cohort: HazardDomain.Cohort? = nil
   ) {
+    // Safety: the caller passes one reference on, which is released once.
     unsafe retire(object.toOpaque(), cohort: cohort) { address, _ in
       unsafe Unmanaged<AnyObject>.fromOpaque(address).release()
     }

@@ -131,6 +131,7 @@ public final class HazardDomain: Sendable {
     let scope = core.beginScope()
     defer { core.endScope(scope) }
     let content = core.protect(scope.slot, link.word)
+    // Safety: the scope protects the node until it ends.
     guard let node = unsafe HazardLink<Node>.Value(rawValue: content).node else { return nil }
     return try unsafe body(node.pointee)
   }

@@ -29,12 +29,14 @@ package enum HazardFault {
       // hazardFault:H.
       let address = hook.load(ordering: .acquiring)
       guard address != 0 else { return }
+      // Safety: the word holds a function of this type.
       unsafe unsafeBitCast(address, to: (@convention(c) (Int) -> Void).self)(number)
     }
 
     /// Has this function run at every point, or none.
     package static func setHook(_ function: (@convention(c) (Int) -> Void)?) {
       // Release — hazardFault:H, as above. Pairs with hazardFault:H.
+      // Safety: a function as a number, which `point` turns back.
       hook.store(
         function.map { unsafe unsafeBitCast($0, to: UInt.self) } ?? 0, ordering: .releasing)
     }

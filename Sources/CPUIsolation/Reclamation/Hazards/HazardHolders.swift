@@ -81,6 +81,7 @@ extension HazardCore {
 
   /// Memory for slots; without it no protection is possible, and nobody could go on.
   private static func mapped(_ bytes: Int) -> Address {
+    // Safety: new memory, until the domain ends.
     guard let memory = unsafe cpi_map_zeroed(bytes) else {
       misuse("there is no memory for hazard pointers: cannot map \(bytes) bytes")
     }
@@ -133,6 +134,7 @@ extension HazardCore {
     var address = scan.holderChunks.load(ordering: .relaxed)
     while let chunk = words(at: address) {
       address = chunk[0].load(ordering: .relaxed)
+      // Safety: the domain has ended.
       unsafe cpi_unmap(chunk.first.address.pointer, Self.holderChunkBytes)
     }
   }

@@ -65,6 +65,7 @@ public struct HazardLink<Node: ~Copyable>: ~Copyable {
     /// The node; nil at an end.
     @inlinable @inline(__always)
     public var node: UnsafeMutablePointer<Node>? {
+      // Safety: an address; who may look there is what protection is about.
       unsafe UnsafeMutablePointer(bitPattern: rawValue & ~1)
     }
 

@@ -42,6 +42,7 @@ public struct HazardPointer: ~Copyable {
   public init(in domain: HazardDomain) {
     core = domain.core
     slot = domain.core.takeHolderSlot()
+    // Safety: one reference, which `deinit` gives back.
     unsafe self.domain = unsafe Unmanaged.passRetained(domain)
   }
 
@@ -49,6 +50,7 @@ public struct HazardPointer: ~Copyable {
     // Release — hazard:R. The last use of the node comes before. Pairs with hazard:S.
     slot.value.store(0, ordering: .releasing)
     core.giveBackHolderSlot(slot)
+    // Safety: the reference of `init`.
     unsafe domain.release()
   }
 
@@ -133,6 +135,7 @@ public struct HazardPointer: ~Copyable {
   public mutating func withProtected<Node: ~Copyable, Result: ~Copyable, Failure: Error>(
     _ link: borrowing HazardLink<Node>, _ body: (borrowing Node) throws(Failure) -> Result
   ) throws(Failure) -> Result? {
+    // Safety: the holder protects the node until it is reset.
     guard let node = unsafe protect(link).node else { return nil }
     defer { reset() }
     return try unsafe body(node.pointee)

@@ -68,6 +68,7 @@ final class HazardReclaimer: @unchecked Sendable {
         state.avoided = inherited.avoided
       }
     }
+    // Safety: one reference, for good, or given back where another thread was faster.
     let kept = unsafe Unmanaged.passRetained(made)
     let (isOurs, earlier) = next.compareExchange(
       expected: 0, desired: unsafe UInt(bitPattern: kept.toOpaque()),
@@ -90,10 +91,12 @@ final class HazardReclaimer: @unchecked Sendable {
   }
 
   private static func reclaimer(at address: UInt) -> HazardReclaimer {
+    // Safety: the address of a reclaimer, which is there for good.
     let pointer = unsafe UnsafeRawPointer(bitPattern: address).unsafelyUnwrapped
     return unsafe Unmanaged<HazardReclaimer>.fromOpaque(pointer).takeUnretainedValue()
   }
 
+  // Safety: nobody rings any more.
   deinit { unsafe parker.pointer.deallocate() }
 
   /// Runs the body while nobody else can look or ring: what a test forks inside.
@@ -134,6 +137,7 @@ final class HazardReclaimer: @unchecked Sendable {
     }
     if mustStart {
       do throws(SystemError) {
+        // Safety: a reclaimer whose thread runs is there for good.
         let thread = try unsafe ServiceThread.start(
           "hazard-reclaim", avoiding: state.withLock { $0.avoided },
           Unmanaged.passUnretained(self).toOpaque()

@@ -263,6 +263,7 @@ final class HazardScanner: @unchecked Sendable {
             kept = nil
           }
         } else {
+          // Safety: nobody protects the object; the function came with it and its context.
           let address = unsafe UnsafeMutableRawPointer(bitPattern: object.address)
           unsafe object.reclaim(address.unsafelyUnwrapped, object.context)
           reclaimed.countOne()

@@ -38,6 +38,7 @@ enum HazardThread {
     /// Finds out what `fencedCPU` is: a CPU's role is constant while a thread is attached.
     @inlinable @inline(__always)
     static func learnRole() {
+      // Safety: thread-local words.
       if unsafe cpi_fenced_cpu() == 0 && cpi_current_cpu() != nil { learnRoleSlow() }
     }
 

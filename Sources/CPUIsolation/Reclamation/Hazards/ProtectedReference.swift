@@ -35,6 +35,7 @@ public struct ProtectedReference<Object: AnyObject>: ~Copyable {
   /// - Context: any thread
   /// - Allocates: never
   public init(_ object: Object, in domain: HazardDomain = .shared) {
+    // Safety: one reference, which `deinit` or a replacement gives back.
     word = unsafe SharedAddress(UInt(bitPattern: Unmanaged.passRetained(object).toOpaque()))
     core = domain.core
     self.domain = domain
@@ -43,11 +44,13 @@ public struct ProtectedReference<Object: AnyObject>: ~Copyable {
   deinit {
     // Relaxed: nobody else has this any more.
     let address = word.load(ordering: .relaxed)
+    // Safety: the reference that the word held.
     unsafe Self.unmanaged(address).release()
   }
 
   @inlinable @inline(__always)
   static func unmanaged(_ address: UInt) -> Unmanaged<Object> {
+    // Safety: the word holds nothing but addresses of such objects.
     unsafe .fromOpaque(UnsafeRawPointer(bitPattern: address).unsafelyUnwrapped)
   }
 
@@ -57,6 +60,7 @@ public struct ProtectedReference<Object: AnyObject>: ~Copyable {
     _ address: UInt, to body: (Object) throws(Failure) -> Result
   ) throws(Failure) -> Result {
     // The standard library's form knows no typed errors.
+    // Safety: the caller protects the object for as long as it lends it.
     let outcome = unsafe unmanaged(address)._withUnsafeGuaranteedRef {
       object -> Swift.Result<Result, Failure> in
       do throws(Failure) { return .success(try body(object)) } catch { return .failure(error) }
@@ -122,6 +126,7 @@ public struct ProtectedReference<Object: AnyObject>: ~Copyable {
   ) async throws(Failure) -> Result {
     let address = protect(by: &hazard)
     defer { hazard.reset() }
+    // Safety: the holder protects the object.
     return try await body(unsafe Self.unmanaged(address).takeUnretainedValue())
   }
 
@@ -132,6 +137,7 @@ public struct ProtectedReference<Object: AnyObject>: ~Copyable {
   /// - Context: any thread; not in a signal handler
   /// - Allocates: as `HazardDomain.retire`
   public func replace(with object: Object) {
+    // Safety: one reference for the word; that of the old object goes to the domain.
     let new = unsafe UInt(bitPattern: Unmanaged.passRetained(object).toOpaque())
     // Acquire and release — hazardLink:X. Pairs with hazard:V and hazard:T.
     let old = word.exchange(new, ordering: .acquiringAndReleasing)

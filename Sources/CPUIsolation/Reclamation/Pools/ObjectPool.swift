@@ -221,6 +221,7 @@ public struct PooledObject<Element: ~Copyable & Sendable>: ~Copyable, Sendable {
   /// - Allocates: never
   @inlinable
   public var pointer: UnsafeMutablePointer<Element> {
+    // Safety: the object is this value's alone.
     unsafe Place<Element>(address).pointer
   }
 

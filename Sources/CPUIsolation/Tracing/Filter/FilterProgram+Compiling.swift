@@ -209,6 +209,7 @@ struct FilterCompiler {
   private mutating func append(_ mask: CPUMask) -> UInt64 {
     let place = constants.count
     for index in 0..<(cpuCount + 63) / 64 {
+      // Safety: the bytes of a number.
       unsafe withUnsafeBytes(of: mask.word(at: index).littleEndian) { unsafe constants += $0 }
     }
     return UInt64(place)

@@ -91,6 +91,7 @@ extension FilterProgram {
       guard let text = text else { return nil }
       return self.text(text, compares: instruction)
     case .taskName:
+      // Safety: the name is the thread's own.
       let name = unsafe taskName ?? FilterBytes(CurrentThread.knownName)
       return self.text(name, compares: instruction)
     case .never, .accept, .refuse: return false

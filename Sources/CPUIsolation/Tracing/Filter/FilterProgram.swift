@@ -50,6 +50,7 @@ struct FilterProgram: @unchecked Sendable {  // constant memory
       byteCount: Self.headerSize + codeSize + constants.count, alignment: 16)
     let header = Header(
       shortestRecord: shortestRecord, cpuCount: cpuCount, constants: codeSize)
+    // Safety: new memory, until `deallocate`.
     base = unsafe Address(memory)
     // Safety: the memory is new, and as long.
     unsafe Place(base).initialize(to: header)
@@ -65,5 +66,6 @@ struct FilterProgram: @unchecked Sendable {  // constant memory
   /// The program at an address that a tracepoint kept.
   init(base: Address) { self.base = base }
 
+  // Safety: the filter has ended.
   func deallocate() { unsafe base.pointer.deallocate() }
 }
