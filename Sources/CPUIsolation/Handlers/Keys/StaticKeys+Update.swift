@@ -55,6 +55,7 @@ extension StaticKeys {
     public mutating func exchange(
       _ call: StaticCall, to context: UnsafeMutableRawPointer?, _ function: StaticCall.Function?
     ) {
+      // Safety: a function as a number, which a call turns back.
       let address = unsafe unsafeBitCast(function, to: UInt.self)
       let words = [UInt64(address), UInt64(UInt(bitPattern: context))]
       calls.removeAll { $0.call == call }
