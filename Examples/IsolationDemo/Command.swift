@@ -48,6 +48,11 @@ enum Command {
     }
     do {
       let progress = Progress()
+      if let probes = options.probes {
+        let report = try ProbeLoad(options, probes: probes).run(progress)
+        print(options.isJSON ? report.json : report.text, terminator: "")
+        return report.isSound ? Status.success : Status.unsound
+      }
       var modes: [ModeReport] = []
       var traces: [HalfTrace] = []
       for mode in options.modes {

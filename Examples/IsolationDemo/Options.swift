@@ -9,6 +9,8 @@ struct Options: Equatable, Sendable {
   var housekeeping: CPUMask
   var isolated: CPUMask
   var isJSON = false
+  /// How many probes there are to be, in the place of the usual load.
+  var probes: Int?
   /// The order that is wrong on purpose.
   var broken: BrokenOrder?
   /// What is recorded, and under which filters.
@@ -49,6 +51,8 @@ struct Options: Equatable, Sendable {
       --housekeeping LIST             the CPUs that send, such as 0 or 0-1,4
       --isolated LIST                 the CPUs that are sent to
       --json                          print one JSON object
+      --probes N                      something else: N points under load, half of which are probed
+                                      and left alone in ten steps, again and again
       --break ORDER                   run something that is wrong on purpose; deferred alone,
                                       unless --mode says otherwise
       --filter [EVENT:]EXPR           which events are recorded; may be repeated
@@ -86,6 +90,7 @@ struct Options: Equatable, Sendable {
     var housekeeping: CPUMask?
     var isolated: CPUMask?
     var isJSON = false
+    var probes: Int?
     var filters: [String] = []
     var traceFile: String?
     var reportFile: String?
@@ -99,6 +104,7 @@ struct Options: Equatable, Sendable {
       case "--housekeeping": housekeeping = try mask(option, value(of: option, &rest))
       case "--isolated": isolated = try mask(option, value(of: option, &rest))
       case "--break": broken = try order(value(of: option, &rest))
+      case "--probes": probes = try Self.probes(value(of: option, &rest))
       case "--filter": filters.append(try value(of: option, &rest))
       case "--trace": traceFile = try file(option, value(of: option, &rest))
       case "--report": reportFile = try file(option, value(of: option, &rest))
@@ -117,7 +123,7 @@ struct Options: Equatable, Sendable {
       Options(
         modes: modes ?? (broken == nil ? Mode.allCases : [.deferred]), duration: duration,
         housekeeping: cpus.housekeeping, isolated: cpus.isolated,
-        isJSON: isJSON, broken: broken,
+        isJSON: isJSON, probes: probes, broken: broken,
         events: try RecordedEvent.parse(
           filters, housekeeping: cpus.housekeeping, isolated: cpus.isolated,
           recordsDeferrals: reportFile != nil),
@@ -179,6 +185,13 @@ struct Options: Equatable, Sendable {
           + "not \"\(text)\"")
     }
     return .seconds(seconds)
+  }
+
+  private static func probes(_ text: String) throws(UsageError) -> Int {
+    guard let probes = Int(text), (20...1_000_000).contains(probes) else {
+      throw UsageError("--probes is a number from 20 to 1000000, not \"\(text)\"")
+    }
+    return probes
   }
 
   private static func mask(_ option: String, _ text: String) throws(UsageError) -> CPUMask {

@@ -21,6 +21,8 @@ extension ArchitectureTests {
       Article(
         page: "Translation", tests: "CPUIsolationTests/Translation/TranslationArticleTests",
         pieces: 1),
+      Article(
+        page: "Probes", tests: "CPUIsolationTests/Probes/ProbeArticleTests", pieces: 2),
       Article(page: "TextPatching", tests: "TextPatchingTests/ArticleTests", pieces: 1),
       Article(page: "Tracing", tests: "TraceTests/TracingArticleTests", pieces: 5),
     ]

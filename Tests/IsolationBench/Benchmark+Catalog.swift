@@ -11,5 +11,6 @@ extension Benchmark {
     + TranslationBenchmarks.all
     + PoolBenchmarks.all
     + HazardBenchmarks.all
+    + ProbeBenchmarks.all
     + CountBenchmarks.all
 }

@@ -14,6 +14,7 @@
       + translationMutants
       + poolMutants
       + hazardMutants
+      + probeMutants
 
     private static let tracker = "CPUs/ContextTracker.swift"
     private static let sendPath = "Protocol/Sending/SendPath.swift"

@@ -24,6 +24,7 @@ enum Limits {
     static var spareBatches: UInt64 { 0 }
     static var keyWords: Int { 8 }
     static var keyGroupWords: Int { 4 }
+    static var regionFan: Int { 2 }
   #else
     /// The width of the transition counter in W, in bits.
     static var counterBits: Int { 60 }
@@ -45,5 +46,7 @@ enum Limits {
     static var keyWords: Int { 512 }
     /// Words of keys and calls that are copied together: one cache line.
     static var keyGroupWords: Int { 8 }
+    /// Entries of a node of a region map: with its count they fill two lines but for two words.
+    static var regionFan: Int { 14 }
   #endif
 }

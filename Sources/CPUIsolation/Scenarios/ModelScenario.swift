@@ -62,5 +62,8 @@
       + translationScenarios
       + poolScenarios
       + hazardScenarios
+      + regionScenarios
+      + lookupScenarios
+      + probeScenarios
   }
 #endif

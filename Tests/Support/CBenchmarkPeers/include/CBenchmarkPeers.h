@@ -235,4 +235,30 @@ void peer_read_locked(void *_Nullable context, uint64_t count);
 void peer_read_counted(void *_Nullable context, uint64_t count);
 void peer_read_plainly(void *_Nullable context, uint64_t count);
 
+// MARK: Probes
+
+/// A table of probes by address: 512 chains, an allocation for each probe. NULL without memory.
+struct peer_chains;
+struct peer_chains *_Nullable peer_make_chains(const uint64_t *_Nonnull keys, uint64_t count);
+uint64_t peer_find_chained(const struct peer_chains *_Nonnull table, uint64_t key);
+/// Looks up `count` keys, from the beginning again behind `mask`.
+void peer_find_all_chained(
+    const struct peer_chains *_Nonnull table, const uint64_t *_Nonnull keys, uint64_t mask,
+    uint64_t count);
+
+/// The same by open addressing, half full.
+struct peer_open;
+struct peer_open *_Nullable peer_make_open(const uint64_t *_Nonnull keys, uint64_t count);
+uint64_t peer_find_open(const struct peer_open *_Nonnull table, uint64_t key);
+void peer_find_all_open(
+    const struct peer_open *_Nonnull table, const uint64_t *_Nonnull keys, uint64_t mask,
+    uint64_t count);
+
+/// Probes `peer_probed_function` by the kernel, at its entry or its return, through tracefs. False: the
+/// system does not let us.
+bool peer_begin_kernel_probe(bool is_return);
+void peer_end_kernel_probe(void);
+/// Calls that function, whose body is five bytes that do nothing, `count` times.
+void peer_call_probed(uint64_t count);
+
 #endif

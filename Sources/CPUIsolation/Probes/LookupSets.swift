@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import Synchronization
+
+/// One CPU's cache of what a table says, as a trivially copyable handle round one address: sets of
+/// four ways, 68 bytes each.
+///
+///     offset    0  LookupOwner  generation, attachment and counts: written by the owner
+///             128  indices      a word of 32 bits per set: the fills so far, and whether one is
+///                               going on
+///                  sets         four tags, then four values: a line
+///
+/// Only the CPU's own thread touches it, and the handlers of signals that interrupt it. Between
+/// those two stand the rules of the index:
+///
+/// - A fill marks the set before it touches it and moves the index on when it is through. Code that
+///   interrupts a fill finds the mark, takes nothing out of the set and puts nothing into it.
+/// - A lookup looks at the index before and after. If a fill came in between, it looks again.
+///
+/// So an entry is never half of one key and half of another, wherever a signal arrives. No fence is
+/// needed, since it is all one thread; the compiler is held by barriers.
+///
+/// - Source: M. Hiramatsu, "kprobes: Introduce kprobe cache to reduce cache misshits", 2014: the
+///   sets, the index and the order of a fill. There nothing interrupts a fill that could fill; here
+///   a handler may, which is why a fill marks its set.
+// Sendable: an address of memory in which every word is atomic.
+@frozen @safe @usableFromInline
+struct LookupSets: @unchecked Sendable {
+  @usableFromInline let base: UnsafeMutableRawPointer
+
+  @usableFromInline
+  init(base: UnsafeMutableRawPointer) { unsafe self.base = unsafe base }
+
+  /// Lays an empty cache out in zeroed memory. `sets` is a power of two.
+  init(initializing base: UnsafeMutableRawPointer, sets: Int) {
+    unsafe self.base = unsafe base
+    unsafe owner.initialize(to: LookupOwner(sets: sets))
+  }
+
+  @inlinable @inline(__always)
+  static var ways: Int { 4 }
+  @inlinable @inline(__always)
+  static var setBytes: Int { 64 }
+
+  /// The bytes of a cache: an odd number of pairs of lines, so that the caches of many CPUs do not
+  /// all fall into the same sets of the processor's.
+  static func stride(sets: Int) -> Int {
+    let bytes = 128 + indexBytes(sets: sets) + sets * setBytes
+    return ((bytes + cacheLineStride - 1) / cacheLineStride | 1) * cacheLineStride
+  }
+
+  @inlinable @inline(__always)
+  static func indexBytes(sets: Int) -> Int { (sets &* 4 &+ 63) & ~63 }
+
+  @inlinable @inline(__always)
+  var owner: UnsafeMutablePointer<LookupOwner> {
+    unsafe base.assumingMemoryBound(to: LookupOwner.self)
+  }
+
+  /// The number of the set that a key falls into: Fibonacci's hash.
+  @inlinable @inline(__always)
+  func set(of key: UInt64) -> Int {
+    let shift = unsafe owner.pointee.hashShift
+    return Int(truncatingIfNeeded: (key &* 0x9e37_79b9_7f4a_7c15) &>> shift)
+  }
+
+  @inlinable @inline(__always)
+  func index(_ set: Int) -> UnsafeMutablePointer<SharedWord32> {
+    unsafe (base + (128 &+ set &* 4)).assumingMemoryBound(to: SharedWord32.self)
+  }
+
+  /// The tags of a set; the values stand behind them.
+  @inlinable @inline(__always)
+  func tags(_ set: Int) -> UnsafeMutablePointer<SharedWord> {
+    unsafe (base + (128 &+ owner.pointee.indexBytes &+ set &* Self.setBytes))
+      .assumingMemoryBound(to: SharedWord.self)
+  }
+
+  // MARK: What the owner does
+
+  /// What is cached for a key.
+  @inlinable @inline(__always)
+  func find(_ key: UInt64) -> UInt64? {
+    let tag = key &+ 1
+    let set = set(of: key)
+    let index = unsafe index(set)
+    let tags = unsafe tags(set)
+    while true {
+      let before = unsafe index.pointee.load(ordering: .relaxed)
+      HazardThread.compilerBarrier()
+      // Without a branch for each way: which one it is nobody can predict.
+      let second = unsafe tags[1].load(ordering: .relaxed) == tag ? 1 : 0
+      let third = unsafe tags[2].load(ordering: .relaxed) == tag ? 2 : 0
+      let fourth = unsafe tags[3].load(ordering: .relaxed) == tag ? 3 : 0
+      let way = second | third | fourth
+      let found = unsafe tags[way].load(ordering: .relaxed)
+      let value = unsafe tags[Self.ways &+ way].load(ordering: .relaxed)
+      HazardThread.compilerBarrier()
+      // A handler has filled the set in between.
+      if unsafe _slowPath(index.pointee.load(ordering: .relaxed) != before) { continue }
+      // The tag of nothing is 0, which is also that of UInt64.max. Odd: we are a handler, and
+      // interrupted a fill.
+      return found == tag && tag != 0 && before & 1 == 0 ? value : nil
+    }
+  }
+
+  /// Caches what the table said when the cache stood at a generation.
+  @usableFromInline
+  func fill(_ key: UInt64, _ value: UInt64, at generation: UInt64) {
+    let tag = key &+ 1
+    if tag == 0 { return }
+    let set = set(of: key)
+    let index = unsafe index(set)
+    let tags = unsafe tags(set)
+    let before = unsafe index.pointee.load(ordering: .relaxed)
+    if before & 1 != 0 { return }
+    unsafe index.pointee.store(before | 1, ordering: .relaxed)
+    HazardThread.compilerBarrier()
+    // A handler may have cached the key while the table was asked: one entry a key.
+    var way = Int(truncatingIfNeeded: before &>> 1) & 3
+    for other in 0..<Self.ways where unsafe tags[other].load(ordering: .relaxed) == tag {
+      way = other
+    }
+    unsafe tags[way].store(0, ordering: .relaxed)
+    unsafe tags[Self.ways &+ way].store(value, ordering: .relaxed)
+    // A drain has run since the table was asked: what it said may be gone.
+    if unsafe owner.pointee.generation.load(ordering: .relaxed) == generation {
+      unsafe tags[way].store(tag, ordering: .relaxed)
+      unsafe owner.pointee.fills.countOne()
+    }
+    HazardThread.compilerBarrier()
+    unsafe index.pointee.store(before &+ 2, ordering: .relaxed)
+  }
+
+  /// Zero while the entries are of the attachment of the CPU's thread, and may be used.
+  @inlinable @inline(__always)
+  func isForeign(to slot: CPUSlot) -> UInt64 {
+    unsafe owner.pointee.joined.load(ordering: .relaxed)
+      ^ slot.owner.counterAtAttach.load(ordering: .relaxed)
+  }
+
+  // MARK: What drains do
+
+  /// Drops what the log says, up to its generation now. A drain comes at a safe point: no lookup and
+  /// no fill of this CPU is going on.
+  func catchUp(with ring: FlushRing, ceiling: Int) {
+    let goal = ring.currentGeneration()
+    let own = unsafe owner.pointee.generation.load(ordering: .relaxed)
+    if goal == own { return }
+    if goal &- own > UInt64(ceiling) {
+      removeAll()
+    } else {
+      var next = own
+      while next != goal {
+        next &+= 1
+        guard let keys = ring.pages(ofGeneration: next), keys.end &- keys.first == 1 else {
+          removeAll()
+          break
+        }
+        remove(keys.first)
+      }
+    }
+    unsafe owner.pointee.generation.store(goal, ordering: .relaxed)
+  }
+
+  /// Begins anew for a thread that has attached: what its predecessor cached was invalidated with
+  /// nobody there.
+  func join(_ ring: FlushRing, attachment: UInt64) {
+    let goal = ring.currentGeneration()
+    removeAll()
+    unsafe owner.pointee.generation.store(goal, ordering: .relaxed)
+    HazardThread.compilerBarrier()
+    unsafe owner.pointee.joined.store(attachment, ordering: .relaxed)
+  }
+
+  private func remove(_ key: UInt64) {
+    let tags = unsafe tags(set(of: key))
+    for way in 0..<Self.ways where unsafe tags[way].load(ordering: .relaxed) == key &+ 1 {
+      unsafe tags[way].store(0, ordering: .relaxed)
+      unsafe owner.pointee.drops.countOne()
+    }
+  }
+
+  private func removeAll() {
+    for set in unsafe 0..<owner.pointee.sets {
+      let tags = unsafe tags(set)
+      for way in 0..<Self.ways { unsafe tags[way].store(0, ordering: .relaxed) }
+    }
+    unsafe owner.pointee.clears.countOne()
+  }
+}
+
+/// What only the owner of a cache writes.
+@safe @usableFromInline
+struct LookupOwner: ~Copyable {
+  /// The generation of the log that the entries are of.
+  @usableFromInline let generation = SharedWord(0)
+  /// The attachment that the entries are of, by the counter that it began with.
+  @usableFromInline let joined = SharedWord(.max)
+  @usableFromInline let fills = SharedWord(0)
+  let drops = SharedWord(0)
+  let clears = SharedWord(0)
+  @usableFromInline let sets: Int
+  @usableFromInline let hashShift: UInt64
+  @usableFromInline let indexBytes: Int
+
+  init(sets: Int) {
+    self.sets = sets
+    hashShift = UInt64(64 - sets.trailingZeroBitCount)
+    indexBytes = LookupSets.indexBytes(sets: sets)
+  }
+}

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// A place in a program where something can be attached while it runs.
+///
+///     static let lookUp = ProbePoint<UInt64, Int>("router.lookUp", "key", "length")
+///     …
+///     Router.lookUp.hit(key, length)  // one load and a branch while nothing is attached
+///     …
+///     let probe = try ProbeRegistry.shared.attach(.count, to: "router.lookUp")
+///
+/// Attaching is seen at once, by every thread, in whatever state its CPU is; none is disturbed. A
+/// handler runs on the thread that hits, and may be hit from user, from kernel, from a thread that
+/// is no CPU, and from a signal handler.
+///
+/// A point has up to 16 arguments, whole numbers of up to 64 bits, which it names. One without
+/// arguments is declared with its type:
+///
+///     static let flushed: ProbePoint< > = .init("cache.flushed")
+///
+/// Keep a point in a `static let`; points are never given back.
+///
+/// Do not use it for what is always on: a `Tracepoint` costs less then.
+///
+/// - Source: Linux's kprobes and uprobes, and the static probes of DTrace and LTTng.
+/// - Progress: wait-free while nothing is attached; else as what is attached
+/// - Context: any thread, also in user, inside handlers and signal handlers
+/// - Allocates: never
+public struct ProbePoint<each Argument: FixedWidthInteger & Sendable>: Sendable {
+  @usableFromInline let site: ProbeSite
+
+  /// A point with a name, and a name for each argument.
+  ///
+  /// A name that the registry has already is the same point, if its arguments have the same names;
+  /// with other names the process ends with a sentence, and so does it with an empty name, a wrong
+  /// number of names, or more than 16. Where the registry has room for no further point, this one
+  /// never has anything attached (`ProbeRegistry.refusedPoints`).
+  ///
+  /// - Progress: blocking
+  /// - Context: any thread, outside signal handlers
+  /// - Allocates: yes
+  public init(_ name: String, _ arguments: String..., in registry: ProbeRegistry = .shared) {
+    var signs: [Bool] = []
+    repeat signs.append((each Argument).isSigned)
+    site = registry.declare(name, arguments, signs: signs)
+  }
+
+  /// Whether anything is attached: to spare what arguments cost.
+  ///
+  ///     if point.isAttached { point.hit(expensiveHash(), 0) }
+  ///
+  /// - Progress: wait-free
+  /// - Context: any thread, also in user, inside handlers and signal handlers
+  /// - Allocates: never
+  @inlinable @inline(__always)
+  public var isAttached: Bool { site.isAttached }
+
+  /// Runs what is attached.
+  ///
+  /// Inside a handler of a probe it runs nothing, and is counted.
+  ///
+  /// - Progress: wait-free while nothing is attached; else as what is attached
+  /// - Context: any thread, also in user, inside handlers and signal handlers
+  /// - Allocates: never
+  @inlinable @inline(__always)
+  public func hit(_ argument: repeat each Argument) {
+    if _slowPath(site.isAttached) {
+      unsafe withUnsafeTemporaryAllocation(of: UInt64.self, capacity: 17) { words in
+        let base = unsafe words.baseAddress.unsafelyUnwrapped
+        unsafe Self.store(repeat each argument, to: base)
+        unsafe ProbeCore.hit(site, base)
+      }
+    }
+  }
+
+  @inlinable @inline(__always)
+  static func store(_ argument: repeat each Argument, to words: UnsafeMutablePointer<UInt64>) {
+    var index = 1
+    for argument in repeat each argument {
+      unsafe words[index] = UInt64(truncatingIfNeeded: argument)
+      index &+= 1
+    }
+  }
+}
+
+// MARK: - Scopes
+
+extension ProbePoint {
+  /// The time between a beginning and an end, for what is attached to the point.
+  ///
+  /// It ends once: by `end(_:)`, or where it goes out of scope, which runs nothing.
+  @frozen
+  public struct Activation: ~Copyable {
+    @usableFromInline let site: ProbeSite
+    @usableFromInline let chain: UInt
+
+    @inlinable @inline(__always)
+    init(_ site: ProbeSite, _ chain: UInt) {
+      self.site = site
+      self.chain = chain
+    }
+
+    @inlinable @inline(__always)
+    deinit {
+      if chain != 0 { ProbeCore.end(site, chain, isAbandoned: true) }
+    }
+
+    @inlinable @inline(__always)
+    consuming func finish() {
+      let (site, chain) = (self.site, self.chain)
+      discard self
+      if _slowPath(chain != 0) { ProbeCore.end(site, chain, isAbandoned: false) }
+    }
+  }
+
+  /// Runs what is attached, and notes the beginning for what is attached to the return.
+  ///
+  ///     let activation = Router.lookUp.begin(key, length)
+  ///     …
+  ///     Router.lookUp.end(activation)
+  ///
+  /// Beginnings nest, and may end on another thread. Where a probe has as many activations going on
+  /// as it may have, or the registry has no more, the probe misses this one, and counts it.
+  ///
+  /// - Progress: wait-free while nothing is attached; else as what is attached
+  /// - Context: any thread, also in user and inside handlers
+  /// - Allocates: never
+  @inlinable @inline(__always)
+  public func begin(_ argument: repeat each Argument) -> Activation {
+    if _fastPath(!site.isAttached) { return Activation(site, 0) }
+    return unsafe withUnsafeTemporaryAllocation(of: UInt64.self, capacity: 17) { words in
+      let base = unsafe words.baseAddress.unsafelyUnwrapped
+      unsafe Self.store(repeat each argument, to: base)
+      return unsafe Activation(site, ProbeCore.begin(site, base))
+    }
+  }
+
+  /// Runs what is attached to the return.
+  ///
+  /// - Progress: as what is attached
+  /// - Context: any thread, also in user and inside handlers
+  /// - Allocates: never
+  @inlinable @inline(__always)
+  public func end(_ activation: consuming Activation) { activation.finish() }
+
+  /// Runs `body` between a beginning and an end, on every path out.
+  ///
+  ///     let route = Router.lookUp.measure(key, length) { routes[key] }
+  ///
+  /// - Progress: as `body`, and as what is attached
+  /// - Context: any thread, also in user and inside handlers
+  /// - Allocates: never
+  @inlinable @inline(__always)
+  public func measure<Result: ~Copyable, Failure: Error>(
+    _ argument: repeat each Argument, during body: () throws(Failure) -> Result
+  ) throws(Failure) -> Result {
+    let activation = begin(repeat each argument)
+    do throws(Failure) {
+      let result = try body()
+      end(activation)
+      return result
+    } catch {
+      end(activation)
+      throw error
+    }
+  }
+}

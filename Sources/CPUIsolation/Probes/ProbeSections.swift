@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import Synchronization
+
+/// Who is inside a probe's handler: a line for each thread, found by the thread's small number.
+///
+///     offset   0  state    odd inside; it moves by one at each end of a section
+///              8  thread   the kernel's id of the thread that has the line
+///             16  running  the probe whose handler runs, for who watches
+///             24  ring     the thread's ring in the pool of activations, 1 for none, 0 for not asked
+///
+/// A hit may come from anywhere: from user, where grace periods do not wait, from a drain, a signal
+/// handler, or a thread that is no CPU. So sections are not those of CPUs; they have their own.
+///
+/// Claim: what a section found in a list is not freed before the section has ended. Against a remover
+/// that has taken it out of the list, and then looks at the states behind a fence:
+/// - If our exchange (probe:E) comes before the remover's look (probe:S), it sees the odd state, and
+///   waits until it has changed, which is when we have left (probe:L).
+/// - Else the remover's fence (probe:F) comes before our exchange, and our look at the list (probe:V)
+///   sees that it is gone.
+/// - A thread that had no number when the remover looked at how many there are took one later, by a
+///   sequentially consistent step, and looks at the list after that.
+// Sendable: an address of memory in which every word is atomic.
+@safe
+struct ProbeSections: @unchecked Sendable {
+  let base: UnsafeMutableRawPointer
+
+  static var byteCount: Int { Limits.hazardThreads * cacheLineStride }
+
+  init(base: UnsafeMutableRawPointer) { unsafe self.base = unsafe base }
+
+  /// A thread's line.
+  // Sendable: as ProbeSections.
+  @safe
+  struct Line: @unchecked Sendable {
+    let base: UnsafeMutablePointer<SharedWord>
+    let number: Int
+
+    @inline(__always)
+    var state: UnsafeMutablePointer<SharedWord> { unsafe base }
+    @inline(__always)
+    var thread: UnsafeMutablePointer<SharedWord> { unsafe base + 1 }
+    @inline(__always)
+    var running: UnsafeMutablePointer<SharedWord> { unsafe base + 2 }
+    @inline(__always)
+    var ring: UnsafeMutablePointer<SharedWord> { unsafe base + 3 }
+  }
+
+  @inline(__always)
+  func line(_ number: Int) -> Line {
+    unsafe Line(
+      base: (base + number &* 128).assumingMemoryBound(to: SharedWord.self), number: number)
+  }
+
+  /// How a section began, or why it did not.
+  enum Entry {
+    case entered(Line)
+    /// The thread is in a section already: a handler hits a point, or a signal interrupted one.
+    case nested
+    /// The system's numbers for threads are all given out.
+    case numberless
+  }
+
+  /// Begins the calling thread's section.
+  ///
+  /// Wait-free, one locked instruction. A signal may come anywhere: what its handler does in between
+  /// leaves the state even, and one step higher, which a remover takes for a section that has ended.
+  @inline(__always)
+  func enter() -> Entry {
+    var number = HazardThread.number
+    if number == 0 {
+      number = HazardThread.takeNumber()
+      if number == 0 { return .numberless }
+    }
+    let line = line(number)
+    let thread = UInt64(UInt32(bitPattern: CurrentThread.knownID))
+    if unsafe line.thread.pointee.load(ordering: .relaxed) != thread { adopt(line, thread) }
+    let state = unsafe line.state.pointee.load(ordering: .relaxed)
+    if state & 1 != 0 { return .nested }
+    // Sequentially consistent — probe:E. Before our look at the list. Dekker with probe:V against
+    // probe:F and probe:S. Pairs with probe:S.
+    _ = unsafe line.state.pointee.exchange(state &+ 1, ordering: .sequentiallyConsistent)
+    return .entered(line)
+  }
+
+  /// Ends it.
+  @inline(__always)
+  func leave(_ line: Line) {
+    let state = unsafe line.state.pointee.load(ordering: .relaxed)
+    // Release — probe:L. Our last use of what the list led to comes before. Pairs with probe:S.
+    unsafe line.state.pointee.store(state &+ 1, ordering: .releasing)
+  }
+
+  /// The line of a thread that has died, maybe inside a section, for its number's next one.
+  @inline(never)
+  private func adopt(_ line: Line, _ thread: UInt64) {
+    let state = unsafe line.state.pointee.load(ordering: .relaxed)
+    unsafe line.state.pointee.store((state | 1) &+ 1, ordering: .relaxed)
+    unsafe line.ring.pointee.store(0, ordering: .relaxed)
+    unsafe line.running.pointee.store(0, ordering: .relaxed)
+    unsafe line.thread.pointee.store(thread, ordering: .relaxed)
+  }
+
+  /// Whether the calling thread is inside a section.
+  var isInside: Bool {
+    let number = HazardThread.number
+    if number == 0 { return false }
+    let line = line(number)
+    return unsafe line.state.pointee.load(ordering: .relaxed) & 1 != 0
+      && line.thread.pointee.load(ordering: .relaxed)
+        == UInt64(UInt32(bitPattern: CurrentThread.knownID))
+  }
+
+  /// The sections that were going on at one look, until they have ended.
+  struct Wait {
+    private(set) var pending: [(line: Line, state: UInt64)] = []
+
+    /// What the caller took out of lists before cannot be found by sections that begin later.
+    init(_ sections: ProbeSections) {
+      // Sequentially consistent fence — probe:F. The removal comes before the looks. Pairs with
+      // probe:E.
+      fullFence()
+      for number in 1..<max(1, HazardThread.limit) {
+        let line = sections.line(number)
+        let state = Self.look(at: line)
+        if state & 1 != 0 { pending.append((line, state)) }
+      }
+    }
+
+    private static func look(at line: Line) -> UInt64 {
+      // Sequentially consistent — probe:S. If it says that the section has ended, all that the
+      // section did is seen. Pairs with probe:E and probe:L.
+      unsafe line.state.pointee.load(ordering: .sequentiallyConsistent)
+    }
+
+    /// Whether all of them have ended; looks again at those that had not.
+    mutating func poll() -> Bool {
+      pending.removeAll { section in
+        if Self.look(at: section.line) != section.state { return true }
+        let thread = unsafe section.line.thread.pointee.load(ordering: .relaxed)
+        // A thread that died inside a handler uses nothing any more.
+        return !HazardThread.has(Int32(truncatingIfNeeded: thread), number: section.line.number)
+      }
+      return pending.isEmpty
+    }
+  }
+}

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#if ModelChecking
+  extension Mutant {
+    private static let tree = "Probes/RegionTree.swift"
+    private static let changing = "Probes/RegionTree+Changing.swift"
+    private static let split = "a region that is split while it is looked up"
+    private static let reuse = "a region whose memory is used again"
+
+    private static let sections = "Probes/ProbeSections.swift"
+    private static let removed = "a probe that is removed while it is hit"
+
+    static let probeMutants: [Mutant] = [
+      Mutant(
+        "region:B", .dropped, "fence behind the mark of a change", in: changing, by: split, .weak),
+      Mutant(
+        "region:P", .relaxed, "store of the sequence behind the words", in: changing, by: split,
+        .weak),
+      Mutant(
+        "region:R", .relaxed, "load of the sequence before the words", in: tree, by: split, .weak),
+      Mutant(
+        "region:E", .dropped, "fence before the second look at the sequence", in: tree, by: reuse,
+        .weak),
+      Mutant(
+        "probe:E", .weakened, "exchange that begins a section", in: sections, by: removed, .weak),
+      Mutant(
+        "probe:F", .dropped, "fence behind the removal from the list", in: sections, by: removed,
+        .weak),
+      Mutant(
+        "probe:F", .dropped, "fence behind the removal from the list", in: sections, by: removed,
+        .totalStoreOrder),
+      Mutant("probe:L", .relaxed, "store that ends a section", in: sections, by: removed, .weak),
+      Mutant("probe:S", .relaxed, "look at a section", in: sections, by: removed, .weak),
+    ]
+  }
+#endif
