@@ -152,8 +152,10 @@ public final class LookupCache<
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: never
-  public func statistics(of cpu: Int) -> Statistics {
-    coordinator.requireCPU(cpu)
+  public func statistics(
+    of cpu: Int, file: StaticString = #fileID, line: UInt = #line
+  ) -> Statistics {
+    coordinator.requireCPU(cpu, file, line)
     let owner = unsafe storage.sets(of: cpu).owner
     return unsafe Statistics(
       fills: owner.pointee.fills.load(ordering: .relaxed),

@@ -26,6 +26,10 @@ public struct ProbeHit: ~Copyable {
   ///
   /// For a function that is called on return they are those of the beginning. An index that the
   /// point does not have ends the process with a sentence.
+  ///
+  /// - Progress: wait-free
+  /// - Context: the probe's function
+  /// - Allocates: never
   public subscript(argument: Int) -> UInt64 {
     if argument < 0 || argument >= count {
       misuse("a probe asked for argument \(argument) of a point that has \(count)")
