@@ -59,9 +59,9 @@ extension ConformanceCheck {
         try trial.enterKernel()
       },
       Schedule(name: "inline, in a send to its own CPU") { trial in
-        let (coordinator, types) = (trial.machine.coordinator, trial.subject.types)
+        let types = trial.subject.types
         try trial.step("inline") { cpu in
-          for type in types { coordinator.send(type, to: cpu.number) }
+          for type in types { cpu.send(type, to: cpu.number) }
         }
       },
     ]

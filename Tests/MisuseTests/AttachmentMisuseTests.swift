@@ -39,6 +39,7 @@ struct AttachmentMisuseTests {
       let cpu = try coordinator.attachHandle(to: 1)
       let work = try coordinator.register("leaver") { _ in cpu.detach() }
       coordinator.send(work, to: 1)
+      cpu.safePoint()
     }
     result.expect("CPU 1 cannot detach inside a handler")
   }

@@ -124,6 +124,7 @@ struct StaticKeyMisuseTests {
           _ = call(1, on: cpu, file: "Server/Loop.swift", line: 10)
         }
         coordinator.send(work, to: 1)
+        cpu.safePoint()
       }
       result.expect(
         "CPU 1 read a static call inside a handler, before it has caught up: at Server/Loop.swift:10"
@@ -138,6 +139,7 @@ struct StaticKeyMisuseTests {
           _ = key.isEnabled(on: cpu, file: "Server/Loop.swift", line: 11)
         }
         coordinator.send(work, to: 1)
+        cpu.safePoint()
       }
       result.expect(
         "CPU 1 read a static key inside a handler, before it has caught up: at Server/Loop.swift:11"

@@ -103,7 +103,7 @@ struct TicketTests {
 
   @Test("inline and on behalf settle at once")
   func immediately() throws {
-    let own = try cpu.run { [coordinator, work] _ in coordinator.sendWithTicket(work, to: [1]) }
+    let own = try cpu.run { [work] in $0.sendWithTicket(work, to: [1]) }
     #expect(own.report[.ranInline] == [1])
     #expect(own.state(of: 1) == .executed)
     var options = WorkType.Options()
