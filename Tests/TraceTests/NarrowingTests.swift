@@ -31,7 +31,7 @@ import Testing
 
   @Test func events() throws {
     let sched = try lines(["report", kernel, "--event", "sched:*"])
-    #expect(sched == (try expected { $0.contains(/\]\s+\S+: sched_/) }))
+    #expect(sched == (try expected { $0.contains(/\]\s+\S+\s+\S+: sched_/) }))
     #expect(sched.count > 10)
     #expect(
       try lines(["report", kernel, "--event", "softirq_*", "--event", "ipi/ipi_send_cp[u]"])
@@ -42,7 +42,7 @@ import Testing
         "report", kernel, "--event", "sched_*", "--filter", "sched_waking:comm ~ \"rout*\"",
       ])
         == expected {
-          $0.contains(/\]\s+\S+: sched_/)
+          $0.contains(/\]\s+\S+\s+\S+: sched_/)
             && (!$0.contains(" sched_waking: ") || $0.contains(" comm=rout"))
         })
   }

@@ -149,7 +149,7 @@ import Testing
     #expect(try text(#""%s", __print_symbolic(REC->l, { -8UL, "eight" })"#) == "eight")
   }
 
-  /// As many ticks in a second as the one says who knows.
+  /// As many ticks in a second as the report was told.
   @Test func ticks() throws {
     var recording = TraceRecording(cpuCount: 1)
     recording.define(

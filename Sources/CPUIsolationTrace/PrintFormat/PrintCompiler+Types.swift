@@ -78,7 +78,7 @@ extension PrintExpression {
 }
 
 extension TraceEventFormat.Field {
-  /// Whether it is declared with brackets, in the record or behind a location word.
+  /// Whether it is declared with brackets, in the record or where a location word leads.
   var isArray: Bool { type.contains("[") || isLocation }
 
   /// Where a location word counts from.

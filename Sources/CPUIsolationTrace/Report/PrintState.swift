@@ -9,7 +9,7 @@ struct PrintedEvent {
   var timestamp: UInt64
   var thread: Int32
   /// The event after it, which the line of a function without calls takes in; nil if there is none,
-  /// or nobody looked.
+  /// or it was not looked for.
   var following: TraceRecord?
 }
 

@@ -80,7 +80,7 @@ public struct TraceTextReport: Sendable {
   }
 
   /// How many ticks of its clock the recording kernel had in a second (`CONFIG_HZ`), for formats that
-  /// turn ticks into milliseconds. No recording says it: 1000, as long as nobody else does.
+  /// turn ticks into milliseconds. No recording says it; until it is set it is 1000.
   ///
   /// `report.ticksPerSecond = 250`
   ///
