@@ -25,6 +25,9 @@ extension ArchitectureTests {
         page: "Probes", tests: "CPUIsolationTests/Probes/ProbeArticleTests", pieces: 2),
       Article(page: "TextPatching", tests: "TextPatchingTests/ArticleTests", pieces: 1),
       Article(page: "Tracing", tests: "TraceTests/TracingArticleTests", pieces: 5),
+      Article(
+        page: "Interference", tests: "CPUIsolationTests/Observing/InterferenceArticleTests",
+        pieces: 1),
     ]
 
     @Test(arguments: articles)
