@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+
+extension KernelLedger {
+  /// One interrupt that the kernel sent to a processor.
+  public struct Entry: Hashable, Sendable, CustomStringConvertible {
+    /// The processor that was interrupted.
+    public let processor: Int
+    /// The thread that sent it: it ran when the kernel decided to, and need not be the cause.
+    public let thread: Int32
+    /// The name of that thread.
+    public let threadName: String
+    /// The process of that thread; nil where the kernel has forgotten it.
+    public let process: Int32?
+    /// What it was sent for: the kernel function that it calls there, such as `flush_tlb_func`, or
+    /// `rescheduling`.
+    public let callback: String
+    /// Where in the kernel it was sent: a function and an offset.
+    public let callSite: String
+    /// When, on CLOCK_MONOTONIC.
+    public let moment: Duration
+    /// Whether it carried the process's own signal.
+    public internal(set) var isOwnSignal = false
+
+    /// The entry as a line.
+    public var description: String {
+      let owner = process.map { "thread \(thread) of \($0)" } ?? "thread \(thread)"
+      return "\(threadName) (\(owner)) interrupted processor \(processor): \(callback)"
+        + "\(isOwnSignal ? ", our signal" : ""), from \(callSite)"
+    }
+  }
+
+  /// What was recorded in one interval.
+  public struct Report: Sendable {
+    /// The interrupts, in their order.
+    public internal(set) var entries: [Entry] = []
+    /// How often this process sent the signal to each of its threads, by the kernel's count.
+    public internal(set) var signals: [Int32: UInt64] = [:]
+    /// Events for which there was no room, of whatever kind: where this is not 0, the entries are a
+    /// lower limit.
+    public internal(set) var lost: UInt64 = 0
+    /// Lines of the trace that were not understood.
+    public internal(set) var unknown: UInt64 = 0
+
+    /// How many interrupts there were of each callback, those of one process or of all.
+    ///
+    /// - Progress: wait-free
+    /// - Context: any thread
+    /// - Allocates: yes
+    public func counts(of process: Int32? = nil) -> [String: Int] {
+      entries.reduce(into: [:]) { counts, entry in
+        if process == nil || entry.process == process { counts[entry.callback, default: 0] += 1 }
+      }
+    }
+  }
+}
