@@ -27,6 +27,7 @@ let package = Package(
     .library(name: "CPUIsolationTrace", targets: ["CPUIsolationTrace"]),
     .executable(name: "isolation-demo", targets: ["IsolationDemo"]),
     .executable(name: "isolation-trace", targets: ["IsolationTrace"]),
+    .executable(name: "isolation-audit", targets: ["IsolationAudit"]),
   ],
   traits: [
     .trait(
@@ -81,6 +82,9 @@ let package = Package(
       name: "IsolationTrace", dependencies: ["CPUIsolation", "CPUIsolationTrace"],
       swiftSettings: settings),
 
+    .executableTarget(
+      name: "IsolationAudit", dependencies: ["CPUIsolation"], swiftSettings: settings),
+
     .target(name: "CCounters", path: "Tests/Support/CCounters"),
     .target(name: "CForks", path: "Tests/Support/CForks"),
     .testTarget(
@@ -118,7 +122,8 @@ let package = Package(
     .testTarget(
       name: "ToolTests",
       dependencies: [
-        "buffer-pool", "IsolationDemo", "isolation-bench", "IsolationTrace", "CRefusals",
+        "buffer-pool", "IsolationAudit", "IsolationDemo", "isolation-bench", "IsolationTrace",
+        "CRefusals",
       ],
       swiftSettings: settings),
   ],
