@@ -6,6 +6,7 @@ import Testing
 
 @testable import CPUIsolation
 
+// swift-format-ignore
 private typealias PlainPoint = ProbePoint< >
 
 @Suite("ProbeRegistry")
