@@ -22,7 +22,7 @@ public import Synchronization
 /// one's model, needed neither: its invalidation was an interrupt that every CPU had to finish, and
 /// its users ran with interrupts off. Deferral takes that guarantee away.)
 ///
-/// Do not use it before a table that is fast enough: `isolation-bench --only probes` measures both.
+/// Do not use it before a table that is fast enough: `isolation-bench --only lookup` measures both.
 ///
 /// - Source: M. Hiramatsu, "kprobes: Introduce kprobe cache to reduce cache misshits", 2014.
 /// - Progress: as each member says

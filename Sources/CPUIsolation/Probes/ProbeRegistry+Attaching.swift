@@ -99,7 +99,7 @@ extension ProbeRegistry {
     }
     var compiled: TraceFilter? = nil
     if let filter {
-      do throws(TraceFilterError) {
+      do throws(TraceFilter.ParseError) {
         compiled = try TraceFilter(filter, for: Self.format(of: point))
       } catch {
         throw IsolationError(.invalidProbe, "the filter of \(point.name): \(error)")
@@ -137,7 +137,8 @@ extension ProbeRegistry {
   private static func format(of point: Point, id: Int = 1) -> TraceEventFormat {
     let fields = zip(point.arguments, point.signs).map { name, isSigned in
       isSigned
-        ? TraceField.number(name, as: Int64.self) : TraceField.number(name, as: UInt64.self)
+        ? TraceEventFormat.Field.number(name, as: Int64.self)
+        : TraceEventFormat.Field.number(name, as: UInt64.self)
     }
     let formats = zip(point.arguments, point.signs).map { name, isSigned in
       "\(name)=%\(isSigned ? "lld" : "llu")"
@@ -156,7 +157,7 @@ extension ProbeRegistry {
     if let known = state.traced[key], known.coordinator == coordinator.core { return known.event }
     let format = unsafe Self.format(of: point, id: 0x4000 + point.site.base.pointee.index % 0x8000)
     let tracepoint = try coordinator.tracer.declare(format)
-    do throws(TraceFilterError) {
+    do throws(TraceFilter.ParseError) {
       try coordinator.tracer.start(format)
     } catch {
       misuse("an event without a filter was refused: \(error)")
