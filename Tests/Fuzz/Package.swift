@@ -8,7 +8,9 @@ import PackageDescription
 let package = Package(
   name: "Fuzz",
   dependencies: [.package(name: "CPUIsolation", path: "../..")],
-  targets: ["FilterFuzzer", "CPUListFuzzer", "TraceFileFuzzer", "TraceChunkFuzzer", "EventPrinterFuzzer"].map { name in
+  targets: [
+    "FilterFuzzer", "CPUListFuzzer", "TraceFileFuzzer", "TraceChunkFuzzer", "EventPrinterFuzzer",
+  ].map { name in
     .executableTarget(
       name: name,
       dependencies: [
