@@ -24,7 +24,7 @@ extension ArchitectureTests {
       Article(
         page: "Probes", tests: "CPUIsolationTests/Probes/ProbeArticleTests", pieces: 2),
       Article(page: "TextPatching", tests: "TextPatchingTests/ArticleTests", pieces: 1),
-      Article(page: "Tracing", tests: "TraceTests/TracingArticleTests", pieces: 5),
+      Article(page: "Tracing", tests: "TraceTests/TracingArticleTests", pieces: 6),
       Article(
         page: "Interference", tests: "CPUIsolationTests/Observing/InterferenceArticleTests",
         pieces: 1),

@@ -14,6 +14,7 @@ struct DeclarationReader {
     /// no name, or is an operator.
     var memberName: String? {
       let words = text.words
+      if kind == .enumCase { return words.first { $0 != "case" && $0 != "indirect" } }
       guard !words.contains("private"),
         let keyword = words.firstIndex(where: ["func", "var", "let"].contains),
         keyword + 1 < words.count, text.contains(words[keyword] + " " + words[keyword + 1])

@@ -98,8 +98,7 @@ extension ArchitectureTests {
       for (file, level) in placed {
         var reader = DeclarationReader(file)
         for found in reader.read() {
-          guard found.kind == .function || found.kind == .property, let name = found.memberName
-          else { continue }
+          guard found.kind != .type, let name = found.memberName else { continue }
           let owner = found.owner.split(separator: ".").first.map(String.init) ?? ""
           // What a type declares on its own floor is not added to it.
           let own = (homes[found.owner] ?? homes[owner]).map { $0 < level } != true

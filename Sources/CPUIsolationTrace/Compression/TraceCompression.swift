@@ -14,8 +14,11 @@
 /// - Context: any thread
 /// - Allocates: never
 public enum TraceCompression: String, Sendable, CaseIterable {
+  /// As it is, which every reader takes.
   case none
+  /// By libzstd, which current builds of trace-cmd write unless they are told otherwise.
   case zstd
+  /// By libz, which builds of trace-cmd without libzstd write.
   case zlib
 }
 
