@@ -9,7 +9,7 @@ struct FieldReader: Sendable {
   private let isLocation: Bool
   private let isRelative: Bool
 
-  init(_ field: TraceField) {
+  init(_ field: TraceEventFormat.Field) {
     offset = field.offset
     size = field.size
     isLocation = field.isLocation
