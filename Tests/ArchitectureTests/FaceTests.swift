@@ -8,7 +8,7 @@ extension ArchitectureTests.PublicAPI {
   /// What stands beside them: the two ledgers, and what only a program with probes or tables of its own
   /// meets.
   private static let specialists = [
-    "InterferenceLedger", "KernelLedger", "LookupCache", "ProbeHistogram", "ProbePoint",
+    "InterferenceLedger", "KernelLedger", "LookupCache", "ProbeHistogram", "ProbeHit", "ProbePoint",
     "ProbeRegistry", "RegionMap",
   ]
 

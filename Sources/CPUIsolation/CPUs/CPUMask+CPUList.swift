@@ -24,7 +24,7 @@ extension CPUMask {
   /// - Parameters:
   ///   - text: the list.
   ///   - width: how many CPUs there are; outside `0...CPUMask.maximumWidth` it stops the process.
-  /// - Throws: ``CPUMask.ParseError`` for the first region that is wrong: `invalid` if it is not in the
+  /// - Throws: ``CPUMask/ParseError`` for the first region that is wrong: `invalid` if it is not in the
   ///   grammar or makes no sense, `range` if it leaves the width, `overflow` if a number does not
   ///   fit 32 bits.
   /// - Source: `bitmap_parselist` (lib/bitmap-str.c, Linux).

@@ -70,7 +70,7 @@ extension CPUMask {
   ///
   /// `([3, 7] as CPUMask).count == 2`
   ///
-  /// To ask whether there are any, ``isEmpty`` is cheaper; for exactly one, ``isSingle``.
+  /// To ask whether there are any, ``isEmpty`` is cheaper; for exactly one, `isSingle`.
   ///
   /// - Source: `cpumask_weight` (Linux).
   /// - Complexity: linear in the number of words.

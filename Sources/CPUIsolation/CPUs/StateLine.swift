@@ -22,8 +22,9 @@ struct StateLine: ~Copyable {
   @usableFromInline let reach = SharedWord(0)
   /// How many helpers are through with this CPU's work; written by the holder of the pin.
   let helps = SharedWord(0)
-  /// The error number of a kick that the system refused, for the watchdog to try again; 0 is none.
-  let refusal = SharedWord(0)
+  /// 1 where the watchdog is to kick again: the system refused a signal, or a signal handler left work
+  /// that made more of itself.
+  let kickAgain = SharedWord(0)
   /// How many kicks the system has refused.
   let refusedKicks = SharedWord(0)
 

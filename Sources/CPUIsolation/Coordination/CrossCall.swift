@@ -24,8 +24,11 @@ public struct CrossCall: ~Copyable {
 
   /// A call of this function.
   ///
-  /// - Parameter isInterruptSafe: the function may run in a signal handler; see
-  ///   `WorkType.Options.isInterruptSafe`.
+  /// - Parameters:
+  ///   - context: what the function gets as it is.
+  ///   - isInterruptSafe: the function may run in a signal handler; see
+  ///     `WorkType.Options.isInterruptSafe`.
+  ///   - function: what runs on the target, whose number it gets after the context.
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: the record

@@ -135,10 +135,10 @@ final class WatchdogService: Sendable {
     let lagging = context.acceptsDeferral ? Drain(core, slot).lagging(among: .max) : 0
     let work = slot.state.work.load(ordering: .relaxed) | lagging
     // What the system refused once it may not refuse now.
-    if slot.state.refusal.load(ordering: .relaxed) != 0,
-      slot.state.refusal.exchange(0, ordering: .relaxed) != 0, work != 0
+    if slot.state.kickAgain.load(ordering: .relaxed) != 0,
+      slot.state.kickAgain.exchange(0, ordering: .relaxed) != 0, work != 0
     {
-      _ = Kick.send(to: slot)
+      kickAgain(cpu, Int(BuiltInWork.calls))
     }
     for type in 0..<Int(BuiltInWork.attention) {
       let index = cpu * Limits.workTypes + type

@@ -30,6 +30,8 @@ public final class CrossCallPool<Message: Sendable>: Sendable {
   /// So many records.
   ///
   /// - Parameters:
+  ///   - coordinator: Whose CPUs are called.
+  ///   - _: The type of the messages, where the body does not say it.
   ///   - capacity: How many calls can be under way at once, at most 16 777 216.
   ///   - body: Runs on the target, whose number it gets.
   /// - Throws: `outOfMemory`.

@@ -77,8 +77,11 @@ public final class InterferenceLedger: Sendable {
   /// What is counted in each interval, from the first time that the sequence is asked. An interval
   /// that is missed is part of the next.
   ///
-  /// - Parameter interval: the time between two snapshots; what is not positive ends the process
-  ///   with a sentence.
+  /// - Parameters:
+  ///   - interval: the time between two snapshots; what is not positive ends the process with a
+  ///     sentence.
+  ///   - file: the caller's file, for that sentence.
+  ///   - line: the caller's line.
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: yes

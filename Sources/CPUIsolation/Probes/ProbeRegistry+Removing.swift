@@ -67,7 +67,9 @@ extension ProbeRegistry {
   /// already are passed over. Scopes that have begun end later, and run nothing. What the probes
   /// have counted can still be read.
   ///
-  /// - Parameter timeout: how long it waits; nil is for ever.
+  /// - Parameters:
+  ///   - probes: the probes to take away.
+  ///   - timeout: how long it waits; nil is for ever.
   /// - Progress: blocking
   /// - Context: any thread, outside handlers of probes and signal handlers
   /// - Allocates: a list for each point

@@ -95,9 +95,13 @@ extension StaticKeys {
   ///
   /// Taking more users from a key than it has ends the process with a sentence.
   ///
-  /// - Parameter goal: what is waited for: `.covered`, that no CPU finds anything old behind its next
-  ///   entry; or `.executed`, that each has caught up, which may never come for a CPU that stays in
-  ///   user. Keys that are never deferred wait for the latter always.
+  /// - Parameters:
+  ///   - goal: what is waited for: `.covered`, that no CPU finds anything old after its next entry; or
+  ///     `.executed`, that each has caught up, which may never come for a CPU that stays in user.
+  ///     Keys that are never deferred wait for the latter always.
+  ///   - file: the caller's file, for sentences about mistakes.
+  ///   - line: the caller's line.
+  ///   - body: says what changes.
   /// - Throws: `closed`, `forked`, before anything is changed; `closed` behind the change, where the
   ///   coordinator is closed meanwhile and lets waiters go: CPUs may not have been reached.
   /// - Progress: blocking

@@ -84,7 +84,10 @@ public final class StaticKeys: Sendable {
   /// them: for the few that handlers have to read. A CPU that has to poll, and does not, is waited
   /// for.
   ///
-  /// - Parameter isEnabled: whether it begins with one user.
+  /// - Parameters:
+  ///   - name: what messages call it.
+  ///   - isEnabled: whether it begins with one user.
+  ///   - neverDeferred: whether a change interrupts every CPU and waits for it.
   /// - Throws: `tooManyStaticKeys`; for one that begins enabled, as `enable`.
   /// - Progress: blocking
   /// - Context: any thread; for a key that begins enabled, as `enable`

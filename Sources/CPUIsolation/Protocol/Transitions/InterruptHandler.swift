@@ -54,10 +54,9 @@ enum InterruptHandler {
       if !tracker.isAttentionWanted { return }
     }
     // Work that asks for more of itself each time it runs: the loop goes on, and finds the rest at its
-    // next transition or interrupt. The mark goes, since it stands for a signal that is on its way.
-    // Acquire and release — watchdog:A. The attention bit alone, so that the next kick is a new one; a
-    // thread that has set it since sends its signal.
-    slot.state.work.bitwiseAnd(~BuiltInWork.attentionMask, ordering: .acquiringAndReleasing)
+    // next poll, transition or signal. Later kicks take the attention bit for a signal that is on its
+    // way, which there is not: the watchdog sends one.
+    slot.state.kickAgain.store(1, ordering: .relaxed)
   }
 }
 

@@ -47,7 +47,7 @@ public final class TraceFilter: Sendable, CustomStringConvertible {
   ///   - cpuCount: how many CPUs there are: `CPUS{…}` names no other, and a number at or above it is
   ///     no CPU. Outside `1...CPUMask.maximumWidth` it stops the process.
   ///   - symbols: the functions that `.function` finds.
-  /// - Throws: ``TraceFilter.ParseError`` for the first thing that is wrong, in the kernel's order.
+  /// - Throws: ``TraceFilter/ParseError`` for the first thing that is wrong, in the kernel's order.
   /// - Complexity: linear in the length of the text.
   /// - Progress: wait-free
   /// - Context: any thread
@@ -68,7 +68,7 @@ public final class TraceFilter: Sendable, CustomStringConvertible {
   ///   - event: the event whose records it is for.
   ///   - cpuCount: how many CPUs there are, `1...CPUMask.maximumWidth`.
   ///   - symbols: the functions that `.function` finds.
-  /// - Throws: ``TraceFilter.ParseError`` for the first thing that is wrong, in the kernel's order.
+  /// - Throws: ``TraceFilter/ParseError`` for the first thing that is wrong, in the kernel's order.
   /// - Complexity: linear in the length of the text.
   /// - Progress: wait-free
   /// - Context: any thread
