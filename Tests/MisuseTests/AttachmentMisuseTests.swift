@@ -12,7 +12,7 @@ struct AttachmentMisuseTests {
       cpu.enterUser()
       cpu.detach()
     }
-    result.expect("CPU 1 cannot detach: it is in user")
+    result.expect("CPU 1 cannot detach: it is in user", namesCaller: false)
   }
 
   @Test("a launched body that ends in user")
@@ -20,7 +20,7 @@ struct AttachmentMisuseTests {
     let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
       try Coordinator.make().launch(on: 3) { $0.enterUser() }.join()
     }
-    result.expect("CPU 3 cannot detach: it is in user")
+    result.expect("CPU 3 cannot detach: it is in user", namesCaller: false)
   }
 
   @Test("detaching inside a nested section")
@@ -51,7 +51,7 @@ struct AttachmentMisuseTests {
       cpu.handle.detach()
       cpu.detach()
     }
-    result.expect("CPU 1 cannot detach: it is in offline")
+    result.expect("CPU 1 cannot detach: it is in offline", namesCaller: false)
   }
 
   @Test("a handle that was detached")
@@ -144,6 +144,6 @@ struct AttachmentMisuseTests {
       cpu.safePoint()
       cpu.detach()
     }
-    result.expect("a CrossCall went out of scope while it was in flight")
+    result.expect("a CrossCall went out of scope while it was in flight", namesCaller: false)
   }
 }

@@ -43,14 +43,16 @@ struct HazardMisuseTests {
       var hazard = HazardPointer(in: try HazardDomain(reclamation: .explicit))
       reference.withObject(using: &hazard) { _ in }
     }
-    result.expect("withObject: the holder belongs to another domain than the reference")
+    result.expect(
+      "withObject: the holder belongs to another domain than the reference", namesCaller: false)
     let suspending = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent])
     {
       let reference = ProtectedReference(Table(), in: try HazardDomain(reclamation: .explicit))
       var hazard = HazardPointer(in: try HazardDomain(reclamation: .explicit))
       await reference.withObject(using: &hazard) { _ in await Task.yield() }
     }
-    suspending.expect("withObject: the holder belongs to another domain than the reference")
+    suspending.expect(
+      "withObject: the holder belongs to another domain than the reference", namesCaller: false)
   }
 
   @Test("a reclaimer that waits for its own domain")

@@ -11,7 +11,9 @@ struct ProbeMisuseTests {
       [capacity] in
       _ = try RegionMap<UInt64>(capacity: capacity)
     }
-    result.expect("a region map cannot have room for \(capacity) regions: it takes 1 to 4194304")
+    result.expect(
+      "a region map cannot have room for \(capacity) regions: it takes 1 to 4194304",
+      namesCaller: false)
   }
 
   @Test("a value that is too large for a region map")
@@ -20,6 +22,7 @@ struct ProbeMisuseTests {
       _ = try RegionMap<InlineArray<7, UInt64>>(capacity: 1)
     }
     result.expect(
-      "a region map cannot hold InlineArray<7, UInt64>: it has 56 bytes, and 48 is the most")
+      "a region map cannot hold InlineArray<7, UInt64>: it has 56 bytes, and 48 is the most",
+      namesCaller: false)
   }
 }

@@ -72,7 +72,8 @@ struct StaticKeyMisuseTests {
       cpu.send(work, to: 1)
     }
     result.expect(
-      "CPU 1 read a static key inside a handler, before it has caught up: at Server/Loop.swift:7")
+      "CPU 1 read a static key inside a handler, before it has caught up: at Server/Loop.swift:7",
+      namesCaller: false)
   }
 
   @Test("reading a key inside a handler, by the CPU's number")
@@ -90,7 +91,8 @@ struct StaticKeyMisuseTests {
       cpu.enterKernel()
     }
     result.expect(
-      "CPU 1 read a static key inside a handler, before it has caught up: at Server/Loop.swift:8")
+      "CPU 1 read a static key inside a handler, before it has caught up: at Server/Loop.swift:8",
+      namesCaller: false)
   }
 
   @Test("reading a key on behalf of a CPU")
@@ -109,7 +111,8 @@ struct StaticKeyMisuseTests {
       onOtherThread { _ = coordinator.send(work, to: 1, urgency: .onBehalf) }
     }
     result.expect(
-      "CPU 1 read a static key inside a handler, before it has caught up: at Server/Loop.swift:9")
+      "CPU 1 read a static key inside a handler, before it has caught up: at Server/Loop.swift:9",
+      namesCaller: false)
   }
 
   @Test("reading a key, and calling, by a handle inside a handler", arguments: [false, true])
@@ -127,8 +130,8 @@ struct StaticKeyMisuseTests {
         cpu.safePoint()
       }
       result.expect(
-        "CPU 1 read a static call inside a handler, before it has caught up: at Server/Loop.swift:10"
-      )
+        "CPU 1 read a static call inside a handler, before it has caught up: at Server/Loop.swift:10",
+        namesCaller: false)
     } else {
       let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
         let coordinator = try Coordinator.make()
@@ -142,8 +145,8 @@ struct StaticKeyMisuseTests {
         cpu.safePoint()
       }
       result.expect(
-        "CPU 1 read a static key inside a handler, before it has caught up: at Server/Loop.swift:11"
-      )
+        "CPU 1 read a static key inside a handler, before it has caught up: at Server/Loop.swift:11",
+        namesCaller: false)
     }
   }
 
@@ -164,7 +167,7 @@ struct StaticKeyMisuseTests {
         let cpu = try coordinator.attachHandle(to: 1)
         onOtherThread { _ = key.isEnabled(on: cpu) }
       }
-    result.expect("CPU 1 was used by a thread that is not attached to it")
+    result.expect("CPU 1 was used by a thread that is not attached to it", namesCaller: false)
   }
 
   @Test("calling on behalf of a CPU, by its handle")
@@ -179,7 +182,7 @@ struct StaticKeyMisuseTests {
       cpu.enterUser()
       onOtherThread { _ = coordinator.send(work, to: 1, urgency: .onBehalf) }
     }
-    result.expect("CPU 1 was used by a thread that is not attached to it")
+    result.expect("CPU 1 was used by a thread that is not attached to it", namesCaller: false)
   }
 
   @Test("reading a deferred key in an interrupt")
@@ -197,7 +200,8 @@ struct StaticKeyMisuseTests {
       }
     }
     result.expect(
-      "CPU 1 read a static key in an interrupt, before it has caught up: at Server/Loop.swift:12")
+      "CPU 1 read a static key in an interrupt, before it has caught up: at Server/Loop.swift:12",
+      namesCaller: false)
   }
 
   @Test("changing a key in user")
@@ -239,7 +243,7 @@ struct StaticKeyMisuseTests {
       let cpu = try Coordinator.make().attach(to: 1)
       if !key.isEnabled(on: cpu) { try keys.enable(key) }
     }
-    result.expect("a static key was used on a CPU of another coordinator")
+    result.expect("a static key was used on a CPU of another coordinator", namesCaller: false)
   }
 
   @Test("a call of a coordinator that is gone, on a CPU of the one that has its place")
@@ -254,6 +258,6 @@ struct StaticKeyMisuseTests {
       let cpu = try coordinator.attach(to: 1)
       _ = call(1, on: cpu)
     }
-    result.expect("a static call was used on a CPU of another coordinator")
+    result.expect("a static call was used on a CPU of another coordinator", namesCaller: false)
   }
 }

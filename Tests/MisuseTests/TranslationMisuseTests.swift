@@ -90,12 +90,12 @@ struct TranslationMisuseTests {
       case .noPage: "there are no pages "
       case .lastPage, .lastPageChanged: "there are no pages 18446744073709551615..<"
       case .frameTooLarge: "frame 18446744073709551615 does not fit into 61 bits"
-      case .unreserved: "pages 0..<4 were unmapped at "
-      case .unmappedTwice, .unmappedTwiceInFlight: "pages 3..<5 were unmapped at "
+      case .unreserved: "pages 0..<4 were unmapped, but were not reserved"
+      case .unmappedTwice, .unmappedTwiceInFlight: "pages 3..<5 were unmapped, but were not reserved"
       case .closedWhileOpen: "an address space was closed while CPU 1 had its translations open"
       case .openedBehindClosing:
         "CPU 1 opened the translations of an address space that was closed"
-      case .foreignRange: "pages 60..<68 were unmapped at "
+      case .foreignRange: "pages 60..<68 were unmapped, but were not reserved"
       case .notAThread: "page 7 was looked up at "
       }
     }

@@ -95,7 +95,9 @@ struct ProbeSections: @unchecked Sendable {
   @inline(never)
   private func adopt(_ line: Line, _ thread: UInt64) {
     let state = unsafe line.state.pointee.load(ordering: .relaxed)
-    unsafe line.state.pointee.store((state | 1) &+ 1, ordering: .relaxed)
+    // Release — probe:L. Not the end of a section of ours, but a signal handler may have come first, and
+    // ended one here: who sees this state in place of that one has to see what the handler did.
+    unsafe line.state.pointee.store((state | 1) &+ 1, ordering: .releasing)
     unsafe line.ring.pointee.store(0, ordering: .relaxed)
     unsafe line.running.pointee.store(0, ordering: .relaxed)
     unsafe line.thread.pointee.store(thread, ordering: .relaxed)

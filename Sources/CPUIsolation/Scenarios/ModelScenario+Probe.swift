@@ -55,7 +55,7 @@
       ModelScenario(
         "a probe that is removed while it is hit",
         rule: "when a removal has returned, no thread is in the probe's handler or finds it",
-        preemptions: 3,
+        preemptions: 2,
         bodies: { machine in
           let trial = ProbeTrial(machine)
           return [

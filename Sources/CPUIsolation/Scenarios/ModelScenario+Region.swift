@@ -112,7 +112,7 @@
       ModelScenario(
         "a tree that grows while it is searched",
         rule: "a lookup that meets a new root or a node that was split finds what was there",
-        preemptions: 2,
+        preemptions: 1,
         bodies: { machine in
           let trial = RegionTrial(machine, [[0, 10, 1, 1], [20, 30, 2, 2]])
           return [
