@@ -91,7 +91,8 @@ struct TranslationMisuseTests {
       case .lastPage, .lastPageChanged: "there are no pages 18446744073709551615..<"
       case .frameTooLarge: "frame 18446744073709551615 does not fit into 61 bits"
       case .unreserved: "pages 0..<4 were unmapped, but were not reserved"
-      case .unmappedTwice, .unmappedTwiceInFlight: "pages 3..<5 were unmapped, but were not reserved"
+      case .unmappedTwice, .unmappedTwiceInFlight:
+        "pages 3..<5 were unmapped, but were not reserved"
       case .closedWhileOpen: "an address space was closed while CPU 1 had its translations open"
       case .openedBehindClosing:
         "CPU 1 opened the translations of an address space that was closed"
