@@ -158,7 +158,7 @@ private final class PoolTortureExperiment: Sendable {
         turn += 50
         continue
       }
-      let number = (0..<Self.rings).first { unsafe core.ring($0).base == ring.base }
+      let number = (0..<Self.rings).first { core.ring($0).base == ring.base }
       if dead[number!] { adoptions.add() }
       for _ in 0..<100 + random.below(200) {
         exchange(random.oneIn(10) ? nil : ring, name, &random)
@@ -180,13 +180,13 @@ private final class PoolTortureExperiment: Sendable {
       index = core.takeAsGuest(TortureFaults.self)
     }
     if index == PoolRing.none { return }
-    let object = unsafe core.give(index)
+    let object = core.give(index)
     let other = holders.exchange(Int(index), name)
     violations.check(other == 0, "object \(index) of thread \(other) was given to \(name)")
     if random.oneIn(50) { sched_yield() }
     let holder = holders.exchange(Int(index), 0)
     violations.check(holder == name, "object \(index) of thread \(name) was given to \(holder)")
-    let back = unsafe core.receive(object)
+    let back = core.receive(object)
     if let ring {
       if !core.put(back, at: ring, TortureFaults.self) { violations.note("the pool is closed") }
     } else {

@@ -45,10 +45,11 @@ private final class SignalStorm: Sendable {
   }
 
   func run() throws {
-    Self.current = self
-    defer { Self.current = nil }
+    unsafe Self.current = self
+    defer { unsafe Self.current = nil }
     var (action, before) = (sigaction(), sigaction())
-    action.__sigaction_handler.sa_handler = { _ in SignalStorm.current?.handleSignal() }
+    unsafe action.__sigaction_handler.sa_handler = { _ in unsafe SignalStorm.current?.handleSignal()
+    }
     action.sa_flags = SA_RESTART
     #expect(unsafe sigaction(SIGUSR1, &action, &before) == 0)
     defer { _ = unsafe sigaction(SIGUSR1, &before, nil) }

@@ -104,7 +104,7 @@ private final class NeighbourStorm: Sendable {
       let next = try unsafe exchange(turn)
       toldExchange.store(turn, ordering: .sequentiallyConsistent)
       try turnOthers()
-      try coordinator.synchronize()
+      try coordinator.synchronize().get()
       unsafe current.pointee = -1
       unsafe given.append(current)
       unsafe current = next

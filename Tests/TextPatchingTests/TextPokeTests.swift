@@ -20,8 +20,8 @@ extension TextPatchingTests {
       let events = snapshot.rings.flatMap(\.events)
       // The first one is what it was: nothing is written there.
       try #require(events.count == 1)
-      let words = events[0].payload.withUnsafeBytes { bytes in
-        unsafe (0..<4).map { unsafe bytes.loadUnaligned(fromByteOffset: 8 * $0, as: UInt64.self) }
+      let words = unsafe events[0].payload.withUnsafeBytes { bytes in
+        (0..<4).map { unsafe bytes.loadUnaligned(fromByteOffset: 8 * $0, as: UInt64.self) }
       }
       #expect(events[0].payload.count == 32)
       #expect(words[1] == second.memory.address(1, second.memory.layout.siteOffset))

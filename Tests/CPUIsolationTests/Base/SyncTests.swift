@@ -46,7 +46,7 @@ struct SyncTests {
 
   @Test("a thread that is no CPU has no slot")
   func currentThread() throws {
-    let hasSlot = PlainThread.start { unsafe CurrentThread.cpu != nil }
+    let hasSlot = PlainThread.start { CurrentThread.cpu != nil }
     #expect(try !hasSlot.value())
   }
 }

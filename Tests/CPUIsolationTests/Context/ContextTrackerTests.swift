@@ -10,18 +10,18 @@ struct ContextTrackerTests {
   let memory: SlotMemory
   let tracker: ContextTracker
   var slot: CPUSlot { tracker.slot }
-  var work: UInt64 { unsafe slot.state.work.load(ordering: .relaxed) }
+  var work: UInt64 { slot.state.work.load(ordering: .relaxed) }
 
   /// A CPU in kernel, as after attaching.
   init() throws {
     memory = try SlotMemory(cpus: 1)
     tracker = memory.tracker(0)
-    _ = unsafe tracker.enterKernel(from: .offline, comparing: memory.summary)
+    _ = tracker.enterKernel(from: .offline, comparing: memory.summary)
   }
 
   /// What an entry from `context` found, in words that can be compared.
   func enter(from context: CPUContext) -> Found {
-    switch unsafe tracker.enterKernel(from: context, comparing: memory.summary) {
+    switch tracker.enterKernel(from: context, comparing: memory.summary) {
     case .clear: .clear
     case .taken(let bits): .taken(bits)
     case .special: .special
@@ -40,7 +40,7 @@ struct ContextTrackerTests {
     #expect(memory.word(0).context == context, sourceLocation: sourceLocation)
     #expect(memory.word(0).counter() == counter, sourceLocation: sourceLocation)
     // The owner's copy is never behind.
-    let copy = unsafe slot.owner.word.load(ordering: .relaxed)
+    let copy = slot.owner.word.load(ordering: .relaxed)
     #expect(copy == memory.word(0).rawValue, sourceLocation: sourceLocation)
     #expect(tracker.ownContext == UInt64(context.rawValue), sourceLocation: sourceLocation)
   }
@@ -60,7 +60,7 @@ struct ContextTrackerTests {
 
   @Test("an exit that finds something pending does nothing")
   func pendingExit() {
-    _ = unsafe slot.state.work.setBit(5)
+    _ = slot.state.work.setBit(5)
     #expect(!tracker.leaveKernel(to: .user))
     expectWord(.kernel, 1)
   }
@@ -68,7 +68,7 @@ struct ContextTrackerTests {
   @Test("an entry takes what is pending, all of it")
   func pendingEntry() {
     _ = tracker.leaveKernel(to: .user)
-    for bit in [5, 60, 63] as [UInt64] { _ = unsafe slot.state.work.setBit(bit) }
+    for bit in [5, 60, 63] as [UInt64] { _ = slot.state.work.setBit(bit) }
     #expect(enter(from: .user) == .taken(1 << 5 | 1 << 60 | 1 << 63))
     expectWord(.kernel, 3)
     #expect(work == 0)
@@ -77,8 +77,8 @@ struct ContextTrackerTests {
   @Test("an entry that finds a helper's pin is made all the same, and takes nothing")
   func pinnedEntry() {
     _ = tracker.leaveKernel(to: .user)
-    _ = unsafe slot.state.work.setBit(5)
-    unsafe slot.state.pin.store(77, ordering: .relaxed)
+    _ = slot.state.work.setBit(5)
+    slot.state.pin.store(77, ordering: .relaxed)
     #expect(enter(from: .user) == .special)
     expectWord(.kernel, 3)
     #expect(work == 1 << 5)
@@ -87,7 +87,7 @@ struct ContextTrackerTests {
   @Test("a signal handler's entry takes nothing")
   func handlerEntry() {
     _ = tracker.leaveKernel(to: .user)
-    _ = unsafe slot.state.work.setBit(5)
+    _ = slot.state.work.setBit(5)
     #expect(tracker.enterKernelTakingNothing(from: .user) == 1 << 5)
     expectWord(.kernel, 3)
     #expect(work == 1 << 5)
@@ -95,18 +95,18 @@ struct ContextTrackerTests {
 
   @Test("a flag or a nested section sends both ways through the slow path")
   func special() {
-    unsafe slot.owner.special.store(OwnerFlags.depth, ordering: .relaxed)
+    slot.owner.special.store(OwnerFlags.depth, ordering: .relaxed)
     #expect(!tracker.leaveKernel(to: .user))
     expectWord(.kernel, 1)
-    unsafe slot.owner.special.store(0, ordering: .relaxed)
+    slot.owner.special.store(0, ordering: .relaxed)
     _ = tracker.leaveKernel(to: .user)
-    unsafe slot.owner.special.store(OwnerFlags.sanitized, ordering: .relaxed)
+    slot.owner.special.store(OwnerFlags.sanitized, ordering: .relaxed)
     #expect(enter(from: .user) == .special)
   }
 
   @Test("a transition from where the CPU is not is noticed, and takes nothing")
   func wrongContext() {
-    _ = unsafe slot.state.work.setBit(5)
+    _ = slot.state.work.setBit(5)
     #expect(enter(from: .user) == .special)
     #expect(memory.word(0).context != .kernel)
     #expect(work == 1 << 5)
@@ -122,9 +122,9 @@ struct ContextTrackerTests {
   @Test("attention is the kick's bit and no other")
   func attention() {
     #expect(!tracker.isAttentionWanted)
-    for bit in 0..<BuiltInWork.attention { _ = unsafe slot.state.work.setBit(bit) }
+    for bit in 0..<BuiltInWork.attention { _ = slot.state.work.setBit(bit) }
     #expect(!tracker.isAttentionWanted)
-    _ = unsafe slot.state.work.setBit(BuiltInWork.attention)
+    _ = slot.state.work.setBit(BuiltInWork.attention)
     #expect(tracker.isAttentionWanted)
   }
 
@@ -132,7 +132,7 @@ struct ContextTrackerTests {
     "leaving to sleep or for good is made whatever is pending",
     arguments: [CPUContext.idle, .offline])
   func fenced(context: CPUContext) {
-    _ = unsafe slot.state.work.setBit(5)
+    _ = slot.state.work.setBit(5)
     tracker.leaveKernelFenced(to: context)
     expectWord(context, 2)
   }
@@ -141,7 +141,7 @@ struct ContextTrackerTests {
   func declareQuiescent() {
     tracker.declareQuiescent()
     expectWord(.kernel, 3)
-    let declared = unsafe slot.owner.quiescentStates.load(ordering: .relaxed)
+    let declared = slot.owner.quiescentStates.load(ordering: .relaxed)
     #expect(declared == 1)
   }
 }

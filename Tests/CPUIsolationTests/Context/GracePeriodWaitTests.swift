@@ -12,13 +12,13 @@ struct GracePeriodWaitTests {
   init() throws { memory = try SlotMemory(cpus: 3) }
 
   func enter(_ cpu: Int, from context: CPUContext) {
-    _ = unsafe memory.tracker(cpu).enterKernel(from: context, comparing: memory.summary)
+    _ = memory.tracker(cpu).enterKernel(from: context, comparing: memory.summary)
   }
   func leave(_ cpu: Int, to context: CPUContext) {
     _ = memory.tracker(cpu).leaveKernel(to: context)
   }
   func pin(_ cpu: Int, _ value: UInt64) {
-    unsafe memory.slots[cpu].state.pin.store(value, ordering: .relaxed)
+    memory.slots[cpu].state.pin.store(value, ordering: .relaxed)
   }
   func begin(excluding cpu: Int? = nil) -> Waiter { Waiter(memory.slots, excluding: cpu) }
 

@@ -16,8 +16,8 @@ struct AccountingTests {
     let work = try coordinator.register(counting: runs)
     let slot = coordinator.core.slots[1]
     // The first half of a send, as `SendPath` does it: the OR, then the look, which finds nobody.
-    let wasPending = unsafe slot.state.work.setBit(UInt64(work.bit))
-    let word = unsafe slot.state.word.load(ordering: .sequentiallyConsistent)
+    let wasPending = slot.state.work.setBit(UInt64(work.bit))
+    let word = slot.state.word.load(ordering: .sequentiallyConsistent)
     // Before it gets on, a thread attaches, and somebody sends it work.
     let cpu = try ScriptedThread(coordinator, on: 1)
     #expect(coordinator.send(work, to: 1) == .queued)
@@ -39,7 +39,7 @@ struct AccountingTests {
     let work = try coordinator.register(counting: runs)
     let cpu = try ScriptedThread(coordinator, on: 1)
     try cpu.end()
-    _ = unsafe coordinator.core.slots[1].state.work.setBit(UInt64(work.bit))
+    _ = coordinator.core.slots[1].state.work.setBit(UInt64(work.bit))
     let next = try ScriptedThread(coordinator, on: 1)
     try next.safePoint()
     #expect(runs.value == 0)

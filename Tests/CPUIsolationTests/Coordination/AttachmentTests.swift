@@ -13,7 +13,7 @@ struct AttachmentTests {
   init() throws { coordinator = try Coordinator(.scripted()) }
 
   var incarnation: UInt64 {
-    unsafe coordinator.core.slots[1].state.incarnation.load(ordering: .relaxed)
+    coordinator.core.slots[1].state.incarnation.load(ordering: .relaxed)
   }
 
   @Test("a bit that is pending at the detachment runs there, on the thread that leaves")
@@ -78,7 +78,7 @@ struct AttachmentTests {
       let cpu = try ScriptedThread(coordinator, on: 1)
       try cpu.run { $0.inUser {} }
       try cpu.end()
-      let word = unsafe coordinator.core.slots[1].state.word.load(ordering: .relaxed)
+      let word = coordinator.core.slots[1].state.word.load(ordering: .relaxed)
       #expect(ContextWord(rawValue: word).counter() > last)
       last = ContextWord(rawValue: word).counter()
     }

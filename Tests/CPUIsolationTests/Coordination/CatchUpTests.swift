@@ -31,7 +31,7 @@ struct CatchUpTests {
   }
 
   func workWord(of cpu: Int) -> UInt64 {
-    unsafe coordinator.core.slots[cpu].state.work.load(ordering: .relaxed)
+    coordinator.core.slots[cpu].state.work.load(ordering: .relaxed)
   }
 
   /// All that a CPU's slot holds, byte by byte.
@@ -102,7 +102,7 @@ struct CatchUpTests {
     try cpu.enterUser()
     #expect(coordinator.send(work, to: 1) == .deferred)
     // A sender that saw kernel sets its bit late: the entry takes both.
-    _ = unsafe coordinator.core.slots[1].state.work.setBit(UInt64(work.bit))
+    _ = coordinator.core.slots[1].state.work.setBit(UInt64(work.bit))
     try cpu.enterKernel()
     #expect(told.entries == ["1 lags 1"])
     #expect(coordinator.statistics()[work, on: 1].executed == 1)

@@ -155,7 +155,7 @@ import Testing
     configuration.watchdog = nil
     let coordinator = try Coordinator(configuration)
     let reach = Reach(
-      rawValue: unsafe coordinator.core.slots[1].state.reach.load(ordering: .relaxed))
+      rawValue: coordinator.core.slots[1].state.reach.load(ordering: .relaxed))
     #expect(reach.interrupter == .signal)
     #expect(reach.threadID == 0)
     let calls = try CrossCallPool(coordinator, of: Int.self, capacity: 1) { _, _ in }

@@ -48,11 +48,11 @@ struct GracePeriodCallbacksTests {
   func isolatedInUser() throws {
     let callbacks = try GracePeriodCallbacks(coordinator, capacity: 8, runsThread: false)
     try cpu.enterUser()
-    let word = unsafe coordinator.core.slots[1].state.word.load(ordering: .relaxed)
+    let word = coordinator.core.slots[1].state.word.load(ordering: .relaxed)
     for number in 0..<5 { #expect(retire(number, to: callbacks) == .accepted) }
     #expect(callbacks.runReady() == 5)
     #expect(ran == [0, 1, 2, 3, 4])
-    let after = unsafe coordinator.core.slots[1].state.word.load(ordering: .relaxed)
+    let after = coordinator.core.slots[1].state.word.load(ordering: .relaxed)
     #expect(word == after)
     try cpu.enterKernel()
     try cpu.end()

@@ -41,7 +41,7 @@ struct IdleTests {
 
     /// Gets the CPU up whatever became of its wake-ups, so that a failed test can end.
     func rescue() {
-      unsafe coordinator.core.slots[number].call.parker.unpark()
+      coordinator.core.slots[number].call.parker.unpark()
     }
   }
 
@@ -124,8 +124,8 @@ struct IdleTests {
     }
     let step = sleeper.sleep()
     #expect(coordinator.send(work, to: 1) == .deferred)
-    let reach = Reach(rawValue: unsafe slot.state.reach.load(ordering: .relaxed))
-    unsafe CurrentThread.interrupt(reach.threadID, signal: reach.signal, cpu: slot.base) {
+    let reach = Reach(rawValue: slot.state.reach.load(ordering: .relaxed))
+    _ = unsafe CurrentThread.interrupt(reach.threadID, signal: reach.signal, cpu: slot.base) {
       unsafe InterruptHandler.run($0)
     }
     isThere.wait()

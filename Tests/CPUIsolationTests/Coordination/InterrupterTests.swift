@@ -52,7 +52,7 @@ struct InterrupterTests {
     let loop = spinInUser(until: seen.runs, is: 1)
     let report = coordinator.call(on: [1], timeout: .seconds(20), isInterruptSafe: true) {
       [core = coordinator.core] cpu in
-      let word = unsafe core.slots[cpu].state.word.load(ordering: .relaxed)
+      let word = core.slots[cpu].state.word.load(ordering: .relaxed)
       seen.word.store(word, ordering: .relaxed)
       seen.runs.increment()
     }
@@ -87,7 +87,7 @@ struct InterrupterTests {
         // The thread inherits what the test's thread blocks. To itself: the handler has run when this
         // returns.
         _ = cpi_unblock_signal(signal)
-        unsafe CurrentThread.interrupt(
+        _ = unsafe CurrentThread.interrupt(
           CurrentThread.id, signal: signal, cpu: other.core.slots[1].base
         ) { _ in }
         return runs.value

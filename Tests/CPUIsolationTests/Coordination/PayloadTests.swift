@@ -84,7 +84,7 @@ struct PayloadTests {
   @Test("a bit whose payload was taken with an earlier bit calls nobody")
   func bitWithoutPayload() throws {
     let work = try register(.union)
-    _ = unsafe coordinator.core.slots[1].state.work.setBit(UInt64(work.bit))
+    _ = coordinator.core.slots[1].state.work.setBit(UInt64(work.bit))
     try cpu.safePoint()
     #expect(told.entries.isEmpty)
     #expect(coordinator.statistics()[work, on: 1].executed == 1)
@@ -94,7 +94,7 @@ struct PayloadTests {
   @Test("a payload whose bit is still to come waits for it")
   func payloadWithoutBit() throws {
     let work = try register(.union)
-    unsafe coordinator.core.slots[1].payloads[work.bit].store(2, ordering: .relaxed)
+    coordinator.core.slots[1].payloads[work.bit].store(2, ordering: .relaxed)
     try cpu.safePoint()
     #expect(told.entries.isEmpty)
     coordinator.send(work, to: [1] as CPUMask, payload: .init(rawValue: 1))

@@ -75,7 +75,7 @@ import Testing
     init(_ coordinator: Coordinator, isInterruptSafe: Bool) {
       self.coordinator = coordinator
       let call = UnsafeMutablePointer<CrossCall>.allocate(capacity: 1)
-      self.call = Mutex(unsafe UInt(bitPattern: call))
+      self.call = Mutex(UInt(bitPattern: call))
       unsafe call.initialize(
         to: CrossCall(
           context: Unmanaged.passUnretained(self).toOpaque(), isInterruptSafe: isInterruptSafe

@@ -154,7 +154,7 @@ struct LookupCacheTests {
     table[5] = 51
     #expect(local.lookUp(5, on: cpu, orIn: table.find) == 51)
     #expect(cache.lookUp(5, orIn: table.find) == 51)
-    #expect(cache.invalidate([5]).report.rejection == .unregistered)
+    #expect(cache.invalidate([5]).report.refusal == .rejected(.unregistered))
     cpu.detach()
   }
 

@@ -89,8 +89,8 @@ struct HazardPointerTests {
 
   @Test("a wildcard holds everything back while it stands, and is named")
   func wildcard() {
-    let slot = unsafe domain.core.takeHolderSlot()
-    unsafe slot.value.store(1, ordering: .sequentiallyConsistent)
+    let slot = domain.core.takeHolderSlot()
+    slot.value.store(1, ordering: .sequentiallyConsistent)
     replace(with: 2)
     #expect(domain.reclaim() == 0)
     #expect(domain.barrier(timeout: .zero) == .timedOut([]))
@@ -98,10 +98,10 @@ struct HazardPointerTests {
     #expect(obstacles == [HazardDomain.Obstacle(kind: .holder, address: 0)])
     #expect(obstacles.first?.description == "a holder is acquiring")
     // One of the date of a later scan does not.
-    unsafe slot.value.store(UInt.max, ordering: .sequentiallyConsistent)
+    slot.value.store(UInt.max, ordering: .sequentiallyConsistent)
     #expect(domain.reclaim() == 1)
-    unsafe slot.value.store(0, ordering: .releasing)
-    unsafe domain.core.giveBackHolderSlot(slot)
+    slot.value.store(0, ordering: .releasing)
+    domain.core.giveBackHolderSlot(slot)
   }
 
   @Test("a protection goes with its holder to another thread")

@@ -273,7 +273,7 @@ import Testing
         capacity: capacity, objectBytes: bytes, rings: 1, isCompact: isCompact)
       let core = pool.core
       for index in 0..<UInt32(capacity) {
-        let object = unsafe core.object(index)
+        let object = core.object(index)
         #expect(unsafe core.number(of: object) == UInt64(index))
         for offset in [-16, -8, -1, 1, 4, 8, 15, pool.stride - 16] where offset % pool.stride != 0 {
           #expect(unsafe core.number(of: object + offset) >= UInt64(capacity))

@@ -27,9 +27,9 @@ import Testing
     let first = ring.steal(core.mask, NoFaults.self)
     unsafe StalledThief.body = {
       // The owner saw the first entry when it began its pop: it lowers the bottom, and dies.
-      let last = unsafe ring.bottom.value.load(ordering: .relaxed) &- 1
-      unsafe ring.owner.bottom.store(last, ordering: .relaxed)
-      unsafe ring.bottom.value.store(last, ordering: .relaxed)
+      let last = ring.bottom.value.load(ordering: .relaxed) &- 1
+      ring.owner.bottom.store(last, ordering: .relaxed)
+      ring.bottom.value.store(last, ordering: .relaxed)
       // Whoever has the first object takes the ring over, and puts it there.
       #expect(ring.claim(as: 4712, after: ring.holder))
       ring.push(first, core.mask, NoFaults.self)

@@ -96,7 +96,7 @@ struct StaticKeyTests {
     let keys = try StaticKeys(coordinator)
     let key = try keys.makeKey("key", isEnabled: true)
     let limit = Int(Int32.max)
-    unsafe keys.deferred.table.count(0).value.store(UInt64(limit - 1), ordering: .relaxed)
+    keys.deferred.table.count(0).value.store(UInt64(limit - 1), ordering: .relaxed)
     #expect(try keys.enable(key) == .counted)
     #expect(try keys.enable(key) == .overflowed)
     let report = try keys.update {

@@ -13,7 +13,7 @@ import Testing
     init(events: Int, isShared: Bool, payloadWords: Int = 6) throws {
       memory = try MappedMemory(
         byteCount: TraceRing.byteCount(events: events, payloadWords: payloadWords))
-      ring = unsafe TraceRing(
+      ring = TraceRing(
         base: memory.address, mask: UInt64(events - 1), payloadWords: payloadWords,
         isShared: isShared)
     }

@@ -15,8 +15,8 @@ struct PageTableTests {
   /// Takes the mappings of a range away at once, as if every CPU had dropped them.
   private func remove(_ table: PageTable, _ pages: Range<UInt64>) {
     table.asWriter {
-      unsafe table.forEachEntry(in: pages) { _, _, _, entry in
-        unsafe PageTableNodes.write(.nothing, to: entry)
+      table.forEachEntry(in: pages) { _, _, _, entry in
+        PageTableNodes.write(.nothing, to: entry)
       }
     }
   }
@@ -115,9 +115,9 @@ struct PageTableTests {
         // Whole pages alone: what is mapped round the range goes with it.
         var gone: [Range<UInt64>] = []
         table.asWriter {
-          unsafe table.forEachEntry(in: pages) { page, size, _, entry in
+          table.forEachEntry(in: pages) { page, size, _, entry in
             gone.append(page..<page + size.pages)
-            unsafe PageTableNodes.write(.nothing, to: entry)
+            PageTableNodes.write(.nothing, to: entry)
           }
         }
         for range in gone { for page in range { model[page] = nil } }
