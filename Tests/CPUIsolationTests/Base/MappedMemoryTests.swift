@@ -11,7 +11,7 @@ struct MappedMemoryTests {
   func zeroed(byteCount: Int) throws {
     let memory = try MappedMemory(byteCount: byteCount)
     #expect(memory.byteCount == byteCount)
-    #expect(unsafe memory.address.bits % 4_096 == 0)
+    #expect(memory.address.bits % 4_096 == 0)
     let bytes = unsafe UnsafeRawBufferPointer(start: memory.address.pointer, count: byteCount)
     #expect(unsafe bytes.allSatisfy { $0 == 0 })
   }

@@ -134,7 +134,7 @@ struct IdleTests {
     }
     #expect(
       eventually {
-        let pending = unsafe slot.state.work.load(ordering: .relaxed)
+        let pending = slot.state.work.load(ordering: .relaxed)
         return pending >> BuiltInWork.patientCalls & 1 != 0
       })
     // The caller has looked whether it sleeps, or will have soon.

@@ -48,7 +48,7 @@ struct HazardDomainTests {
     }
     protectAll(from: 0)
     #expect(domain.counts.pending == 0)
-    #expect(unsafe domain.core.scan.holders.load(ordering: .relaxed) == 0)
+    #expect(domain.core.scan.holders.load(ordering: .relaxed) == 0)
   }
 
   @Test("an error leaves no protection behind")

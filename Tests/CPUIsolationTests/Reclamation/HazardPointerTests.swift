@@ -183,7 +183,7 @@ struct HazardPointerTests {
     #expect(domain.reclaim() == 50_000)
     holders.removeAll()
     #expect(domain.reclaim() == 50_000)
-    #expect(unsafe domain.core.scan.holders.load(ordering: .relaxed) == 0)
+    #expect(domain.core.scan.holders.load(ordering: .relaxed) == 0)
     #expect(domain.counts.pending == 0)
   }
 

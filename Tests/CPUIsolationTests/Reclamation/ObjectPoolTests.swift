@@ -274,14 +274,14 @@ import Testing
       let core = pool.core
       for index in 0..<UInt32(capacity) {
         let object = core.object(index)
-        #expect(unsafe core.number(of: object) == UInt64(index))
+        #expect(core.number(of: object) == UInt64(index))
         for offset in [-16, -8, -1, 1, 4, 8, 15, pool.stride - 16] where offset % pool.stride != 0 {
-          #expect(unsafe core.number(of: object + offset) >= UInt64(capacity))
+          #expect(core.number(of: object + offset) >= UInt64(capacity))
         }
       }
-      #expect(unsafe core.number(of: core.object(0) + -pool.stride) >= UInt64(capacity))
+      #expect(core.number(of: core.object(0) + -pool.stride) >= UInt64(capacity))
       #expect(
-        unsafe core.number(of: core.object(UInt32(capacity - 1)) + pool.stride)
+        core.number(of: core.object(UInt32(capacity - 1)) + pool.stride)
           >= UInt64(capacity))
     }
   }

@@ -46,7 +46,7 @@ struct StaticKeyTests {
     // The first enable is in progress: it counts.
     #expect(keys.count(of: key) == 1)
     #expect(
-      unsafe keys.deferred.table.count(0).value.load(ordering: .relaxed) == KeyTable.enabling)
+      keys.deferred.table.count(0).value.load(ordering: .relaxed) == KeyTable.enabling)
     try cpu.safePoint()
     #expect(try cpu.run { key.isEnabled(on: $0) })
     #expect(try change.value() == .flipped)
