@@ -9,7 +9,7 @@ extension ArchitectureTests.PublicAPI {
   /// meets.
   private static let specialists = [
     "InterferenceLedger", "KernelLedger", "LookupCache", "ProbeHistogram", "ProbeHit", "ProbePoint",
-    "ProbeRegistry", "RegionMap",
+    "ProbeRegistry", "RawObjectPool", "RegionMap",
   ]
 
   @Test func hasFewTypesAtItsTopLevel() throws {

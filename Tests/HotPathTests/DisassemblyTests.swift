@@ -16,8 +16,8 @@ import Testing
   /// What a probe may call: the library's own never-inlined slow halves, by their mangled names.
   private static let allowed = [
     "$s12CPUIsolation16OwnerTransitionsO",
-    "$s12CPUIsolation8SendPathV11deliverSlow",
-    "$s12CPUIsolation8SendPathV6settle",
+    "$s12CPUIsolation8WorkTypeV8SendPathV11deliverSlow",
+    "$s12CPUIsolation8WorkTypeV8SendPathV8conclude",
     recording,
     "$s12CPUIsolation10TracepointV6refuse",
     "$s12CPUIsolation14PatchDiagnosisO",

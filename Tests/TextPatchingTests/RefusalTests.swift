@@ -16,7 +16,9 @@ extension TextPatchingTests {
         _ = try TextPatcher(coordinator: coordinator)
         return false
       } catch {
-        let text = "machine code cannot be patched here: \(reason) (errno \(number))"
+        let name =
+          number == EACCES ? "EACCES: permission denied" : "ENOSYS: function not implemented"
+        let text = "machine code cannot be patched here: \(reason): \(name)"
         if error.code == .textPatchingRefused, error.errno == number, "\(error)" == text {
           return true
         }

@@ -15,7 +15,7 @@ extension TextPatchingTests {
       let second = try patcher.makeSite("second", original: Functions.original)
       try patcher.patch(first, to: .nop)
       try coordinator.tracer.start(.textPoke)
-      try patcher.patch([(first, .nop), (second, .nop)])
+      try patcher.patch([(first, .nop), (second, .jump(to: Functions.replacement))])
       let snapshot = coordinator.tracer.snapshot()
       let events = snapshot.rings.flatMap(\.events)
       // The first one is what it was: nothing is written there.

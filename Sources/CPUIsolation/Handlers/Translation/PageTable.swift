@@ -100,7 +100,7 @@ public final class PageTable: Sendable {
       var node = nodes.root
       var level = nodes.levels - 1
       while level > size.rawValue {
-        if level < PageTable.PageSize.allCases.count {
+        if level <= PageTable.PageSize.huge.rawValue {
           let above = Self.word(PageTableNodes.entry(page, in: node, at: level))
           if !above.isNothing { return above.isRetiring ? .retiring : .mapped(above.frame) }
         }

@@ -37,7 +37,7 @@ internal import CPlatform
 /// - Progress: as each member says
 /// - Context: any thread
 /// - Allocates: once, when it is made
-package final class RawObjectPool: Sendable {
+public final class RawObjectPool: Sendable {
   @usableFromInline let core: PoolCore
 
   /// A pool of so many objects.
@@ -53,7 +53,7 @@ package final class RawObjectPool: Sendable {
   /// - Progress: blocking
   /// - Context: any thread
   /// - Allocates: the whole pool, see `byteCount`
-  package convenience init(
+  public convenience init(
     capacity: Int, objectBytes: Int, rings: Int? = nil, isCompact: Bool = false
   ) throws(IsolationError) {
     try self.init(
@@ -82,7 +82,7 @@ package final class RawObjectPool: Sendable {
   /// - Progress: wait-free; a system call per ring when all are taken
   /// - Context: any thread
   /// - Allocates: never
-  package func register() -> Local? {
+  public func register() -> Local? {
     guard core.hold() else { return nil }
     if !core.isClosed, let ring = core.claimRing() { return Local(core: core, ring: ring) }
     core.drop(1)
@@ -96,7 +96,7 @@ package final class RawObjectPool: Sendable {
   /// - Progress: lock-free
   /// - Context: any thread, also inside a handler
   /// - Allocates: never
-  package func pop() -> UnsafeMutableRawPointer? {
+  public func pop() -> UnsafeMutableRawPointer? {
     guard core.hold() else { return nil }
     defer { core.drop(1) }
     let index = core.takeAsGuest(NoFaults.self)
@@ -108,7 +108,7 @@ package final class RawObjectPool: Sendable {
   /// - Progress: wait-free
   /// - Context: any thread, also inside a handler
   /// - Allocates: never
-  package func push(_ object: UnsafeMutableRawPointer) {
+  public func push(_ object: UnsafeMutableRawPointer) {
     guard core.hold() else {
       misuse("push: the pool is closed, and all of its objects had come back: its memory is gone")
     }
@@ -125,42 +125,42 @@ package final class RawObjectPool: Sendable {
   /// - Progress: lock-free
   /// - Context: any thread
   /// - Allocates: never
-  package func close() { _ = core.close() }
+  public func close() { _ = core.close() }
 
   /// Whether the pool has been closed.
   ///
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: never
-  package var isClosed: Bool { core.isClosed }
+  public var isClosed: Bool { core.isClosed }
 
   /// Whether the memory of the pool has been freed: it was closed, and everything has come back.
   ///
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: never
-  package var isFreed: Bool { core.isFreed }
+  public var isFreed: Bool { core.isFreed }
 
   /// How many objects there are.
-  package var capacity: Int { Int(core.capacity) }
+  public var capacity: Int { Int(core.capacity) }
 
   /// How many threads can be registered at once.
-  package var ringCount: Int { core.ringCount }
+  public var ringCount: Int { core.ringCount }
 
   /// The distance between two objects in bytes, the mark in front of each included.
-  package var stride: Int { core.stride }
+  public var stride: Int { core.stride }
 
   /// The bytes of the whole pool: `capacity` objects, one index of four bytes per object in each
   /// ring, the number rounded up to a power of two, and three lines of 128 bytes per ring. Pages that
   /// no ring has touched are not there.
-  package var byteCount: Int { core.byteCount }
+  public var byteCount: Int { core.byteCount }
 
   /// What has been done so far.
   ///
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: the table
-  package var statistics: PoolStatistics { PoolStatistics(core) }
+  public var statistics: PoolStatistics { PoolStatistics(core) }
 }
 
 extension RawObjectPool {
@@ -174,7 +174,7 @@ extension RawObjectPool {
   /// - Context: the thread that registered, outside signal handlers
   /// - Allocates: never
   @frozen @safe
-  package struct Local: ~Copyable {
+  public struct Local: ~Copyable {
     @usableFromInline let core: PoolCore
     @usableFromInline let ring: PoolRing
 
@@ -191,7 +191,7 @@ extension RawObjectPool {
     /// - Progress: wait-free; lock-free when the pool is closed
     /// - Context: the thread that registered
     /// - Allocates: never
-    package consuming func unregister() {}
+    public consuming func unregister() {}
 
     /// Takes an object; nil when none was found, or the pool is closed.
     ///
@@ -201,7 +201,7 @@ extension RawObjectPool {
     /// - Context: the thread that registered
     /// - Allocates: never
     @inlinable @inline(__always)
-    package func pop() -> UnsafeMutableRawPointer? {
+    public func pop() -> UnsafeMutableRawPointer? {
       ring.requireOwner()
       let index = core.take(at: ring, NoFaults.self)
       return index == PoolRing.none ? nil : unsafe core.give(index).pointer
@@ -213,7 +213,7 @@ extension RawObjectPool {
     /// - Context: the thread that registered
     /// - Allocates: never
     @inlinable @inline(__always)
-    package func push(_ object: UnsafeMutableRawPointer) {
+    public func push(_ object: UnsafeMutableRawPointer) {
       ring.requireOwner()
       let index = unsafe core.receive(Address(object))
       if !core.put(index, at: ring, NoFaults.self) { core.drop(1) }
