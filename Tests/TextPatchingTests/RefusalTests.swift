@@ -17,7 +17,7 @@ extension TextPatchingTests {
         return false
       } catch {
         let name =
-          number == EACCES ? "EACCES: permission denied" : "ENOSYS: function not implemented"
+          number == EACCES ? "EACCES: permission denied" : "ENOSYS: not offered by this system"
         let text = "machine code cannot be patched here: \(reason): \(name)"
         if error.code == .textPatchingRefused, error.errno == number, "\(error)" == text {
           return true

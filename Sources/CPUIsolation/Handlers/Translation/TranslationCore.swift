@@ -69,17 +69,20 @@ final class TranslationCore: Sendable {
 
   /// Drops what the log says: the handler of `flush_tlb_range`.
   func flushRange(_ cpu: Int) {
-    let cache = cache(cpu)
-    let before = cache.owner.generation.load(ordering: .relaxed)
-    let extent = cache.catchUp(with: ring, ceiling: ceiling)
-    if coordinator.isTraced(.tlbFlush) { trace(cpu, since: before, extent) }
+    catchUp(cpu, ceiling: ceiling)
   }
 
   /// Drops everything: the handler of `flush_tlb_all`.
   func flushAll(_ cpu: Int) {
-    let cache = cache(cpu)
-    let before = cache.owner.generation.load(ordering: .relaxed)
-    let extent = cache.catchUp(with: ring, ceiling: -1)
+    catchUp(cpu, ceiling: -1)
+  }
+
+  // The cache is made anew at each use: a value that cannot be copied, and is looked into by address, would
+  // be kept in a box.
+  @inline(__always)
+  private func catchUp(_ cpu: Int, ceiling: Int) {
+    let before = cache(cpu).owner.generation.load(ordering: .relaxed)
+    let extent = cache(cpu).catchUp(with: ring, ceiling: ceiling)
     if coordinator.isTraced(.tlbFlush) { trace(cpu, since: before, extent) }
   }
 
