@@ -80,7 +80,7 @@ extension TraceFilter.ParseError {
     public static var invalidValue: Code { Code(value: .invalidValue) }
     /// No function has that name, or is at that address.
     public static var noFunction: Code { Code(value: .noFunction) }
-    /// The kernel refuses without a reason; ``TraceFilter.ParseError/hint`` has ours.
+    /// The kernel refuses without a reason; ``TraceFilter/ParseError/hint`` has ours.
     public static var errno: Code { Code(value: .errno) }
     /// There is no predicate in the text.
     public static var noFilter: Code { Code(value: .noFilter) }
