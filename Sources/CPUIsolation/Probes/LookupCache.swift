@@ -118,7 +118,7 @@ public final class LookupCache<
   @inlinable @inline(__always)
   static func lookUp(_ key: Key, _ sets: LookupSets, _ table: (Key) -> Value?) -> Value? {
     if let word = sets.find(UInt64(truncatingIfNeeded: key)) { return value(word) }
-    let generation = unsafe sets.owner.pointee.generation.load(ordering: .relaxed)
+    let generation = sets.owner.generation.load(ordering: .relaxed)
     guard let value = table(key) else { return nil }
     sets.fill(UInt64(truncatingIfNeeded: key), word(value), at: generation)
     return value
@@ -127,12 +127,14 @@ public final class LookupCache<
   // Safety: a word has room for a value, which was copied to its first bytes.
   @inlinable @inline(__always)
   static func value(_ word: UInt64) -> Value {
+    // Safety: a value was stored to the word, and fits.
     unsafe withUnsafeBytes(of: word) { unsafe $0.loadUnaligned(as: Value.self) }
   }
 
   @inlinable @inline(__always)
   static func word(_ value: Value) -> UInt64 {
     var word: UInt64 = 0
+    // Safety: a value fits into the word.
     unsafe withUnsafeMutableBytes(of: &word) { unsafe $0.storeBytes(of: value, as: Value.self) }
     return word
   }
@@ -156,11 +158,11 @@ public final class LookupCache<
     of cpu: Int, file: StaticString = #fileID, line: UInt = #line
   ) -> Statistics {
     coordinator.requireCPU(cpu, file, line)
-    let owner = unsafe storage.sets(of: cpu).owner
-    return unsafe Statistics(
-      fills: owner.pointee.fills.load(ordering: .relaxed),
-      drops: owner.pointee.drops.load(ordering: .relaxed),
-      clears: owner.pointee.clears.load(ordering: .relaxed))
+    let owner = storage.sets(of: cpu).owner
+    return Statistics(
+      fills: owner.fills.load(ordering: .relaxed),
+      drops: owner.drops.load(ordering: .relaxed),
+      clears: owner.clears.load(ordering: .relaxed))
   }
 
   /// Ends the work type: nothing is invalidated any more, and lookups ask the table alone.
@@ -190,11 +192,13 @@ extension LookupCache {
     @usableFromInline let storage: Unmanaged<LookupStorage>
 
     init(_ storage: LookupStorage, _ slot: CPUSlot) {
+      // Safety: one reference, which `deinit` gives back.
       unsafe self.storage = unsafe Unmanaged.passRetained(storage)
       self.slot = slot
       sets = storage.sets(of: OwnerTransitions.number(slot))
     }
 
+    // Safety: the reference of `init`.
     deinit { unsafe storage.release() }
 
     /// What the table says of a key, out of the cache if it is there.
@@ -207,6 +211,7 @@ extension LookupCache {
       _ key: Key, on cpu: borrowing LocalCPU, orIn table: (Key) -> Value?
     ) -> Value? {
       if cpu.slot != slot || ContextTracker(slot).ownContext | sets.isForeign(to: slot) != 0 {
+        // Safety: the reference of `init`.
         guard unsafe LookupStorage.rejoin(storage, slot, cpu.slot) else { return table(key) }
       }
       return LookupCache.lookUp(key, sets, table)

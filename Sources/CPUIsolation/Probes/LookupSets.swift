@@ -26,15 +26,16 @@ public import Synchronization
 // Sendable: an address of memory in which every word is atomic.
 @frozen @safe @usableFromInline
 struct LookupSets: @unchecked Sendable {
-  @usableFromInline let base: UnsafeMutableRawPointer
+  @usableFromInline let base: Address
 
   @usableFromInline
-  init(base: UnsafeMutableRawPointer) { unsafe self.base = unsafe base }
+  init(base: Address) { self.base = base }
 
   /// Lays an empty cache out in zeroed memory. `sets` is a power of two.
-  init(initializing base: UnsafeMutableRawPointer, sets: Int) {
-    unsafe self.base = unsafe base
-    unsafe owner.initialize(to: LookupOwner(sets: sets))
+  init(initializing base: Address, sets: Int) {
+    self.base = base
+    // Safety: the memory is this long, and nobody else has it yet.
+    unsafe Place(base).initialize(to: LookupOwner(sets: sets))
   }
 
   @inlinable @inline(__always)
@@ -53,27 +54,29 @@ struct LookupSets: @unchecked Sendable {
   static func indexBytes(sets: Int) -> Int { (sets &* 4 &+ 63) & ~63 }
 
   @inlinable @inline(__always)
-  var owner: UnsafeMutablePointer<LookupOwner> {
-    unsafe base.assumingMemoryBound(to: LookupOwner.self)
+  var owner: LookupOwner {
+    // Safety: the memory begins with it, from initialisation on.
+    unsafeAddress { unsafe base.line(LookupOwner.self, at: 0) }
   }
 
   /// The number of the set that a key falls into: Fibonacci's hash.
   @inlinable @inline(__always)
   func set(of key: UInt64) -> Int {
-    let shift = unsafe owner.pointee.hashShift
+    let shift = owner.hashShift
     return Int(truncatingIfNeeded: (key &* 0x9e37_79b9_7f4a_7c15) &>> shift)
   }
 
   @inlinable @inline(__always)
-  func index(_ set: Int) -> UnsafeMutablePointer<SharedWord32> {
-    unsafe (base + (128 &+ set &* 4)).assumingMemoryBound(to: SharedWord32.self)
+  func index(_ set: Int) -> Place<SharedWord32> {
+    // Safety: there is one for each set.
+    unsafe Place(base + (128 &+ set &* 4))
   }
 
   /// The tags of a set; the values stand behind them.
   @inlinable @inline(__always)
-  func tags(_ set: Int) -> UnsafeMutablePointer<SharedWord> {
-    unsafe (base + (128 &+ owner.pointee.indexBytes &+ set &* Self.setBytes))
-      .assumingMemoryBound(to: SharedWord.self)
+  func tags(_ set: Int) -> Table<SharedWord> {
+    // Safety: as above.
+    unsafe Table(base + (128 &+ owner.indexBytes &+ set &* Self.setBytes))
   }
 
   // MARK: What the owner does
@@ -83,21 +86,21 @@ struct LookupSets: @unchecked Sendable {
   func find(_ key: UInt64) -> UInt64? {
     let tag = key &+ 1
     let set = set(of: key)
-    let index = unsafe index(set)
-    let tags = unsafe tags(set)
+    let index = index(set)
+    let tags = tags(set)
     while true {
-      let before = unsafe index.pointee.load(ordering: .relaxed)
+      let before = index.value.load(ordering: .relaxed)
       HazardThread.compilerBarrier()
       // Without a branch for each way: which one it is nobody can predict.
-      let second = unsafe tags[1].load(ordering: .relaxed) == tag ? 1 : 0
-      let third = unsafe tags[2].load(ordering: .relaxed) == tag ? 2 : 0
-      let fourth = unsafe tags[3].load(ordering: .relaxed) == tag ? 3 : 0
+      let second = tags[1].load(ordering: .relaxed) == tag ? 1 : 0
+      let third = tags[2].load(ordering: .relaxed) == tag ? 2 : 0
+      let fourth = tags[3].load(ordering: .relaxed) == tag ? 3 : 0
       let way = second | third | fourth
-      let found = unsafe tags[way].load(ordering: .relaxed)
-      let value = unsafe tags[Self.ways &+ way].load(ordering: .relaxed)
+      let found = tags[way].load(ordering: .relaxed)
+      let value = tags[Self.ways &+ way].load(ordering: .relaxed)
       HazardThread.compilerBarrier()
       // A handler has filled the set in between.
-      if unsafe _slowPath(index.pointee.load(ordering: .relaxed) != before) { continue }
+      if _slowPath(index.value.load(ordering: .relaxed) != before) { continue }
       // The tag of nothing is 0, which is also that of UInt64.max. Odd: we are a handler, and
       // interrupted a fill.
       return found == tag && tag != 0 && before & 1 == 0 ? value : nil
@@ -110,32 +113,32 @@ struct LookupSets: @unchecked Sendable {
     let tag = key &+ 1
     if tag == 0 { return }
     let set = set(of: key)
-    let index = unsafe index(set)
-    let tags = unsafe tags(set)
-    let before = unsafe index.pointee.load(ordering: .relaxed)
+    let index = index(set)
+    let tags = tags(set)
+    let before = index.value.load(ordering: .relaxed)
     if before & 1 != 0 { return }
-    unsafe index.pointee.store(before | 1, ordering: .relaxed)
+    index.value.store(before | 1, ordering: .relaxed)
     HazardThread.compilerBarrier()
     // A handler may have cached the key while the table was asked: one entry a key.
     var way = Int(truncatingIfNeeded: before &>> 1) & 3
-    for other in 0..<Self.ways where unsafe tags[other].load(ordering: .relaxed) == tag {
+    for other in 0..<Self.ways where tags[other].load(ordering: .relaxed) == tag {
       way = other
     }
-    unsafe tags[way].store(0, ordering: .relaxed)
-    unsafe tags[Self.ways &+ way].store(value, ordering: .relaxed)
+    tags[way].store(0, ordering: .relaxed)
+    tags[Self.ways &+ way].store(value, ordering: .relaxed)
     // A drain has run since the table was asked: what it said may be gone.
-    if unsafe owner.pointee.generation.load(ordering: .relaxed) == generation {
-      unsafe tags[way].store(tag, ordering: .relaxed)
-      unsafe owner.pointee.fills.countOne()
+    if owner.generation.load(ordering: .relaxed) == generation {
+      tags[way].store(tag, ordering: .relaxed)
+      owner.fills.countOne()
     }
     HazardThread.compilerBarrier()
-    unsafe index.pointee.store(before &+ 2, ordering: .relaxed)
+    index.value.store(before &+ 2, ordering: .relaxed)
   }
 
   /// Zero while the entries are of the attachment of the CPU's thread, and may be used.
   @inlinable @inline(__always)
   func isForeign(to slot: CPUSlot) -> UInt64 {
-    unsafe owner.pointee.joined.load(ordering: .relaxed)
+    owner.joined.load(ordering: .relaxed)
       ^ slot.owner.counterAtAttach.load(ordering: .relaxed)
   }
 
@@ -145,7 +148,7 @@ struct LookupSets: @unchecked Sendable {
   /// no fill of this CPU is going on.
   func catchUp(with ring: FlushRing, ceiling: Int) {
     let goal = ring.currentGeneration()
-    let own = unsafe owner.pointee.generation.load(ordering: .relaxed)
+    let own = owner.generation.load(ordering: .relaxed)
     if goal == own { return }
     if goal &- own > UInt64(ceiling) {
       removeAll()
@@ -160,7 +163,7 @@ struct LookupSets: @unchecked Sendable {
         remove(keys.first)
       }
     }
-    unsafe owner.pointee.generation.store(goal, ordering: .relaxed)
+    owner.generation.store(goal, ordering: .relaxed)
   }
 
   /// Begins anew for a thread that has attached: what its predecessor cached was invalidated with
@@ -168,25 +171,25 @@ struct LookupSets: @unchecked Sendable {
   func join(_ ring: FlushRing, attachment: UInt64) {
     let goal = ring.currentGeneration()
     removeAll()
-    unsafe owner.pointee.generation.store(goal, ordering: .relaxed)
+    owner.generation.store(goal, ordering: .relaxed)
     HazardThread.compilerBarrier()
-    unsafe owner.pointee.joined.store(attachment, ordering: .relaxed)
+    owner.joined.store(attachment, ordering: .relaxed)
   }
 
   private func remove(_ key: UInt64) {
-    let tags = unsafe tags(set(of: key))
-    for way in 0..<Self.ways where unsafe tags[way].load(ordering: .relaxed) == key &+ 1 {
-      unsafe tags[way].store(0, ordering: .relaxed)
-      unsafe owner.pointee.drops.countOne()
+    let tags = tags(set(of: key))
+    for way in 0..<Self.ways where tags[way].load(ordering: .relaxed) == key &+ 1 {
+      tags[way].store(0, ordering: .relaxed)
+      owner.drops.countOne()
     }
   }
 
   private func removeAll() {
-    for set in unsafe 0..<owner.pointee.sets {
-      let tags = unsafe tags(set)
-      for way in 0..<Self.ways { unsafe tags[way].store(0, ordering: .relaxed) }
+    for set in 0..<owner.sets {
+      let tags = tags(set)
+      for way in 0..<Self.ways { tags[way].store(0, ordering: .relaxed) }
     }
-    unsafe owner.pointee.clears.countOne()
+    owner.clears.countOne()
   }
 }
 

@@ -40,14 +40,14 @@ final class LookupStorage: Sendable {
       ring = FlushRing(initializing: log.address, ranges: ranges)
       stride = LookupSets.stride(sets: sets)
       caches = try MappedMemory(byteCount: cpus * stride)
-      base = unsafe LookupSets(base: caches.address.pointer)
+      base = LookupSets(base: caches.address)
       self.ceiling = min(ceiling, ranges)
       for cpu in 0..<cpus {
-        _ = unsafe LookupSets(initializing: caches.address.pointer + cpu * stride, sets: sets)
+        _ = LookupSets(initializing: caches.address + cpu * stride, sets: sets)
       }
     }
 
-    func sets(of cpu: Int) -> LookupSets { unsafe LookupSets(base: base.base + cpu &* stride) }
+    func sets(of cpu: Int) -> LookupSets { LookupSets(base: base.base + cpu &* stride) }
   }
 
   init(
@@ -60,9 +60,10 @@ final class LookupStorage: Sendable {
     var options = WorkType.Options()
     options.order = .early
     // The handler has to find it for as long as it may run: `close` gives it back.
+    // Safety: one reference for the handler, given back where it does not run any more.
     let context = unsafe Unmanaged.passRetained(core).toOpaque()
     do throws(IsolationError) {
-      work = try unsafe coordinator.register(name, options: options, context: context) {
+      work = unsafe try coordinator.register(name, options: options, context: context) {
         context, cpu in
         unsafe Unmanaged<Core>.fromOpaque(context.unsafelyUnwrapped)
           ._withUnsafeGuaranteedRef { $0.sets(of: cpu).catchUp(with: $0.ring, ceiling: $0.ceiling) }
@@ -114,12 +115,13 @@ final class LookupStorage: Sendable {
     try coordinator.unregister(work, timeout: timeout)
     // A grace period has passed: nobody joins any more who has not seen that it is closed.
     for cpu in coordinator.cpus {
-      unsafe core.sets(of: cpu).owner.pointee.joined.store(.max, ordering: .relaxed)
+      core.sets(of: cpu).owner.joined.store(.max, ordering: .relaxed)
     }
     let isFirst = writers.withLock { isReleased in
       defer { isReleased = true }
       return !isReleased
     }
+    // Safety: the reference of the handler, which does not run any more.
     if isFirst { unsafe Unmanaged.passUnretained(core).release() }
   }
 
@@ -138,6 +140,7 @@ final class LookupStorage: Sendable {
       let place = context?.description ?? "no context"
       misuse("CPU \(number) looked up a key in \(place), where its cache may be old")
     }
+    // Safety: the caller holds a reference.
     return unsafe storage._withUnsafeGuaranteedRef { $0.ownSets() != nil }
   }
 }

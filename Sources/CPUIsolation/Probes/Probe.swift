@@ -107,7 +107,7 @@ extension ProbeRegistry {
     public let use: String
 
     let index: Int
-    let record: UnsafeMutablePointer<ProbeRecord>
+    let record: Place<ProbeRecord>
     let memory: SharedMapping?
     let functions: ProbeFunctions?
     let filter: TraceFilter?
@@ -122,7 +122,7 @@ extension ProbeRegistry {
       self.registry = registry
       self.point = point.name
       self.use = use.name
-      index = unsafe point.site.base.pointee.index
+      index = point.site.base.value.index
       self.filter = filter
       functions = use.functions
       coordinator = use.coordinator
@@ -132,10 +132,12 @@ extension ProbeRegistry {
       default: memory = nil
       }
       let context =
-        unsafe memory?.memory.address.pointer
-        ?? functions.map { unsafe Unmanaged.passUnretained($0).toOpaque() }
-      unsafe record = .allocate(capacity: 1)
-      unsafe record.initialize(
+        memory?.memory.address
+        // Safety: the functions are kept by the probe, and the probe by whoever may run it.
+        ?? functions.map { unsafe Address(Unmanaged.passUnretained($0).toOpaque()) }
+      // Safety: new memory, until `deinit`.
+      record = unsafe Place(UnsafeMutablePointer.allocate(capacity: 1))
+      record.initialize(
         to: ProbeRecord(
           kind: use.kind, isReturning: use.isReturning, number: number, registration: registration,
           argument: use.argument.flatMap { point.arguments.firstIndex(of: $0) } ?? 0,
@@ -144,11 +146,12 @@ extension ProbeRegistry {
     }
 
     deinit {
-      unsafe record.deinitialize(count: 1)
-      unsafe record.deallocate()
+      // Safety: no handler runs with the record any more.
+      unsafe record.pointer.deinitialize(count: 1)
+      unsafe record.pointer.deallocate()
     }
 
-    var number: Int { unsafe record.pointee.number }
+    var number: Int { record.value.number }
 
     /// What was counted for the number before it was this probe's; under the registry's lock.
     var countsBefore: InlineArray<3, UInt64> = .init(repeating: 0)
@@ -160,7 +163,7 @@ extension ProbeRegistry {
     }
 
     private func sumNow(_ which: Int) -> UInt64 {
-      unsafe registry.core.shape.pointee.counts.sum(number * ProbeRecord.countWords + which)
+      registry.core.shape.value.counts.sum(number * ProbeRecord.countWords + which)
         &- countsBefore[which]
     }
 
@@ -198,9 +201,9 @@ extension ProbeRegistry {
     /// - Context: any thread
     /// - Allocates: the buckets
     public var histogram: ProbeHistogram? {
-      guard let memory, unsafe record.pointee.kind != .tally else { return nil }
-      let raw = unsafe ProbeHistogramMemory(base: memory.memory.address.pointer).histogram
-      return unsafe record.pointee.kind == .latency ? raw.inNanoseconds : raw
+      guard let memory, record.value.kind != .tally else { return nil }
+      let raw = ProbeHistogramMemory(base: memory.memory.address).histogram
+      return record.value.kind == .latency ? raw.inNanoseconds : raw
     }
 
     /// What a probe that counts by an argument has counted, by value.
@@ -209,8 +212,8 @@ extension ProbeRegistry {
     /// - Context: any thread
     /// - Allocates: the table
     public var counts: [UInt64: UInt64]? {
-      guard let memory, unsafe record.pointee.kind == .tally else { return nil }
-      return unsafe ProbeTally.Memory(base: memory.memory.address.pointer).counts
+      guard let memory, record.value.kind == .tally else { return nil }
+      return ProbeTally.Memory(base: memory.memory.address).counts
     }
 
     /// How many hits of such a probe found no room for one more value.
@@ -219,8 +222,8 @@ extension ProbeRegistry {
     /// - Context: any thread
     /// - Allocates: never
     public var overflowedCounts: UInt64 {
-      guard let memory, unsafe record.pointee.kind == .tally else { return 0 }
-      return unsafe ProbeTally.Memory(base: memory.memory.address.pointer).overflow.pointee
+      guard let memory, record.value.kind == .tally else { return 0 }
+      return ProbeTally.Memory(base: memory.memory.address).overflow.value
         .load(ordering: .relaxed)
     }
 

@@ -106,14 +106,14 @@ public struct ProbeHistogram: Hashable, Sendable {
 // Sendable: an address of memory in which every word is atomic.
 @safe
 struct ProbeHistogramMemory: @unchecked Sendable {
-  let base: UnsafeMutableRawPointer
+  let base: Address
 
   static var byteCount: Int { ProbeCounts.byteCount(words: ProbeHistogram.limit) }
 
-  init(base: UnsafeMutableRawPointer) { unsafe self.base = unsafe base }
+  init(base: Address) { self.base = base }
 
   private var counts: ProbeCounts {
-    unsafe ProbeCounts(base: base, words: ProbeHistogram.limit)
+    ProbeCounts(base: base, words: ProbeHistogram.limit)
   }
 
   @inline(__always)
@@ -139,57 +139,57 @@ enum ProbeTally {
   // Sendable: an address of memory in which every word is atomic.
   @safe
   struct Memory: @unchecked Sendable {
-    let base: UnsafeMutableRawPointer
+    let base: Address
 
     static var entries: Int { 1024 }
     static var byteCount: Int { 16 + entries * 16 }
     private static var claimed: UInt64 { .max }
 
-    init(base: UnsafeMutableRawPointer) { unsafe self.base = unsafe base }
+    init(base: Address) { self.base = base }
 
-    var overflow: UnsafeMutablePointer<SharedWord> {
-      unsafe base.assumingMemoryBound(to: SharedWord.self)
-    }
+    // Safety: the map above says where.
+    var overflow: Place<SharedWord> { unsafe Place(base) }
 
-    private func entry(_ index: Int) -> UnsafeMutablePointer<SharedWord> {
-      unsafe (base + (16 &+ index &* 16)).assumingMemoryBound(to: SharedWord.self)
+    private func entry(_ index: Int) -> Table<SharedWord> {
+      // Safety: as above; the index is below the number of entries.
+      unsafe Table(base + (16 &+ index &* 16))
     }
 
     /// Counts a value. Wait-free: it looks at 64 entries at most.
     func add(_ key: UInt64) {
       var index = Int(truncatingIfNeeded: (key &* 0x9e37_79b9_7f4a_7c15) &>> 54)
       for _ in 0..<64 {
-        let entry = unsafe entry(index & (Self.entries - 1))
+        let entry = entry(index & (Self.entries - 1))
         // Acquire — tally:C. The key of an entry that has a count. Pairs with tally:P.
-        let count = unsafe entry[1].load(ordering: .acquiring)
+        let count = entry[1].load(ordering: .acquiring)
         if count == 0 {
           // Relaxed: who claims it writes the key next, and nobody reads it before.
-          if unsafe entry[1].compareExchange(
+          if entry[1].compareExchange(
             expected: 0, desired: Self.claimed, successOrdering: .relaxed,
             failureOrdering: .relaxed
           ).exchanged {
-            unsafe entry[0].store(key, ordering: .relaxed)
+            entry[0].store(key, ordering: .relaxed)
             // Release — tally:P. The key before the count that shows it. Pairs with tally:C.
-            unsafe entry[1].store(1, ordering: .releasing)
+            entry[1].store(1, ordering: .releasing)
             return
           }
-        } else if count != Self.claimed, unsafe entry[0].load(ordering: .relaxed) == key {
-          unsafe entry[1].wrappingAdd(1, ordering: .relaxed)
+        } else if count != Self.claimed, entry[0].load(ordering: .relaxed) == key {
+          entry[1].wrappingAdd(1, ordering: .relaxed)
           return
         }
         index &+= 1
       }
-      unsafe overflow.pointee.wrappingAdd(1, ordering: .relaxed)
+      overflow.value.wrappingAdd(1, ordering: .relaxed)
     }
 
     var counts: [UInt64: UInt64] {
       var counts: [UInt64: UInt64] = [:]
       for index in 0..<Self.entries {
-        let entry = unsafe entry(index)
+        let entry = entry(index)
         // Acquire — tally:C, as above. Pairs with tally:P.
-        let count = unsafe entry[1].load(ordering: .acquiring)
+        let count = entry[1].load(ordering: .acquiring)
         if count == 0 || count == Self.claimed { continue }
-        counts[unsafe entry[0].load(ordering: .relaxed), default: 0] &+= count
+        counts[entry[0].load(ordering: .relaxed), default: 0] &+= count
       }
       return counts
     }

@@ -11,13 +11,13 @@ internal import Synchronization
 /// - Allocates: never
 @safe
 public struct ProbeHit: ~Copyable {
-  private let words: UnsafePointer<UInt64>
+  private let words: Table<UInt64>
   /// How many arguments the point has.
   public let count: Int
   private let cycles: UInt64
 
-  init(words: UnsafePointer<UInt64>, count: Int, cycles: UInt64) {
-    unsafe self.words = unsafe words
+  init(words: Table<UInt64>, count: Int, cycles: UInt64) {
+    self.words = words
     self.count = count
     self.cycles = cycles
   }
@@ -34,7 +34,7 @@ public struct ProbeHit: ~Copyable {
     if argument < 0 || argument >= count {
       misuse("a probe asked for argument \(argument) of a point that has \(count)")
     }
-    return unsafe words[argument]
+    return words[argument]
   }
 
   /// How long the scope took, for a function that is called on return; else zero.

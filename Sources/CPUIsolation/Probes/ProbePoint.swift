@@ -64,19 +64,21 @@ public struct ProbePoint<each Argument: FixedWidthInteger & Sendable>: Sendable 
   @inlinable @inline(__always)
   public func hit(_ argument: repeat each Argument) {
     if _slowPath(site.isAttached) {
+      // Safety: as below.
       unsafe withUnsafeTemporaryAllocation(of: UInt64.self, capacity: 17) { words in
-        let base = unsafe words.baseAddress.unsafelyUnwrapped
-        unsafe Self.store(repeat each argument, to: base)
-        unsafe ProbeCore.hit(site, base)
+        // Safety: a word for each argument, and one before them.
+        let base = unsafe Table(words.baseAddress.unsafelyUnwrapped)
+        Self.store(repeat each argument, to: base)
+        ProbeCore.hit(site, base)
       }
     }
   }
 
   @inlinable @inline(__always)
-  static func store(_ argument: repeat each Argument, to words: UnsafeMutablePointer<UInt64>) {
+  static func store(_ argument: repeat each Argument, to words: Table<UInt64>) {
     var index = 1
     for argument in repeat each argument {
-      unsafe words[index] = UInt64(truncatingIfNeeded: argument)
+      words[index] = UInt64(truncatingIfNeeded: argument)
       index &+= 1
     }
   }
@@ -127,10 +129,12 @@ extension ProbePoint {
   @inlinable @inline(__always)
   public func begin(_ argument: repeat each Argument) -> Activation {
     if _fastPath(!site.isAttached) { return Activation(site, 0) }
+    // Safety: as below.
     return unsafe withUnsafeTemporaryAllocation(of: UInt64.self, capacity: 17) { words in
-      let base = unsafe words.baseAddress.unsafelyUnwrapped
-      unsafe Self.store(repeat each argument, to: base)
-      return unsafe Activation(site, ProbeCore.begin(site, base))
+      // Safety: a word for each argument, and one before them.
+      let base = unsafe Table(words.baseAddress.unsafelyUnwrapped)
+      Self.store(repeat each argument, to: base)
+      return Activation(site, ProbeCore.begin(site, base))
     }
   }
 

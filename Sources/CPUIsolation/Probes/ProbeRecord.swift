@@ -24,7 +24,7 @@ struct ProbeRecord: ~Copyable {
   /// The program of the filter; nil asks nothing.
   let filter: Address?
   /// What is counted into, or the boxed functions.
-  let context: UnsafeMutableRawPointer?
+  let context: Address?
   let event: TraceEvent
   let coordinator: CoordinatorCore?
   /// The most activations at once; 0 is as many as there are.
@@ -35,7 +35,7 @@ struct ProbeRecord: ~Copyable {
   init(
     kind: Kind, isReturning: Bool, number: Int, registration: UInt64, argument: Int,
     filter: Address?,
-    context: UnsafeMutableRawPointer?, event: TraceEvent, coordinator: CoordinatorCore?,
+    context: Address?, event: TraceEvent, coordinator: CoordinatorCore?,
     maximumActive: UInt64
   ) {
     self.kind = kind
@@ -44,7 +44,7 @@ struct ProbeRecord: ~Copyable {
     self.registration = registration
     self.argument = argument
     self.filter = filter
-    unsafe self.context = unsafe context
+    self.context = context
     self.event = event
     self.coordinator = coordinator
     self.maximumActive = maximumActive
@@ -59,18 +59,18 @@ struct ProbeRecord: ~Copyable {
 
 extension ProbeCore {
   @inline(__always)
-  var shape: UnsafeMutablePointer<ProbeShape> { unsafe base }
+  var shape: Place<ProbeShape> { base }
 
   /// Begins the calling thread's section for a hit; nil if it cannot run anything, which is counted.
   @inline(__always)
   private func enter(_ site: ProbeSite) -> ProbeSections.Line? {
-    switch unsafe shape.pointee.sections.enter() {
+    switch shape.value.sections.enter() {
     case .entered(let line): return line
     case .nested:
-      unsafe site.base.pointee.nested.wrappingAdd(1, ordering: .relaxed)
+      site.base.value.nested.wrappingAdd(1, ordering: .relaxed)
       return nil
     case .numberless:
-      unsafe shape.pointee.numberless.wrappingAdd(1, ordering: .relaxed)
+      shape.value.numberless.wrappingAdd(1, ordering: .relaxed)
       return nil
     }
   }
@@ -81,8 +81,9 @@ extension ProbeCore {
     // Sequentially consistent — probe:V. Behind probe:E. If it leads to a list, a remover waits for
     // us; and what was written to the list is seen. Dekker with probe:E against probe:F and probe:S.
     // Pairs with probe:P.
-    let address = unsafe site.base.pointee.list.load(ordering: .sequentiallyConsistent)
-    return unsafe UnsafeMutablePointer(bitPattern: address).map { unsafe ProbeList(base: $0) }
+    let address = site.base.value.list.load(ordering: .sequentiallyConsistent)
+    // Safety: the word holds nothing but addresses of lists.
+    return Address(at: address).map { unsafe ProbeList(base: Table($0)) }
   }
 
   /// Runs what is attached to a point. `words` is a word for the common fields of a trace event, and
@@ -90,124 +91,127 @@ extension ProbeCore {
   ///
   /// Wait-free, and as the handlers.
   @usableFromInline @inline(never)
-  static func hit(_ site: ProbeSite, _ words: UnsafeMutablePointer<UInt64>) {
-    let core = unsafe site.base.pointee.core
+  static func hit(_ site: ProbeSite, _ words: Table<UInt64>) {
+    let core = site.base.value.core
     guard let line = core.enter(site) else { return }
     if let list = core.list(of: site) {
       let count = list.count
       var index = 0
       while index < count {
-        let record = unsafe list[index]
+        let record = list[index]
         // Without a scope there is nothing to measure.
-        if unsafe !record.pointee.isReturning { unsafe core.run(record, words, line, site) }
+        if !record.value.isReturning { core.run(record, words, line, site) }
         index &+= 1
       }
       if count == 0 { core.countLate() }
     }
-    unsafe core.shape.pointee.sections.leave(line)
+    core.shape.value.sections.leave(line)
   }
 
   /// The same for the beginning of a scope: what returns takes an activation each. The answer is the
   /// chain of them.
   @usableFromInline @inline(never)
-  static func begin(_ site: ProbeSite, _ words: UnsafeMutablePointer<UInt64>) -> UInt {
-    let core = unsafe site.base.pointee.core
+  static func begin(_ site: ProbeSite, _ words: Table<UInt64>) -> UInt {
+    let core = site.base.value.core
     guard let line = core.enter(site) else { return 0 }
     var chain: UInt = 0
     if let list = core.list(of: site) {
       let count = list.count
       var index = 0
       while index < count {
-        let record = unsafe list[index]
-        if unsafe record.pointee.isReturning {
-          unsafe core.activate(record, words, line, site, &chain)
+        let record = list[index]
+        if record.value.isReturning {
+          core.activate(record, words, line, site, &chain)
         } else {
-          unsafe core.run(record, words, line, site)
+          core.run(record, words, line, site)
         }
         index &+= 1
       }
       if count == 0 { core.countLate() }
       // The clock last: what was done before is not the scope's.
       if chain != 0 {
-        unsafe Activation(address: chain).start.pointee = cpi_cycles()
+        Activation(address: chain).start.value = cpi_cycles()
       }
     }
-    unsafe core.shape.pointee.sections.leave(line)
+    core.shape.value.sections.leave(line)
     return chain
   }
 
   @inline(never)
   private func countLate() {
-    unsafe shape.pointee.late.wrappingAdd(1, ordering: .relaxed)
+    shape.value.late.wrappingAdd(1, ordering: .relaxed)
   }
 
   /// Whether a probe's filter lets a hit pass.
   @inline(__always)
   private func passes(
-    _ record: UnsafeMutablePointer<ProbeRecord>, _ words: UnsafeMutablePointer<UInt64>,
+    _ record: Place<ProbeRecord>, _ words: Table<UInt64>,
     _ line: ProbeSections.Line, _ site: ProbeSite
   ) -> Bool {
-    guard let filter = unsafe record.pointee.filter else { return true }
-    return unsafe passes(filter, record, words, line, site)
+    guard let filter = record.value.filter else { return true }
+    return passes(filter, record, words, line, site)
   }
 
   @inline(never)
   private func passes(
-    _ filter: Address, _ record: UnsafeMutablePointer<ProbeRecord>,
-    _ words: UnsafeMutablePointer<UInt64>, _ line: ProbeSections.Line, _ site: ProbeSite
+    _ filter: Address, _ record: Place<ProbeRecord>,
+    _ words: Table<UInt64>, _ line: ProbeSections.Line, _ site: ProbeSite
   ) -> Bool {
-    unsafe words[0] = UInt64(UInt32(bitPattern: CurrentThread.knownID)) << 32
-    let bytes = unsafe FilterBytes(
-      start: Address(UnsafeMutableRawPointer(words)),
-      count: (site.base.pointee.arguments &+ 1) &* 8)
+    words[0] = UInt64(UInt32(bitPattern: CurrentThread.knownID)) << 32
+    let bytes = FilterBytes(
+      start: words.first.address,
+      count: (site.base.value.arguments &+ 1) &* 8)
     let answer = FilterProgram(base: filter).matches(
       bytes, cpu: ProbeHit.currentCPU ?? Int(Int32.max), taskName: nil)
-    if !answer { unsafe count(record, 1, line) }
+    if !answer { count(record, 1, line) }
     return answer
   }
 
   /// Adds one to a count of a probe.
   @inline(__always)
   private func count(
-    _ record: UnsafeMutablePointer<ProbeRecord>, _ which: Int, _ line: ProbeSections.Line
+    _ record: Place<ProbeRecord>, _ which: Int, _ line: ProbeSections.Line
   ) {
-    unsafe shape.pointee.counts.add(
-      1, to: record.pointee.number &* ProbeRecord.countWords &+ which, thread: line.number)
+    shape.value.counts.add(
+      1, to: record.value.number &* ProbeRecord.countWords &+ which, thread: line.number)
   }
 
   /// One hit of one probe.
   @inline(__always)
   private func run(
-    _ record: UnsafeMutablePointer<ProbeRecord>, _ words: UnsafeMutablePointer<UInt64>,
+    _ record: Place<ProbeRecord>, _ words: Table<UInt64>,
     _ line: ProbeSections.Line, _ site: ProbeSite
   ) {
-    if unsafe !passes(record, words, line, site) { return }
-    unsafe count(record, 0, line)
-    if unsafe record.pointee.kind != .count { unsafe runMore(record, words, line, site) }
+    if !passes(record, words, line, site) { return }
+    count(record, 0, line)
+    if record.value.kind != .count { runMore(record, words, line, site) }
   }
 
   @inline(never)
   private func runMore(
-    _ record: UnsafeMutablePointer<ProbeRecord>, _ words: UnsafeMutablePointer<UInt64>,
+    _ record: Place<ProbeRecord>, _ words: Table<UInt64>,
     _ line: ProbeSections.Line, _ site: ProbeSite
   ) {
-    switch unsafe record.pointee.kind {
+    switch record.value.kind {
     case .count, .latency: break
     case .tally:
-      unsafe ProbeTally.Memory(base: record.pointee.context.unsafelyUnwrapped)
-        .add(words[record.pointee.argument &+ 1])
+      // Safety: such a record has its memory, and the probe keeps it.
+      ProbeTally.Memory(base: unsafe record.value.context.unsafelyUnwrapped)
+        .add(words[record.value.argument &+ 1])
     case .values:
-      unsafe ProbeHistogramMemory(base: record.pointee.context.unsafelyUnwrapped)
-        .add(words[record.pointee.argument &+ 1], thread: line.number)
+      // Safety: such a record has its memory, and the probe keeps it.
+      unsafe ProbeHistogramMemory(base: record.value.context.unsafelyUnwrapped)
+        .add(words[record.value.argument &+ 1], thread: line.number)
     case .trace:
-      unsafe record.pointee.coordinator?.record(
-        record.pointee.event, Table(words), words: site.base.pointee.arguments &+ 1)
+      record.value.coordinator?.record(
+        record.value.event, words, words: site.base.value.arguments &+ 1)
     case .call:
-      unsafe watched(record, line) {
-        unsafe Unmanaged<ProbeFunctions>.fromOpaque(record.pointee.context.unsafelyUnwrapped)
+      watched(record, line) {
+        // Safety: such a record has its functions, and the probe keeps them.
+        unsafe Unmanaged<ProbeFunctions>.fromOpaque(record.value.context.unsafelyUnwrapped.pointer)
           ._withUnsafeGuaranteedRef { functions in
-            unsafe functions.onEntry(
-              ProbeHit(words: words + 1, count: site.base.pointee.arguments, cycles: 0))
+            functions.onEntry(
+              ProbeHit(words: words.dropping(1), count: site.base.value.arguments, cycles: 0))
           }
       }
     }
@@ -216,12 +220,12 @@ extension ProbeCore {
   /// Runs a user's function while the line says whose it is.
   @inline(__always)
   private func watched(
-    _ record: UnsafeMutablePointer<ProbeRecord>, _ line: ProbeSections.Line, _ body: () -> Void
+    _ record: Place<ProbeRecord>, _ line: ProbeSections.Line, _ body: () -> Void
   ) {
     // Relaxed: for who watches, and reads it for a name.
-    unsafe line.running.pointee.store(UInt64(record.pointee.number) &+ 1, ordering: .relaxed)
+    line.running.value.store(UInt64(record.value.number) &+ 1, ordering: .relaxed)
     body()
-    unsafe line.running.pointee.store(0, ordering: .relaxed)
+    line.running.value.store(0, ordering: .relaxed)
   }
 }
 
@@ -231,18 +235,19 @@ extension ProbeCore {
   /// What a scope began with, in an object of the pool.
   @safe
   struct Activation {
-    let base: UnsafeMutablePointer<UInt64>
+    let base: Table<UInt64>
 
     init(address: UInt) {
-      unsafe base = UnsafeMutablePointer(bitPattern: address).unsafelyUnwrapped
+      // Safety: an object of the pool of activations.
+      base = unsafe Table(Address(at: address).unsafelyUnwrapped)
     }
 
-    var next: UnsafeMutablePointer<UInt64> { unsafe base }
-    var start: UnsafeMutablePointer<UInt64> { unsafe base + 1 }
+    var next: Place<UInt64> { base.place(0) }
+    var start: Place<UInt64> { base.place(1) }
     /// The probe's number, and its registration, which tells whether it is still the same probe.
-    var number: UnsafeMutablePointer<UInt64> { unsafe base + 2 }
-    var registration: UnsafeMutablePointer<UInt64> { unsafe base + 3 }
-    var arguments: UnsafeMutablePointer<UInt64> { unsafe base + 4 }
+    var number: Place<UInt64> { base.place(2) }
+    var registration: Place<UInt64> { base.place(3) }
+    var arguments: Table<UInt64> { base.dropping(4) }
 
     static var byteCount: Int { (4 + ProbeRegistry.argumentLimit) * 8 }
   }
@@ -251,59 +256,59 @@ extension ProbeCore {
   /// none.
   @inline(__always)
   private func activate(
-    _ record: UnsafeMutablePointer<ProbeRecord>, _ words: UnsafeMutablePointer<UInt64>,
+    _ record: Place<ProbeRecord>, _ words: Table<UInt64>,
     _ line: ProbeSections.Line, _ site: ProbeSite, _ chain: inout UInt
   ) {
-    if unsafe !passes(record, words, line, site) { return }
-    let maximum = unsafe record.pointee.maximumActive
+    if !passes(record, words, line, site) { return }
+    let maximum = record.value.maximumActive
     if maximum != 0,
-      unsafe record.pointee.active.wrappingAdd(1, ordering: .relaxed).oldValue >= maximum
+      record.value.active.wrappingAdd(1, ordering: .relaxed).oldValue >= maximum
     {
-      unsafe record.pointee.active.wrappingAdd(.max, ordering: .relaxed)
-      return unsafe count(record, 2, line)
+      record.value.active.wrappingAdd(.max, ordering: .relaxed)
+      return count(record, 2, line)
     }
     guard let object = takeActivation(line) else {
-      if maximum != 0 { unsafe record.pointee.active.wrappingAdd(.max, ordering: .relaxed) }
-      return unsafe count(record, 2, line)
+      if maximum != 0 { record.value.active.wrappingAdd(.max, ordering: .relaxed) }
+      return count(record, 2, line)
     }
     let activation = Activation(address: object.bits)
-    unsafe activation.next.pointee = UInt64(chain)
-    unsafe activation.number.pointee = UInt64(record.pointee.number)
-    unsafe activation.registration.pointee = record.pointee.registration
-    let count = unsafe site.base.pointee.arguments
+    activation.next.value = UInt64(chain)
+    activation.number.value = UInt64(record.value.number)
+    activation.registration.value = record.value.registration
+    let count = site.base.value.arguments
     var index = 0
     while index < count {
-      unsafe activation.arguments[index] = unsafe words[index &+ 1]
+      activation.arguments[index] = words[index &+ 1]
       index &+= 1
     }
     chain = object.bits
-    if unsafe record.pointee.kind == .call { unsafe runMore(record, words, line, site) }
+    if record.value.kind == .call { runMore(record, words, line, site) }
   }
 
   /// Ends a scope: what returns runs, and its activations go back.
   @usableFromInline @inline(never)
   static func end(_ site: ProbeSite, _ chain: UInt, isAbandoned: Bool) {
     let now = cpi_cycles()
-    let core = unsafe site.base.pointee.core
-    let start = unsafe Activation(address: chain).start.pointee
-    let entry = unsafe core.shape.pointee.sections.enter()
+    let core = site.base.value.core
+    let start = Activation(address: chain).start.value
+    let entry = core.shape.value.sections.enter()
     var rest = chain
     while rest != 0 {
       let activation = Activation(address: rest)
       let object = rest
-      rest = unsafe UInt(activation.next.pointee)
+      rest = UInt(activation.next.value)
       if case .entered(let line) = entry {
         core.finish(activation, isAbandoned ? nil : now &- start, line, site)
         core.putActivation(object, line)
       } else {
         // Inside a handler, which the scope ends in: it runs nothing. The section round us keeps
         // the record.
-        unsafe site.base.pointee.nested.wrappingAdd(1, ordering: .relaxed)
+        site.base.value.nested.wrappingAdd(1, ordering: .relaxed)
         core.finish(activation, nil, nil, site)
         core.putActivation(object, nil)
       }
     }
-    if case .entered(let line) = entry { unsafe core.shape.pointee.sections.leave(line) }
+    if case .entered(let line) = entry { core.shape.value.sections.leave(line) }
   }
 
   /// One returning probe at the end of a scope; without cycles it runs nothing.
@@ -313,26 +318,29 @@ extension ProbeCore {
   ) {
     // Sequentially consistent — probe:V, as above. The probe may have been removed since the scope
     // began.
-    let address = unsafe shape.pointee.records[Int(activation.number.pointee)]
+    let address = shape.value.records[Int(activation.number.value)]
       .load(ordering: .sequentiallyConsistent)
-    guard let record = unsafe UnsafeMutablePointer<ProbeRecord>(bitPattern: address),
-      unsafe record.pointee.registration == activation.registration.pointee
+    // Safety: the word holds nothing but addresses of records.
+    guard let record = Address(at: address).map({ unsafe Place<ProbeRecord>($0) }),
+      record.value.registration == activation.registration.value
     else { return }
-    if unsafe record.pointee.maximumActive != 0 {
-      unsafe record.pointee.active.wrappingAdd(.max, ordering: .relaxed)
+    if record.value.maximumActive != 0 {
+      record.value.active.wrappingAdd(.max, ordering: .relaxed)
     }
     guard let cycles, let line else { return }
-    unsafe count(record, 0, line)
-    if unsafe record.pointee.kind == .latency {
-      unsafe ProbeHistogramMemory(base: record.pointee.context.unsafelyUnwrapped)
+    count(record, 0, line)
+    if record.value.kind == .latency {
+      // Safety: as above.
+      unsafe ProbeHistogramMemory(base: record.value.context.unsafelyUnwrapped)
         .add(cycles, thread: line.number)
     } else {
-      unsafe watched(record, line) {
-        unsafe Unmanaged<ProbeFunctions>.fromOpaque(record.pointee.context.unsafelyUnwrapped)
+      watched(record, line) {
+        // Safety: as above.
+        unsafe Unmanaged<ProbeFunctions>.fromOpaque(record.value.context.unsafelyUnwrapped.pointer)
           ._withUnsafeGuaranteedRef { functions in
-            unsafe functions.onReturn?(
+            functions.onReturn?(
               ProbeHit(
-                words: activation.arguments, count: site.base.pointee.arguments, cycles: cycles))
+                words: activation.arguments, count: site.base.value.arguments, cycles: cycles))
           }
       }
     }
@@ -343,8 +351,8 @@ extension ProbeCore {
   /// Takes an activation, out of the thread's own ring where it has one.
   @inline(__always)
   private func takeActivation(_ line: ProbeSections.Line) -> Address? {
-    let pool = unsafe shape.pointee.activations
-    let number = unsafe UInt(line.ring.pointee.load(ordering: .relaxed))
+    let pool = shape.value.activations
+    let number = UInt(line.ring.value.load(ordering: .relaxed))
     if number > 1, let address = Address(at: number) {
       let index = pool.take(at: PoolRing(base: address), NoFaults.self)
       return index == PoolRing.none ? nil : pool.give(index)
@@ -355,10 +363,10 @@ extension ProbeCore {
   }
 
   private func putActivation(_ object: UInt, _ line: ProbeSections.Line?) {
-    let pool = unsafe shape.pointee.activations
+    let pool = shape.value.activations
     guard let object = Address(at: object) else { return }
     let index = pool.receive(object)
-    if let line, case let number = unsafe UInt(line.ring.pointee.load(ordering: .relaxed)),
+    if let line, case let number = UInt(line.ring.value.load(ordering: .relaxed)),
       number > 1, let address = Address(at: number)
     {
       // The pool is never closed.
@@ -372,14 +380,14 @@ extension ProbeCore {
   /// Finds a ring for the calling thread, once; a ring of a thread that has died is taken over.
   @inline(never)
   private func claimRing(_ line: ProbeSections.Line) {
-    let pool = unsafe shape.pointee.activations
+    let pool = shape.value.activations
     // The reference that stays with the ring; one that the pool itself has.
     pool.holdAsGuest()
     if let ring = pool.claimRing() {
-      unsafe line.ring.pointee.store(UInt64(ring.base.bits), ordering: .relaxed)
+      line.ring.value.store(UInt64(ring.base.bits), ordering: .relaxed)
     } else {
       pool.drop(1)
-      unsafe line.ring.pointee.store(1, ordering: .relaxed)
+      line.ring.value.store(1, ordering: .relaxed)
     }
   }
 }

@@ -64,7 +64,7 @@ extension ProbeRegistry {
   private func attach(
     _ use: Use, named names: [String], _ filter: String?, _ maximumActive: Int?
   ) throws(IsolationError) -> [Probe] {
-    if unsafe core.shape.pointee.sections.isInside {
+    if core.shape.value.sections.isInside {
       misuse("a probe's function must not attach probes")
     }
     let added = try state.withLock { (state) throws(IsolationError) -> [Probe] in
@@ -122,14 +122,14 @@ extension ProbeRegistry {
     let probe = try Probe(
       self, point, use, number: number, registration: state.nextRegistration, filter: compiled,
       event: event, maximumActive: maximumActive ?? 0)
-    let counts = unsafe core.shape.pointee.counts
+    let counts = core.shape.value.counts
     for which in 0..<ProbeRecord.countWords {
       probe.countsBefore[which] = counts.sum(number * ProbeRecord.countWords + which)
     }
     probe.isEnabled = false
     // Release — probe:P. The record before the number that leads to it. Pairs with probe:V.
-    unsafe core.shape.pointee.records[number].store(
-      UInt(bitPattern: probe.record), ordering: .releasing)
+    core.shape.value.records[number].store(
+      probe.record.bits, ordering: .releasing)
     return probe
   }
 
@@ -155,7 +155,7 @@ extension ProbeRegistry {
   ) throws(IsolationError) -> TraceEvent {
     let key = "\(UInt(bitPattern: coordinator.core.hashValue)) \(point.name)"
     if let known = state.traced[key], known.coordinator == coordinator.core { return known.event }
-    let format = unsafe Self.format(of: point, id: 0x4000 + point.site.base.pointee.index % 0x8000)
+    let format = Self.format(of: point, id: 0x4000 + point.site.base.value.index % 0x8000)
     let tracepoint = try coordinator.tracer.declare(format)
     do throws(TraceFilter.ParseError) {
       try coordinator.tracer.start(format)

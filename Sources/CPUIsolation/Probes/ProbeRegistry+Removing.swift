@@ -34,8 +34,8 @@ extension ProbeRegistry {
   private func relist(_ points: [Int], _ state: inout State) -> [ProbeList] {
     var old: [ProbeList] = []
     for index in points {
-      let list = unsafe ProbeList.make(
-        state.points[index].probes.filter(\.isEnabled).map { unsafe $0.record })
+      let list = ProbeList.make(
+        state.points[index].probes.filter(\.isEnabled).map { $0.record })
       publish(list, at: state.points[index].site)
       if let list = state.points[index].list { old.append(list) }
       state.points[index].list = list
@@ -87,7 +87,7 @@ extension ProbeRegistry {
         points.insert(probe.index)
         removed.append(probe)
         // Relaxed: before the fence of the wait, as the lists.
-        unsafe core.shape.pointee.records[probe.number].store(0, ordering: .relaxed)
+        core.shape.value.records[probe.number].store(0, ordering: .relaxed)
       }
       if removed.isEmpty { return nil }
       return discard(relist(points.sorted(), &state), removed, &state)
@@ -112,7 +112,7 @@ extension ProbeRegistry {
     _ lists: [ProbeList], _ probes: [Probe], _ state: inout State
   ) -> UInt64 {
     state.nextRegistration += 1
-    let sections = unsafe core.shape.pointee.sections
+    let sections = core.shape.value.sections
     state.garbage.append(
       Garbage(
         number: state.nextRegistration, wait: ProbeSections.Wait(sections), lists: lists,
@@ -135,7 +135,7 @@ extension ProbeRegistry {
   }
 
   func requireOutside(_ action: String) {
-    if unsafe core.shape.pointee.sections.isInside {
+    if core.shape.value.sections.isInside {
       misuse("a probe's function must not \(action)")
     }
   }
@@ -177,15 +177,15 @@ extension ProbeRegistry {
   /// - Context: any thread, outside handlers and signal handlers
   /// - Allocates: the list
   public func stuck(for limit: Duration) -> [(probe: Probe, thread: Int32)] {
-    var wait = ProbeSections.Wait(unsafe core.shape.pointee.sections)
+    var wait = ProbeSections.Wait(core.shape.value.sections)
     let until = Deadline(after: limit)
     while !wait.poll(), !until.hasPassed {
       cpi_sleep_nanoseconds(min(until.remaining, 1_000_000))
     }
     let probes = self.probes
     return wait.pending.compactMap { line, _ in
-      let running = unsafe line.running.pointee.load(ordering: .relaxed)
-      let thread = unsafe line.thread.pointee.load(ordering: .relaxed)
+      let running = line.running.value.load(ordering: .relaxed)
+      let thread = line.thread.value.load(ordering: .relaxed)
       return probes.first { UInt64($0.number) + 1 == running }
         .map { ($0, Int32(truncatingIfNeeded: thread)) }
     }

@@ -36,7 +36,7 @@ public final class ProbeRegistry: @unchecked Sendable {
   let core: ProbeCore
   let capacity: Int
   let state: Lock<State>
-  private let sites: UnsafeMutablePointer<ProbeSiteLine>
+  private let sites: Table<ProbeSiteLine>
 
   /// What is known of a point.
   struct Point {
@@ -87,6 +87,7 @@ public final class ProbeRegistry: @unchecked Sendable {
     }
     self.capacity = capacity
     let words = capacity * ProbeRecord.countWords
+    // Safety: new memory, for good.
     guard let sections = unsafe cpi_map_zeroed(ProbeSections.byteCount),
       let counts = unsafe cpi_map_zeroed(ProbeCounts.byteCount(words: words)),
       let records = unsafe cpi_map_zeroed(capacity * 8),
@@ -94,19 +95,23 @@ public final class ProbeRegistry: @unchecked Sendable {
     else {
       throw IsolationError(.outOfMemory, errno: 12, "cannot map a registry of \(capacity) points")
     }
-    unsafe self.sites = sites.bindMemory(to: ProbeSiteLine.self, capacity: capacity)
+    // Safety: new memory, for good.
+    self.sites = unsafe Table(Address(sites))
     let pool = try RawObjectPool(
       capacity: activations, objectBytes: ProbeCore.Activation.byteCount,
       rings: 2 * Int(cpi_processor_count()))
-    let shape = UnsafeMutablePointer<ProbeShape>.allocate(capacity: 1)
+    // Safety: as above.
+    let shape = unsafe Place(UnsafeMutablePointer<ProbeShape>.allocate(capacity: 1))
     unsafe shape.initialize(
       to: ProbeShape(
-        sections: ProbeSections(base: sections), counts: ProbeCounts(base: counts, words: words),
+        sections: ProbeSections(base: Address(sections)),
+        counts: ProbeCounts(base: Address(counts), words: words),
         activations: pool.core,
-        records: records.bindMemory(to: SharedAddress.self, capacity: capacity)))
-    unsafe core = ProbeCore(base: shape)
+        records: Table(Address(records))))
+    core = ProbeCore(base: shape)
     state = Lock(State())
     // For as long as the process lives.
+    // Safety: references that are never given back.
     _ = unsafe Unmanaged.passRetained(self)
     _ = unsafe Unmanaged.passRetained(pool)
   }
@@ -147,9 +152,10 @@ public final class ProbeRegistry: @unchecked Sendable {
       let index = state.points.count
       if index == capacity {
         state.refused += 1
-        return unsafe makeSite(.allocate(capacity: 1), -1, arguments.count)
+        // Safety: new memory, for good.
+        return unsafe makeSite(Place(.allocate(capacity: 1)), -1, arguments.count)
       }
-      let site = unsafe makeSite(sites + index, index, arguments.count)
+      let site = makeSite(sites.place(index), index, arguments.count)
       state.byName[name] = index
       state.points.append(Point(name: name, arguments: arguments, signs: signs, site: site))
       if let end = state.end { publish(end, at: site) }
@@ -158,17 +164,17 @@ public final class ProbeRegistry: @unchecked Sendable {
   }
 
   private func makeSite(
-    _ base: UnsafeMutablePointer<ProbeSiteLine>, _ index: Int, _ arguments: Int
+    _ base: Place<ProbeSiteLine>, _ index: Int, _ arguments: Int
   ) -> ProbeSite {
-    unsafe base.initialize(to: ProbeSiteLine(core: core, index: index, arguments: arguments))
-    return unsafe ProbeSite(base: base)
+    base.initialize(to: ProbeSiteLine(core: core, index: index, arguments: arguments))
+    return ProbeSite(base: base)
   }
 
   /// Has hits find a list from now on.
   func publish(_ list: ProbeList?, at site: ProbeSite) {
     // Release — probe:P. What the list leads to is written before. Pairs with probe:V.
-    unsafe site.base.pointee.list.store(
-      UInt(bitPattern: list.map { unsafe $0.base }), ordering: .releasing)
+    site.base.value.list.store(
+      list?.base.bits ?? 0, ordering: .releasing)
   }
 
   // MARK: Looking
@@ -189,14 +195,14 @@ public final class ProbeRegistry: @unchecked Sendable {
   public var nestedHits: UInt64 {
     state.withLock { state in
       state.points.reduce(0) { sum, point in
-        unsafe sum &+ point.site.base.pointee.nested.load(ordering: .relaxed)
+        sum &+ point.site.base.value.nested.load(ordering: .relaxed)
       }
     }
   }
 
   /// Hits of points after `close()`, which ran nothing.
   public var lateHits: UInt64 {
-    unsafe core.shape.pointee.late.load(ordering: .relaxed)
+    core.shape.value.late.load(ordering: .relaxed)
   }
 
   /// A line for each probe: its point, what it does, hits, misses, and percentiles where it has them.

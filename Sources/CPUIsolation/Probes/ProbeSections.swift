@@ -23,33 +23,33 @@ internal import Synchronization
 // Sendable: an address of memory in which every word is atomic.
 @safe
 struct ProbeSections: @unchecked Sendable {
-  let base: UnsafeMutableRawPointer
+  let base: Address
 
   static var byteCount: Int { Limits.hazardThreads * cacheLineStride }
 
-  init(base: UnsafeMutableRawPointer) { unsafe self.base = unsafe base }
+  init(base: Address) { self.base = base }
 
   /// A thread's line.
   // Sendable: as ProbeSections.
   @safe
   struct Line: @unchecked Sendable {
-    let base: UnsafeMutablePointer<SharedWord>
+    let base: Table<SharedWord>
     let number: Int
 
     @inline(__always)
-    var state: UnsafeMutablePointer<SharedWord> { unsafe base }
+    var state: Place<SharedWord> { base.place(0) }
     @inline(__always)
-    var thread: UnsafeMutablePointer<SharedWord> { unsafe base + 1 }
+    var thread: Place<SharedWord> { base.place(1) }
     @inline(__always)
-    var running: UnsafeMutablePointer<SharedWord> { unsafe base + 2 }
+    var running: Place<SharedWord> { base.place(2) }
     @inline(__always)
-    var ring: UnsafeMutablePointer<SharedWord> { unsafe base + 3 }
+    var ring: Place<SharedWord> { base.place(3) }
   }
 
   @inline(__always)
   func line(_ number: Int) -> Line {
-    unsafe Line(
-      base: (base + number &* 128).assumingMemoryBound(to: SharedWord.self), number: number)
+    // Safety: there is a line for each number that a thread can have.
+    unsafe Line(base: Table(base + number &* 128), number: number)
   }
 
   /// How a section began, or why it did not.
@@ -74,33 +74,33 @@ struct ProbeSections: @unchecked Sendable {
     }
     let line = line(number)
     let thread = UInt64(UInt32(bitPattern: CurrentThread.knownID))
-    if unsafe line.thread.pointee.load(ordering: .relaxed) != thread { adopt(line, thread) }
-    let state = unsafe line.state.pointee.load(ordering: .relaxed)
+    if line.thread.value.load(ordering: .relaxed) != thread { adopt(line, thread) }
+    let state = line.state.value.load(ordering: .relaxed)
     if state & 1 != 0 { return .nested }
     // Sequentially consistent — probe:E. Before our look at the list. Dekker with probe:V against
     // probe:F and probe:S. Pairs with probe:S.
-    _ = unsafe line.state.pointee.exchange(state &+ 1, ordering: .sequentiallyConsistent)
+    _ = line.state.value.exchange(state &+ 1, ordering: .sequentiallyConsistent)
     return .entered(line)
   }
 
   /// Ends it.
   @inline(__always)
   func leave(_ line: Line) {
-    let state = unsafe line.state.pointee.load(ordering: .relaxed)
+    let state = line.state.value.load(ordering: .relaxed)
     // Release — probe:L. Our last use of what the list led to comes before. Pairs with probe:S.
-    unsafe line.state.pointee.store(state &+ 1, ordering: .releasing)
+    line.state.value.store(state &+ 1, ordering: .releasing)
   }
 
   /// The line of a thread that has died, maybe inside a section, for its number's next one.
   @inline(never)
   private func adopt(_ line: Line, _ thread: UInt64) {
-    let state = unsafe line.state.pointee.load(ordering: .relaxed)
+    let state = line.state.value.load(ordering: .relaxed)
     // Release — probe:L. Not the end of a section of ours, but a signal handler may have come first, and
     // ended one here: who sees this state in place of that one has to see what the handler did.
-    unsafe line.state.pointee.store((state | 1) &+ 1, ordering: .releasing)
-    unsafe line.ring.pointee.store(0, ordering: .relaxed)
-    unsafe line.running.pointee.store(0, ordering: .relaxed)
-    unsafe line.thread.pointee.store(thread, ordering: .relaxed)
+    line.state.value.store((state | 1) &+ 1, ordering: .releasing)
+    line.ring.value.store(0, ordering: .relaxed)
+    line.running.value.store(0, ordering: .relaxed)
+    line.thread.value.store(thread, ordering: .relaxed)
   }
 
   /// Whether the calling thread is inside a section.
@@ -108,8 +108,8 @@ struct ProbeSections: @unchecked Sendable {
     let number = HazardThread.number
     if number == 0 { return false }
     let line = line(number)
-    return unsafe line.state.pointee.load(ordering: .relaxed) & 1 != 0
-      && line.thread.pointee.load(ordering: .relaxed)
+    return line.state.value.load(ordering: .relaxed) & 1 != 0
+      && line.thread.value.load(ordering: .relaxed)
         == UInt64(UInt32(bitPattern: CurrentThread.knownID))
   }
 
@@ -132,14 +132,14 @@ struct ProbeSections: @unchecked Sendable {
     private static func look(at line: Line) -> UInt64 {
       // Sequentially consistent — probe:S. If it says that the section has ended, all that the
       // section did is seen. Pairs with probe:E and probe:L.
-      unsafe line.state.pointee.load(ordering: .sequentiallyConsistent)
+      line.state.value.load(ordering: .sequentiallyConsistent)
     }
 
     /// Whether all of them have ended; looks again at those that had not.
     mutating func poll() -> Bool {
       pending.removeAll { section in
         if Self.look(at: section.line) != section.state { return true }
-        let thread = unsafe section.line.thread.pointee.load(ordering: .relaxed)
+        let thread = section.line.thread.value.load(ordering: .relaxed)
         // A thread that died inside a handler uses nothing any more.
         return !HazardThread.has(Int32(truncatingIfNeeded: thread), number: section.line.number)
       }

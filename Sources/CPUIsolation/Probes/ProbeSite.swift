@@ -6,19 +6,19 @@ public import Synchronization
 // Sendable: an address of memory in which every word is atomic or constant.
 @frozen @safe @usableFromInline
 struct ProbeSite: Hashable, @unchecked Sendable {
-  @usableFromInline let base: UnsafeMutablePointer<ProbeSiteLine>
+  @usableFromInline let base: Place<ProbeSiteLine>
 
-  init(base: UnsafeMutablePointer<ProbeSiteLine>) { unsafe self.base = unsafe base }
+  init(base: Place<ProbeSiteLine>) { self.base = base }
 
   /// Whether anything is attached: one load of a line that is written when that changes.
   @inlinable @inline(__always)
-  var isAttached: Bool { unsafe base.pointee.list.load(ordering: .relaxed) != 0 }
+  var isAttached: Bool { base.value.list.load(ordering: .relaxed) != 0 }
 
   @usableFromInline
-  static func == (left: ProbeSite, right: ProbeSite) -> Bool { unsafe left.base == right.base }
+  static func == (left: ProbeSite, right: ProbeSite) -> Bool { left.base.bits == right.base.bits }
 
   @usableFromInline
-  func hash(into hasher: inout Hasher) { unsafe hasher.combine(UInt(bitPattern: base)) }
+  func hash(into hasher: inout Hasher) { hasher.combine(base.bits) }
 }
 
 /// What stands in a site's line.
@@ -39,37 +39,38 @@ struct ProbeSiteLine: ~Copyable {
 // Sendable: an address of constants.
 @safe
 struct ProbeList: @unchecked Sendable {
-  let base: UnsafeMutablePointer<UInt>
+  let base: Table<UInt>
 
-  init(base: UnsafeMutablePointer<UInt>) { unsafe self.base = unsafe base }
+  init(base: Table<UInt>) { self.base = base }
 
   /// A list of records; nil if there is none.
-  static func make(_ records: [UnsafeMutablePointer<ProbeRecord>]) -> ProbeList? {
-    if unsafe records.isEmpty { return nil }
-    let base = unsafe UnsafeMutablePointer<UInt>.allocate(capacity: records.count + 1)
-    unsafe base.initialize(to: UInt(records.count))
-    for unsafe(index, record) in unsafe records.enumerated() {
-      unsafe (base + (index + 1)).initialize(to: UInt(bitPattern: record))
-    }
-    return unsafe ProbeList(base: base)
+  static func make(_ records: [Place<ProbeRecord>]) -> ProbeList? {
+    if records.isEmpty { return nil }
+    return ProbeList(words: [UInt(records.count)] + records.map(\.bits))
   }
 
   /// A list of nothing, which hits find after the end.
   static func makeEmpty() -> ProbeList {
-    let base = UnsafeMutablePointer<UInt>.allocate(capacity: 1)
-    unsafe base.initialize(to: 0)
-    return unsafe ProbeList(base: base)
+    ProbeList(words: [0])
+  }
+
+  private init(words: [UInt]) {
+    // Safety: new memory, until `deallocate`.
+    base = unsafe Table(UnsafeMutablePointer.allocate(capacity: words.count))
+    for (index, word) in words.enumerated() { base.place(index).initialize(to: word) }
   }
 
   @inline(__always)
-  var count: Int { unsafe Int(bitPattern: base[0]) }
+  var count: Int { Int(bitPattern: base[0]) }
 
   @inline(__always)
-  subscript(index: Int) -> UnsafeMutablePointer<ProbeRecord> {
-    unsafe UnsafeMutablePointer(bitPattern: base[index &+ 1]).unsafelyUnwrapped
+  subscript(index: Int) -> Place<ProbeRecord> {
+    // Safety: `make` put the address of a record there.
+    unsafe Place(Address(at: base[index &+ 1]).unsafelyUnwrapped)
   }
 
-  func deallocate() { unsafe base.deallocate() }
+  // Safety: nobody looks at the list any more.
+  func deallocate() { unsafe base.first.pointer.deallocate() }
 }
 
 /// What hits share, as a trivially copyable handle round one address: constants, which live as long
@@ -77,9 +78,9 @@ struct ProbeList: @unchecked Sendable {
 // Sendable: an address of constants, and of memory in which every word is atomic.
 @safe @usableFromInline
 struct ProbeCore: @unchecked Sendable {
-  let base: UnsafeMutablePointer<ProbeShape>
+  let base: Place<ProbeShape>
 
-  init(base: UnsafeMutablePointer<ProbeShape>) { unsafe self.base = unsafe base }
+  init(base: Place<ProbeShape>) { self.base = base }
 }
 
 @safe
@@ -89,7 +90,7 @@ struct ProbeShape: ~Copyable {
   /// Where return probes keep what an activation began with.
   let activations: PoolCore
   /// By the number of a probe the address of its record; 0 is none.
-  let records: UnsafeMutablePointer<SharedAddress>
+  let records: Table<SharedAddress>
   /// Hits of threads that the system gave no number.
   let numberless = SharedWord(0)
   /// Hits after the end of the registry.
@@ -106,7 +107,7 @@ struct ProbeShape: ~Copyable {
 // Sendable: an address of memory in which every word is atomic.
 @safe
 struct ProbeCounts: @unchecked Sendable {
-  let base: UnsafeMutablePointer<SharedWord>
+  let base: Table<SharedWord>
   /// The words of a stripe.
   let words: Int
 
@@ -114,8 +115,9 @@ struct ProbeCounts: @unchecked Sendable {
 
   static func byteCount(words: Int) -> Int { stripes * words * 8 }
 
-  init(base: UnsafeMutableRawPointer, words: Int) {
-    unsafe self.base = base.assumingMemoryBound(to: SharedWord.self)
+  init(base: Address, words: Int) {
+    // Safety: the memory has as many words for each stripe.
+    self.base = unsafe Table(base)
     self.words = words
   }
 
@@ -123,28 +125,28 @@ struct ProbeCounts: @unchecked Sendable {
   @inline(__always)
   func add(_ number: UInt64, to word: Int, thread: Int) {
     if thread < Self.stripes {
-      let cell = unsafe base + (thread &* words &+ word)
-      unsafe cell.pointee.store(
-        cell.pointee.load(ordering: .relaxed) &+ number, ordering: .relaxed)
+      let cell = base.place(thread &* words &+ word)
+      cell.value.store(
+        cell.value.load(ordering: .relaxed) &+ number, ordering: .relaxed)
     } else {
-      unsafe (base + word).pointee.wrappingAdd(number, ordering: .relaxed)
+      base[word].wrappingAdd(number, ordering: .relaxed)
     }
   }
 
   /// The sum over all threads.
   func sum(_ word: Int) -> UInt64 {
     (0..<Self.stripes).reduce(0) { sum, stripe in
-      unsafe sum &+ base[stripe * words + word].load(ordering: .relaxed)
+      sum &+ base[stripe * words + word].load(ordering: .relaxed)
     }
   }
 
   /// Forgets a word that no thread counts in.
   func reset(_ word: Int) {
     for stripe in 0..<Self.stripes {
-      let cell = unsafe base + (stripe * words + word)
+      let cell = base.place(stripe * words + word)
       // Only where there is something: a store would make the page.
-      if unsafe cell.pointee.load(ordering: .relaxed) != 0 {
-        unsafe cell.pointee.store(0, ordering: .relaxed)
+      if cell.value.load(ordering: .relaxed) != 0 {
+        cell.value.store(0, ordering: .relaxed)
       }
     }
   }

@@ -80,10 +80,12 @@ public final class RegionMap<Value: BitwiseCopyable & Sendable>: Sendable {
   /// - Allocates: never
   @inlinable
   public func lookUp(_ address: UInt64) -> Region? {
+    // Safety: as below.
     unsafe withUnsafeTemporaryAllocation(of: UInt64.self, capacity: 8) { buffer in
-      let words = unsafe buffer.baseAddress.unsafelyUnwrapped
-      let isFound = unsafe storage.find(address, words)
-      return isFound ? unsafe Self.region(words) : nil
+      // Safety: as many words as the largest region has.
+      let words = unsafe Table(buffer.baseAddress.unsafelyUnwrapped)
+      let isFound = storage.find(address, words)
+      return isFound ? Self.region(words) : nil
     }
   }
 
@@ -100,35 +102,41 @@ public final class RegionMap<Value: BitwiseCopyable & Sendable>: Sendable {
   /// - Allocates: never
   @inlinable
   public func lookUpSpeculatively(_ address: UInt64) -> Region? {
+    // Safety: as below.
     unsafe withUnsafeTemporaryAllocation(of: UInt64.self, capacity: 8) { buffer in
-      let words = unsafe buffer.baseAddress.unsafelyUnwrapped
-      let isFound = unsafe storage.speculate(address, words)
-      return isFound ? unsafe Self.region(words) : nil
+      // Safety: as many words as the largest region has.
+      let words = unsafe Table(buffer.baseAddress.unsafelyUnwrapped)
+      let isFound = storage.speculate(address, words)
+      return isFound ? Self.region(words) : nil
     }
   }
 
   /// The locked lookup alone, to compare with.
   @inlinable
   package func lookUpLocked(_ address: UInt64) -> Region? {
+    // Safety: as below.
     unsafe withUnsafeTemporaryAllocation(of: UInt64.self, capacity: 8) { buffer in
-      let words = unsafe buffer.baseAddress.unsafelyUnwrapped
-      let isFound = unsafe storage.findLocked(address, words)
-      return isFound ? unsafe Self.region(words) : nil
+      // Safety: as many words as the largest region has.
+      let words = unsafe Table(buffer.baseAddress.unsafelyUnwrapped)
+      let isFound = storage.findLocked(address, words)
+      return isFound ? Self.region(words) : nil
     }
   }
 
   /// What stands in the words of a region.
   @inlinable @inline(__always)
-  static func region(_ words: UnsafePointer<UInt64>) -> Region {
+  static func region(_ words: Table<UInt64>) -> Region {
     // Safety: an instance of Value was copied to these words when the region was inserted.
     unsafe Region(
       bounds: Range(uncheckedBounds: (words[0], words[1])),
-      value: UnsafeRawPointer(words + 2).loadUnaligned(as: Value.self))
+      value: words.place(2).address.pointer.loadUnaligned(as: Value.self))
   }
 
   static func region(_ words: [UInt64]) -> Region {
-    unsafe words.withUnsafeBufferPointer { words in
-      unsafe region(words.baseAddress.unsafelyUnwrapped)
+    var words = words
+    return unsafe words.withUnsafeMutableBufferPointer { words in
+      // Safety: the words of a region.
+      unsafe region(Table(words.baseAddress.unsafelyUnwrapped))
     }
   }
 
@@ -136,6 +144,7 @@ public final class RegionMap<Value: BitwiseCopyable & Sendable>: Sendable {
     var words = [UInt64](repeating: 0, count: 2 + (MemoryLayout<Value>.size + 7) / 8)
     words[0] = bounds.lowerBound
     words[1] = bounds.upperBound
+    // Safety: the words have room for a value behind the bounds.
     unsafe words.withUnsafeMutableBytes { bytes in
       unsafe bytes.storeBytes(of: value, toByteOffset: 16, as: Value.self)
     }
@@ -180,13 +189,13 @@ public final class RegionMap<Value: BitwiseCopyable & Sendable>: Sendable {
   public var statistics: Statistics {
     let tree = storage.tree
     let hits = (0..<RegionTree.stripes).reduce(0) { sum, stripe in
-      unsafe sum &+ tree.hits(stripe).pointee.load(ordering: .relaxed)
+      sum &+ tree.hits(stripe).value.load(ordering: .relaxed)
     }
-    return unsafe Statistics(
-      hits: hits, writerActive: tree.header.pointee.writerActive.load(ordering: .relaxed),
-      changed: tree.header.pointee.changed.load(ordering: .relaxed),
-      unknown: tree.header.pointee.unknown.load(ordering: .relaxed),
-      locked: tree.header.pointee.locked.load(ordering: .relaxed))
+    return Statistics(
+      hits: hits, writerActive: tree.header.value.writerActive.load(ordering: .relaxed),
+      changed: tree.header.value.changed.load(ordering: .relaxed),
+      unknown: tree.header.value.unknown.load(ordering: .relaxed),
+      locked: tree.header.value.locked.load(ordering: .relaxed))
   }
 }
 
@@ -215,8 +224,8 @@ final class RegionStorage: Sendable {
       rings: 1)
     records = try RawObjectPool(
       capacity: capacity, objectBytes: recordWords * 8, rings: 1, isCompact: true)
-    tree = unsafe RegionTree(
-      initializing: header.address.pointer, nodes: nodes.core, records: records.core,
+    tree = RegionTree(
+      initializing: header.address, nodes: nodes.core, records: records.core,
       recordWords: recordWords)
   }
 
@@ -229,21 +238,21 @@ final class RegionStorage: Sendable {
 
   /// One try without the lock.
   @usableFromInline
-  func speculate(_ address: UInt64, _ buffer: UnsafeMutablePointer<UInt64>) -> Bool {
-    unsafe tree.speculate(address, into: buffer) == .found
+  func speculate(_ address: UInt64, _ buffer: Table<UInt64>) -> Bool {
+    tree.speculate(address, into: buffer) == .found
   }
 
   /// One try without the lock, then the lock.
   @usableFromInline
-  func find(_ address: UInt64, _ buffer: UnsafeMutablePointer<UInt64>) -> Bool {
-    if unsafe tree.speculate(address, into: buffer) == .found { return true }
-    return unsafe findLocked(address, buffer)
+  func find(_ address: UInt64, _ buffer: Table<UInt64>) -> Bool {
+    if tree.speculate(address, into: buffer) == .found { return true }
+    return findLocked(address, buffer)
   }
 
   /// The locked lookup alone.
   @usableFromInline @inline(never)
-  func findLocked(_ address: UInt64, _ buffer: UnsafeMutablePointer<UInt64>) -> Bool {
-    unsafe tree.header.pointee.locked.wrappingAdd(1, ordering: .relaxed)
-    return writer.withLock { _ in unsafe tree.copyRegion(at: address, into: buffer) }
+  func findLocked(_ address: UInt64, _ buffer: Table<UInt64>) -> Bool {
+    tree.header.value.locked.wrappingAdd(1, ordering: .relaxed)
+    return writer.withLock { _ in tree.copyRegion(at: address, into: buffer) }
   }
 }

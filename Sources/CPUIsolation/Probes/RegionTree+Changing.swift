@@ -6,13 +6,13 @@ internal import Synchronization
 extension RegionTree {
   /// Makes one change, for readers all of it or none.
   func change<Result>(_ body: () -> Result) -> Result {
-    let sequence = unsafe header.pointee.sequence.load(ordering: .relaxed)
-    unsafe header.pointee.sequence.store(sequence &+ 1, ordering: .relaxed)
+    let sequence = header.value.sequence.load(ordering: .relaxed)
+    header.value.sequence.store(sequence &+ 1, ordering: .relaxed)
     // Release fence — region:B. Who reads one of the words below sees the mark. Pairs with region:E.
     releaseFence()
     let result = body()
     // Release — region:P. Who sees the new sequence sees the words. Pairs with region:R.
-    unsafe header.pointee.sequence.store(sequence &+ 2, ordering: .releasing)
+    header.value.sequence.store(sequence &+ 2, ordering: .releasing)
     return result
   }
 
@@ -28,10 +28,11 @@ extension RegionTree {
   }
 
   private func lastRegion(notAbove address: UInt64) -> [UInt64]? {
-    let count = unsafe header.pointee.recordWords
+    let count = header.value.recordWords
+    // Safety: the buffer has as many words as a region.
     let words = unsafe [UInt64](unsafeUninitializedCapacity: count) { buffer, initialized in
       initialized =
-        unsafe copyLastRegion(notAbove: address, into: buffer.baseAddress.unsafelyUnwrapped)
+        unsafe copyLastRegion(notAbove: address, into: Table(buffer.baseAddress.unsafelyUnwrapped))
         ? count : 0
     }
     return words.isEmpty ? nil : words
@@ -40,15 +41,15 @@ extension RegionTree {
   /// Every region, in the order of addresses. For who holds the lock.
   func everyRegion() -> [[UInt64]] {
     var found: [[UInt64]] = []
-    let count = unsafe header.pointee.recordWords
+    let count = header.value.recordWords
     func visit(_ node: UInt32, _ level: Int) {
       for entry in 0..<self.count(of: node) {
         let number = link(entry, of: node)
         if level > 0 {
           visit(number, level - 1)
         } else {
-          let words = unsafe record(number)
-          found.append((0..<count).map { unsafe words[$0].load(ordering: .relaxed) })
+          let words = record(number)
+          found.append((0..<count).map { words[$0].load(ordering: .relaxed) })
         }
       }
     }
@@ -58,27 +59,27 @@ extension RegionTree {
 
   /// How many regions there are.
   var regionCount: Int {
-    unsafe Int(truncatingIfNeeded: header.pointee.regions.load(ordering: .relaxed))
+    Int(truncatingIfNeeded: header.value.regions.load(ordering: .relaxed))
   }
 
   /// Whether there is room for one more region, wherever it comes to stand.
   var hasRoom: Bool {
-    let used = unsafe header.pointee.usedNodes.load(ordering: .relaxed)
-    return unsafe UInt64(regionCount) < header.pointee.records.capacity
-      && used + UInt64(height) + 2 <= header.pointee.nodes.capacity
+    let used = header.value.usedNodes.load(ordering: .relaxed)
+    return UInt64(regionCount) < header.value.records.capacity
+      && used + UInt64(height) + 2 <= header.value.nodes.capacity
   }
 
   // MARK: Inside a change
 
   /// Adds a region that overlaps with none. There is room.
   func add(_ words: [UInt64]) {
-    let number = Self.take(from: unsafe header.pointee.records)
+    let number = Self.take(from: header.value.records)
     write(words, toRecord: number)
-    unsafe header.pointee.regions.countOne()
+    header.value.regions.countOne()
     guard let right = insert(words[0], number, below: root, at: height) else { return }
     let top = takeNode()
     let left = root
-    unsafe self.word(ofNode: top, 0).pointee.store(0, ordering: .relaxed)
+    self.word(ofNode: top, 0).value.store(0, ordering: .relaxed)
     _ = place(key(0, of: left), left, at: 0, in: top)
     _ = place(key(0, of: right), right, at: 1, in: top)
     setRoot(top, height: height + 1)
@@ -87,7 +88,7 @@ extension RegionTree {
   /// Takes the region out that begins at an address.
   func remove(from key: UInt64) {
     remove(key, below: root, at: height)
-    unsafe header.pointee.regions.wrappingAdd(.max, ordering: .relaxed)
+    header.value.regions.wrappingAdd(.max, ordering: .relaxed)
     while height > 0, count(of: root) == 1 {
       let old = root
       setRoot(link(0, of: old), height: height - 1)
@@ -99,16 +100,16 @@ extension RegionTree {
   func replace(_ words: [UInt64]) {
     var node = root
     for level in stride(from: height, through: 0, by: -1) {
-      let position = unsafe Self.position(of: words[0], in: self.node(node))
+      let position = Self.position(of: words[0], in: self.node(node))
       node = link(max(position, 1) - 1, of: node)
       if level == 0 { write(words, toRecord: node) }
     }
   }
 
   private func write(_ words: [UInt64], toRecord number: UInt32) {
-    let record = unsafe record(number)
+    let record = record(number)
     for (index, word) in words.enumerated() {
-      unsafe record[index].store(word, ordering: .relaxed)
+      record[index].store(word, ordering: .relaxed)
     }
   }
 
@@ -116,7 +117,7 @@ extension RegionTree {
   private func insert(
     _ key: UInt64, _ number: UInt32, below node: UInt32, at level: Int
   ) -> UInt32? {
-    let position = unsafe Self.position(of: key, in: self.node(node))
+    let position = Self.position(of: key, in: self.node(node))
     if level == 0 { return place(key, number, at: position, in: node) }
     let entry = max(position, 1) - 1
     let child = link(entry, of: node)
@@ -127,10 +128,10 @@ extension RegionTree {
   }
 
   private func remove(_ key: UInt64, below node: UInt32, at level: Int) {
-    let entry = unsafe max(Self.position(of: key, in: self.node(node)), 1) - 1
+    let entry = max(Self.position(of: key, in: self.node(node)), 1) - 1
     let number = link(entry, of: node)
     if level == 0 {
-      Self.put(number, into: unsafe header.pointee.records)
+      Self.put(number, into: header.value.records)
     } else {
       remove(key, below: number, at: level - 1)
       if count(of: number) > 0 {
@@ -202,51 +203,51 @@ extension RegionTree {
   }
 
   private var root: UInt32 {
-    unsafe UInt32(truncatingIfNeeded: header.pointee.root.load(ordering: .relaxed))
+    UInt32(truncatingIfNeeded: header.value.root.load(ordering: .relaxed))
   }
 
   private var height: Int {
-    unsafe Int(truncatingIfNeeded: header.pointee.root.load(ordering: .relaxed) >> 32)
+    Int(truncatingIfNeeded: header.value.root.load(ordering: .relaxed) >> 32)
   }
 
   private func setRoot(_ node: UInt32, height: Int) {
-    unsafe header.pointee.root.store(UInt64(node) | UInt64(height) << 32, ordering: .relaxed)
+    header.value.root.store(UInt64(node) | UInt64(height) << 32, ordering: .relaxed)
   }
 
   private func count(of node: UInt32) -> Int {
-    unsafe Int(truncatingIfNeeded: word(ofNode: node, 0).pointee.load(ordering: .relaxed))
+    Int(truncatingIfNeeded: word(ofNode: node, 0).value.load(ordering: .relaxed))
   }
 
   private func setCount(of node: UInt32, _ count: Int) {
-    unsafe word(ofNode: node, 0).pointee.store(UInt64(count), ordering: .relaxed)
+    word(ofNode: node, 0).value.store(UInt64(count), ordering: .relaxed)
   }
 
   private func key(_ entry: Int, of node: UInt32) -> UInt64 {
-    unsafe word(ofNode: node, 1 + entry).pointee.load(ordering: .relaxed)
+    word(ofNode: node, 1 + entry).value.load(ordering: .relaxed)
   }
 
   private func setKey(_ entry: Int, of node: UInt32, _ key: UInt64) {
-    unsafe word(ofNode: node, 1 + entry).pointee.store(key, ordering: .relaxed)
+    word(ofNode: node, 1 + entry).value.store(key, ordering: .relaxed)
   }
 
   private func link(_ entry: Int, of node: UInt32) -> UInt32 {
-    unsafe UInt32(
-      truncatingIfNeeded: word(ofNode: node, 1 + Self.fan + entry).pointee.load(ordering: .relaxed))
+    UInt32(
+      truncatingIfNeeded: word(ofNode: node, 1 + Self.fan + entry).value.load(ordering: .relaxed))
   }
 
   private func setLink(_ entry: Int, of node: UInt32, _ number: UInt32) {
-    unsafe word(ofNode: node, 1 + Self.fan + entry).pointee.store(
+    word(ofNode: node, 1 + Self.fan + entry).value.store(
       UInt64(number), ordering: .relaxed)
   }
 
   func takeNode() -> UInt32 {
-    unsafe header.pointee.usedNodes.countOne()
-    return Self.take(from: unsafe header.pointee.nodes)
+    header.value.usedNodes.countOne()
+    return Self.take(from: header.value.nodes)
   }
 
   private func free(_ node: UInt32) {
-    unsafe header.pointee.usedNodes.wrappingAdd(.max, ordering: .relaxed)
-    Self.put(node, into: unsafe header.pointee.nodes)
+    header.value.usedNodes.wrappingAdd(.max, ordering: .relaxed)
+    Self.put(node, into: header.value.nodes)
   }
 
   /// `hasRoom` has said that there is one.

@@ -51,7 +51,7 @@ struct RegionHeader: ~Copyable {
 // Sendable: an address of memory in which every word is atomic or constant.
 @safe
 struct RegionTree: @unchecked Sendable {
-  let header: UnsafeMutablePointer<RegionHeader>
+  let header: Place<RegionHeader>
 
   @inline(__always)
   static var fan: Int { Limits.regionFan }
@@ -69,43 +69,46 @@ struct RegionTree: @unchecked Sendable {
 
   /// Lays an empty tree out in zeroed memory, whose root is a leaf without an entry.
   init(
-    initializing base: UnsafeMutableRawPointer, nodes: PoolCore, records: PoolCore,
+    initializing base: Address, nodes: PoolCore, records: PoolCore,
     recordWords: Int
   ) {
-    unsafe header = unsafe base.bindMemory(to: RegionHeader.self, capacity: 1)
-    unsafe header.initialize(
+    // Safety: the memory is this long, and nobody else has it yet.
+    header = unsafe Place(base)
+    header.initialize(
       to: RegionHeader(nodes: nodes, records: records, recordWords: recordWords))
-    for stripe in 0..<Self.stripes { unsafe hits(stripe).initialize(to: SharedWord(0)) }
+    for stripe in 0..<Self.stripes { hits(stripe).initialize(to: SharedWord(0)) }
     let root = takeNode()
-    unsafe word(ofNode: root, 0).pointee.store(0, ordering: .relaxed)
-    unsafe header.pointee.root.store(UInt64(root), ordering: .relaxed)
+    word(ofNode: root, 0).value.store(0, ordering: .relaxed)
+    header.value.root.store(UInt64(root), ordering: .relaxed)
   }
 
   // MARK: Memory
 
-  func hits(_ stripe: Int) -> UnsafeMutablePointer<SharedWord> {
-    unsafe (UnsafeMutableRawPointer(header) + (256 + stripe &* 128))
-      .assumingMemoryBound(to: SharedWord.self)
+  func hits(_ stripe: Int) -> Place<SharedWord> {
+    // Safety: the stripes follow the header.
+    unsafe Place(header.address + (256 + stripe &* 128))
   }
 
   /// The words of a node, whatever number a reader has found.
   @inline(__always)
-  func node(_ number: UInt32) -> UnsafeMutablePointer<SharedWord> {
-    let nodes = unsafe header.pointee.nodes
+  func node(_ number: UInt32) -> Table<SharedWord> {
+    let nodes = header.value.nodes
     let index = UInt64(number) < nodes.capacity ? number : 0
-    return unsafe nodes.object(index).pointer.assumingMemoryBound(to: SharedWord.self)
+    // Safety: an object of the pool.
+    return unsafe Table(nodes.object(index))
   }
 
-  func word(ofNode number: UInt32, _ index: Int) -> UnsafeMutablePointer<SharedWord> {
-    unsafe node(number) + index
+  func word(ofNode number: UInt32, _ index: Int) -> Place<SharedWord> {
+    node(number).place(index)
   }
 
   /// The words of a record, whatever number a reader has found.
   @inline(__always)
-  func record(_ number: UInt32) -> UnsafeMutablePointer<SharedWord> {
-    let records = unsafe header.pointee.records
+  func record(_ number: UInt32) -> Table<SharedWord> {
+    let records = header.value.records
     let index = UInt64(number) < records.capacity ? number : 0
-    return unsafe records.object(index).pointer.assumingMemoryBound(to: SharedWord.self)
+    // Safety: an object of the pool.
+    return unsafe Table(records.object(index))
   }
 }
 
@@ -140,28 +143,28 @@ extension RegionTree {
   /// Wait-free.
   @inline(never)
   func speculate(
-    _ address: UInt64, into buffer: UnsafeMutablePointer<UInt64>
+    _ address: UInt64, into buffer: Table<UInt64>
   ) -> Finding {
     // Acquire — region:R. The words of every change that has ended. Pairs with region:P.
-    let sequence = unsafe header.pointee.sequence.load(ordering: .acquiring)
+    let sequence = header.value.sequence.load(ordering: .acquiring)
     if sequence & 1 != 0 {
-      unsafe header.pointee.writerActive.wrappingAdd(1, ordering: .relaxed)
+      header.value.writerActive.wrappingAdd(1, ordering: .relaxed)
       return .writerActive
     }
-    let isFound = unsafe copyRegion(at: address, into: buffer)
+    let isFound = copyRegion(at: address, into: buffer)
     // Acquire fence — region:E. If one of the words was of a later change, the look at the sequence
     // sees its mark. Pairs with region:B.
     acquireFence()
-    if unsafe header.pointee.sequence.load(ordering: .relaxed) != sequence {
-      unsafe header.pointee.changed.wrappingAdd(1, ordering: .relaxed)
+    if header.value.sequence.load(ordering: .relaxed) != sequence {
+      header.value.changed.wrappingAdd(1, ordering: .relaxed)
       return .changed
     }
     if !isFound {
-      unsafe header.pointee.unknown.wrappingAdd(1, ordering: .relaxed)
+      header.value.unknown.wrappingAdd(1, ordering: .relaxed)
       return .unknown
     }
     let stripe = Int(CurrentThread.knownID) & (Self.stripes - 1)
-    unsafe hits(stripe).pointee.wrappingAdd(1, ordering: .relaxed)
+    hits(stripe).value.wrappingAdd(1, ordering: .relaxed)
     return .found
   }
 
@@ -169,34 +172,34 @@ extension RegionTree {
   /// so, without it it may be nonsense.
   @inline(__always)
   func copyRegion(
-    at address: UInt64, into buffer: UnsafeMutablePointer<UInt64>
+    at address: UInt64, into buffer: Table<UInt64>
   ) -> Bool {
-    unsafe copyLastRegion(notAbove: address, into: buffer) && buffer[0] <= address
+    copyLastRegion(notAbove: address, into: buffer) && buffer[0] <= address
       && address < buffer[1]
   }
 
   /// The same for the last region that begins at the address or before, wherever it ends.
   @inline(__always)
   func copyLastRegion(
-    notAbove address: UInt64, into buffer: UnsafeMutablePointer<UInt64>
+    notAbove address: UInt64, into buffer: Table<UInt64>
   ) -> Bool {
-    let root = unsafe header.pointee.root.load(ordering: .relaxed)
+    let root = header.value.root.load(ordering: .relaxed)
     var number = UInt32(truncatingIfNeeded: root)
     var level = root &>> 32
     while true {
-      let words = unsafe node(number)
-      let position = unsafe Self.position(of: address, in: words)
+      let words = node(number)
+      let position = Self.position(of: address, in: words)
       if level == 0, position == 0 { return false }
       let entry = max(position, 1) &- 1
-      number = unsafe UInt32(
+      number = UInt32(
         truncatingIfNeeded: words[1 &+ Self.fan &+ entry].load(ordering: .relaxed))
       if level == 0 { break }
       level &-= 1
     }
-    let words = unsafe record(number)
+    let words = record(number)
     var index = 0
-    while unsafe index < header.pointee.recordWords {
-      unsafe buffer[index] = unsafe words[index].load(ordering: .relaxed)
+    while index < header.value.recordWords {
+      buffer[index] = words[index].load(ordering: .relaxed)
       index &+= 1
     }
     return true
@@ -207,13 +210,13 @@ extension RegionTree {
   /// Without a branch for each: which one is the last nobody can predict.
   @inline(__always)
   static func position(
-    of address: UInt64, in words: UnsafeMutablePointer<SharedWord>
+    of address: UInt64, in words: Table<SharedWord>
   ) -> Int {
-    let count = unsafe min(words[0].load(ordering: .relaxed), UInt64(fan))
+    let count = min(words[0].load(ordering: .relaxed), UInt64(fan))
     var position = 0
     var index = 1
     while index <= Int(truncatingIfNeeded: count) {
-      position &+= unsafe words[index].load(ordering: .relaxed) <= address ? 1 : 0
+      position &+= words[index].load(ordering: .relaxed) <= address ? 1 : 0
       index &+= 1
     }
     return position

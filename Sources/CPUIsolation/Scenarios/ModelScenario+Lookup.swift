@@ -16,21 +16,20 @@
       self.machine = machine
       machine.traceMemory.clear()
       let base = machine.traceMemory.address
-      // Safety: memory of the machine, zeroed.
-      sets = unsafe LookupSets(initializing: base.pointer, sets: 2)
+      sets = LookupSets(initializing: base, sets: 2)
       ring = FlushRing(initializing: base + 1024, ranges: 2)
       let sets = self.sets
       keys = Array((1...64 as ClosedRange<UInt64>).filter { sets.set(of: $0) == 1 }.prefix(7))
       sets.join(ring, attachment: 1)
-      let owner = unsafe UInt(bitPattern: sets.owner)
+      let owner = sets.base.bits
       // Counts; the generation is looked at by who interrupts.
       machine.engine.privateRanges.append(owner + 8..<owner + 128)
       if machine.engine.isTracing {
-        unsafe machine.engine.names[UInt(bitPattern: sets.index(1))] = "index"
+        machine.engine.names[sets.index(1).bits] = "index"
         machine.engine.names[ring.generationWord.bits] = "invalidations"
         for way in 0..<4 {
-          unsafe machine.engine.names[UInt(bitPattern: sets.tags(1) + way)] = "tag\(way)"
-          unsafe machine.engine.names[UInt(bitPattern: sets.tags(1) + (4 + way))] = "value\(way)"
+          machine.engine.names[sets.tags(1).place(way).bits] = "tag\(way)"
+          machine.engine.names[sets.tags(1).place(4 + way).bits] = "value\(way)"
         }
       }
     }

@@ -12,7 +12,7 @@
       self.machine = machine
       machine.traceMemory.clear()
       // Safety: memory of the machine, zeroed.
-      sections = unsafe ProbeSections(base: machine.traceMemory.address.pointer)
+      sections = ProbeSections(base: machine.traceMemory.address)
       machine.flags[0].store(1, ordering: .relaxed)
       for number in 0..<Limits.hazardThreads {
         let line = unsafe UInt(bitPattern: sections.line(number).base)

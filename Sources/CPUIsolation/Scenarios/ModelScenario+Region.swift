@@ -22,11 +22,11 @@
       states = []
       for region in regions { tree.add(region) }
       states = [tree.region(at: Self.address) ?? []]
-      let header = unsafe UInt(bitPattern: tree.header)
-      unsafe tree.header.pointee.sequence.store(0 &- 2, ordering: .relaxed)
+      let header = tree.header.bits
+      tree.header.value.sequence.store(0 &- 2, ordering: .relaxed)
       // All but the sequence and the root: constants and counts.
       machine.engine.privateRanges.append(header + 16..<header + UInt(RegionTree.byteCount))
-      for pool in unsafe [tree.header.pointee.nodes, tree.header.pointee.records] {
+      for pool in [tree.header.value.nodes, tree.header.value.records] {
         // What the pools keep for themselves: the writer alone takes and puts.
         machine.engine.privateRanges += pool.modelPrivateRanges
       }
@@ -53,9 +53,9 @@
       let first = Int(machine.flags[0].load(ordering: .acquiring))
       var buffer: InlineArray<4, UInt64> = [0, 0, 0, 0]
       let finding = unsafe withUnsafeMutableBytes(of: &buffer) { bytes in
+        // Safety: the buffer has four words, as the regions have.
         unsafe tree.speculate(
-          Self.address,
-          into: bytes.baseAddress.unsafelyUnwrapped.assumingMemoryBound(to: UInt64.self))
+          Self.address, into: Table(Address(bytes.baseAddress.unsafelyUnwrapped)))
       }
       guard finding == .found else { return }
       let region = (0..<4).map { buffer[$0] }

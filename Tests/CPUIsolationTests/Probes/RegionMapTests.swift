@@ -78,10 +78,10 @@ struct RegionMapTests {
     for index in 0..<100 as Range<UInt64> {
       #expect(map.insert(Int(index), over: index * 10..<index * 10 + 5) == .inserted)
     }
-    let before = unsafe map.storage.tree.header.pointee.sequence.load(ordering: .relaxed)
+    let before = map.storage.tree.header.value.sequence.load(ordering: .relaxed)
     #expect(map.removeAll(overlapping: 203..<500).map(\.value) == Array(20..<50))
     #expect(
-      unsafe map.storage.tree.header.pointee.sequence.load(ordering: .relaxed) == before + 2)
+      map.storage.tree.header.value.sequence.load(ordering: .relaxed) == before + 2)
     #expect(map.count == 70)
     #expect(map.lookUp(200) == nil)
     #expect(map.lookUp(500)?.value == 50)
@@ -116,11 +116,11 @@ struct RegionMapTests {
     _ = map.lookUp(10)
     _ = map.lookUpSpeculatively(10)
     // A change that goes on for ever, as a reader sees it.
-    let sequence = unsafe map.storage.tree.header
-    unsafe sequence.pointee.sequence.store(1, ordering: .relaxed)
+    let header = map.storage.tree.header
+    header.value.sequence.store(1, ordering: .relaxed)
     #expect(map.lookUpSpeculatively(3) == nil)
     #expect(map.lookUp(3)?.value == 1)
-    unsafe sequence.pointee.sequence.store(2, ordering: .relaxed)
+    header.value.sequence.store(2, ordering: .relaxed)
     let counts = map.statistics
     #expect(counts.hits == 5)
     #expect(counts.unknown == 2)
@@ -132,9 +132,9 @@ struct RegionMapTests {
   @Test("the sequence wraps without a lookup that goes wrong")
   func wrap() throws {
     let map = try RegionMap<UInt64>(capacity: 4)
-    unsafe map.storage.tree.header.pointee.sequence.store(.max - 1, ordering: .relaxed)
+    map.storage.tree.header.value.sequence.store(.max - 1, ordering: .relaxed)
     #expect(map.insert(1, over: 0..<10) == .inserted)
-    #expect(unsafe map.storage.tree.header.pointee.sequence.load(ordering: .relaxed) == 0)
+    #expect(map.storage.tree.header.value.sequence.load(ordering: .relaxed) == 0)
     #expect(map.lookUpSpeculatively(3)?.value == 1)
   }
 
@@ -226,7 +226,7 @@ struct RegionMapTests {
     map.removeAll(overlapping: 0..<UInt64.max)
     #expect(map.count == 0)
     // All memory has come back but the root.
-    let used = unsafe map.storage.tree.header.pointee.usedNodes.load(ordering: .relaxed)
+    let used = map.storage.tree.header.value.usedNodes.load(ordering: .relaxed)
     #expect(used == 1)
   }
 
