@@ -15,7 +15,7 @@
       sections = ProbeSections(base: machine.traceMemory.address)
       machine.flags[0].store(1, ordering: .relaxed)
       for number in 0..<Limits.hazardThreads {
-        let line = unsafe UInt(bitPattern: sections.line(number).base)
+        let line = sections.line(number).base.bits
         // Whose line it is, and what runs: nobody decides by it here.
         machine.engine.privateRanges.append(line + 8..<line + 128)
         if machine.engine.isTracing { machine.engine.names[line] = "section\(number)" }
