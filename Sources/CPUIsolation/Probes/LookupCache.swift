@@ -158,11 +158,11 @@ public final class LookupCache<
     of cpu: Int, file: StaticString = #fileID, line: UInt = #line
   ) -> Statistics {
     coordinator.requireCPU(cpu, file, line)
-    let owner = storage.sets(of: cpu).owner
+    let sets = storage.sets(of: cpu)
     return Statistics(
-      fills: owner.fills.load(ordering: .relaxed),
-      drops: owner.drops.load(ordering: .relaxed),
-      clears: owner.clears.load(ordering: .relaxed))
+      fills: sets.owner.fills.load(ordering: .relaxed),
+      drops: sets.owner.drops.load(ordering: .relaxed),
+      clears: sets.owner.clears.load(ordering: .relaxed))
   }
 
   /// Ends the work type: nothing is invalidated any more, and lookups ask the table alone.
