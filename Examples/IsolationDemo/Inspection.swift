@@ -49,7 +49,8 @@ struct Inspection {
   /// Looks at everything so many times, in kernel.
   @inline(never)
   mutating func look(
-    on cpu: borrowing LocalCPU, through translations: borrowing LocalTranslations, rounds: Int
+    on cpu: borrowing LocalCPU, through translations: borrowing AddressSpace.LocalTranslations,
+    rounds: Int
   ) {
     live.handles.endEntry(on: self.cpu)
     iteration &+= 1

@@ -57,7 +57,7 @@ final class LiveHandles: @unchecked Sendable {
   /// Gives a handle another frame: the change, the log, the send, the wait, and then the reuse.
   func exchange(
     _ handle: UInt64, by housekeeper: Int, _ flush: WorkType, _ coordinator: Coordinator,
-    urgency: Urgency
+    urgency: WorkType.Urgency
   ) {
     let (frame, version) = memory.begin(handle, by: housekeeper)
     // Acquire and release — LiveHandles:T. What the frame holds comes before it. Pairs with

@@ -8,7 +8,7 @@ final class LivePages: Sendable {
   private let memory: LiveMemory
 
   init(
-    _ coordinator: Coordinator, _ memory: LiveMemory, urgency: Urgency
+    _ coordinator: Coordinator, _ memory: LiveMemory, urgency: WorkType.Urgency
   ) throws(IsolationError) {
     self.memory = memory
     var options = AddressSpace.Options(
@@ -28,7 +28,7 @@ final class LivePages: Sendable {
     private let pages: LivePages
     private let memory: LiveMemory
     private let index: Int
-    private let unmapper: LazyUnmapper
+    private let unmapper: AddressSpace.LazyUnmapper
     private var mapped: [Range<UInt64>] = []
 
     init(_ pages: LivePages, _ index: Int) throws(IsolationError) {
@@ -36,7 +36,7 @@ final class LivePages: Sendable {
       self.pages = pages
       self.memory = memory
       self.index = index
-      unmapper = LazyUnmapper(
+      unmapper = AddressSpace.LazyUnmapper(
         pages.space, pages: memory.pages(of: index), maximumPending: Self.rangeLength
       ) { page, frame in
         memory.versions.finish(Int(page), at: memory.versions.current(Int(page)) + 1)
@@ -87,7 +87,7 @@ final class LivePages: Sendable {
   /// Looks a page up, reads its frame, and judges what it finds.
   @inline(__always)
   func look(
-    at page: UInt64, through translations: borrowing LocalTranslations,
+    at page: UInt64, through translations: borrowing AddressSpace.LocalTranslations,
     on cpu: borrowing LocalCPU, _ place: Place
   ) {
     let lowest = memory.versions.lowest(Int(truncatingIfNeeded: page))

@@ -21,7 +21,7 @@ final class LiveState: Sendable {
   private let coordinator: Coordinator
 
   init(
-    _ coordinator: Coordinator, housekeepers: Int, urgency: Urgency, _ broken: BrokenOrder?
+    _ coordinator: Coordinator, housekeepers: Int, urgency: WorkType.Urgency, _ broken: BrokenOrder?
   ) throws(IsolationError) {
     self.coordinator = coordinator
     memory = LiveMemory(housekeepers: housekeepers, legality)

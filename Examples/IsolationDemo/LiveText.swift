@@ -19,7 +19,9 @@ final class LiveText: @unchecked Sendable {
   private static let lineWords = 16
   static let variants = 8
 
-  init(_ coordinator: Coordinator, housekeepers: Int, urgency: Urgency) throws(IsolationError) {
+  init(_ coordinator: Coordinator, housekeepers: Int, urgency: WorkType.Urgency)
+    throws(IsolationError)
+  {
     let patcher = try TextPatcher(
       coordinator: coordinator, capacity: housekeepers, urgency: urgency)
     let original: PatchFunction = { mark, _ in

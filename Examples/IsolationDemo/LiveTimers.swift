@@ -12,7 +12,7 @@ import Synchronization
 @safe
 final class LiveTimers: @unchecked Sendable {
   let kick: TimerKick
-  private let urgency: Urgency
+  private let urgency: WorkType.Urgency
   private let housekeepers: Int
   private let timers: UnsafeMutablePointer<Atomic<UInt64>>
   private let soonest = CycleClock.cycles(of: .microseconds(200))
@@ -20,7 +20,9 @@ final class LiveTimers: @unchecked Sendable {
 
   private static let none = UInt64.max
 
-  init(_ coordinator: Coordinator, housekeepers: Int, urgency: Urgency) throws(IsolationError) {
+  init(_ coordinator: Coordinator, housekeepers: Int, urgency: WorkType.Urgency)
+    throws(IsolationError)
+  {
     kick = try TimerKick(coordinator)
     self.urgency = urgency
     self.housekeepers = housekeepers

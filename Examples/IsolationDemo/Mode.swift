@@ -9,7 +9,7 @@ enum Mode: String, CaseIterable, Sendable {
   /// What may be deferred waits for the target's next entry.
   case deferred
 
-  var urgency: Urgency {
+  var urgency: WorkType.Urgency {
     switch self {
     case .immediate: .immediate
     case .deferred: .deferrable

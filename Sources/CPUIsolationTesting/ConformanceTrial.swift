@@ -92,7 +92,7 @@ struct ConformanceTrial<State: Equatable & Sendable> {
     try step("at the entry", on: cpu) { $0.enterKernel() }
   }
 
-  func send(_ types: [WorkType], to cpu: Int = cpu, urgency: Urgency = .deferrable) {
+  func send(_ types: [WorkType], to cpu: Int = cpu, urgency: WorkType.Urgency = .deferrable) {
     for type in types { machine.coordinator.send(type, to: cpu, urgency: urgency) }
   }
 

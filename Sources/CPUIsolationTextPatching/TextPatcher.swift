@@ -30,7 +30,7 @@ public final class TextPatcher: Sendable {
   public let coordinator: Coordinator
   /// The work type: `sync_core`, the name that the kernel's own has in traces.
   public let work: WorkType
-  let urgency: Urgency
+  let urgency: WorkType.Urgency
   let memory: TextMemory
   let state = Lock(State())
 
@@ -66,14 +66,15 @@ public final class TextPatcher: Sendable {
   /// - Context: any thread
   /// - Allocates: yes
   public convenience init(
-    coordinator: Coordinator, capacity: Int = 256, urgency: Urgency = .deferrable
+    coordinator: Coordinator, capacity: Int = 256, urgency: WorkType.Urgency = .deferrable
   ) throws(IsolationError) {
     try self.init(
       coordinator: coordinator, capacity: capacity, urgency: urgency, layout: .standard)
   }
 
   init(
-    coordinator: Coordinator, capacity: Int, urgency: Urgency = .deferrable, layout: SlotLayout
+    coordinator: Coordinator, capacity: Int, urgency: WorkType.Urgency = .deferrable,
+    layout: SlotLayout
   ) throws(IsolationError) {
     guard capacity > 0, capacity <= 1 << 20 else {
       misuse("a text patcher has 1 to \(1 << 20) sites, not \(capacity)")

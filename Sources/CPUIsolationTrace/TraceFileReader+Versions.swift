@@ -58,8 +58,8 @@ extension TraceFileReader {
     options.leavesInstanceOut = true
     options.warnings.append(
       TraceFileError(
-        error.code, file: error.file, offset: error.offset,
-        "the instance \(instance) is left out: \(error.reason)"))
+        error.code, file: error.file, position: error.position, errno: error.errno,
+        "the instance \(instance) is left out: \(error.message)"))
   }
 
   private mutating func nextOption() throws(TraceFileError) -> (UInt16, TraceCursor)? {

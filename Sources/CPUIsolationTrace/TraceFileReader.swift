@@ -22,7 +22,7 @@ struct TraceFileReader {
     let magic: [UInt8] = [0x17, 0x08, 0x44] + "tracing".utf8
     guard try source.read(at: 0, count: magic.count) == magic else {
       throw TraceFileError(
-        .notATrace, file: source.name, offset: 0,
+        .notATrace, file: source.name, position: 0,
         "this is no trace.dat: it does not begin with 17 08 44 \"tracing\"")
     }
     cursor.seek(to: UInt64(magic.count))

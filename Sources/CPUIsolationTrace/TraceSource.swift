@@ -70,14 +70,13 @@ final class TraceSource: Sendable {
   func error(
     _ code: TraceFileError.Code, at offset: UInt64, _ reason: String
   ) -> TraceFileError {
-    TraceFileError(code, file: name, offset: offset, reason)
+    TraceFileError(code, file: name, position: offset, reason)
   }
 }
 
 extension TraceFileError {
   /// `verb`: what the system would not do, as in "cannot be opened".
   init(_ path: String, _ code: Int32, _ verb: String) {
-    let text = unsafe String(cString: strerror(code))
-    self.init(.system, file: path, "cannot be \(verb): \(text)")
+    self.init(.system, file: path, errno: code, "cannot be \(verb)")
   }
 }

@@ -5,12 +5,6 @@ import Testing
 extension ArchitectureTests.PublicAPI {
   /// How many types a newcomer meets behind `import CPUIsolation`: others stand in their owners.
   private static let limit = 45
-  /// What stands beside them: the two ledgers, and what only a program with probes or tables of its own
-  /// meets.
-  private static let specialists = [
-    "InterferenceLedger", "KernelLedger", "LookupCache", "ProbeHistogram", "ProbeHit", "ProbePoint",
-    "ProbeRegistry", "RawObjectPool", "RegionMap",
-  ]
 
   @Test func hasFewTypesAtItsTopLevel() throws {
     let types = try SourceTree.library().filter {
@@ -22,7 +16,6 @@ extension ArchitectureTests.PublicAPI {
     .compactMap(\.name)
     #expect(types.contains("Coordinator") && types.contains("TranslationKey"))
     #expect(!types.contains("SendReport"))
-    let everyday = types.filter { !Self.specialists.contains($0) }
-    #expect(everyday.count <= Self.limit, "\(everyday.count): \(everyday.sorted())")
+    #expect(types.count <= Self.limit, "\(types.count): \(types.sorted())")
   }
 }

@@ -55,7 +55,8 @@ enum TranslationBenchmarks {
 
   /// Runs `body` on a CPU whose cache holds those pages.
   private static func onOwnCPU(
-    _ body: @escaping @Sendable (borrowing LocalCPU, borrowing LocalTranslations) -> Double
+    _ body:
+      @escaping @Sendable (borrowing LocalCPU, borrowing AddressSpace.LocalTranslations) -> Double
   ) -> Double {
     guard let space else { return .nan }
     return OtherThread.run {
@@ -92,7 +93,8 @@ enum TranslationBenchmarks {
 
   @inline(never)
   private static func hits(
-    _ translations: borrowing LocalTranslations, _ cpu: borrowing LocalCPU, _ count: Int
+    _ translations: borrowing AddressSpace.LocalTranslations, _ cpu: borrowing LocalCPU,
+    _ count: Int
   ) {
     for turn in 0..<count {
       peer_turn(translations.lookUp(UInt64(truncatingIfNeeded: turn & (cached - 1)), on: cpu) ?? 0)
@@ -101,7 +103,8 @@ enum TranslationBenchmarks {
 
   @inline(never)
   private static func misses(
-    _ translations: borrowing LocalTranslations, _ cpu: borrowing LocalCPU, _ count: Int
+    _ translations: borrowing AddressSpace.LocalTranslations, _ cpu: borrowing LocalCPU,
+    _ count: Int
   ) {
     for turn in 0..<count {
       // Not mapped, and so never cached.

@@ -138,14 +138,14 @@ struct TranslationMisuseTests {
       case .lastPageChanged: space.change(.max, to: 1)
       case .frameTooLarge: _ = try space.map(7, to: .max)
       case .unreserved:
-        let unmapper = LazyUnmapper(space, pages: 0..<64) { _, _ in }
+        let unmapper = AddressSpace.LazyUnmapper(space, pages: 0..<64) { _, _ in }
         _ = unmapper.unmap(0..<4)
       case .foreignRange:
-        let unmapper = LazyUnmapper(space, pages: 0..<64) { _, _ in }
+        let unmapper = AddressSpace.LazyUnmapper(space, pages: 0..<64) { _, _ in }
         _ = unmapper.reserve(64)
         _ = unmapper.unmap(60..<68)
       case .unmappedTwice, .unmappedTwiceInFlight:
-        let unmapper = LazyUnmapper(
+        let unmapper = AddressSpace.LazyUnmapper(
           space, pages: 0..<64, maximumPending: self == .unmappedTwice ? 64 : 4
         ) { _, _ in }
         _ = unmapper.reserve(16)

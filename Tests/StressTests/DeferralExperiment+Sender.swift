@@ -29,7 +29,7 @@ extension DeferralExperiment {
   }
 
   private func sendToOne(
-    _ sender: borrowing Sender, _ writer: Int, _ type: Int, _ urgency: Urgency, _ cpu: Int
+    _ sender: borrowing Sender, _ writer: Int, _ type: Int, _ urgency: WorkType.Urgency, _ cpu: Int
   ) {
     let number = ledger.issue(by: writer, type: type, cpu: cpu)
     let outcome =
@@ -42,7 +42,7 @@ extension DeferralExperiment {
   }
 
   private func sendToMany(
-    _ sender: borrowing Sender, _ writer: Int, _ type: Int, _ urgency: Urgency,
+    _ sender: borrowing Sender, _ writer: Int, _ type: Int, _ urgency: WorkType.Urgency,
     _ random: inout SeededGenerator
   ) {
     let mask = CPUMask((0..<scenario.isolated).filter { _ in !random.oneIn(3) })
@@ -59,7 +59,7 @@ extension DeferralExperiment {
   }
 
   private func sendAndWait(
-    _ writer: Int, _ type: Int, _ urgency: Urgency, _ random: inout SeededGenerator
+    _ writer: Int, _ type: Int, _ urgency: WorkType.Urgency, _ random: inout SeededGenerator
   ) {
     let cpu = random.below(scenario.isolated)
     let number = ledger.issue(by: writer, type: type, cpu: cpu)
@@ -102,7 +102,7 @@ extension DeferralExperiment {
 
   private func accept(
     _ outcome: SendOutcome, of number: UInt64, _ writer: Int, _ type: Int, _ cpu: Int,
-    _ urgency: Urgency
+    _ urgency: WorkType.Urgency
   ) {
     switch (outcome, urgency) {
     case (.deferred, .deferrable), (.deferred, .onBehalf), (.merged, _), (.queued, _): break

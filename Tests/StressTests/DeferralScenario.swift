@@ -11,7 +11,7 @@ struct DeferralScenario: Sendable, CustomTestStringConvertible, CustomStringConv
   var types = 3
   var interrupter = Interrupter.poll
   var expectsManySenders = false
-  var urgencies: [Urgency] = [.deferrable]
+  var urgencies: [WorkType.Urgency] = [.deferrable]
   /// Whether handlers send to their own CPU.
   var handlersSend = false
   /// Whether senders have no slot of their own.

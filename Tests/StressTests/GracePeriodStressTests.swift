@@ -147,7 +147,7 @@ private final class GracePeriodExperiment: Sendable {
         if index < test.writers {
           replace(&random)
         } else {
-          let urgency = [Urgency.deferrable, .immediate, .onBehalf][random.below(3)]
+          let urgency = [WorkType.Urgency.deferrable, .immediate, .onBehalf][random.below(3)]
           coordinator.send(work, to: coordinator.isolated, urgency: urgency)
           sched_yield()
         }

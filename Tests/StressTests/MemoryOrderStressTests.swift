@@ -73,7 +73,7 @@ extension StressTests {
             ) { witness.answer($0) }
             isSeen = report[.executed] == [cpu]
           } else {
-            let urgencies: [Urgency] = [.deferrable, .immediate, .onBehalf]
+            let urgencies: [WorkType.Urgency] = [.deferrable, .immediate, .onBehalf]
             let ticket = coordinator.sendWithTicket(
               works[index], to: [cpu], urgency: urgencies[random.below(3)])
             isSeen = ticket.wait(until: .executed, timeout: StressDuration.generous) == .settled

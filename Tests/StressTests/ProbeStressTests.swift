@@ -136,7 +136,7 @@ private final class ProbeExperiment: Sendable {
     for place in 0..<test.batch {
       let word = first + place
       alive.storeReleasing(word, 1)
-      let check: @Sendable (borrowing ProbeHit) -> Void = { [self] hit in
+      let check: @Sendable (borrowing ProbeRegistry.Hit) -> Void = { [self] hit in
         let isAlive = alive.load(word) == 1
         violations.check(isAlive, "a handler ran after its removal had returned")
       }

@@ -48,7 +48,7 @@ extension StressTests {
       let senders = (0..<test.senders).map { index in
         TestThread {
           var random = SeededGenerator(seed: test.seed, stream: 100 + index)
-          let urgencies: [Urgency] = [.deferrable, .deferrable, .immediate, .onBehalf]
+          let urgencies: [WorkType.Urgency] = [.deferrable, .deferrable, .immediate, .onBehalf]
           while !stop.isSet {
             guard let work = current.withLock({ $0 }) else { continue }
             for _ in 0..<50 {

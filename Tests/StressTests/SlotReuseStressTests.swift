@@ -105,7 +105,9 @@ extension StressTests {
       _ violations: Violations, _ until: Until, _ writer: Int, _ random: inout SeededGenerator
     ) {
       guard let sender = try? coordinator.makeSender() else { return violations.note("no sender") }
-      let urgencies: [Urgency] = [.deferrable, .deferrable, .deferrable, .immediate, .onBehalf]
+      let urgencies: [WorkType.Urgency] = [
+        .deferrable, .deferrable, .deferrable, .immediate, .onBehalf,
+      ]
       while !until.isOver {
         for _ in 0..<32 {
           let type = random.below(works.count)

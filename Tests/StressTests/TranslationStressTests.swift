@@ -176,7 +176,7 @@ private final class TranslationExperiment: Sendable {
   }
 
   private func lookUp(
-    _ translations: borrowing LocalTranslations, _ cpu: borrowing LocalCPU,
+    _ translations: borrowing AddressSpace.LocalTranslations, _ cpu: borrowing LocalCPU,
     _ random: inout SeededGenerator
   ) {
     let page = UInt64(random.below(test.pages))
@@ -229,7 +229,7 @@ private final class TranslationExperiment: Sendable {
     }
   }
 
-  private func release(_ old: inout Retirement, _ writer: Int) {
+  private func release(_ old: inout AddressSpace.Retirement, _ writer: Int) {
     let outcome = old.wait(timeout: StressDuration.generous) { _, frame in
       frames.poison(frame)
       reuses.add()
@@ -239,7 +239,7 @@ private final class TranslationExperiment: Sendable {
   }
 
   private func batch(_ writer: Int, _ until: Until, _ random: inout SeededGenerator) {
-    let unmapper = LazyUnmapper(space, pages: pages(of: writer), maximumPending: 8) {
+    let unmapper = AddressSpace.LazyUnmapper(space, pages: pages(of: writer), maximumPending: 8) {
       [self] _, frame in
       frames.poison(frame)
       reuses.add()

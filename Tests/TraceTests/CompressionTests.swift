@@ -62,7 +62,7 @@ import Testing
           #expect(count <= lines)
           errors += records.damage.count
         } catch {
-          #expect(error.offset != nil, "\(error)")
+          #expect(error.position != nil, "\(error)")
           errors += 1
         }
       }
@@ -103,8 +103,8 @@ import Testing
       set(&bytes, place + 4, claim)
     }
     #expect(errors.count == 1)
-    #expect(errors.first?.code == .damaged && errors.first?.offset == UInt64(place))
-    #expect(errors.first?.reason.contains("claims \(claim) bytes") == true)
+    #expect(errors.first?.code == .damaged && errors.first?.position == UInt64(place))
+    #expect(errors.first?.message.contains("claims \(claim) bytes") == true)
   }
 
   /// One that holds more, or less, than it claims is refused too.
@@ -120,7 +120,7 @@ import Testing
         set(&bytes, place + 4, claim)
         bytes.replaceSubrange(place + 8..<min(place + 8 + bomb.count, bytes.count), with: bomb)
       }
-      #expect(errors.contains { $0.code == .damaged && $0.offset == UInt64(place) }, "\(errors)")
+      #expect(errors.contains { $0.code == .damaged && $0.position == UInt64(place) }, "\(errors)")
     }
   }
 
@@ -134,7 +134,7 @@ import Testing
       set(&bytes, place + 20, claim)
     }
     #expect(errors.map(\.code) == [.damaged])
-    #expect(errors.first?.offset == UInt64(place))
+    #expect(errors.first?.position == UInt64(place))
   }
 
   /// A library that is missing is named, with what to install.

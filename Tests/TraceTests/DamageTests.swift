@@ -61,12 +61,12 @@ import Testing
         do {
           let (lines, damage) = try use(Array(whole[..<length]))
           #expect(!damage.isEmpty, "cut at \(length) of \(whole.count)")
-          #expect(damage.allSatisfy { ($0.offset ?? .max) <= UInt64(length) })
+          #expect(damage.allSatisfy { ($0.position ?? .max) <= UInt64(length) })
           #expect(lines.count < all.lines.count)
           mostLines = max(mostLines, lines.count)
         } catch {
           #expect(error.code == .truncated, "cut at \(length): \(error)")
-          #expect((error.offset ?? .max) <= UInt64(length))
+          #expect((error.position ?? .max) <= UInt64(length))
         }
       }
       // In version 7 what describes the pages stands after them: there a cut loses it.
@@ -108,7 +108,7 @@ import Testing
     bytes[start + 256 + 8] = 0xff  // what the second page says that it uses
     let (lines, damage) = try use(bytes)
     #expect(damage.count == 1)
-    #expect(damage.first?.offset == UInt64(start + 256 + 8))
+    #expect(damage.first?.position == UInt64(start + 256 + 8))
     #expect(
       damage.first?.description
         == "trace.dat: byte \(start + 264): the page says that 255 bytes of it are used; it has 240"

@@ -159,7 +159,7 @@ import Testing
         "option TIME_SHIFT ends too early: times are the guest's",
         "the text of a latency tracer is left out",
       ])
-    #expect(recording.warnings.allSatisfy { $0.offset != nil })
+    #expect(recording.warnings.allSatisfy { $0.position != nil })
     #expect(recording.records().map(\.timestamp).count == 3)
   }
 

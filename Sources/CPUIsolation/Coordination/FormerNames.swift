@@ -139,3 +139,6 @@ extension CPUHandle {
   @available(*, deprecated, renamed: "declareQuiescent()")
   public func quiescent() { declareQuiescent() }
 }
+
+@available(*, deprecated, renamed: "WorkType.Urgency")
+public typealias Urgency = WorkType.Urgency

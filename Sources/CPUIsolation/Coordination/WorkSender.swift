@@ -38,7 +38,7 @@ extension WorkSender where Self: ~Copyable {
   /// - Allocates: never
   @discardableResult
   public func send(
-    _ work: WorkType, to cpu: Int, urgency: Urgency, file: StaticString = #fileID,
+    _ work: WorkType, to cpu: Int, urgency: WorkType.Urgency, file: StaticString = #fileID,
     line: UInt = #line
   ) -> SendOutcome {
     let path = self.path
@@ -60,7 +60,8 @@ extension WorkSender where Self: ~Copyable {
   /// - Allocates: never
   @discardableResult
   public func send(
-    _ work: WorkType, to cpu: Int, payload: WorkType.Payload, urgency: Urgency = .deferrable,
+    _ work: WorkType, to cpu: Int, payload: WorkType.Payload,
+    urgency: WorkType.Urgency = .deferrable,
     file: StaticString = #fileID, line: UInt = #line
   ) -> SendOutcome {
     let path = self.path
@@ -87,7 +88,7 @@ extension WorkSender where Self: ~Copyable {
   @discardableResult
   public func send(
     _ work: WorkType, to mask: CPUMask, payload: WorkType.Payload = .everything,
-    urgency: Urgency = .deferrable, file: StaticString = #fileID, line: UInt = #line
+    urgency: WorkType.Urgency = .deferrable, file: StaticString = #fileID, line: UInt = #line
   ) -> Report<SendOutcome> {
     if payload == .everything {
       return path.send(work, to: mask, urgency: urgency, from: CallSite(file, line))
@@ -109,7 +110,7 @@ extension WorkSender where Self: ~Copyable {
   @discardableResult
   public func send(
     _ work: WorkType, to mask: CPUMask, payload: WorkType.Payload = .everything,
-    urgency: Urgency = .deferrable, file: StaticString = #fileID, line: UInt = #line,
+    urgency: WorkType.Urgency = .deferrable, file: StaticString = #fileID, line: UInt = #line,
     where predicate: (Int) -> Bool
   ) -> Report<SendOutcome> {
     let path = self.path
@@ -136,7 +137,7 @@ extension WorkSender where Self: ~Copyable {
   /// - Allocates: never for CPUs below 128
   public func sendWithTicket(
     _ work: WorkType, to mask: CPUMask, payload: WorkType.Payload = .everything,
-    urgency: Urgency = .deferrable, file: StaticString = #fileID, line: UInt = #line,
+    urgency: WorkType.Urgency = .deferrable, file: StaticString = #fileID, line: UInt = #line,
     where predicate: (Int) -> Bool = { _ in true }
   ) -> Ticket {
     let path = self.path

@@ -11,8 +11,8 @@ public typealias TranslationStatistics = AddressSpace.Statistics
 @available(*, deprecated, renamed: "FlushLog.Extent")
 public typealias FlushExtent = FlushLog.Extent
 
-@available(*, deprecated, renamed: "PageTable.PageSize")
-public typealias PageSize = PageTable.PageSize
+@available(*, deprecated, renamed: "AddressSpace.PageSize")
+public typealias PageSize = AddressSpace.PageSize
 
 extension GracePeriodCallbacks {
   @available(*, deprecated, renamed: "barrier(timeout:)")
@@ -21,3 +21,15 @@ extension GracePeriodCallbacks {
   @available(*, deprecated, renamed: "close(timeout:)")
   public func close(deadline: Duration?) -> Bool { close(timeout: deadline) == .settled }
 }
+
+@available(*, deprecated, renamed: "AddressSpace.Retirement")
+public typealias Retirement = AddressSpace.Retirement
+
+@available(*, deprecated, renamed: "AddressSpace.LazyUnmapper")
+public typealias LazyUnmapper = AddressSpace.LazyUnmapper
+
+@available(*, deprecated, renamed: "AddressSpace.LocalTranslations")
+public typealias LocalTranslations = AddressSpace.LocalTranslations
+
+@available(*, deprecated, renamed: "AddressSpace.PageTable")
+public typealias PageTable = AddressSpace.PageTable

@@ -59,7 +59,7 @@ extension ProbeRegistry {
     /// - Context: any thread
     /// - Allocates: the function
     public static func call(
-      _ function: @escaping @Sendable (borrowing ProbeHit) -> Void
+      _ function: @escaping @Sendable (borrowing ProbeRegistry.Hit) -> Void
     ) -> Use {
       Use(kind: .call, functions: ProbeFunctions(onEntry: function, onReturn: nil))
     }
@@ -70,8 +70,8 @@ extension ProbeRegistry {
     /// - Context: any thread
     /// - Allocates: the functions
     public static func call(
-      onEntry: @escaping @Sendable (borrowing ProbeHit) -> Void = { _ in },
-      onReturn: @escaping @Sendable (borrowing ProbeHit) -> Void
+      onEntry: @escaping @Sendable (borrowing ProbeRegistry.Hit) -> Void = { _ in },
+      onReturn: @escaping @Sendable (borrowing ProbeRegistry.Hit) -> Void
     ) -> Use {
       Use(
         kind: .call, functions: ProbeFunctions(onEntry: onEntry, onReturn: onReturn),
@@ -200,7 +200,7 @@ extension ProbeRegistry {
     /// - Progress: wait-free
     /// - Context: any thread
     /// - Allocates: the buckets
-    public var histogram: ProbeHistogram? {
+    public var histogram: ProbeRegistry.Histogram? {
       guard let memory, record.value.kind != .tally else { return nil }
       let raw = ProbeHistogramMemory(base: memory.memory.address).histogram
       return record.value.kind == .latency ? raw.inNanoseconds : raw
@@ -232,11 +232,11 @@ extension ProbeRegistry {
   }
 }
 
-extension ProbeHistogram {
+extension ProbeRegistry.Histogram {
   /// The same values, which were cycles.
-  var inNanoseconds: ProbeHistogram {
+  var inNanoseconds: ProbeRegistry.Histogram {
     let frequency = UInt128(CycleClock.frequency)
-    var converted = ProbeHistogram()
+    var converted = ProbeRegistry.Histogram()
     for (bucket, count) in buckets.enumerated() where count > 0 {
       let values = Self.values(of: bucket)
       let middle = UInt128(values.lowerBound) + UInt128(values.upperBound - values.lowerBound) / 2

@@ -2,60 +2,62 @@
 
 internal import Synchronization
 
-/// A hit, as a probe's function sees it: valid while that function runs.
-///
-///     let probe = try registry.attach(.call { hit in largest.raise(to: hit[1]) }, to: "router.lookUp")
-///
-/// - Progress: wait-free
-/// - Context: a probe's function
-/// - Allocates: never
-@safe
-public struct ProbeHit: ~Copyable {
-  private let words: Table<UInt64>
-  /// How many arguments the point has.
-  public let count: Int
-  private let cycles: UInt64
-
-  init(words: Table<UInt64>, count: Int, cycles: UInt64) {
-    self.words = words
-    self.count = count
-    self.cycles = cycles
-  }
-
-  /// An argument of the hit, as a number of 64 bits; a signed one is extended.
+extension ProbeRegistry {
+  /// A hit, as a probe's function sees it: valid while that function runs.
   ///
-  /// For a function that is called on return they are those of the beginning. An index that the
-  /// point does not have ends the process with a sentence.
+  ///     let probe = try registry.attach(.call { hit in largest.raise(to: hit[1]) }, to: "router.lookUp")
   ///
   /// - Progress: wait-free
-  /// - Context: the probe's function
+  /// - Context: a probe's function
   /// - Allocates: never
-  public subscript(argument: Int) -> UInt64 {
-    if argument < 0 || argument >= count {
-      misuse("a probe asked for argument \(argument) of a point that has \(count)")
+  @safe
+  public struct Hit: ~Copyable {
+    private let words: Table<UInt64>
+    /// How many arguments the point has.
+    public let count: Int
+    private let cycles: UInt64
+
+    init(words: Table<UInt64>, count: Int, cycles: UInt64) {
+      self.words = words
+      self.count = count
+      self.cycles = cycles
     }
-    return words[argument]
-  }
 
-  /// How long the scope took, for a function that is called on return; else zero.
-  public var duration: Duration { CycleClock.duration(ofCycles: cycles) }
+    /// An argument of the hit, as a number of 64 bits; a signed one is extended.
+    ///
+    /// For a function that is called on return they are those of the beginning. An index that the
+    /// point does not have ends the process with a sentence.
+    ///
+    /// - Progress: wait-free
+    /// - Context: the probe's function
+    /// - Allocates: never
+    public subscript(argument: Int) -> UInt64 {
+      if argument < 0 || argument >= count {
+        misuse("a probe asked for argument \(argument) of a point that has \(count)")
+      }
+      return words[argument]
+    }
 
-  /// The CPU that the hitting thread is attached to; nil for a thread that is no CPU.
-  public var cpu: Int? { Self.currentCPU }
+    /// How long the scope took, for a function that is called on return; else zero.
+    public var duration: Duration { CycleClock.duration(ofCycles: cycles) }
 
-  static var currentCPU: Int? {
-    CurrentThread.cpu.map { OwnerTransitions.number(CPUSlot(base: $0)) }
+    /// The CPU that the hitting thread is attached to; nil for a thread that is no CPU.
+    public var cpu: Int? { Self.currentCPU }
+
+    static var currentCPU: Int? {
+      CurrentThread.cpu.map { OwnerTransitions.number(CPUSlot(base: $0)) }
+    }
   }
 }
 
 /// The functions of a probe that calls.
 final class ProbeFunctions: Sendable {
-  let onEntry: @Sendable (borrowing ProbeHit) -> Void
-  let onReturn: (@Sendable (borrowing ProbeHit) -> Void)?
+  let onEntry: @Sendable (borrowing ProbeRegistry.Hit) -> Void
+  let onReturn: (@Sendable (borrowing ProbeRegistry.Hit) -> Void)?
 
   init(
-    onEntry: @escaping @Sendable (borrowing ProbeHit) -> Void,
-    onReturn: (@Sendable (borrowing ProbeHit) -> Void)?
+    onEntry: @escaping @Sendable (borrowing ProbeRegistry.Hit) -> Void,
+    onReturn: (@Sendable (borrowing ProbeRegistry.Hit) -> Void)?
   ) {
     self.onEntry = onEntry
     self.onReturn = onReturn

@@ -162,7 +162,7 @@ extension ProbeCore {
       start: words.first.address,
       count: (site.base.value.arguments &+ 1) &* 8)
     let answer = FilterProgram(base: filter).matches(
-      bytes, cpu: ProbeHit.currentCPU ?? Int(Int32.max), taskName: nil)
+      bytes, cpu: ProbeRegistry.Hit.currentCPU ?? Int(Int32.max), taskName: nil)
     if !answer { count(record, 1, line) }
     return answer
   }
@@ -211,7 +211,7 @@ extension ProbeCore {
         unsafe Unmanaged<ProbeFunctions>.fromOpaque(record.value.context.unsafelyUnwrapped.pointer)
           ._withUnsafeGuaranteedRef { functions in
             functions.onEntry(
-              ProbeHit(words: words.dropping(1), count: site.base.value.arguments, cycles: 0))
+              ProbeRegistry.Hit(words: words.dropping(1), count: site.base.value.arguments, cycles: 0))
           }
       }
     }
@@ -339,7 +339,7 @@ extension ProbeCore {
         unsafe Unmanaged<ProbeFunctions>.fromOpaque(record.value.context.unsafelyUnwrapped.pointer)
           ._withUnsafeGuaranteedRef { functions in
             functions.onReturn?(
-              ProbeHit(
+              ProbeRegistry.Hit(
                 words: activation.arguments, count: site.base.value.arguments, cycles: cycles))
           }
       }

@@ -188,7 +188,7 @@
     @discardableResult
     func send(
       _ work: WorkType, to cpu: Int = 0, as sender: Int, datum: UInt64,
-      urgency: Urgency = .deferrable, payload: UInt64 = .max
+      urgency: WorkType.Urgency = .deferrable, payload: UInt64 = .max
     ) -> SendOutcome {
       data[sender].store(datum, ordering: .relaxed)
       let path = self.path(sender)

@@ -77,7 +77,8 @@ struct AccountingTests {
     while incarnations.value < 10 || sends < 3_000 {
       sends += 1
       let work = Bool.random(using: &generator) ? plain : shared
-      let urgency = [Urgency.deferrable, .immediate, .onBehalf].randomElement(using: &generator)!
+      let urgency = [WorkType.Urgency.deferrable, .immediate, .onBehalf].randomElement(
+        using: &generator)!
       coordinator.send(work, to: 1, urgency: urgency)
     }
     stop.raise()

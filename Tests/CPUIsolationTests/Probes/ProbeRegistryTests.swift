@@ -382,18 +382,18 @@ struct ProbeRegistryTests {
   @Test("buckets hold every value, one each, and a histogram adds up")
   func histogram() {
     var expected: UInt64 = 0
-    for bucket in 0..<ProbeHistogram.limit {
-      let values = ProbeHistogram.values(of: bucket)
+    for bucket in 0..<ProbeRegistry.Histogram.limit {
+      let values = ProbeRegistry.Histogram.values(of: bucket)
       #expect(values.lowerBound == expected)
-      #expect(ProbeHistogram.bucket(of: values.lowerBound) == bucket)
-      #expect(ProbeHistogram.bucket(of: values.upperBound) == bucket)
+      #expect(ProbeRegistry.Histogram.bucket(of: values.lowerBound) == bucket)
+      #expect(ProbeRegistry.Histogram.bucket(of: values.upperBound) == bucket)
       expected = values.upperBound &+ 1
     }
     #expect(expected == 0)
-    var first = ProbeHistogram()
+    var first = ProbeRegistry.Histogram()
     #expect(first.percentile(50) == 0)
     for value in 1...100 as ClosedRange<UInt64> { first.add(value) }
-    var second = ProbeHistogram()
+    var second = ProbeRegistry.Histogram()
     second.add(1_000_000)
     first += second
     #expect(first.count == 101)

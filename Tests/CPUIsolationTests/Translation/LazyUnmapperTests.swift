@@ -17,8 +17,11 @@ struct LazyUnmapperTests {
     cpu = try TranslatingThread(coordinator, on: 1, space)
   }
 
-  private func unmapper(pages: Range<UInt64> = 0..<64, maximumPending: Int? = nil) -> LazyUnmapper {
-    LazyUnmapper(space, pages: pages, maximumPending: maximumPending) { [released] _, frame in
+  private func unmapper(pages: Range<UInt64> = 0..<64, maximumPending: Int? = nil)
+    -> AddressSpace.LazyUnmapper
+  {
+    AddressSpace.LazyUnmapper(space, pages: pages, maximumPending: maximumPending) {
+      [released] _, frame in
       released.withLock { $0.append(frame) }
     }
   }

@@ -7,13 +7,14 @@ import Testing
 @Suite("PageTable")
 struct PageTableTests {
   private func map(
-    _ table: PageTable, _ page: UInt64, _ frame: UInt64, _ size: PageTable.PageSize = .base
-  ) throws -> PageTable.MapOutcome {
+    _ table: AddressSpace.PageTable, _ page: UInt64, _ frame: UInt64,
+    _ size: AddressSpace.PageSize = .base
+  ) throws -> AddressSpace.PageTable.MapOutcome {
     try table.map(page, to: PageWord(frame: frame, neverDeferred: false), size)
   }
 
   /// Takes the mappings of a range away at once, as if every CPU had dropped them.
-  private func remove(_ table: PageTable, _ pages: Range<UInt64>) {
+  private func remove(_ table: AddressSpace.PageTable, _ pages: Range<UInt64>) {
     table.asWriter {
       table.forEachEntry(in: pages) { _, _, _, entry in
         PageTableNodes.write(.nothing, to: entry)
@@ -35,7 +36,7 @@ struct PageTableTests {
   @Test(
     "the borders of every level", arguments: [1, 512, 513, 1 << 18, 1 << 27, 1 << 36] as [UInt64])
   func borders(pages: UInt64) throws {
-    let table = try PageTable(pages: pages)
+    let table = try AddressSpace.PageTable(pages: pages)
     let last = table.nodes.span - 1
     #expect(last >= pages - 1)
     for page in Set([0, 1, last / 2, last - 1, last]) where page <= last {
@@ -49,7 +50,7 @@ struct PageTableTests {
 
   @Test("a larger page gives its frames in order, and stands in nobody's way")
   func sizes() throws {
-    let table = try PageTable(pages: 1 << 27)
+    let table = try AddressSpace.PageTable(pages: 1 << 27)
     #expect(try map(table, 512, 10_000, .large) == .done)
     #expect(table.frame(of: 511) == nil)
     #expect(table.frame(of: 512) == 10_000)
@@ -67,7 +68,7 @@ struct PageTableTests {
 
   @Test("a larger page takes the place of small ones without a node being freed")
   func nodesStay() throws {
-    let table = try PageTable(pages: 1 << 27)
+    let table = try AddressSpace.PageTable(pages: 1 << 27)
     #expect(try map(table, 5, 50) == .done)
     let memory = table.memoryInUse
     #expect(try map(table, 0, 1, .large) == .mapped(50))
@@ -84,7 +85,7 @@ struct PageTableTests {
   @Test("nodes take what was allowed, and no more")
   func limit() throws {
     // A root of 8 KiB and three lowest nodes.
-    let table = try PageTable(pages: 1 << 18, memory: 8192 + 3 * 4096)
+    let table = try AddressSpace.PageTable(pages: 1 << 18, memory: 8192 + 3 * 4096)
     for node in 0..<3 as Range<UInt64> { #expect(try map(table, node * 512, 1) == .done) }
     let error = #expect(throws: IsolationError.self) { try map(table, 3 * 512, 1) }
     #expect(error?.code == .outOfMemory)
@@ -92,7 +93,7 @@ struct PageTableTests {
     #expect(try map(table, 1, 2) == .done)
     #expect(table.frame(of: 3 * 512) == nil)
     // More than one arena.
-    let large = try PageTable(pages: 1 << 27)
+    let large = try AddressSpace.PageTable(pages: 1 << 27)
     for node in 0..<600 as Range<UInt64> { #expect(try map(large, node * 512, node) == .done) }
     for node in 0..<600 as Range<UInt64> { #expect(large.frame(of: node * 512) == node) }
   }
@@ -104,11 +105,11 @@ struct PageTableTests {
       state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
       return (state >> 33) % bound
     }
-    let table = try PageTable(pages: 1 << 20)
+    let table = try AddressSpace.PageTable(pages: 1 << 20)
     var model: [UInt64: UInt64] = [:]
     for step in 0..<4000 as Range<UInt64> {
       let isLarge = random(8) == 0
-      let size: PageTable.PageSize = isLarge ? .large : .base
+      let size: AddressSpace.PageSize = isLarge ? .large : .base
       let page = isLarge ? random(16) * 512 : random(16 * 512)
       let pages = page..<page + size.pages
       if random(3) == 0 {

@@ -10,7 +10,7 @@ final class TranslatingThread: Sendable {
   /// What the thread keeps between its steps.
   // Sendable: only the scripted thread looks at it.
   private final class View: @unchecked Sendable {
-    var translations: LocalTranslations? = nil
+    var translations: AddressSpace.LocalTranslations? = nil
   }
 
   init(_ coordinator: Coordinator, on cpu: Int, _ space: AddressSpace) throws {

@@ -25,7 +25,7 @@ struct TranslationHazardTests {
   }
 
   /// What a retirement gives back.
-  private func released(_ old: inout Retirement) -> [UInt64]? {
+  private func released(_ old: inout AddressSpace.Retirement) -> [UInt64]? {
     var frames: [UInt64] = []
     return old.poll { frames.append($1) } ? frames : nil
   }
@@ -63,7 +63,7 @@ struct TranslationHazardTests {
   @Test("a change that a CPU makes itself is a safe point", arguments: OwnChange.allCases)
   func ownChange(_ change: OwnChange) throws {
     #expect(try space.map(8, to: 80) == .mapped)
-    let unmapper = LazyUnmapper(space, pages: 8..<9, maximumPending: 1) { _, _ in }
+    let unmapper = AddressSpace.LazyUnmapper(space, pages: 8..<9, maximumPending: 1) { _, _ in }
     #expect(unmapper.reserve(1) == 8..<9)
     var old = space.unmap(7..<8)
     #expect(released(&old) == nil)
@@ -107,7 +107,7 @@ struct TranslationHazardTests {
     try cpu.close()
     #expect(space.close(timeout: .zero) == .timedOut([1]))
     let frames = Guarded<[UInt64]>([])
-    let unmapper = LazyUnmapper(space, pages: 0..<64) { _, frame in
+    let unmapper = AddressSpace.LazyUnmapper(space, pages: 0..<64) { _, frame in
       frames.withLock { $0.append(frame) }
     }
     #expect(unmapper.reserve(64) == 0..<64)

@@ -78,7 +78,7 @@ public final class TimerKick: Sendable {
   /// - Allocates: never
   @discardableResult
   public func bringForward(
-    to deadline: UInt64, on cpu: Int, urgency: Urgency = .deferrable,
+    to deadline: UInt64, on cpu: Int, urgency: WorkType.Urgency = .deferrable,
     file: StaticString = #fileID, line: UInt = #line
   ) -> SendOutcome {
     coordinator.requireCPU(cpu, file, line)

@@ -34,7 +34,8 @@ extension AddressSpace {
   /// - Context: any thread, outside handlers
   /// - Allocates: nodes of the table
   public func map(
-    _ page: UInt64, to frame: UInt64, size: PageTable.PageSize = .base, neverDeferred: Bool = false,
+    _ page: UInt64, to frame: UInt64, size: AddressSpace.PageSize = .base,
+    neverDeferred: Bool = false,
     file: StaticString = #fileID, line: UInt = #line
   ) throws(IsolationError) -> MapOutcome {
     let site = CallSite(file, line)
@@ -106,7 +107,7 @@ extension AddressSpace {
   /// - Allocates: a word
   public func replace(
     _ page: UInt64, with frame: UInt64, file: StaticString = #fileID, line: UInt = #line
-  ) -> Retirement? {
+  ) -> AddressSpace.Retirement? {
     guard let old = exchange(page, frame, CallSite(file, line)) else { return nil }
     return acknowledge(
       [Retired(page: page, size: .base, frame: old.frame, keepsPage: true)],
@@ -147,7 +148,7 @@ extension AddressSpace {
   /// - Allocates: two words per page that was mapped
   public func unmap(
     _ pages: Range<UInt64>, file: StaticString = #fileID, line: UInt = #line
-  ) -> Retirement {
+  ) -> AddressSpace.Retirement {
     let site = CallSite(file, line)
     requirePages(pages, site)
     var retired: [Retired] = []
@@ -177,11 +178,11 @@ extension AddressSpace {
   /// cache, since its current section may still use what it looked up before.
   func acknowledge(
     _ retired: [Retired], isUrgent: Bool, all: Bool = false, _ file: StaticString, _ line: UInt
-  ) -> Retirement {
+  ) -> AddressSpace.Retirement {
     let ticket = coordinator.sendWithTicket(
       all ? flushAllWork : flushRangeWork, to: coordinator.cpus,
       urgency: isUrgent ? .immediate : urgency, file: file, line: line)
-    return Retirement(self, retired, ticket, goal: isUrgent ? .executed : .covered)
+    return AddressSpace.Retirement(self, retired, ticket, goal: isUrgent ? .executed : .covered)
   }
 
   /// Has every CPU drop everything before its next lookup.
@@ -216,7 +217,7 @@ extension AddressSpace {
     requirePages(first..<(end.overflow ? .max : end.partialValue), site)
   }
 
-  private func requireFrame(_ frame: UInt64, _ size: PageTable.PageSize, _ site: CallSite) {
+  private func requireFrame(_ frame: UInt64, _ size: AddressSpace.PageSize, _ site: CallSite) {
     if frame > PageWord.maximumFrame - size.pages {
       misuse("frame \(frame) does not fit into 61 bits", site.file, site.line)
     }

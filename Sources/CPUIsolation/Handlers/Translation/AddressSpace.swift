@@ -19,7 +19,7 @@ internal import Synchronization
 /// Changing is not freeing. What a CPU sees of a *change* may lag until it enters kernel or passes
 /// a safe point, for as long as both frames are good. What is *freed* or reused has to be waited
 /// for: here a frame comes out of an unmapping by no other way than the acknowledgement of every
-/// CPU (`Retirement`), and until then its page cannot be mapped again.
+/// CPU (`AddressSpace.Retirement`), and until then its page cannot be mapped again.
 ///
 /// Do not use it where a lock or a version on each page is fast enough: it pays when lookups are
 /// many and changes few.
@@ -35,14 +35,14 @@ public final class AddressSpace: Sendable {
   /// The coordinator whose CPUs have the caches.
   public let coordinator: Coordinator
   /// What is mapped now.
-  public let table: PageTable
+  public let table: AddressSpace.PageTable
   /// The work type that drops everything: `flush_tlb_all`.
   public let flushAllWork: WorkType
   /// The work type that drops what the log says: `flush_tlb_range`.
   public let flushRangeWork: WorkType
 
   let core: TranslationCore
-  let urgency: Urgency
+  let urgency: WorkType.Urgency
   private let isClosed = Lock(false)
 
   /// How large an address space is, and how it flushes.
@@ -67,7 +67,7 @@ public final class AddressSpace: Sendable {
     public var maximumAge: Duration?
     /// How soon flushes have to run. With `.immediate` each interrupts every CPU: an address space
     /// without deferral, to compare with.
-    public var urgency: Urgency
+    public var urgency: WorkType.Urgency
 
     /// An address space of so many pages; everything else has a default.
     ///
@@ -77,7 +77,7 @@ public final class AddressSpace: Sendable {
     public init(
       pages: UInt64, tableMemory: Int = 1 << 30, cacheEntries: Int = 1024, loggedRanges: Int = 64,
       flushCeiling: Int = FlushLog.standardCeiling, delivery: WorkType.Delivery = .bit,
-      maximumAge: Duration? = nil, urgency: Urgency = .deferrable
+      maximumAge: Duration? = nil, urgency: WorkType.Urgency = .deferrable
     ) {
       self.pages = pages
       self.tableMemory = tableMemory
@@ -109,7 +109,7 @@ public final class AddressSpace: Sendable {
     if options.flushCeiling < 0 {
       misuse("the ceiling of a flush cannot be \(options.flushCeiling) pages", file, line)
     }
-    table = try PageTable(pages: options.pages, memory: options.tableMemory)
+    table = try AddressSpace.PageTable(pages: options.pages, memory: options.tableMemory)
     let ranges = options.loggedRanges.roundedUpToPowerOfTwo
     let log = try SharedMapping(byteCount: FlushRing.byteCount(ranges: ranges))
     let cpus = coordinator.core.slots.count

@@ -2,146 +2,148 @@
 
 public import Synchronization
 
-/// An address space as one CPU sees it: lookups through the CPU's own cache.
-///
-///     let translations = space.open(on: cpu)
-///     cpu.inKernel {
-///       if let frame = translations.lookUp(page, on: cpu) { use(frame) }
-///     }
-///
-/// A lookup takes the `LocalCPU` as proof that it is made by the CPU's thread, outside handlers: a
-/// handler cannot have one. So what runs in early entry, before the flushes have, cannot look up
-/// what they are about, and the compiler says so. Code that has nothing but a CPU's number uses
-/// `AddressSpace.lookUp(_:asCPU:)`, which checks.
-///
-/// What a lookup answers holds until the CPU's next safe point, exit or quiescent state.
-///
-/// - Progress: as each member says
-/// - Context: owner
-/// - Allocates: never
-@frozen @safe
-public struct LocalTranslations: ~Copyable {
-  @usableFromInline let cache: TranslationCache<UInt64, UInt64>
-  @usableFromInline let slot: CPUSlot
-  @usableFromInline let attachment: UInt64
-  @usableFromInline let space: Unmanaged<AddressSpace>
-
-  init(_ space: AddressSpace, _ slot: CPUSlot) {
-    cache = space.core.cache(OwnerTransitions.number(slot))
-    self.slot = slot
-    attachment = slot.owner.counterAtAttach.load(ordering: .relaxed)
-    // Safety: one reference, which `deinit` gives back.
-    unsafe self.space = unsafe Unmanaged.passRetained(space)
-  }
-
-  deinit {
-    Self.end(cache, slot, attachment)
-    // Safety: the reference of `init`.
-    unsafe space.release()
-  }
-
-  /// Lets the cache go, unless the thread has detached before: then it is the next one's.
-  @usableFromInline
-  static func end(
-    _ cache: borrowing TranslationCache<UInt64, UInt64>, _ slot: CPUSlot, _ attachment: UInt64
-  ) {
-    guard CurrentThread.isThread(of: slot),
-      cache.owner.openedBy.load(ordering: .relaxed) == attachment
-    else { return }
-    cache.beginLazy()
-    cache.owner.openedBy.store(.max, ordering: .relaxed)
-  }
-
-  /// The frame that a page is mapped to; nil if it is not mapped. A miss reads the table.
+extension AddressSpace {
+  /// An address space as one CPU sees it: lookups through the CPU's own cache.
   ///
-  /// - Progress: wait-free
-  /// - Context: owner, in kernel, outside handlers
+  ///     let translations = space.open(on: cpu)
+  ///     cpu.inKernel {
+  ///       if let frame = translations.lookUp(page, on: cpu) { use(frame) }
+  ///     }
+  ///
+  /// A lookup takes the `LocalCPU` as proof that it is made by the CPU's thread, outside handlers: a
+  /// handler cannot have one. So what runs in early entry, before the flushes have, cannot look up
+  /// what they are about, and the compiler says so. Code that has nothing but a CPU's number uses
+  /// `AddressSpace.lookUp(_:asCPU:)`, which checks.
+  ///
+  /// What a lookup answers holds until the CPU's next safe point, exit or quiescent state.
+  ///
+  /// - Progress: as each member says
+  /// - Context: owner
   /// - Allocates: never
-  @inlinable @inline(__always)
-  public func lookUp(_ page: UInt64, on cpu: borrowing LocalCPU) -> UInt64? {
-    // What a former attachment cached was flushed with nobody there.
-    let isOther =
-      slot.owner.counterAtAttach.load(ordering: .relaxed) ^ attachment
-    if cpu.slot != slot || ContextTracker(slot).ownContext | isOther != 0 {
-      Self.refuse(slot, attachment, cpu.slot)
-    }
-    if let frame = cache.lookUp(page) { return frame }
-    // Safety: the reference of `init`.
-    return unsafe Self.fill(space, cache.base, page)
-  }
+  @frozen @safe
+  public struct LocalTranslations: ~Copyable {
+    @usableFromInline let cache: TranslationCache<UInt64, UInt64>
+    @usableFromInline let slot: CPUSlot
+    @usableFromInline let attachment: UInt64
+    @usableFromInline let space: Unmanaged<AddressSpace>
 
-  // Static, and with trivial arguments: a method would have the caller keep this value in memory.
-  @usableFromInline @inline(never)
-  static func refuse(_ slot: CPUSlot, _ attachment: UInt64, _ other: CPUSlot) -> Never {
-    let number = OwnerTransitions.number(slot)
-    if other != slot {
-      misuse(
-        "the translations of CPU \(number) were used by CPU \(OwnerTransitions.number(other))")
+    init(_ space: AddressSpace, _ slot: CPUSlot) {
+      cache = space.core.cache(OwnerTransitions.number(slot))
+      self.slot = slot
+      attachment = slot.owner.counterAtAttach.load(ordering: .relaxed)
+      // Safety: one reference, which `deinit` gives back.
+      unsafe self.space = unsafe Unmanaged.passRetained(space)
     }
-    if slot.owner.counterAtAttach.load(ordering: .relaxed) != attachment {
-      misuse("the translations of CPU \(number) were used after its thread had detached")
+
+    deinit {
+      Self.end(cache, slot, attachment)
+      // Safety: the reference of `init`.
+      unsafe space.release()
     }
-    let context = ContextWord(rawValue: ContextTracker(slot).ownContext).context
-    let place = context?.description ?? "no context"
-    misuse("CPU \(number) looked up a page in \(place), where what it finds may be freed")
-  }
 
-  /// Reads the table, and remembers what it says.
-  ///
-  /// The load may come before a change whose flush comes behind our insertion: the flush waits in K
-  /// for this thread, and drops the entry at the next safe point. A flush that this thread has
-  /// served already was of a change that the load sees, by flush:L.
-  @usableFromInline @inline(never)
-  static func fill(
-    _ space: Unmanaged<AddressSpace>, _ memory: Address, _ page: UInt64
-  ) -> UInt64? {
-    // Safety: the caller holds a reference; the cache is its CPU's.
-    unsafe space._withUnsafeGuaranteedRef { space in
-      guard let (frame, _) = space.core.nodes.frame(of: page) else { return nil }
-      TranslationCache<UInt64, UInt64>(viewing: memory).insert(frame, for: page)
-      return frame
+    /// Lets the cache go, unless the thread has detached before: then it is the next one's.
+    @usableFromInline
+    static func end(
+      _ cache: borrowing TranslationCache<UInt64, UInt64>, _ slot: CPUSlot, _ attachment: UInt64
+    ) {
+      guard CurrentThread.isThread(of: slot),
+        cache.owner.openedBy.load(ordering: .relaxed) == attachment
+      else { return }
+      cache.beginLazy()
+      cache.owner.openedBy.store(.max, ordering: .relaxed)
     }
-  }
 
-  /// Runs `body` while this CPU uses nothing of its cache: changes are not sent to it, and it
-  /// compares generations when the body has returned.
-  ///
-  ///     translations.whileLazy(on: cpu) { cpu.idle() }
-  ///
-  /// For long stretches of kernel time without a lookup; user needs none of it, there nothing is
-  /// sent that disturbs. What is freed is sent all the same.
-  ///
-  /// - Progress: as `body`; then wait-free
-  /// - Context: owner, in kernel, outside handlers
-  /// - Allocates: never
-  public mutating func whileLazy<Result: ~Copyable, Failure: Error>(
-    on cpu: borrowing LocalCPU, _ body: () throws(Failure) -> Result
-  ) throws(Failure) -> Result {
-    requireSame(cpu.slot)
-    cache.beginLazy()
-    defer { endLazy() }
-    return try body()
-  }
-
-  private func requireSame(_ other: CPUSlot) {
-    let attached = slot.owner.counterAtAttach.load(ordering: .relaxed)
-    if other != slot || attached != attachment { Self.refuse(slot, attachment, other) }
-  }
-
-  private func endLazy() {
-    if ContextTracker(slot).ownContext != UInt64(CPUContext.kernel.rawValue) {
-      Self.refuse(slot, attachment, slot)
+    /// The frame that a page is mapped to; nil if it is not mapped. A miss reads the table.
+    ///
+    /// - Progress: wait-free
+    /// - Context: owner, in kernel, outside handlers
+    /// - Allocates: never
+    @inlinable @inline(__always)
+    public func lookUp(_ page: UInt64, on cpu: borrowing LocalCPU) -> UInt64? {
+      // What a former attachment cached was flushed with nobody there.
+      let isOther =
+        slot.owner.counterAtAttach.load(ordering: .relaxed) ^ attachment
+      if cpu.slot != slot || ContextTracker(slot).ownContext | isOther != 0 {
+        Self.refuse(slot, attachment, cpu.slot)
+      }
+      if let frame = cache.lookUp(page) { return frame }
+      // Safety: the reference of `init`.
+      return unsafe Self.fill(space, cache.base, page)
     }
-    // Safety: the caller holds a reference; the cache is its CPU's.
-    unsafe space._withUnsafeGuaranteedRef { space in
-      _ = cache.endLazy(space.core.ring, ceiling: space.core.ceiling)
+
+    // Static, and with trivial arguments: a method would have the caller keep this value in memory.
+    @usableFromInline @inline(never)
+    static func refuse(_ slot: CPUSlot, _ attachment: UInt64, _ other: CPUSlot) -> Never {
+      let number = OwnerTransitions.number(slot)
+      if other != slot {
+        misuse(
+          "the translations of CPU \(number) were used by CPU \(OwnerTransitions.number(other))")
+      }
+      if slot.owner.counterAtAttach.load(ordering: .relaxed) != attachment {
+        misuse("the translations of CPU \(number) were used after its thread had detached")
+      }
+      let context = ContextWord(rawValue: ContextTracker(slot).ownContext).context
+      let place = context?.description ?? "no context"
+      misuse("CPU \(number) looked up a page in \(place), where what it finds may be freed")
+    }
+
+    /// Reads the table, and remembers what it says.
+    ///
+    /// The load may come before a change whose flush comes behind our insertion: the flush waits in K
+    /// for this thread, and drops the entry at the next safe point. A flush that this thread has
+    /// served already was of a change that the load sees, by flush:L.
+    @usableFromInline @inline(never)
+    static func fill(
+      _ space: Unmanaged<AddressSpace>, _ memory: Address, _ page: UInt64
+    ) -> UInt64? {
+      // Safety: the caller holds a reference; the cache is its CPU's.
+      unsafe space._withUnsafeGuaranteedRef { space in
+        guard let (frame, _) = space.core.nodes.frame(of: page) else { return nil }
+        TranslationCache<UInt64, UInt64>(viewing: memory).insert(frame, for: page)
+        return frame
+      }
+    }
+
+    /// Runs `body` while this CPU uses nothing of its cache: changes are not sent to it, and it
+    /// compares generations when the body has returned.
+    ///
+    ///     translations.whileLazy(on: cpu) { cpu.idle() }
+    ///
+    /// For long stretches of kernel time without a lookup; user needs none of it, there nothing is
+    /// sent that disturbs. What is freed is sent all the same.
+    ///
+    /// - Progress: as `body`; then wait-free
+    /// - Context: owner, in kernel, outside handlers
+    /// - Allocates: never
+    public mutating func whileLazy<Result: ~Copyable, Failure: Error>(
+      on cpu: borrowing LocalCPU, _ body: () throws(Failure) -> Result
+    ) throws(Failure) -> Result {
+      requireSame(cpu.slot)
+      cache.beginLazy()
+      defer { endLazy() }
+      return try body()
+    }
+
+    private func requireSame(_ other: CPUSlot) {
+      let attached = slot.owner.counterAtAttach.load(ordering: .relaxed)
+      if other != slot || attached != attachment { Self.refuse(slot, attachment, other) }
+    }
+
+    private func endLazy() {
+      if ContextTracker(slot).ownContext != UInt64(CPUContext.kernel.rawValue) {
+        Self.refuse(slot, attachment, slot)
+      }
+      // Safety: the caller holds a reference; the cache is its CPU's.
+      unsafe space._withUnsafeGuaranteedRef { space in
+        _ = cache.endLazy(space.core.ring, ceiling: space.core.ceiling)
+      }
     }
   }
 }
 
 // What is one CPU's stays with its thread.
 @available(*, unavailable)
-extension LocalTranslations: Sendable {}
+extension AddressSpace.LocalTranslations: Sendable {}
 
 extension AddressSpace {
   /// Gives a CPU its view: with an empty cache, that has caught up.
@@ -154,7 +156,7 @@ extension AddressSpace {
   /// - Allocates: never
   public func open(
     on cpu: borrowing LocalCPU, file: StaticString = #fileID, line: UInt = #line
-  ) -> LocalTranslations {
+  ) -> AddressSpace.LocalTranslations {
     let slot = cpu.slot
     let number = OwnerTransitions.number(slot)
     if cpu.path.core != coordinator.core {
@@ -176,7 +178,7 @@ extension AddressSpace {
         "CPU \(number) opened the translations of an address space that was closed", file, line)
     }
     cache.join(core.ring)
-    return LocalTranslations(self, slot)
+    return AddressSpace.LocalTranslations(self, slot)
   }
 
   /// The frame that a page is mapped to, for code that has no `LocalCPU`: event loops with a

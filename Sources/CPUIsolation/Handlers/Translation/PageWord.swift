@@ -55,7 +55,7 @@ struct PageWord: Hashable, Sendable {
   }
 }
 
-extension PageTable {
+extension AddressSpace {
   /// How many base pages a mapping spans.
   ///
   /// - Progress: wait-free

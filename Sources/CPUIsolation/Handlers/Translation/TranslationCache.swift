@@ -48,12 +48,12 @@ extension UInt64: TranslationKey {
 /// - A change that comes before the lookup's kernel section began, and whose flush was sent, has
 ///   been dropped by the drain at entry.
 /// - A change that comes during the section is `queued`: the entry is dropped at the next safe
-///   point. Whoever frees what the entry leads to waits for that (`Retirement`).
+///   point. Whoever frees what the entry leads to waits for that (`AddressSpace.Retirement`).
 /// - A miss that reads the table before a change and inserts after it is no exception: both happen
 ///   on the owner's thread, so the drain that serves the flush comes behind the insertion and drops
 ///   it.
 /// - A thread that attaches to a CPU whose cache has entries catches up (`catchUp`) before its first
-///   lookup: what was sent while nobody had the CPU went to nobody. `LocalTranslations` does that.
+///   lookup: what was sent while nobody had the CPU went to nobody. `AddressSpace.LocalTranslations` does that.
 ///
 /// Not for values that have to be current: a cache is what may lag.
 ///

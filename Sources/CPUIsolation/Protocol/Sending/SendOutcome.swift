@@ -71,19 +71,21 @@ extension SendOutcome: TargetOutcome {
   }
 }
 
-/// How soon a send has to take effect.
-///
-/// - Progress: wait-free
-/// - Context: any thread
-/// - Allocates: never
-public enum Urgency: Hashable, Sendable {
-  /// When the target enters kernel: the reason for this library.
-  case deferrable
-  /// At once: the target is kicked whatever its context; the sender itself runs its own work inline
-  /// in kernel, and at its next entry elsewhere. That is a kernel without deferral, kept to compare
-  /// with.
-  case immediate
-  /// At once and without disturbing the target: if it is outside kernel, the caller runs the work
-  /// for it, where the type allows that. Else as `deferrable`.
-  case onBehalf
+extension WorkType {
+  /// How soon a send has to take effect.
+  ///
+  /// - Progress: wait-free
+  /// - Context: any thread
+  /// - Allocates: never
+  public enum Urgency: Hashable, Sendable {
+    /// When the target enters kernel: the reason for this library.
+    case deferrable
+    /// At once: the target is kicked whatever its context; the sender itself runs its own work inline
+    /// in kernel, and at its next entry elsewhere. That is a kernel without deferral, kept to compare
+    /// with.
+    case immediate
+    /// At once and without disturbing the target: if it is outside kernel, the caller runs the work
+    /// for it, where the type allows that. Else as `deferrable`.
+    case onBehalf
+  }
 }

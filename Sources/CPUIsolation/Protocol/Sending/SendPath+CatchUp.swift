@@ -27,7 +27,8 @@ extension SendPath {
 
   /// What an announced send means for one CPU.
   func catchUp(
-    _ work: WorkType, _ cpu: Int, _ generation: UInt64, _ urgency: Urgency, _ site: CallSite,
+    _ work: WorkType, _ cpu: Int, _ generation: UInt64, _ urgency: WorkType.Urgency,
+    _ site: CallSite,
     isOneOfMany: Bool
   ) -> SendOutcome {
     let slot = core.slots[cpu]
@@ -95,7 +96,7 @@ extension SendPath {
   /// The masked send of a catch-up type: one announcement, and one look at each target.
   func catchUp(
     _ work: WorkType, to mask: CPUMask, _ begun: Report<SendOutcome> = Report(),
-    _ announced: UInt64? = nil, urgency: Urgency, from site: CallSite, asks: Bool,
+    _ announced: UInt64? = nil, urgency: WorkType.Urgency, from site: CallSite, asks: Bool,
     where predicate: (Int) -> Bool
   ) -> Report<SendOutcome> {
     var report = begun

@@ -3,7 +3,7 @@
 extension SendPath {
   /// The masked send to every member of the mask.
   func send(
-    _ work: WorkType, to mask: CPUMask, urgency: Urgency, from site: CallSite
+    _ work: WorkType, to mask: CPUMask, urgency: WorkType.Urgency, from site: CallSite
   ) -> Report<SendOutcome> {
     if work.form == .catchUp, urgency == .deferrable, let sent = broadcast(work, to: mask) {
       // A report is eight masks: one that is filled, and copied, costs as much as fifty looks.
@@ -31,7 +31,7 @@ extension SendPath {
 
   /// The masked send: one send per target, reported per target.
   func send(
-    _ work: WorkType, to mask: CPUMask, urgency: Urgency, from site: CallSite,
+    _ work: WorkType, to mask: CPUMask, urgency: WorkType.Urgency, from site: CallSite,
     payload: UInt64 = WorkType.Payload.everything.rawValue, asks: Bool = true,
     where predicate: (Int) -> Bool
   ) -> Report<SendOutcome> {

@@ -16,7 +16,7 @@ extension SendPath {
 
   /// The ticketed send: the generation that it draws, and the report.
   func sendDrawingGeneration(
-    _ work: WorkType, _ payload: UInt64, to mask: CPUMask, _ urgency: Urgency,
+    _ work: WorkType, _ payload: UInt64, to mask: CPUMask, _ urgency: WorkType.Urgency,
     from site: CallSite, where predicate: (Int) -> Bool
   ) -> (generation: UInt64, report: Report<SendOutcome>) {
     if let rejection = rejection(of: work) { return (0, Report(.rejected(rejection), of: mask)) }
@@ -52,7 +52,7 @@ extension SendPath {
   /// A generation that is drawn before the merge may be published by a run for somebody else's bit
   /// that was told nothing of ours.
   func sendWithTicket(
-    _ work: WorkType, _ payload: UInt64, to mask: CPUMask, _ urgency: Urgency,
+    _ work: WorkType, _ payload: UInt64, to mask: CPUMask, _ urgency: WorkType.Urgency,
     from site: CallSite, where predicate: (Int) -> Bool
   ) -> (generation: UInt64, report: Report<SendOutcome>) {
     var report = Report<SendOutcome>()

@@ -74,7 +74,7 @@ extension SendPath {
   /// Everything but the plain send to a CPU in user.
   @usableFromInline @inline(never)
   func deliverSlow(
-    _ work: WorkType, to cpu: Int, urgency: Urgency, from site: CallSite,
+    _ work: WorkType, to cpu: Int, urgency: WorkType.Urgency, from site: CallSite,
     payload: UInt64 = WorkType.Payload.everything.rawValue, isOneOfMany: Bool = false
   ) -> SendOutcome {
     guard cpu >= 0, cpu < core.slots.count else {
@@ -135,7 +135,7 @@ extension SendPath {
   /// Decides what a send means for a target in `word`, once the bit is set.
   @usableFromInline @inline(never)
   func conclude(
-    _ work: WorkType, _ cpu: Int, _ word: UInt64, wasPending: Bool, urgency: Urgency,
+    _ work: WorkType, _ cpu: Int, _ word: UInt64, wasPending: Bool, urgency: WorkType.Urgency,
     _ site: CallSite, isOneOfMany: Bool = false
   ) -> SendOutcome {
     let slot = core.slots[cpu]

@@ -11,7 +11,7 @@
 ///
 /// The elements are made with the pool and end with it; in between they keep what the last user left
 /// in them. That an element is given back once and used by one thread at a time is checked by the
-/// compiler: `PooledObject` cannot be copied. Everything else is as in `RawObjectPool`.
+/// compiler: `ObjectPool.Object` cannot be copied. Everything else is as in `RawObjectPool`.
 ///
 /// - Progress: as each member says
 /// - Context: any thread
@@ -78,11 +78,11 @@ public final class ObjectPool<Element: ~Copyable & Sendable>: Sendable {
   /// - Progress: lock-free
   /// - Context: any thread, also inside a handler
   /// - Allocates: never
-  public func pop() -> PooledObject<Element>? {
+  public func pop() -> Object? {
     guard core.hold() else { return nil }
     defer { core.drop(1) }
     let index = core.takeAsGuest(NoFaults.self)
-    return index == PoolRing.none ? nil : PooledObject(core, core.give(index))
+    return index == PoolRing.none ? nil : Object(core, core.give(index))
   }
 
   /// See `RawObjectPool.close()`. The elements end with the memory, where the last one comes back.
@@ -155,10 +155,10 @@ extension ObjectPool where Element: ~Copyable {
     /// - Context: the thread that registered
     /// - Allocates: never
     @inlinable @inline(__always)
-    public func pop() -> PooledObject<Element>? {
+    public func pop() -> Object? {
       ring.requireOwner()
       let index = core.take(at: ring, NoFaults.self)
-      return index == PoolRing.none ? nil : PooledObject(core, core.give(index))
+      return index == PoolRing.none ? nil : Object(core, core.give(index))
     }
 
     /// Gives an element back, wherever it was taken.
@@ -167,7 +167,7 @@ extension ObjectPool where Element: ~Copyable {
     /// - Context: the thread that registered
     /// - Allocates: never
     @inlinable @inline(__always)
-    public func push(_ object: consuming PooledObject<Element>) {
+    public func push(_ object: consuming Object) {
       ring.requireOwner()
       let index = core.receive(object.release())
       if !core.put(index, at: ring, NoFaults.self) { core.drop(1) }
@@ -178,58 +178,60 @@ extension ObjectPool where Element: ~Copyable {
 @available(*, unavailable)
 extension ObjectPool.Local: Sendable where Element: ~Copyable {}
 
-/// An element that is out of its pool, its user's alone.
-///
-/// When it goes out of scope it goes back to its pool, as if by a thread without a ring; `push` of a
-/// registration is cheaper.
-///
-/// - Progress: as each member says
-/// - Context: any thread
-/// - Allocates: never
-@frozen @safe
-public struct PooledObject<Element: ~Copyable & Sendable>: ~Copyable, Sendable {
-  @usableFromInline let core: PoolCore
-  @usableFromInline let address: Address
-
-  @inlinable @inline(__always)
-  init(_ core: PoolCore, _ address: Address) {
-    self.core = core
-    self.address = address
-  }
-
-  deinit {
-    core.holdAsGuest()
-    core.putAsGuest(core.receive(address))
-  }
-
-  /// The element itself.
+extension ObjectPool where Element: ~Copyable {
+  /// An element that is out of its pool, its user's alone.
   ///
-  /// - Progress: wait-free
-  /// - Context: one thread at a time
-  /// - Allocates: never
-  @inlinable @inline(__always)
-  public var element: Element {
-    // Safety: the object is this value's alone.
-    _read { yield unsafe Place<Element>(address).value }
-    _modify { yield &(unsafe Place<Element>(address)).value }
-  }
-
-  /// The element's address, for functions of C: valid as long as this value.
+  /// When it goes out of scope it goes back to its pool, as if by a thread without a ring; `push` of a
+  /// registration is cheaper.
   ///
-  /// - Progress: wait-free
+  /// - Progress: as each member says
   /// - Context: any thread
   /// - Allocates: never
-  @inlinable
-  public var pointer: UnsafeMutablePointer<Element> {
-    // Safety: the object is this value's alone.
-    unsafe Place<Element>(address).pointer
-  }
+  @frozen @safe
+  public struct Object: ~Copyable, Sendable {
+    @usableFromInline let core: PoolCore
+    @usableFromInline let address: Address
 
-  /// Parts with the element: it does not go back by itself.
-  @inlinable @inline(__always)
-  consuming func release() -> Address {
-    let address = address
-    discard self
-    return address
+    @inlinable @inline(__always)
+    init(_ core: PoolCore, _ address: Address) {
+      self.core = core
+      self.address = address
+    }
+
+    deinit {
+      core.holdAsGuest()
+      core.putAsGuest(core.receive(address))
+    }
+
+    /// The element itself.
+    ///
+    /// - Progress: wait-free
+    /// - Context: one thread at a time
+    /// - Allocates: never
+    @inlinable @inline(__always)
+    public var element: Element {
+      // Safety: the object is this value's alone.
+      _read { yield unsafe Place<Element>(address).value }
+      _modify { yield &(unsafe Place<Element>(address)).value }
+    }
+
+    /// The element's address, for functions of C: valid as long as this value.
+    ///
+    /// - Progress: wait-free
+    /// - Context: any thread
+    /// - Allocates: never
+    @inlinable
+    public var pointer: UnsafeMutablePointer<Element> {
+      // Safety: the object is this value's alone.
+      unsafe Place<Element>(address).pointer
+    }
+
+    /// Parts with the element: it does not go back by itself.
+    @inlinable @inline(__always)
+    consuming func release() -> Address {
+      let address = address
+      discard self
+      return address
+    }
   }
 }

@@ -27,7 +27,7 @@ public func fuzz(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
       }
     }
   } catch {
-    precondition(error.offset.map { $0 <= source.size } ?? false, "\(error)")
+    precondition(error.position.map { $0 <= source.size } ?? false, "\(error)")
   }
   guard let library = try? CompressionLibrary.of(compression),
     let compressed = try? library.compress(chunks)
