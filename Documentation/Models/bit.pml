@@ -21,7 +21,7 @@
      CALLS            the second type stands for cross calls: a queue, and a bit that whoever fills
                       the queue sets. All calls run, once each.
      HOUSEKEEPER      the CPU does not go to user but sleeps, and is woken
-     NO_LOOK_AT_EXIT  the look at K in front of the exit is promptness, not soundness
+     NO_LOOK_AT_EXIT  the look at K before the exit is promptness, not soundness
 
    Broken forms, which have to fail:
      K_BEFORE_W          entry looks at K before its addition to W: the send that comes between is
@@ -33,7 +33,7 @@
                          besides
      ENTRY_BY_STORE      W by load and store: "kernel" waits in the store buffer while K is loaded
      W_BEFORE_K          the sender looks at W before its OR: the answer is about the past
-     DATUM_LATE          the datum behind the bit: the handler runs for it and does not see it
+     DATUM_LATE          the datum after the bit: the handler runs for it and does not see it
      INVERTED            the look is taken the wrong way round: the bit is left out where the CPU is
                          in user. All deferred work is lost, and the senders' figures are perfect.
      MERGE PLAIN_MERGE   no fence before the looks: the datum is in the store buffer while the bit
@@ -90,7 +90,7 @@ inline handle(bits) {
 #endif
 }
 
-/* IntrusiveStack:T, behind the rounds of the work types. */
+/* IntrusiveStack:T, after the rounds of the work types. */
 inline runCalls(bits) {
 #ifdef CALLS
   if

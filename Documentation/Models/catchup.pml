@@ -6,7 +6,7 @@
    generation over all such types (catchUp:S), and looks at W (catchUp:W): a CPU in user is owed
    nothing in writing, since its next entry compares the summary with what it has seen (entry:S,
    catchUp:C). Every other CPU gets a bit in K, unless what it has applied covers the send. Entry and
-   exit are those of bit.pml (entry:W, entry:K, drain:T, exit:K, exit:W), with the comparison behind
+   exit are those of bit.pml (entry:W, entry:K, drain:T, exit:K, exit:W), with the comparison after
    the look at K.
 
    Bound: one CPU, two senders with SENDS sends each, of one type or of two (TYPES); ROUNDS round
@@ -27,7 +27,7 @@
      W_FIRST              the sender looks at W before it counts up: the CPU that entered between is
                           taken for one that is in user
      GENERATION_FIRST     counts up before the datum: caught up with, without the datum
-     GENERATION_BY_STORE  counts up by load and store: nothing orders the look at W behind it
+     GENERATION_BY_STORE  counts up by load and store: nothing orders the look at W after it
      GENERATION_REREAD    after the run takes as its own what the generation is by then
      SUMMARY_REREAD       the same for the summary
      TYPES=2 SUMMARY_FIRST  the summary is counted up before the generation: an entry between sees

@@ -14,21 +14,21 @@
    between.
 
    Asserted:
-   - a section that begins behind a change whose send was answered `deferred` finds that change or a
-     later one, and so does a lookup behind a lazy stretch for which the flusher skipped the CPU;
+   - a section that begins after a change whose send was answered `deferred` finds that change or a
+     later one, and so does a lookup after a lazy stretch for which the flusher skipped the CPU;
    - with REUSE: no frame is used that has been given to somebody else;
    - in the end, with everything drained, the cache has what the table has, or nothing.
 
    Broken forms, which have to fail:
      GENERATION_FIRST     the generation before the change of the table: the CPU catches up in between,
                           fills from the old entry, and passes for current
-     GENERATION_REREAD    the generation is loaded again behind the drop, and taken over
+     GENERATION_REREAD    the generation is loaded again after the drop, and taken over
      LAZY GENERATION_BY_STORE  the generation waits in the store buffer while the flusher looks at
                           whether the cache is used
      LAZY FLAG_LAST       catches up, and then says that it uses its cache: the kernel's v7
      LAZY FLAG_BY_STORE   the flag waits in the store buffer while the generation is loaded
      LAZY LOOK_FIRST      the flusher looks before it counts up
-     REUSE NO_ACKNOWLEDGEMENT  the frame is used again behind the send
+     REUSE NO_ACKNOWLEDGEMENT  the frame is used again after the send
      REUSE GRACE_PERIOD   a grace period in the acknowledgement's place: a quiescent state passes it
                           with the flush pending */
 
@@ -152,7 +152,7 @@ proctype cpu() {
      :: lazyStretch()
 #ifdef GRACE_PERIOD
      :: drain();
-        /* A quiescent state: W moves behind the look at K. */
+        /* A quiescent state: W moves after the look at K. */
         atomic { DRAINED(0) -> mem[W] = MOVED(mem[W], 8) };
         lookUpBoth()
 #endif

@@ -13,7 +13,7 @@
    own value again.
 
    Asserted, without UNREGISTER: who finds the pointer as it was before it was unlinked never meets
-   the memory behind it freed; and the wait ends unless the CPU stays in kernel.
+   the memory after it freed; and the wait ends unless the CPU stays in kernel.
    With UNREGISTER:
    - the handler does not run once it is freed;
    - each bit that was newly set is run, dropped, withdrawn, or still there: a late sender's.
@@ -46,7 +46,7 @@
      UNREGISTER NO_LIVE         drains do not look whether the type is live: a late bit runs it
      UNREGISTER LIVE_BEFORE_TAKE  live is read before the take, in user even: no section, so nobody
                                   waits
-     UNREGISTER ONE_WAIT        no grace period behind the end of the life
+     UNREGISTER ONE_WAIT        no grace period after the end of the life
      UNREGISTER NO_FENCE        "not live" waits in the store buffer while the CPU is looked at */
 
 #define THREADS 3
@@ -71,7 +71,7 @@
 bool freed, stays;
 /* Bits that were newly set, less those that are accounted for. */
 byte pending;
-/* In this model's K a bit is 2 if it was set before unregistration began, and 1 behind that. */
+/* In this model's K a bit is 2 if it was set before unregistration began, and 1 after that. */
 bool unregistering;
 
 inline use(p) {

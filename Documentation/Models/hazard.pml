@@ -8,9 +8,9 @@
 
    The writer puts another node into the one link, retires the one that was there, and makes a pass
    now and then; what a pass reclaims is linked again later. Reader 0 protects, uses, and lets go.
-   - by fences: it writes its slot behind a fence, and looks at the link again;
+   - by fences: it writes its slot after a fence, and looks at the link again;
    - TRANSITION: it is an isolated CPU: in kernel it reads and writes plainly, in user it protects by
-     fences, and it may keep a protection from one side to the other. A pass looks at W behind its
+     fences, and it may keep a protection from one side to the other. A pass looks at W after its
      fence, and waits until a CPU that was in kernel has moved; survivors wait no more;
    - WILDCARD: a dated wildcard stands in the slot while the link is read. A pass that meets one from
      before its date waits, or reclaims nothing.

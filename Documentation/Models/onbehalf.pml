@@ -102,7 +102,7 @@ proctype owner() {
      drain();
 #endif
 #if !defined(NO_SPIN) && !defined(PIN_BEFORE_W)
-     /* A pin that is taken later finds kernel. Behind a wait K is looked at afresh. */
+     /* A pin that is taken later finds kernel. After a wait K is looked at afresh. */
      if :: mem[PIN] -> mem[PIN] == 0; k = mem[K] :: else fi;
 #endif
      drain();

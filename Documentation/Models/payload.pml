@@ -8,13 +8,13 @@
    what it found; it calls nobody for nothing. Entry and exit are those of bit.pml.
 
    Here a payload has a bit for each sender whose data it announces; with SAME both senders announce
-   both. With TICKET the first sender draws a generation behind each merge (ticket:G), which a drain
-   loads behind its take of the bits (drain:G) and stores behind its run (drain:A).
+   both. With TICKET the first sender draws a generation after each merge (ticket:G), which a drain
+   loads after its take of the bits (drain:G) and stores after its run (drain:A).
 
    Bound: one CPU, two senders with SENDS sends each, ROUNDS round trips, one more when the senders
    are through.
 
-   Asserted: what a send that saw user, or set a bit, promised has been read behind the next entry, or
+   Asserted: what a send that saw user, or set a bit, promised has been read after the next entry, or
    the next drain; in the end everything has been read and nothing is left. With TICKET: what is
    executed has been read.
 
@@ -27,7 +27,7 @@
                       store buffer while the payload that was seen is taken and told
      TICKET TICKET_FIRST  the generation before the merge: a run for the other sender's bit loads it,
                       and is told nothing
-     TICKET GENERATION_LATE  the drain loads the generation behind the payload: what is merged and
+     TICKET GENERATION_LATE  the drain loads the generation after the payload: what is merged and
                       drawn in between counts as run
 
    Reached:

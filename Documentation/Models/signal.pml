@@ -17,21 +17,21 @@
    - handlers run while W says kernel, and not inside each other;
    - every transition is one addition to the word as it stands, from the context that it is thought
      to come from, and the copy is right where an exit is computed from it;
-   - in kernel behind an entry what was sent before it has been read.
+   - in kernel after an entry what was sent before it has been read.
 
    Forms, which have to hold:
      POLL
-     HANDLER_LOOKS_ONCE  the handler's look behind its own exit is not what answers kicks: the one
+     HANDLER_LOOKS_ONCE  the handler's look after its own exit is not what answers kicks: the one
                          that comes then finds the attention bit taken, and sends a signal
 
    Broken forms, which have to fail:
      DEPTH_NOT_W           the handler decides by a flag of the interrupted code, which moves before
-                           or behind W
+                           or after W
      COPY_NOT_W            the same with the copy of W, which an exit writes first
      DRAINS_IN_KERNEL      the handler runs work in kernel too: inside another handler
      RUNS_IN_USER          it runs work without an entry
      POLL RUNS_IN_USER     so does the poll
-     NO_LOOK_BEHIND_EXIT   the signal comes between the last look at K and the store of W, its
+     NO_LOOK_AFTER_EXIT   the signal comes between the last look at K and the store of W, its
                            handler leaves everything to the thread, and that is gone
      ENTRY_FROM_REGISTER   entry stores its own sum instead of adding: the handler's transitions
                            between are undone */
@@ -83,7 +83,7 @@ inline drain() {
   k = 0
 }
 
-/* The addition to W; the copy is written behind it, by another store. */
+/* The addition to W; the copy is written after it, by another store. */
 inline addToW(step) {
   atomic {
     DRAINED(0) ->
@@ -128,7 +128,7 @@ inline leave() {
   word = MOVED(word, EXIT(USER));
   outside = 1;
   publish();
-#ifndef NO_LOOK_BEHIND_EXIT
+#ifndef NO_LOOK_AFTER_EXIT
   do
   :: mem[K] & ATTENTION ->
      enter();

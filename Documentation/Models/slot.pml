@@ -10,14 +10,14 @@
    Bound: ATTACHMENTS in all, by either thread in any order, each with up to one round trip; TICKETS
    tickets, of which all but the last may be given up at any moment; SENDS sends without ticket;
    DETACH_ROUNDS rounds of a thread on its way out (the library's are 8), so that a flood of sends
-   gets bits dropped. The last thread may stay attached for ever, with a safe point behind the last
+   gets bits dropped. The last thread may stay attached for ever, with a safe point after the last
    send.
 
    Asserted:
    - a ticket says `executed` only if a handler, of whichever owner, ran and read its datum; that
      somebody attached, and counts as having seen everything, is not a run;
    - one that says `covered`: when the owner that was seen is through with its next entry, it has
-     read the datum, by a run or by having attached behind it. The same holds for answers `deferred`
+     read the datum, by a run or by having attached after it. The same holds for answers `deferred`
      and `queued` of sends;
    - each ticket settles;
    - each bit that was newly set is run or dropped, once, or still there;
@@ -39,13 +39,13 @@
      REACH_RUN_THEN_GONE  a ticket that had been executed says `gone` once another thread has
                           attached
      REACH_ACCEPTED_DROPPED  a send whose OR came before the thread attached and whose look came
-                          behind: answered `deferred` or `queued`, and dropped. The thread attached
-                          behind the datum, so it holds nothing older.
+                          afterwards: answered `deferred` or `queued`, and dropped. The thread attached
+                          after the datum, so it holds nothing older.
 
    Broken forms, which have to fail:
      NO_ATTACH_GENERATION      attachGeneration is not written: tickets for dropped bits say
                                `executed`
-     ATTACH_GENERATION_LATE    it is written behind applied: they say so for a moment
+     ATTACH_GENERATION_LATE    it is written after applied: they say so for a moment
      NO_APPLIED_AT_ATTACH      neither is: a ticket for a dropped bit never settles
      GENERATION_BEFORE_CLEAR   attach loads the generations before it clears K: a bit that comes
                                between is dropped, and its ticket never settles

@@ -8,7 +8,7 @@
    (TWO_TICKETS).
 
    Bound: one send each; ROUNDS safe points or round trips through user, after which the CPU stays
-   in user for ever, or in kernel with one safe point behind the last send.
+   in user for ever, or in kernel with one safe point after the last send.
 
    Asserted:
    - a ticket that says `executed` was preceded by a run that read its datum;
@@ -23,12 +23,12 @@
                              old, and no other run comes
      GENERATION_AFTER_RUN    publishes generations that were drawn while the handler ran
      APPLIED_BEFORE_RUN      the ticket says `executed` while the handler has yet to read
-     NO_USER_RULE            the bit came behind the last look at K of a CPU that stays in user
+     NO_USER_RULE            the bit came after the last look at K of a CPU that stays in user
      USER_RULE_ONCE          the same: one look may fall in the instant between K and W
      TICKET_AFTER_BIT        the run for the bit may be over when the generation is drawn
      TWO_TICKETS DRAW_BY_STORE  the generation by load and store: both draw the same one, and a run
                                 for the first settles the second
-     NARROW_GENERATION       two bits instead of 64: behind the wrap an older one is not less */
+     NARROW_GENERATION       two bits instead of 64: after the wrap an older one is not less */
 
 #define THREADS 3
 #define WORDS 7

@@ -15,7 +15,7 @@ byte mem[WORDS];
 chan buffer[THREADS] = [2] of { byte, byte };
 
 #define STORE(t, a, v) buffer[t]!a, v
-/* Executable once the thread has no store left in its buffer: in front of a read-modify-write
+/* Executable once the thread has no store left in its buffer: before a read-modify-write
    inside its atomic step, or alone, as a fence. */
 #define DRAINED(t) empty(buffer[t])
 

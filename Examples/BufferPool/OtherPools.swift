@@ -58,7 +58,7 @@ final class LockedPool: Pool, @unchecked Sendable {
   }
 }
 
-/// The pool with a version for each page: a reader looks before and behind, and does it again if
+/// The pool with a version for each page: a reader looks before and afterwards, and does it again if
 /// the page was evicted meanwhile. It may read a frame that is somebody else's by then, and has to
 /// bear that; a reader that changes what it finds cannot.
 // Sendable: everything is atomic.
@@ -109,7 +109,7 @@ final class VersionedPool: Pool, @unchecked Sendable {
     atomicMemoryFence(ordering: .releasing)
     unsafe entry[1].store(frame, ordering: .relaxed)
     unsafe entry[0].wrappingAdd(1, ordering: .releasing)
-    // What the caller does to the frame comes behind the version.
+    // What the caller does to the frame comes after the version.
     atomicMemoryFence(ordering: .releasing)
   }
 

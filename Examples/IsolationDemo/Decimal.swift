@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// A number with so many digits behind the point and without an exponent: what tables and JSON
+/// A number with so many digits after the point and without an exponent: what tables and JSON
 /// want, without Foundation.
 ///
 ///     decimal(3.14159, 2)  // "3.14"

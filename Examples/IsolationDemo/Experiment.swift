@@ -52,7 +52,7 @@ final class Experiment: Sendable {
     self.works = Callback.deferrable.compactMap { works[$0] }
     self.live = live
     self.contexts = contexts
-    // Behind the registrations: a filter finds functions by their names.
+    // After the registrations: a filter finds functions by their names.
     for event in options.events {
       try coordinator.tracer.start(event.format, filter: event.filter)
     }

@@ -18,7 +18,7 @@ struct HalfTrace: Sendable {
   ///
   /// The load is known: a send leaves at most four events on one CPU (it is queued, an interrupt is
   /// sent, and there are its beginning and end), and an isolated CPU makes two transitions a stay,
-  /// and many, which only count if they are recorded, in the hurry behind it. Twice that is room for the random part. Memory that no
+  /// and many, which only count if they are recorded, in the hurry after it. Twice that is room for the random part. Memory that no
   /// event needs is never touched.
   static func eventsPerRing(_ options: Options) -> Int {
     let sends = Callback.allCases.reduce(0.0) { sum, callback in
@@ -42,7 +42,7 @@ struct HalfTrace: Sendable {
 }
 
 extension TraceRecording {
-  /// The halves of the experiment, one behind the other.
+  /// The halves of the experiment, one after the other.
   init(halves: [HalfTrace]) {
     let cpuCount = halves.map(\.snapshot.cpuCount).max() ?? 1
     let hasOthers = halves.contains { half in
@@ -67,7 +67,7 @@ extension TraceRecording {
     }
   }
 
-  /// A call site has the same address in both halves. The last symbol needs one behind it: in a
+  /// A call site has the same address in both halves. The last symbol needs one after it: in a
   /// file a symbol goes on to the next one.
   private mutating func nameSymbols(of halves: [HalfTrace]) {
     var names: [UInt64: String] = [:]

@@ -6,7 +6,7 @@ import CPUIsolation
 ///
 /// Each handler tells the witness that it has run. Two do something besides for the translations
 /// that are made by hand: that of `flush_tlb_range` flushes them, and that of `nohz_kick`, which
-/// runs behind all flushes, reads through them.
+/// runs after all flushes, reads through them.
 // Sendable: an address that nobody changes, of memory that the witness keeps.
 @safe
 final class HandlerContext: @unchecked Sendable {

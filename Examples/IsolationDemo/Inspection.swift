@@ -2,7 +2,7 @@
 
 import CPUIsolation
 
-/// What an isolated CPU executes and reads in kernel, right behind each entry. It belongs to the
+/// What an isolated CPU executes and reads in kernel, right after each entry. It belongs to the
 /// CPU's thread.
 struct Inspection {
   private let live: LiveState
@@ -29,7 +29,7 @@ struct Inspection {
     wasOn = live.keys.isOn(housekeeper, on: cpu)
   }
 
-  /// Turns to the entry, in user: what has been promised by now has to hold behind it.
+  /// Turns to the entry, in user: what has been promised by now has to hold after it.
   @inline(__always)
   mutating func prepareToEnter(on cpu: borrowing LocalCPU) {
     live.handles.prepareToEnter(on: self.cpu)

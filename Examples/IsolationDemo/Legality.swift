@@ -6,7 +6,7 @@ import Synchronization
 ///
 /// Wait-free and without allocation: a handler that runs in a signal judges too.
 // Sendable: the counter and the claims are atomic; the first violation is written by whoever made
-// the claim, and read behind `isKept`.
+// the claim, and read after `isKept`.
 @safe
 final class Legality: @unchecked Sendable {
   private let count = Atomic<UInt64>(0)

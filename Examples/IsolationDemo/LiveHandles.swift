@@ -74,9 +74,9 @@ final class LiveHandles: @unchecked Sendable {
 
   // MARK: The isolated CPU
 
-  /// The order of the handler that reads through the cache, behind the flushes.
+  /// The order of the handler that reads through the cache, after the flushes.
   static func order(ofTouch broken: BrokenOrder?) -> WorkType.DrainOrder {
-    // Broken: in front of the flush, which is registered after it.
+    // Broken: before the flush, which is registered after it.
     broken == .earlyTouch ? .early : .normal
   }
 
@@ -96,7 +96,7 @@ final class LiveHandles: @unchecked Sendable {
     unsafe isEarly[cpu] = true
   }
 
-  /// What the CPU does behind the entry: from here on its drains flush in either order.
+  /// What the CPU does after the entry: from here on its drains flush in either order.
   @inline(__always)
   func endEntry(on cpu: Int) {
     if broken == .flagAfterFlush { unsafe isEarly[cpu] = false }
@@ -104,7 +104,7 @@ final class LiveHandles: @unchecked Sendable {
 
   private func catchUp(_ cpu: Int) { _ = unsafe caches[cpu].catchUp(with: log) }
 
-  /// Reads what is cached of a handle, in a handler that runs behind the flushes. Interrupt-safe.
+  /// Reads what is cached of a handle, in a handler that runs after the flushes. Interrupt-safe.
   func touch(_ handle: UInt64, on cpu: Int) {
     let lowest = memory.versions.lowest(Int(truncatingIfNeeded: handle))
     guard let frame = unsafe caches[cpu].lookUp(handle) else { return }

@@ -2,7 +2,7 @@
 
 /// The memory of the demonstration: frames, and which versions of which page may be found in them.
 ///
-/// Each housekeeper has numbers of its own: pages, which an `AddressSpace` maps, and behind them
+/// Each housekeeper has numbers of its own: pages, which an `AddressSpace` maps, and after them
 /// handles, which translations that are made by hand lead to. The same rules are for both.
 final class LiveMemory: Sendable {
   let frames: Frames
@@ -36,7 +36,7 @@ final class LiveMemory: Sendable {
 
   /// From one frame to another it is so many versions; to no frame, and from none to one, it is one.
   ///
-  /// So the two can be told apart. A CPU that reads `lowest`, with a frame, and behind its look
+  /// So the two can be told apart. A CPU that reads `lowest`, with a frame, and after its look
   /// `highest`, four more, has seen an exchange: there was a frame all the time. An unmapping and a
   /// mapping are two more; a second unmapping cannot end before the CPU has left its kernel
   /// section, so that there are never four.

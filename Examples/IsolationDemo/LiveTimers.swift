@@ -7,7 +7,7 @@ import Synchronization
 ///
 /// Each housekeeper has one timer on each CPU. It stands in a word that both write: the deadline in
 /// cycles of the clock, and in the lowest bit whether its kick has been sent, from when on the CPU
-/// has to know of it behind its next entry.
+/// has to know of it after its next entry.
 // Sendable: memory of its own that does not move, in which every word is atomic.
 @safe
 final class LiveTimers: @unchecked Sendable {
@@ -46,7 +46,7 @@ final class LiveTimers: @unchecked Sendable {
       old = original
     }
     guard kick.bringForward(to: deadline, on: cpu, urgency: urgency) != .gone else { return }
-    // Release — LiveTimers:P. Behind the kick, unless the timer has fired already. Pairs with
+    // Release — LiveTimers:P. After the kick, unless the timer has fired already. Pairs with
     // LiveTimers:E.
     _ = unsafe word.pointee.compareExchange(
       expected: deadline << 1, desired: deadline << 1 | 1, ordering: .releasing)

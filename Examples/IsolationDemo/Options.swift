@@ -72,7 +72,7 @@ struct Options: Equatable, Sendable {
     names cpumask takes the place of the second, one that names cpu that of the first, any other
     that of both. With EVENT it is for that one, which is recorded besides if it is another;
     an empty EXPR asks nothing. In CPUS{}, isolated and housekeeping stand for the lists. A trace.dat
-    holds all halves that ran, one behind the other; a page shows them side by side, with the events
+    holds all halves that ran, one after the other; a page shows them side by side, with the events
     deferred_work_set, deferred_work_merge and deferred_work_drain under 'cpu & CPUS{isolated}'.
 
     Exit status: 0, 1 if a send was lost, something illegal was seen, or counts do not add up or
@@ -80,7 +80,7 @@ struct Options: Equatable, Sendable {
 
     """
 
-  /// Reads the arguments behind the program's name, for a machine with so many processors.
+  /// Reads the arguments after the program's name, for a machine with so many processors.
   static func parse(
     _ arguments: [String], processors: Int
   ) throws(UsageError) -> Invocation {

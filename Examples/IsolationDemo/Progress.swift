@@ -17,6 +17,6 @@ struct Progress: Sendable {
     show("\(text): \(decimal(passed / .seconds(1), 1)) of \(decimal(duration / .seconds(1), 1)) s")
   }
 
-  /// Leaves nothing behind.
+  /// Leaves nothing afterwards.
   func clear() { show("") }
 }

@@ -7,7 +7,7 @@ import Synchronization
 ///
 /// Whoever changes a thing counts `begun` up, makes the change, waits until it holds for every CPU,
 /// and counts `done` up. A CPU reads `done`, looks, and reads `begun`:
-/// - `done` was stored behind the wait. So what is older must not be found.
+/// - `done` was stored after the wait. So what is older must not be found.
 /// - `begun` was stored before anything was changed. So what is newer cannot be found.
 ///
 /// One thread changes each thing. Even versions of a page are without a frame, odd ones have one; see
@@ -38,7 +38,7 @@ final class Versions: @unchecked Sendable {
   func begin(_ thing: Int, by step: UInt64 = 1) -> UInt64 {
     let version = unsafe done[thing].load(ordering: .relaxed) &+ step
     unsafe begun[thing].store(version, ordering: .relaxed)
-    // Release — Versions:B. In front of all that the change writes, whoever finds it, and however:
+    // Release — Versions:B. Before all that the change writes, whoever finds it, and however:
     // a broken order has no other. Pairs with Versions:H.
     atomicMemoryFence(ordering: .releasing)
     return version
@@ -46,7 +46,7 @@ final class Versions: @unchecked Sendable {
 
   /// Ends the change: every CPU has it, or takes it before it looks.
   func finish(_ thing: Int, at version: UInt64) {
-    // Release — Versions:D. Behind the wait. Pairs with Versions:L.
+    // Release — Versions:D. After the wait. Pairs with Versions:L.
     unsafe done[thing].store(version, ordering: .releasing)
   }
 
@@ -58,14 +58,14 @@ final class Versions: @unchecked Sendable {
   /// The oldest version that may be found from here on.
   @inline(__always)
   func lowest(_ thing: Int) -> UInt64 {
-    // Acquire — Versions:L. The look comes behind it. Pairs with Versions:D.
+    // Acquire — Versions:L. The look comes after it. Pairs with Versions:D.
     unsafe done[thing].load(ordering: .acquiring)
   }
 
   /// The newest version that may have been found up to here.
   @inline(__always)
   func highest(_ thing: Int) -> UInt64 {
-    // Acquire — Versions:H. The look comes in front of it. Pairs with Versions:B.
+    // Acquire — Versions:H. The look comes before it. Pairs with Versions:B.
     atomicMemoryFence(ordering: .acquiring)
     return unsafe begun[thing].load(ordering: .relaxed)
   }

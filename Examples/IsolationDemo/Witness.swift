@@ -19,7 +19,7 @@ import Synchronization
 /// - If the bit was still set at the entry, the drain took it, and its handler read `written`. That
 ///   handler reads this send's number or a later one, since the take acquires what the send
 ///   released.
-/// - If the bit was not set any more, an earlier drain had taken it, behind the send, and the same
+/// - If the bit was not set any more, an earlier drain had taken it, after the send, and the same
 ///   holds for its handler. A send that was merged is covered by a bit that another send set: its
 ///   own number has to have been read all the same.
 ///
@@ -129,7 +129,7 @@ final class Witness: @unchecked Sendable {
   }
 
   /// Looks whether what was expected has been seen: called by the CPU's thread, in kernel, just
-  /// behind the entry.
+  /// after the entry.
   func check(on cpu: Int) {
     for callback in Callback.deferrable { compare(callback, cpu) }
   }

@@ -28,7 +28,7 @@ void cfiber_begin(void);
 
 cfiber_position cfiber_prepare(void *stack_top, void (*run)(void *), void *context) {
   uint64_t *stack = (uint64_t *)((uintptr_t)stack_top & ~(uintptr_t)15);
-  *--stack = 0;  // two words, so that the stack is aligned in front of the call
+  *--stack = 0;  // two words, so that the stack is aligned before the call
   *--stack = 0;
   *--stack = (uint64_t)(uintptr_t)cfiber_begin;
   *--stack = 0;                              // rbp

@@ -174,7 +174,7 @@ static const struct {
 };
 enum { REPLACED = sizeof replaced / sizeof replaced[0] };
 
-/// The functions behind ours. In an executable at a fixed address the answer may be a jump of its
+/// The functions after ours. In an executable at a fixed address the answer may be a jump of its
 /// own, through the entry that we are about to rewrite: ours would call themselves.
 static bool find_real_functions(void) {
   for (int index = 0; index < REPLACED; index++) {

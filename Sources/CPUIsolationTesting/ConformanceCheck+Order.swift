@@ -30,7 +30,7 @@ extension ConformanceCheck {
     note(.drainOrder, .passed, "\(played) orders\(helped) led to the same state")
   }
 
-  /// Types in front of and behind the subject's.
+  /// Types before and after the subject's.
   private var surroundings: (Coordinator) throws -> Void {
     { coordinator in
       for order in [WorkType.DrainOrder.early, .normal, .late] {
@@ -69,7 +69,7 @@ extension ConformanceCheck {
 
   /// Another CPU catches up first: what is shared must not be used up.
   private var neighbours: Schedule {
-    Schedule(name: "behind a run for another CPU") { trial in
+    Schedule(name: "after a run for another CPU") { trial in
       let neighbour = ConformanceTrial<State>.neighbour
       try trial.runOnce(neighbour)
       try trial.settle(neighbour)

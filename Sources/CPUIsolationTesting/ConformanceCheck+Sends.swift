@@ -19,13 +19,13 @@ extension ConformanceCheck {
         return note(
           .sendsFromInside, .failed,
           "sent inside another handler, it leads to \(show(state)), sent by a thread to"
-            + " \(show(reference)). It runs behind the round that it was sent in: do not rely on"
+            + " \(show(reference)). It runs after the round that it was sent in: do not rely on"
             + " what else is pending")
       }
     }
     note(
       .sendsFromInside, .passed,
-      "sent by handlers in front of it and behind it, to their own CPU and another, it came to rest"
+      "sent by handlers before it and after it, to their own CPU and another, it came to rest"
     )
   }
 

@@ -21,11 +21,11 @@ extension ConformanceCheck {
     guard unchanged != reference else {
       note(
         .catchesUp, .failed,
-        "a change and a run behind it leave the state at \(show(reference)), as without the change."
+        "a change and a run after it leave the state at \(show(reference)), as without the change."
           + " Either the handler does not catch up, or the state does not show it")
       return nil
     }
-    note(.catchesUp, .passed, "a change shows behind the next entry")
+    note(.catchesUp, .passed, "a change shows after the next entry")
     return reference
   }
 
@@ -55,7 +55,7 @@ extension ConformanceCheck {
     return false
   }
 
-  /// Whether a run before anything was published leaves a trace behind the next change.
+  /// Whether a run before anything was published leaves a trace after the next change.
   mutating func checkUnsentRun(_ reference: State) throws {
     let trial = try trial()
     try trial.runOnce()
@@ -63,12 +63,12 @@ extension ConformanceCheck {
     try trial.runOnce()
     let state = try trial.state()
     if state == reference {
-      note(.harmlessUnsent, .passed, "a run on a fresh CPU left no trace behind the next change")
+      note(.harmlessUnsent, .passed, "a run on a fresh CPU left no trace after the next change")
       return
     }
     note(
       .harmlessUnsent, .failed,
-      "a run before the first change leads to \(show(state)) behind it, in place of"
+      "a run before the first change leads to \(show(state)) after it, in place of"
         + " \(show(reference)). A bit may be left from whoever had the CPU before: remember nothing"
         + " of a run that found nothing")
   }
@@ -91,7 +91,7 @@ extension ConformanceCheck {
     }
     note(
       .coalescing, .failed,
-      "\(changes) changes and one run lead to \(show(one)), a run behind each to \(show(many))."
+      "\(changes) changes and one run lead to \(show(one)), a run after each to \(show(many))."
         + " Sends are coalesced: a run has to catch up with everything, not with one change")
   }
 }

@@ -14,7 +14,7 @@ public enum ConformanceRule: String, CaseIterable, Hashable, Sendable {
   case idempotent
   /// A run that nobody sent, before anything was published, does no harm later.
   case harmlessUnsent = "harmless when nobody sent"
-  /// One run behind several changes does what a run behind each would have done.
+  /// One run after several changes does what a run after each would have done.
   case coalescing
   /// A run ends, within its limit of processor time.
   case bounded
@@ -24,7 +24,7 @@ public enum ConformanceRule: String, CaseIterable, Hashable, Sendable {
   case nonAllocating = "non-allocating"
   /// It does not matter where the work is drained, next to what, after which other CPU, or by whom.
   case drainOrder = "any drain order"
-  /// Work that is sent inside a handler runs behind the round, and comes to an end.
+  /// Work that is sent inside a handler runs after the round, and comes to an end.
   case sendsFromInside = "sends from inside"
 }
 

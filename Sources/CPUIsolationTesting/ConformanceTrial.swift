@@ -29,7 +29,7 @@ struct ConformanceTrial<State: Equatable & Sendable> {
   static var cpu: Int { 1 }
   static var neighbour: Int { 2 }
 
-  /// `before` and `after` register what is to stand in front of and behind the subject.
+  /// `before` and `after` register what is to stand before and after the subject.
   init(
     _ options: HandlerConformance.Options,
     _ makeSubject: (Coordinator) throws -> HandlerSubject<State>,

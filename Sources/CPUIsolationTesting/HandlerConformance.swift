@@ -125,7 +125,7 @@ struct ConformanceCheck<State: Equatable & Sendable> {
   }
 
   /// All rules, in their order. The rules about the state rest on each other: where one is broken,
-  /// those behind it would only repeat it.
+  /// those after it would only repeat it.
   mutating func run() throws -> ConformanceReport {
     do {
       let reference = try checkStates()

@@ -27,7 +27,7 @@
     /// - Allocates: yes
     public func body(_ body: @escaping () -> Void) { bodies.append(body) }
 
-    /// Adds what is looked at behind the last body's end.
+    /// Adds what is looked at after the last body's end.
     ///
     /// - Progress: wait-free
     /// - Context: the preparation

@@ -132,7 +132,7 @@ public final class ScriptedMachine {
   public var contexts: [Int: CPUContext] { scripted.mapValues(\.context) }
 
   /// How often the handler has run on a CPU, for a bit that was set, or because the CPU lagged
-  /// behind a catch-up type.
+  /// after a catch-up type.
   ///
   /// - Progress: blocking
   /// - Context: any thread
@@ -142,7 +142,7 @@ public final class ScriptedMachine {
     return Int(counts.executed + counts.caughtUp)
   }
 
-  /// Whether the work is pending on a CPU: its bit is set, or, outside kernel, the CPU lags behind a
+  /// Whether the work is pending on a CPU: its bit is set, or, outside kernel, the CPU lags after a
   /// catch-up type.
   ///
   /// - Progress: blocking

@@ -11,7 +11,7 @@
 /// `nop`, `b` and `bl` are among the instructions that one aligned store may replace while others
 /// execute them (Arm Architecture Reference Manual, "Concurrent modification and execution of
 /// instructions"): there is no breakpoint, and one phase. A call at a function's first instruction
-/// would lose the way back, so that is kept in x9 in front of it, as with the kernel's
+/// would lose the way back, so that is kept in x9 before it, as with the kernel's
 /// `-fpatchable-function-entry=2`.
 enum ARMCode: SiteCode {
   static let siteLength = 4

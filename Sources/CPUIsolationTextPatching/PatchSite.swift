@@ -57,7 +57,7 @@ public final class PatchSite: Sendable {
   ///
   ///     let hop = route(on: cpu, table, destination)
   ///
-  /// The arguments are handed on as they are. The functions behind it must not throw or unwind: the
+  /// The arguments are handed on as they are. The functions after it must not throw or unwind: the
   /// generated code has no tables for that, and a backtrace through a hook ends at the site.
   ///
   /// - Progress: as the function that it runs; the first call of an attachment makes a system call

@@ -4,7 +4,7 @@
 enum PatchPhase: Int, Sendable {
   /// The breakpoint on the first byte: from here on the new behaviour, through the trap handler.
   case breakpoint
-  /// The bytes behind it, which nobody executes while it stands.
+  /// The bytes after it, which nobody executes while it stands.
   case tail
   /// The first byte, or the whole of an instruction that one store replaces.
   case first
@@ -39,7 +39,7 @@ struct SlotLayout: Equatable {
   static let stride = 256
   static let original = 80
   static let arms = [96, 144]
-  // In an arm, behind its address:
+  // In an arm, after its address:
   static let veneer = 8
   static let adaptor = 16
   static let copy = 32

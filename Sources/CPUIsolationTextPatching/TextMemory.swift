@@ -109,7 +109,7 @@ final class TextMemory: @unchecked Sendable {
   /// we write ours, synchronize, and then fetch the site.
   /// - If our exchange comes before the patch's look, the patch sends to this CPU, and waits or
   ///   defers.
-  /// - Else the patch's bytes were written before our exchange, and since we synchronize behind it,
+  /// - Else the patch's bytes were written before our exchange, and since we synchronize after it,
   ///   we fetch them, or later ones.
   func admit(_ cpu: Int, attachment: UInt64) {
     ctp_unblock_traps()
@@ -121,11 +121,11 @@ final class TextMemory: @unchecked Sendable {
 
   /// The CPUs of whose threads one has been admitted.
   func admitted() -> CPUMask {
-    // Sequentially consistent fence — text:F. Behind the bytes of a phase. Pairs with text:A.
+    // Sequentially consistent fence — text:F. After the bytes of a phase. Pairs with text:A.
     atomicMemoryFence(ordering: .sequentiallyConsistent)
     var mask = CPUMask()
     for cpu in 0..<cpuCount {
-      // Sequentially consistent — text:M. Behind the fence. Pairs with text:A.
+      // Sequentially consistent — text:M. After the fence. Pairs with text:A.
       let word = unsafe admission(of: cpu).pointee.load(ordering: .sequentiallyConsistent)
       if word != 0 { mask.insert(cpu) }
     }
@@ -188,7 +188,7 @@ final class TextMemory: @unchecked Sendable {
     unsafe resume(of: index).pointee.store(address, ordering: .releasing)
   }
 
-  /// Holds the bytes that are written next behind the words.
+  /// Holds the bytes that are written next after the words.
   func orderWords() {
     // Sequentially consistent fence — text:B. The words of `text:R` before the breakpoints, for the
     // compiler too.

@@ -141,7 +141,7 @@ extension TextPatcher {
 
   func giveTurn() { state.withLock { $0.isTaken = false } }
 
-  /// Finishes a patch whose deadline came: its sites stand behind breakpoints.
+  /// Finishes a patch whose time is over: its sites have breakpoints.
   func finishEarlierPatch(_ until: PatchDeadline) throws(IsolationError) {
     guard var batch = state.withLock({ $0.unfinished }) else { return }
     var report = PatchReport()
@@ -154,7 +154,7 @@ extension TextPatcher {
   ///
   /// The arm that is written to is not the one that the site uses now. It was used before that, and
   /// the patch which ended that was acknowledged by every CPU: none is on its way through it. One
-  /// that is inside the function behind it returns through code that does not change.
+  /// that is inside the function after it returns through code that does not change.
   private func prepare(
     _ changes: [(PatchSite, PatchSite.Instruction)], _ report: inout PatchReport
   ) -> PatchBatch {
@@ -210,10 +210,10 @@ extension TextPatcher {
   /// calls a site:
   ///
   /// - *Breakpoint.* Until the CPU has synchronized it may execute the old instruction whole, since
-  ///   no byte behind the first has changed; or it meets the breakpoint, and goes on where the new
+  ///   no byte after the first has changed; or it meets the breakpoint, and goes on where the new
   ///   instruction leads.
   /// - *Tail.* Written when every CPU has synchronized since the breakpoint was there: whoever
-  ///   executes the site fetches the breakpoint first, and nobody executes the bytes behind it.
+  ///   executes the site fetches the breakpoint first, and nobody executes the bytes after it.
   /// - *First byte.* Written when every CPU has synchronized since the tail was there: a CPU that
   ///   fetches the new first byte fetches the new tail with it. One that fetched the breakpoint
   ///   traps, and goes on where the new instruction leads.
@@ -223,7 +223,7 @@ extension TextPatcher {
   ///   for it.
   ///
   /// "Every CPU has synchronized" is, CPU by CPU, one of three:
-  /// - It is in kernel, at the look behind the send: waited for until its handler has run, at a
+  /// - It is in kernel, at the look after the send: waited for until its handler has run, at a
   ///   safe point, an exit or an entry. No site is being executed there: its five bytes are one
   ///   instruction, and what it leads to is code that does not change.
   /// - It is outside kernel: it executes no site there, a call checks that. It may have fetched one

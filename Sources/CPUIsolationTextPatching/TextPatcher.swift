@@ -9,7 +9,7 @@ internal import CTextPatching
 ///     let route = try patcher.makeSite("route", original: shortestPath)
 ///     try patcher.patch(route, to: .call(countThem))
 ///
-/// The kernel's three phases: a breakpoint on the first byte, then the bytes behind it, then the
+/// The kernel's three phases: a breakpoint on the first byte, then the bytes after it, then the
 /// first byte. After each, every CPU has to throw away what it has fetched ahead. A CPU in kernel
 /// does that at its next safe point, exit or entry, and is waited for. A CPU outside kernel does it
 /// when it enters, before anything else: nothing is sent to it, and nobody waits.
@@ -94,7 +94,7 @@ public final class TextPatcher: Sendable {
     coordinator.own(work)
   }
 
-  /// Makes a site in front of a function: until it is patched, calling the one calls the other.
+  /// Makes a site before a function: until it is patched, calling the one calls the other.
   ///
   ///     let route = try patcher.makeSite("route", original: shortestPath)
   ///

@@ -9,7 +9,7 @@
 ///                     +0   an address
 ///                     +8   jmp to it, for a target that the site cannot reach
 ///                    +16   the adaptor: calls it between two saved arguments
-///                    +32   call the adaptor, then jmp behind the site
+///                    +32   call the adaptor, then jmp after the site
 ///
 /// The site is the function's first instruction, as with the kernel's `-mfentry`: a jump there
 /// finds the stack and the arguments as the caller left them, and nothing below the stack pointer

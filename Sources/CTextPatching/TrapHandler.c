@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The trap handler. A thread that meets the breakpoint of a site goes on where the site's word says: at the
-// instruction behind, at a jump's target, or at a copy of the call. So nothing is emulated but the
+// instruction afterwards, at a jump's target, or at a copy of the call. So nothing is emulated but the
 // program counter, no stack is written to, and no kind of instruction is known here.
 //
 // The word is one, and is changed before the breakpoint is written: there is no table that a handler could find
@@ -39,7 +39,7 @@ static uint64_t resumption(uintptr_t address) {
     uintptr_t offset = address - watch->begin;
     if (offset >= watch->bytes || offset % watch->slot_bytes != watch->site_offset) continue;
     if (!__atomic_load_n(&watch->is_live, __ATOMIC_ACQUIRE)) continue;
-    // The breakpoint was written behind this word, and taking a trap is serializing.
+    // The breakpoint was written after this word, and taking a trap is serializing.
     uint64_t resume =
         __atomic_load_n(&watch->words.resume[offset / watch->slot_bytes], __ATOMIC_ACQUIRE);
     if (resume) __atomic_fetch_add(watch->words.traps, 1, __ATOMIC_RELAXED);

@@ -153,7 +153,7 @@ struct Choices {
 ///
 /// After S. Burckhardt et al., "A Randomized Scheduler with Probabilistic Guarantees of Finding
 /// Bugs", ASPLOS 2010: the highest priority runs, and at a few steps, drawn beforehand, whoever
-/// runs falls behind all others. A fault that needs `d` such changes among `n` bodies and `k` steps
+/// runs falls after all others. A fault that needs `d` such changes among `n` bodies and `k` steps
 /// is met with a probability of at least `1/(n·kᵈ)` an execution.
 private struct BodyPriorities {
   private var values: [Int] = []

@@ -22,7 +22,7 @@ extension ModelEngine {
 
   /// Sleeps while the word is `expected`; false if the deadline ended it.
   ///
-  /// A signal ends a sleep with a deadline, and lets any other go on behind its handler, as the system
+  /// A signal ends a sleep with a deadline, and lets any other go on after its handler, as the system
   /// does where the handler was installed with SA_RESTART.
   public func futexWait(_ address: UInt, expected: UInt32, hasDeadline: Bool) -> Bool {
     let fiber = fibers[running]

@@ -22,8 +22,8 @@ public final class ModelEngine {
     /// it. x86-64.
     case totalStoreOrder
     /// A load may return any value that release, acquire and sequentially consistent accesses and
-    /// fences do not forbid. As on arm64, a sequentially consistent load behind a sequentially
-    /// consistent read-modify-write holds back everything behind it.
+    /// fences do not forbid. As on arm64, a sequentially consistent load after a sequentially
+    /// consistent read-modify-write holds back everything after it.
     case weak
   }
 
@@ -196,7 +196,7 @@ public final class ModelEngine {
 
   // MARK: Scheduling
 
-  /// In front of each access: another body may go on here, as long as preemptions are left.
+  /// Before each access: another body may go on here, as long as preemptions are left.
   func schedulingPoint() {
     steps += 1
     if steps > bounds.steps { fail("a body did not end within \(bounds.steps) steps") }

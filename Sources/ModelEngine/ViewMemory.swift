@@ -98,7 +98,7 @@ struct ViewMemory {
     if strength.acquires || strength.isSequentiallyConsistent {
       Self.join(&threads[thread].now, message.released)
     }
-    // arm64: LDAR behind a store-release waits for it, and holds back all that follows.
+    // arm64: LDAR after a store-release waits for it, and holds back all that follows.
     if strength.isSequentiallyConsistent, threads[thread].lastWasConsistentModify {
       Self.join(&threads[thread].now, consistent)
       threads[thread].lastWasConsistentModify = false

@@ -3,7 +3,7 @@
 import Testing
 
 extension ArchitectureTests.PublicAPI {
-  /// How many types a newcomer meets behind `import CPUIsolation`: others stand in their owners.
+  /// How many types a newcomer meets after `import CPUIsolation`: others stand in their owners.
   private static let limit = 45
 
   @Test func hasFewTypesAtItsTopLevel() throws {

@@ -17,7 +17,7 @@ struct BenchmarkOptions: Equatable {
   var printsPoolTable = false
   static let poolTable = "pool-table"
 
-  /// Reads the arguments behind the program's name.
+  /// Reads the arguments after the program's name.
   ///
   /// - Parameter rowNames: the rows that there are. `--only` takes the name of a row, or the part
   ///   before its colon.

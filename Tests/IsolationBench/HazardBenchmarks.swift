@@ -6,7 +6,7 @@ internal import CPUIsolation
 /// What a reader pays who protects one shared object: by the domain's ways, and by others'.
 ///
 /// Figures are processor time per read section, so that readers may outnumber processors, and one
-/// round of all readers is one sample. The three rows in front are the design's
+/// round of all readers is one sample. The first three rows are the design's
 /// budgets; the limit of the fourth is a third above what was measured.
 enum HazardBenchmarks {
   static let all: [Benchmark] =

@@ -26,7 +26,7 @@ struct Stage: ~Copyable {
   let peerWorks: UnsafeMutableBufferPointer<peer_work>
   /// The CPUs in C, by number.
   let peers: UnsafeMutableBufferPointer<OpaquePointer>
-  /// Words on lines of their own: by CPU how often handlers ran, and behind them what senders
+  /// Words on lines of their own: by CPU how often handlers ran, and after them what senders
   /// publish.
   private let words: UnsafeMutableRawPointer
   let clock: BenchmarkClock

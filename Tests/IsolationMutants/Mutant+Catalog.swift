@@ -38,9 +38,9 @@
       Mutant(
         "entry:W", .split, "addition to W, user to kernel", in: tracker, by: "what a helper did",
         .weak),
-      Mutant("entry:K", .weakened, "load of K behind it", in: tracker, by: "two types", .weak),
+      Mutant("entry:K", .weakened, "load of K after it", in: tracker, by: "two types", .weak),
       Mutant(
-        "entry:P", .relaxed, "load of the pin behind it", in: tracker, by: "what a helper did",
+        "entry:P", .relaxed, "load of the pin after it", in: tracker, by: "what a helper did",
         .weak),
       Mutant(
         "entry:P", .relaxed, "load of the pin before a drain", at: "drain", in: drain,
@@ -60,9 +60,9 @@
       Mutant(
         "send:O", .split, "OR of the bit, slow path", at: "slow-path", in: sendPath, occurrence: 1,
         by: "merging without writing", .totalStoreOrder),
-      Mutant("send:L", .weakened, "look at W behind it", in: sendPath, by: "two types", .weak),
+      Mutant("send:L", .weakened, "look at W after it", in: sendPath, by: "two types", .weak),
       Mutant(
-        "send:L", .weakened, "look at W behind it, slow path", at: "slow-path", in: sendPath,
+        "send:L", .weakened, "look at W after it, slow path", at: "slow-path", in: sendPath,
         occurrence: 1,
         by: "on behalf", .weak),
       Mutant(
@@ -88,7 +88,7 @@
         [
           (LabelledPlace(label: "drain:T", path: tracker), .relaxed),
           (LabelledPlace(label: "drain:T", path: tracker, isFence: true), .dropped),
-        ], "take at the entry, and the fence behind it", by: "entry and exit against one sender",
+        ], "take at the entry, and the fence after it", by: "entry and exit against one sender",
         .weak),
       Mutant("drain:G", .relaxed, "load of the generation", in: drain, by: "ticket", .weak),
       Mutant(
@@ -122,7 +122,7 @@
         "Parker:P", .relaxed, "exchange that takes a token that was there", in: parker,
         by: "parker carries data", .weak),
       Mutant(
-        "Parker:P", .relaxed, "exchange behind the sleep", at: "awake", in: parker, occurrence: 1,
+        "Parker:P", .relaxed, "exchange after the sleep", at: "awake", in: parker, occurrence: 1,
         by: "parker carries data", .weak),
     ]
 
@@ -145,7 +145,7 @@
         by: "what a helper did",
         .weak),
       Mutant(
-        "onBehalf:W", .weakened, "look at W behind it", in: onBehalf, by: "what a helper did", .weak
+        "onBehalf:W", .weakened, "look at W after it", in: onBehalf, by: "what a helper did", .weak
       ),
       Mutant(
         "onBehalf:H", .relaxed, "count of helpers that are through", in: onBehalf,
@@ -158,10 +158,10 @@
 
     private static let gracePeriodMutants: [Mutant] = [
       Mutant(
-        "gracePeriod:F", .dropped, "fence behind the unlinking", in: gracePeriod,
+        "gracePeriod:F", .dropped, "fence after the unlinking", in: gracePeriod,
         by: "grace period", .totalStoreOrder),
       Mutant(
-        "gracePeriod:F", .dropped, "fence behind the unlinking", in: gracePeriod,
+        "gracePeriod:F", .dropped, "fence after the unlinking", in: gracePeriod,
         by: "a grace period shows what a helper did", .weak),
       Mutant(
         [
@@ -181,12 +181,12 @@
       Mutant(
         "quiescent:W", .split, "addition of two steps", in: tracker, by: "quiescent states", .weak),
       Mutant(
-        "quiescent:K", .weakened, "load of K behind it", in: tracker, by: "quiescent states", .weak),
+        "quiescent:K", .weakened, "load of K after it", in: tracker, by: "quiescent states", .weak),
       Mutant(
         [
           (LabelledPlace(label: "unregister:V", path: registration), .relaxed),
           (LabelledPlace(label: "gracePeriod:F", path: gracePeriod, isFence: true), .dropped),
-        ], "AND of the live bit, and the fence behind it", by: "unregistration", .weak),
+        ], "AND of the live bit, and the fence after it", by: "unregistration", .weak),
     ]
 
     private static let attachMutants: [Mutant] = [

@@ -15,7 +15,7 @@
       Mutant(
         "catchUp:G", .relaxed, "addition to a type's generation", in: sendPath, by: one, .weak),
       Mutant("catchUp:S", .weakened, "addition to the summary", in: sendPath, by: one, .weak),
-      Mutant("catchUp:W", .weakened, "look at W behind it", in: sendPath, by: one, .weak),
+      Mutant("catchUp:W", .weakened, "look at W after it", in: sendPath, by: one, .weak),
       Mutant("entry:W", .weakened, "addition to W", at: "catchUp", in: tracker, by: one, .weak),
       Mutant("entry:K", .weakened, "load of K", at: "catchUp", in: tracker, by: one, .weak),
       Mutant(

@@ -31,10 +31,10 @@
       Mutant(
         "hazard:V", .weakened, "second look at the link", in: protecting, by: fences, .weak),
       Mutant(
-        "hazard:V", .weakened, "look at the link behind the try", at: "try", in: protecting,
+        "hazard:V", .weakened, "look at the link after the try", at: "try", in: protecting,
         occurrence: 1, by: tried, .weak),
       Mutant(
-        "hazard:V", .weakened, "look at the link behind the wildcard", at: "wildcard",
+        "hazard:V", .weakened, "look at the link after the wildcard", at: "wildcard",
         in: protecting, occurrence: 2, by: wildcard, .weak),
       Mutant(
         "hazard:F", .dropped, "fence between the unlinking and the slots", in: scanner, by: fences,
@@ -48,7 +48,7 @@
         "hazard:T", .relaxed, "store to the slot in a section", in: protecting, occurrence: 1,
         by: transition, .weak),
       Mutant(
-        "hazard:W", .relaxed, "load of W behind the fence", in: scanner, by: transition, .weak),
+        "hazard:W", .relaxed, "load of W after the fence", in: scanner, by: transition, .weak),
       Mutant(
         "hazard:A", .relaxed, "store of the node over the wildcard", in: protecting, by: wildcard,
         .weak),

@@ -17,7 +17,7 @@
       Mutant(
         "patch:B", .dropped, "fence before the words of a group", in: table, by: both, .weak),
       Mutant(
-        "patch:P", .relaxed, "store of the stamp behind the words", in: table, by: call, .weak),
+        "patch:P", .relaxed, "store of the stamp after the words", in: table, by: call, .weak),
       Mutant(
         "patch:R", .relaxed, "load of the stamp before the words", in: table, by: call, .weak),
       Mutant(

@@ -14,10 +14,10 @@
 
     static let poolMutants: [Mutant] = [
       Mutant(
-        "pool:P", .relaxed, "store of the bottom behind the entry", in: ring, by: mutual, .weak),
+        "pool:P", .relaxed, "store of the bottom after the entry", in: ring, by: mutual, .weak),
       Mutant(
         "pool:E", .weakened, "exchange that lowers the bottom", in: ring, by: thieves, .weak),
-      Mutant("pool:L", .weakened, "look at the top behind it", in: ring, by: thieves, .weak),
+      Mutant("pool:L", .weakened, "look at the top after it", in: ring, by: thieves, .weak),
       Mutant("pool:C", .split, "claim of the last entry", in: ring, by: thieves, .totalStoreOrder),
       Mutant("pool:B", .weakened, "a thief's look at the bottom", in: ring, by: thieves, .weak),
       Mutant("pool:S", .weakened, "a thief's claim", in: ring, by: thieves, .weak),
@@ -37,7 +37,7 @@
         .totalStoreOrder),
       Mutant(
         "pool:F", .dropped, "fence before a thread that leaves looks", in: life, by: closing, .weak),
-      Mutant("pool:Q", .dropped, "fence behind the closing", in: life, by: closing, .weak),
+      Mutant("pool:Q", .dropped, "fence after the closing", in: life, by: closing, .weak),
       Mutant("pool:D", .relaxed, "subtraction of references", in: life, by: closing, .weak),
       Mutant(
         "pool:D", .split, "subtraction of references", in: life, by: closing, .totalStoreOrder),

@@ -12,9 +12,9 @@
 
     static let probeMutants: [Mutant] = [
       Mutant(
-        "region:B", .dropped, "fence behind the mark of a change", in: changing, by: split, .weak),
+        "region:B", .dropped, "fence after the mark of a change", in: changing, by: split, .weak),
       Mutant(
-        "region:P", .relaxed, "store of the sequence behind the words", in: changing, by: split,
+        "region:P", .relaxed, "store of the sequence after the words", in: changing, by: split,
         .weak),
       Mutant(
         "region:R", .relaxed, "load of the sequence before the words", in: tree, by: split, .weak),
@@ -24,10 +24,10 @@
       Mutant(
         "probe:E", .weakened, "exchange that begins a section", in: sections, by: removed, .weak),
       Mutant(
-        "probe:F", .dropped, "fence behind the removal from the list", in: sections, by: removed,
+        "probe:F", .dropped, "fence after the removal from the list", in: sections, by: removed,
         .weak),
       Mutant(
-        "probe:F", .dropped, "fence behind the removal from the list", in: sections, by: removed,
+        "probe:F", .dropped, "fence after the removal from the list", in: sections, by: removed,
         .totalStoreOrder),
       Mutant("probe:L", .relaxed, "store that ends a section", in: sections, by: removed, .weak),
       Mutant("probe:S", .relaxed, "look at a section", in: sections, by: removed, .weak),

@@ -9,9 +9,9 @@
 
     static let traceMutants: [Mutant] = [
       Mutant(
-        "ring:B", .dropped, "fence behind the mark of a slot", in: ring, by: threads, .weak),
+        "ring:B", .dropped, "fence after the mark of a slot", in: ring, by: threads, .weak),
       Mutant(
-        "ring:P", .relaxed, "store of the stamp behind the words", in: ring, by: threads, .weak),
+        "ring:P", .relaxed, "store of the stamp after the words", in: ring, by: threads, .weak),
       Mutant(
         "ring:R", .relaxed, "load of the stamp before the words", in: ring, by: threads, .weak),
       Mutant(
@@ -21,7 +21,7 @@
         "filter:R", .weakened, "addition to the readers", in: buffers, by: filter, .weak),
       Mutant("filter:L", .weakened, "load of the filter", in: buffers, by: filter, .weak),
       Mutant(
-        "gracePeriod:F", .dropped, "fence behind the change of a filter", at: "filter",
+        "gracePeriod:F", .dropped, "fence after the change of a filter", at: "filter",
         in: "CPUs/GracePeriodWait.swift", by: filter, .totalStoreOrder),
     ]
   }

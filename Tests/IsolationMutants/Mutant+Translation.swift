@@ -19,7 +19,7 @@
         "flush:L", .relaxed, "load of the generation before a read of its range", in: ring, by: log,
         .weak),
       Mutant(
-        "flush:B", .dropped, "fence behind the mark of a slot of the log", in: ring, by: log, .weak),
+        "flush:B", .dropped, "fence after the mark of a slot of the log", in: ring, by: log, .weak),
       Mutant(
         "flush:E", .dropped, "fence before the second look at the stamp", in: ring, by: log, .weak),
       Mutant("lazy:U", .weakened, "store of the flag", in: cache, occurrence: 1, by: lazy, .weak),
@@ -27,7 +27,7 @@
         "lazy:U", .weakened, "store of the flag", at: "TSO", in: cache, occurrence: 1, by: lazy,
         .totalStoreOrder),
       Mutant(
-        "lazy:G", .weakened, "load of the generation behind it", in: ring, by: lazy, .weak),
+        "lazy:G", .weakened, "load of the generation after it", in: ring, by: lazy, .weak),
       Mutant("lazy:L", .weakened, "look at the flag", in: cache, by: lazy, .weak),
       Mutant("table:W", .relaxed, "store of an entry", in: nodes, by: mapping, .weak),
       Mutant(

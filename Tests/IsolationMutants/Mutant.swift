@@ -88,7 +88,7 @@
       for part in parts {
         guard let site = labels.site(of: part.place, among: executed) else {
           throw Unresolved(
-            sentence: "no access of the scenario '\(scenario.name)' stands behind "
+            sentence: "no access of the scenario '\(scenario.name)' stands after "
               + "\(part.place.label) (\(part.place.occurrence + 1)) in \(part.place.path)")
         }
         mutations[site] = part.change.mutation

@@ -13,7 +13,7 @@
   ///     rule: 1. Entry
   ///     killed-by: two types
   ///     memory: TSO
-  ///     sentence: behind an entry: sender
+  ///     sentence: after an entry: sender
   struct PatchMutant: Sendable {
     let name: String
     /// What the patch does.

@@ -6,7 +6,7 @@
 
   /// Where the labels of the ordering comments stand in the library's sources.
   ///
-  /// An ordering comment says `// Acquire — area:X. Why.` and the access is behind it. Several
+  /// An ordering comment says `// Acquire — area:X. Why.` and the access is after it. Several
   /// labels in its first sentence stand for several accesses, in that order. `// Acquire fence —`
   /// stands for a fence.
   struct SourceLabels {
@@ -21,7 +21,7 @@
     private var comments: [String: [Comment]] = [:]
     private let folder: String
 
-    /// How far behind its comment an access may stand.
+    /// How far after its comment an access may stand.
     private static let reach: UInt = 8
 
     /// The sources that this program was built from.
@@ -30,7 +30,7 @@
       folder = parts.dropLast(3).joined(separator: "/") + "/Sources/CPUIsolation"
     }
 
-    /// The access behind the `occurrence`th comment that names the label in the file, among those
+    /// The access after the `occurrence`th comment that names the label in the file, among those
     /// that were executed; nil if the comment or the access is not there.
     mutating func site(of place: LabelledPlace, among executed: Set<Site>) -> Site? {
       if comments[place.path] == nil { comments[place.path] = Self.read(folder + "/" + place.path) }
@@ -58,7 +58,7 @@
         comments.append(
           Comment(
             labels: labels, isFence: line.contains(" fence — "), lines: first...first + reach))
-        // What stands behind the next comment belongs to that one.
+        // What stands after the next comment belongs to that one.
         if comments.count > 1 {
           let before = comments[comments.count - 2].lines
           let last = max(before.lowerBound, min(before.upperBound, UInt(index)))
@@ -72,7 +72,7 @@
       line.drop { $0 == " " }.hasPrefix("//")
     }
 
-    /// The labels in the first sentence behind the dash of a comment's first line.
+    /// The labels in the first sentence after the dash of a comment's first line.
     private static func labels(in line: Substring) -> [String] {
       let comment = line.drop { $0 == " " }
       guard comment.hasPrefix("// "), let dash = comment.firstIndex(of: "—") else { return [] }

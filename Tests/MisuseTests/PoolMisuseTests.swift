@@ -60,7 +60,7 @@ struct PoolMisuseTests {
     #expect(text.contains(/CPUIsolation: push: [0-9]+ is not an object of this pool\n/), "\(text)")
   }
 
-  @Test("an object with something written in front of it")
+  @Test("an object with something written before it")
   func overwritten() async {
     let pushed = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
       let pool = try RawObjectPool(capacity: 1, objectBytes: 8, rings: 1)
@@ -69,7 +69,7 @@ struct PoolMisuseTests {
       unsafe pool.push(object)
     }
     pushed.expect(
-      "push: the mark in front of object 0 of the pool was overwritten", namesCaller: false)
+      "push: the mark before object 0 of the pool was overwritten", namesCaller: false)
     let popped = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
       let pool = try RawObjectPool(capacity: 1, objectBytes: 8, rings: 1)
       let object = unsafe pool.pop()!
@@ -78,7 +78,7 @@ struct PoolMisuseTests {
       _ = unsafe pool.pop()
     }
     popped.expect(
-      "pop: the mark in front of object 0 of the pool was overwritten", namesCaller: false)
+      "pop: the mark before object 0 of the pool was overwritten", namesCaller: false)
   }
 
   @Test("an object that comes back to a pool that has been freed")

@@ -88,7 +88,7 @@
           },
         ], allowed: ["01", "10", "11"], forbidden: ["00"]),
       // The entry of a CPU. By the letter of C11 the first body's last load may still be early; on
-      // arm64 the LDAR in front of it holds it back, and on x86-64 the exchange does.
+      // arm64 the LDAR before it holds it back, and on x86-64 the exchange does.
       Litmus(
         name: "store buffering, entry against a fence", memories: both,
         bodies: [

@@ -55,7 +55,7 @@
         #expect(found.trace.count >= 5)
       }
 
-      /// Few preemptions first: a fault that needs two is met behind everything that needs less, and
+      /// Few preemptions first: a fault that needs two is met after everything that needs less, and
       /// where there is none, everything is seen that a plain search sees.
       @Test func deepeningSeesEverything() throws {
         let words = LitmusMemory()

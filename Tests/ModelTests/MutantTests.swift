@@ -93,7 +93,7 @@
           "entry:Q", .relaxed, "no such access", in: "CPUs/ContextTracker.swift",
           by: "two types", .weak)
         guard case .unresolved = mutant.run(&labels) else {
-          Issue.record("an access was found behind a label that is not there")
+          Issue.record("an access was found after a label that is not there")
           return
         }
       }

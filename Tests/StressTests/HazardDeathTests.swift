@@ -25,7 +25,7 @@ private enum Death {
 }
 
 extension StressTests.HazardTorture {
-  /// Threads end in the middle of a protection or a retirement, and nothing cleans up behind them.
+  /// Threads end in the middle of a protection or a retirement, and nothing cleans up after them.
   ///
   /// What that costs: a protection holds its one object, and the barrier says that a thread which has
   /// ended does; an object that was in no batch yet, and a batch that was in nobody's line, are never

@@ -103,7 +103,7 @@ private final class RegionExperiment: Sendable {
   }
 
   /// What is mapped at a version: nothing at every third, else a region up to some address, and
-  /// behind it at every fifth another one with the same version.
+  /// after it at every fifth another one with the same version.
   private func bounds(_ slot: Int, _ version: UInt64) -> [Range<UInt64>] {
     let first = UInt64(slot) * 16
     if version % 3 == 0 { return [] }

@@ -60,7 +60,7 @@ private final class KeyStorm: Sendable {
   private let coordinator: Coordinator
   private let keys: StaticKeys
   private let key: StaticKey
-  /// How many writers hold the key for sure: raised behind `enable`, lowered before `disable`.
+  /// How many writers hold the key for sure: raised after `enable`, lowered before `disable`.
   private let holders = Atomic<Int>(0)
   /// Moves whenever a writer lets go.
   private let releases = Atomic<Int>(0)

@@ -74,7 +74,7 @@ import Testing
       }
       return catalogue.subject(work)
     }
-    expect(report, breaks: .drainOrder, saying: "behind a run for another CPU")
+    expect(report, breaks: .drainOrder, saying: "after a run for another CPU")
   }
 
   @Test func looksUpTheCurrentCPU() throws {

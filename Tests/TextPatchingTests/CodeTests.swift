@@ -49,7 +49,7 @@ extension TextPatchingTests {
         // push %rdi; push %rsi; call *-24(%rip); pop %rsi; pop %rdi; ret
         #expect(hexadecimal(near[arm + 16..<arm + 27]) == "57 56 ff 15 e8 ff ff ff 5e 5f c3")
       }
-      // call the adaptor; jmp behind the site
+      // call the adaptor; jmp after the site
       #expect(hexadecimal(near[128..<138]) == "e8 eb ff ff ff e9 7b ff ff ff")
       #expect(hexadecimal(near[176..<186]) == "e8 eb ff ff ff e9 4b ff ff ff")
 

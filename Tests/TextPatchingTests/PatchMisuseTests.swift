@@ -109,7 +109,7 @@ extension TextPatchingTests {
 }
 
 extension ExitTest.Result? {
-  /// Expects that the process left this sentence behind, as a line of its own on standard error.
+  /// Expects that the process left this sentence, as a line of its own on standard error.
   fileprivate func expect(_ sentence: String, sourceLocation: SourceLocation = #_sourceLocation) {
     guard let self else { return }
     let text = String(decoding: self.standardErrorContent, as: UTF8.self)

@@ -35,7 +35,7 @@
       }
 
       /// Every byte after every phase, wherever the site stands in its cache lines: whole in one,
-      /// across a border behind each of its bytes.
+      /// across a border after each of its bytes.
       @Test(arguments: [0, 1, 16, 59, 60, 61, 62, 63, 64])
       func bytesAreExact(offset: Int) throws {
         for from in Kind.allCases {
@@ -86,7 +86,7 @@
         #expect(!thread.hasEnded && bytes() == phase, "it goes on without the CPU")
         try reachSafePoint()
 
-        // 2. The new tail behind it, if there is one.
+        // 2. The new tail after it, if there is one.
         let new = try Self.code(instruction, patcher, site)
         if new.dropFirst() != old.dropFirst() {
           phase = [0xcc] + new.dropFirst()

@@ -11,13 +11,13 @@ import Testing
   private static let isRoot = geteuid() == 0
 
   /// Runs a copy of the command that every user may execute.
-  private func run(_ arguments: [String], behind tool: [String] = []) throws -> DemoProcess {
+  private func run(_ arguments: [String], under tool: [String] = []) throws -> DemoProcess {
     let copy = FileManager.default.temporaryDirectory.appendingPathComponent("audit-\(UUID())")
     try FileManager.default.copyItem(
       at: DemoProcess.directory.appendingPathComponent("isolation-audit"), to: copy)
     defer { try? FileManager.default.removeItem(at: copy) }
     try FileManager.default.setAttributes([.posixPermissions: 0o755], ofItemAtPath: copy.path)
-    return try DemoProcess(arguments, of: copy.path, behind: tool)
+    return try DemoProcess(arguments, of: copy.path, under: tool)
   }
 
   private func object(_ run: DemoProcess) throws -> Object {
@@ -88,7 +88,7 @@ import Testing
     let setpriv = try #require(DemoProcess.find("setpriv"))
     let rights = [setpriv, "--reuid=65534", "--regid=65534", "--clear-groups"]
     let all = try run(["--json", "--cpus", "\(processor)"])
-    let few = try run(["--json", "--cpus", "\(processor)"], behind: rights)
+    let few = try run(["--json", "--cpus", "\(processor)"], under: rights)
     #expect(few.errors.isEmpty && few.status == all.status)
     // What needs more rights is said not to be visible; all else is the same.
     let lost = try checks(all).subtracting(checks(few))
@@ -102,7 +102,7 @@ import Testing
     let unshare = try #require(DemoProcess.find("unshare"))
     let run = try run(
       ["--json", "--cpus", "\(processor)", "--watch", "0.1"],
-      behind: [
+      under: [
         unshare, "--mount", "/bin/sh", "-c",
         "mount --bind /dev/null /proc/interrupts && exec \"$@\"", "sh",
       ])

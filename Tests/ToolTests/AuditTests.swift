@@ -15,8 +15,8 @@ import Testing
     DemoProcess.directory.appendingPathComponent("isolation-audit").path
   }
 
-  private func run(_ arguments: [String], behind tool: [String] = []) throws -> DemoProcess {
-    try DemoProcess(arguments, of: Self.executable, behind: tool)
+  private func run(_ arguments: [String], under tool: [String] = []) throws -> DemoProcess {
+    try DemoProcess(arguments, of: Self.executable, under: tool)
   }
 
   private func object(_ run: DemoProcess) throws -> Object {

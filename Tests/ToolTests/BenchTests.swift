@@ -299,7 +299,7 @@ private struct Bench: CustomStringConvertible {
     let program = folder.map { "/" + $0 }.joined() + "/isolation-bench"
     guard unsafe access(program, X_OK) == 0 else { throw CannotRun(path: program) }
     // One pipe holds both streams, with a mark between them: errors are collected aside and printed
-    // behind it.
+    // after it.
     let mark = "-- standard error --\n"
     let script =
       "errors=$({ '\(program)' \(arguments) 1>&3; } 2>&1); status=$?; "

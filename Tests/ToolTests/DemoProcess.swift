@@ -14,10 +14,10 @@ struct DemoProcess {
 
   static var executable: URL { directory.appendingPathComponent("isolation-demo") }
 
-  /// Runs it, or the program at a path, behind `tool` if there is one, with standard error in a pipe
+  /// Runs it, or the program at a path, after `tool` if there is one, with standard error in a pipe
   /// or, if it is given, in a terminal.
   init(
-    _ arguments: [String], of program: String? = nil, behind tool: [String] = [],
+    _ arguments: [String], of program: String? = nil, under tool: [String] = [],
     terminal: FileHandle? = nil
   ) throws {
     let process = Process()

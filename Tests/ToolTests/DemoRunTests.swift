@@ -165,7 +165,7 @@ import Testing
   /// Whether processes can be traced here: not everywhere that the tool is installed.
   private static var strace: String? {
     guard let strace = DemoProcess.find("strace"),
-      let run = try? DemoProcess(["--help"], behind: [strace, "-f", "-c", "-e", "trace=tgkill"]),
+      let run = try? DemoProcess(["--help"], under: [strace, "-f", "-c", "-e", "trace=tgkill"]),
       run.status == 0
     else { return nil }
     return strace

@@ -279,7 +279,7 @@ import Testing
     }
   }
 
-  /// One file has both halves, one behind the other.
+  /// One file has both halves, one after the other.
   @Test func bothHalvesAreInOneFile() throws {
     // Interrupts are few in the second half; what is sent there is not.
     try written("--duration", "0.4", "--filter", "deferred_work_set:") { written in

@@ -5,7 +5,7 @@ import Testing
 
 @testable import CPUIsolationTrace
 
-/// What stands behind an event's name, by its `print fmt:` line.
+/// What stands after an event's name, by its `print fmt:` line.
 @Suite struct PrintFormatTests {
   struct Case: Sendable, CustomTestStringConvertible {
     var text: String

@@ -71,7 +71,7 @@ struct Inbox: ~Copyable {
     return reversed
   }
 
-  /// The node behind this one in a list that `takeAll` returned.
+  /// The node after this one in a list that `takeAll` returned.
   static func next(after node: Node) -> Node? {
     Node(at: node.next.value.load(ordering: .relaxed))
   }
@@ -81,9 +81,9 @@ struct Inbox: ~Copyable {
     node.next.value.store(next?.bits ?? 0, ordering: .relaxed)
   }
 
-  /// Whether the list is empty, behind everything this thread did before.
+  /// Whether the list is empty, after everything this thread did before.
   var isEmpty: Bool {
-    // Sequentially consistent — detach:Q. Behind leave:W. Dekker with Inbox:P and send:L.
+    // Sequentially consistent — detach:Q. After leave:W. Dekker with Inbox:P and send:L.
     head.load(ordering: .sequentiallyConsistent) == 0
   }
 }

@@ -105,11 +105,11 @@ extension Place<SharedWord> {
     atomicMemoryFence(ordering: .sequentiallyConsistent)
   }
 
-  /// Holds the stores behind it behind everything in front; no instruction on x86-64.
+  /// Holds the stores after it after everything before; no instruction on x86-64.
   @inline(__always)
   func releaseFence() { atomicMemoryFence(ordering: .releasing) }
 
-  /// Holds everything behind it behind the loads in front; no instruction on x86-64.
+  /// Holds everything after it after the loads before; no instruction on x86-64.
   @inline(__always)
   func acquireFence() { atomicMemoryFence(ordering: .acquiring) }
 

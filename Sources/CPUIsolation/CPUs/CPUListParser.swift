@@ -12,10 +12,10 @@
 ///
 /// Four things in which the kernel differs from what one would guess, kept because a list must
 /// mean the same in both places:
-/// - A newline directly behind a region without a pattern ends the list; what follows is not read.
-/// - Behind a pattern no separator is needed: `0-3:1/2N` is two regions.
+/// - A newline directly after a region without a pattern ends the list; what follows is not read.
+/// - After a pattern no separator is needed: `0-3:1/2N` is two regions.
 /// - A region is judged before the next is read, so of two faults the left one is reported.
-/// - Groups are counted in 32 bits: behind `1-1:1/4294967295` comes the group that begins with 0.
+/// - Groups are counted in 32 bits: after `1-1:1/4294967295` comes the group that begins with 0.
 struct CPUListParser {
   private let width: UInt32
   private var position = 0

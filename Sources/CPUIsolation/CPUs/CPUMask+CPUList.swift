@@ -15,7 +15,7 @@ extension CPUMask {
   /// range. Every number may be `N`, the last CPU of the width; `all`, in any case, is `0-N`.
   /// Numbers are decimal. A text without regions is the empty mask.
   ///
-  /// The verdict is the kernel's in its corners too. A newline directly behind a region without a
+  /// The verdict is the kernel's in its corners too. A newline directly after a region without a
   /// pattern ends the list: in `"0\n1"` nobody reads the `1`. So join lines with commas before
   /// giving a text of several lines to this initialiser. There are two differences: a NUL does not
   /// end the text but is an invalid character, and a group of nearly 2³² CPUs does not wrap around

@@ -76,7 +76,7 @@ struct CPUSlot: Hashable, @unchecked Sendable {
   /// Per type, the coarse time at which the watchdog first saw the bit pending; 0 is not seen.
   var pendingSince: Table<SharedWord> { table(4) }
 
-  /// Per type, how often the handler ran because the CPU lagged behind a generation: written by
+  /// Per type, how often the handler ran because the CPU lagged after a generation: written by
   /// whoever drains.
   var catchUps: Table<SharedWord> { table(5) }
   /// Per type, what senders have merged and nobody has taken yet; 0 is nothing.

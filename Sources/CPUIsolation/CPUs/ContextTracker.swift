@@ -51,7 +51,7 @@ struct ContextTracker {
       ContextWord.entry(from: context), ordering: .sequentiallyConsistent
     ).oldValue
     // Sequentially consistent — entry:K. On x86-64 a plain load, ordered by the addition above. On
-    // arm64 LDAR, which behind a store-release read-modify-write is the barrier for everything that
+    // arm64 LDAR, which after a store-release read-modify-write is the barrier for everything that
     // follows; an acquiring load would become LDAPR there and let later loads pass the addition. By
     // the letter of C11 it does not order later relaxed loads: an architecture that is neither
     // needs a fence here.
@@ -81,7 +81,7 @@ struct ContextTracker {
     // Acquire — drain:T, here and not in the slow path: two locked instructions in a row cost half
     // of two with stores between them. Pairs with send:O.
     let taken = slot.state.work.exchange(0, ordering: .acquiring)
-    // Sequentially consistent fence — drain:T. Off x86-64 it holds the handlers' loads behind the
+    // Sequentially consistent fence — drain:T. Off x86-64 it holds the handlers' loads after the
     // take.
     fullFenceAfterExchange()
     slot.owner.special.store(OwnerFlags.draining, ordering: .relaxed)
@@ -133,7 +133,7 @@ struct ContextTracker {
   /// Whether somebody asked for attention that a signal could not give, since it came while we were
   /// still in kernel.
   ///
-  /// Asked right behind `publish`. If the signal came before the store to W, its handler left
+  /// Asked right after `publish`. If the signal came before the store to W, its handler left
   /// everything to us, and since it ran on this thread after the sender's OR, this load sees the
   /// bit. If it came after the store, the handler saw user and did the work.
   @inlinable @inline(__always)
@@ -163,7 +163,7 @@ struct ContextTracker {
   /// the look at K that follows decides whether it may.
   func leaveKernelFenced(to context: CPUContext) {
     // Sequentially consistent — leave:W. Dekker with send:O/send:L, as at entry: if the sender's OR
-    // comes first, our look at K behind this sees the bit and we do not sleep; if this comes first,
+    // comes first, our look at K after this sees the bit and we do not sleep; if this comes first,
     // the sender sees that we are away, and wakes us.
     let new = slot.state.word.wrappingAdd(
       ContextWord.exit(to: context), ordering: .sequentiallyConsistent
@@ -180,7 +180,7 @@ struct ContextTracker {
       2 * ContextWord.counterUnit, ordering: .sequentiallyConsistent
     ).newValue
     slot.owner.word.store(new, ordering: .relaxed)
-    // Sequentially consistent — quiescent:K. What we load next is loaded behind the addition: the
+    // Sequentially consistent — quiescent:K. What we load next is loaded after the addition: the
     // barrier that entry:K is, for the same reason. Pairs with gracePeriod:F.
     _ = slot.state.work.load(ordering: .sequentiallyConsistent)
     slot.owner.quiescentStates.countOne()

@@ -67,7 +67,7 @@ struct GracePeriodWait {
   private static func look(at slot: CPUSlot) -> (ContextWord, isPinned: Bool) {
     // Sequentially consistent — gracePeriod:S. Pairs with entry:W, exit:W and quiescent:W.
     let word = slot.state.word.load(ordering: .sequentiallyConsistent)
-    // Sequentially consistent — gracePeriod:P. Behind the look at W: a helper that pins later looks
+    // Sequentially consistent — gracePeriod:P. After the look at W: a helper that pins later looks
     // at W later and began after this grace period did. Pairs with onBehalf:P and onBehalf:U.
     let pin = slot.state.pin.load(ordering: .sequentiallyConsistent)
     return (ContextWord(rawValue: word), pin != 0)

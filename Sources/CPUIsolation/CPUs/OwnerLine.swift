@@ -5,7 +5,7 @@ public import Synchronization
 /// What only the owner writes, and its own signal handler.
 @usableFromInline
 struct OwnerLine: ~Copyable {
-  /// The owner's copy of W: reading W itself behind the locked instruction that wrote it costs 3.5
+  /// The owner's copy of W: reading W itself after the locked instruction that wrote it costs 3.5
   /// ns.
   @usableFromInline let word = SharedWord(ContextWord.offline.rawValue)
   /// Non-zero when a transition has to take the slow path: the flags of `OwnerFlags`, and above

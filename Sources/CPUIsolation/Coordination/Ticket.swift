@@ -84,7 +84,7 @@ public struct Ticket: Sendable {
       return slot.attachGeneration[index].load(ordering: .relaxed) >= generation
         ? .gone : .executed
     }
-    // Sequentially consistent — ticket:W. Behind the OR of our send: if it says user, the owner's
+    // Sequentially consistent — ticket:W. After the OR of our send: if it says user, the owner's
     // next entry comes after that OR, and takes the bit. The waiter repeats the look; looking once
     // would not close the window in which the owner has looked at K for the last time and not yet
     // published user.

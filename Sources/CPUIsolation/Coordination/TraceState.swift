@@ -4,7 +4,7 @@ internal import Synchronization
 
 /// What a coordinator keeps of its trace, under its lock.
 struct TraceState {
-  /// The events that users have declared, behind the built-in ones.
+  /// The events that users have declared, after the built-in ones.
   var declared: [TraceEventFormat] = []
   /// The events that are recorded, a bit each.
   var traced: UInt64 = 0

@@ -204,7 +204,7 @@ final class WatchdogService: Sendable {
   private func escalate(_ slot: CPUSlot, _ cpu: Int, _ type: Int, age: UInt64) {
     guard let registration = registration(type), let maximum = registration.options.maximumAge
     else { return }
-    // One interval less: the bit may have been set just behind the look before the first that saw
+    // One interval less: the bit may have been set just after the look before the first that saw
     // it.
     guard Duration.nanoseconds(Int64(age)) + settings.interval >= maximum else { return }
     let path = SendPath(core: core, sender: sender)

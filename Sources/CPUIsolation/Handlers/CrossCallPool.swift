@@ -11,7 +11,7 @@ internal import Synchronization
 ///     orders.post(order, on: 3)  // .queued, or .busy while all 256 are under way
 ///
 /// The closure runs on the target, in kernel and outside signal handlers, in the order in which one
-/// thread posted to one CPU. Behind it the record goes back to the pool by itself, wherever it is.
+/// thread posted to one CPU. After it the record goes back to the pool by itself, wherever it is.
 /// A call that is taken back unrun, since its CPU's thread has left, takes its message along: that
 /// is destroyed, by the thread that left, the next one, or whoever posts out of a pool there. Some
 /// of them are in kernel then: a message that ends must not wait for CPUs.

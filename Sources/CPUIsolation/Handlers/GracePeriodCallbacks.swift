@@ -77,7 +77,7 @@ public final class GracePeriodCallbacks: Sendable {
   /// - Context: any thread
   /// - Allocates: never
   public enum Outcome: Hashable, Sendable {
-    /// It runs once, behind a grace period that begins later.
+    /// It runs once, after a grace period that begins later.
     case accepted
     /// There is no room: nothing was done.
     case full
@@ -107,7 +107,7 @@ public final class GracePeriodCallbacks: Sendable {
 
   // MARK: Retiring
 
-  /// Has a closure run behind a grace period. What was unlinked before is what that waits for.
+  /// Has a closure run after a grace period. What was unlinked before is what that waits for.
   ///
   /// - Progress: blocking, for as long as another thread retires
   /// - Context: any thread, outside handlers; also in a kernel section
@@ -116,7 +116,7 @@ public final class GracePeriodCallbacks: Sendable {
     append(.closure(body))
   }
 
-  /// Has a C function run behind a grace period: no allocation and no reference count.
+  /// Has a C function run after a grace period: no allocation and no reference count.
   ///
   ///     frees.retire(context: node) { free($0) }
   ///

@@ -44,7 +44,7 @@ extension Coordinator {
       /// calls nobody.
       public internal(set) var executed: UInt64 = 0
       /// Runs of a catch-up type's handler for sends that left no bit; one run for all of them that
-      /// the CPU lagged behind.
+      /// the CPU lagged afterwards.
       public internal(set) var caughtUp: UInt64 = 0
       /// Sends of a catch-up type, to whichever CPU, that a CPU has not caught up with; summed, the
       /// highest.

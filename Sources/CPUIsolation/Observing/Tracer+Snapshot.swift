@@ -24,7 +24,7 @@ extension Tracer {
       public let timestamp: UInt64
       /// The record, as its format describes it, from the common fields on.
       public let payload: [UInt8]
-      /// How many events are missing in front of it.
+      /// How many events are missing before it.
       public let lostBefore: UInt64
     }
 

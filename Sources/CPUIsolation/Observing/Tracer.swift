@@ -14,7 +14,7 @@ internal import CPlatform
 /// its oldest. Recording never waits and never allocates, and may happen in a signal handler.
 /// Beginning and ending disturbs nobody: a CPU in its hot loop notices at its next transition.
 ///
-/// An event that is off costs nothing where it stands behind a slow path, else one load and a
+/// An event that is off costs nothing where it stands after a slow path, else one load and a
 /// branch.
 ///
 /// - Progress: wait-free

@@ -72,7 +72,7 @@ struct LookupSets: @unchecked Sendable {
     unsafe Place(base + (128 &+ set &* 4))
   }
 
-  /// The tags of a set; the values stand behind them.
+  /// The tags of a set; the values stand after them.
   @inlinable @inline(__always)
   func tags(_ set: Int) -> Table<SharedWord> {
     // Safety: as above.

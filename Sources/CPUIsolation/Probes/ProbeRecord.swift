@@ -78,7 +78,7 @@ extension ProbeCore {
   /// What is attached to a site, in a section.
   @inline(__always)
   private func list(of site: ProbeSite) -> ProbeList? {
-    // Sequentially consistent — probe:V. Behind probe:E. If it leads to a list, a remover waits for
+    // Sequentially consistent — probe:V. After probe:E. If it leads to a list, a remover waits for
     // us; and what was written to the list is seen. Dekker with probe:E against probe:F and probe:S.
     // Pairs with probe:P.
     let address = site.base.value.list.load(ordering: .sequentiallyConsistent)

@@ -13,7 +13,7 @@ internal import Synchronization
 /// handler, or a thread that is no CPU. So sections are not those of CPUs; they have their own.
 ///
 /// Claim: what a section found in a list is not freed before the section has ended. Against a remover
-/// that has taken it out of the list, and then looks at the states behind a fence:
+/// that has taken it out of the list, and then looks at the states after a fence:
 /// - If our exchange (probe:E) comes before the remover's look (probe:S), it sees the odd state, and
 ///   waits until it has changed, which is when we have left (probe:L).
 /// - Else the remover's fence (probe:F) comes before our exchange, and our look at the list (probe:V)

@@ -19,7 +19,7 @@ internal import Synchronization
 /// locked lookup decides.
 ///
 /// What it tells was so at some instant of the call, and may have changed when the caller looks at
-/// it. Values are plain words, numbers and keys: what is behind a key has to be protected by other
+/// it. Values are plain words, numbers and keys: what is after a key has to be protected by other
 /// means if it can go away.
 ///
 /// Do not use it where most addresses are in no region, since those lookups take the lock, nor for
@@ -144,7 +144,7 @@ public final class RegionMap<Value: BitwiseCopyable & Sendable>: Sendable {
     var words = [UInt64](repeating: 0, count: 2 + (MemoryLayout<Value>.size + 7) / 8)
     words[0] = bounds.lowerBound
     words[1] = bounds.upperBound
-    // Safety: the words have room for a value behind the bounds.
+    // Safety: the words have room for a value after the bounds.
     unsafe words.withUnsafeMutableBytes { bytes in
       unsafe bytes.storeBytes(of: value, toByteOffset: 16, as: Value.self)
     }

@@ -9,7 +9,7 @@
       while !wait.poll(core.slots) { backoff.wait() }
     }
 
-    /// Unlinks what `watchForFreed` looks at, and frees it behind a grace period.
+    /// Unlinks what `watchForFreed` looks at, and frees it after a grace period.
     func unlinkAndFree() {
       flags[0].store(1, ordering: .relaxed)
       synchronize()
@@ -24,7 +24,7 @@
       enter(slot)
     }
 
-    /// Runs, behind the last body, what CPU 0 would run at its next entry.
+    /// Runs, after the last body, what CPU 0 would run at its next entry.
     func runWhatIsLeft() {
       if core.slots[0].state.work.load(ordering: .relaxed) != 0 {
         Drain(core, core.slots[0]).drainPending()

@@ -210,10 +210,10 @@
       return outcome
     }
 
-    /// Entry, and what has to hold behind it.
+    /// Entry, and what has to hold after it.
     func enter(_ slot: CPUSlot, from context: CPUContext = .user) {
       OwnerTransitions.enter(slot, core, from: context)
-      checkPromises("behind an entry")
+      checkPromises("after an entry")
     }
 
     func leave(_ slot: CPUSlot, to context: CPUContext = .user) {
@@ -244,7 +244,7 @@
       }
     }
 
-    /// Behind an execution: what is still pending runs, then every accepted send has been seen, and
+    /// After an execution: what is still pending runs, then every accepted send has been seen, and
     /// the accounts agree.
     func checkAccounts() {
       for cpu in 0..<Self.cpus {

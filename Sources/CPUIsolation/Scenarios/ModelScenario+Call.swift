@@ -138,7 +138,7 @@
         }),
       ModelScenario(
         "two calls to a CPU that goes",
-        rule: "a call that was queued behind another's runs, though nobody has rung yet",
+        rule: "a call that was queued after another's runs, though nobody has rung yet",
         preemptions: 2,
         bodies: { machine in
           machine.place(0, .kernel)

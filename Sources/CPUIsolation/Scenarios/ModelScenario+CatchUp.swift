@@ -11,14 +11,14 @@
   }
 
   extension ModelScenario {
-    /// Behind an execution: an entry has found everything that has moved.
+    /// After an execution: an entry has found everything that has moved.
     private static let checkCaughtUp: @Sendable (ModelMachine) -> Void = { machine in
       machine.checkAccounts()
       for type in 0..<2 {
         let applied = machine.core.slots[0].applied[type].load(ordering: .relaxed)
         let generation = machine.core.generations[UInt64(type)].load(
           ordering: .relaxed)
-        machine.expect(applied == generation, "type \(type) lags behind an entry")
+        machine.expect(applied == generation, "type \(type) lags after an entry")
       }
       for sender in 0..<ModelMachine.senders {
         machine.expect(
@@ -30,7 +30,7 @@
     static let catchUpScenarios: [ModelScenario] = [
       ModelScenario(
         "catching up",
-        rule: "what a send that wrote nothing promised has been read behind the next entry",
+        rule: "what a send that wrote nothing promised has been read after the next entry",
         preemptions: 2,
         bodies: { machine in
           let work = machine.registerType(form: .catchUp)

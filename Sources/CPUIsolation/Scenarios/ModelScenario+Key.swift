@@ -87,7 +87,7 @@
               let slot = machine.become(0)
               machine.expectOnIfTold(table, "in kernel")
               OwnerTransitions.safePoint(slot)
-              machine.expectOnIfTold(table, "behind a safe point")
+              machine.expectOnIfTold(table, "after a safe point")
               machine.leave(slot)
               let before = machine.word(0, of: table)
               let isTold = machine.flags[0].load(ordering: .relaxed) != 0
@@ -96,7 +96,7 @@
               machine.enter(slot)
               machine.expect(
                 !isTold || machine.word(0, of: table) == 1, "entered with what is older than told")
-              machine.expectOnIfTold(table, "behind an entry")
+              machine.expectOnIfTold(table, "after an entry")
               machine.leave(slot)
             },
             {
@@ -137,10 +137,10 @@
               let slot = machine.attach(0)
               // What `runAttachWork` does.
               _ = machine.path(1).deliver(work, to: 0, from: CallSite("model", 0))
-              machine.expectOnIfTold(table, "behind the attachment")
+              machine.expectOnIfTold(table, "after the attachment")
               machine.leave(slot)
               machine.enter(slot)
-              machine.expectOnIfTold(table, "behind an entry")
+              machine.expectOnIfTold(table, "after an entry")
               machine.leave(slot)
             },
             {

@@ -43,7 +43,7 @@
       }
     }
 
-    /// Takes a key out of the table and has CPU 0 drop it; who is told has that behind him.
+    /// Takes a key out of the table and has CPU 0 drop it; who is told has seen that.
     func remove(_ key: Int, _ work: WorkType) {
       machine.data[key].store(0, ordering: .relaxed)
       ring.append(first: keys[key], end: keys[key] + 1)

@@ -45,7 +45,7 @@
       while !wait.poll() { backoff.wait() }
       let seen = (0..<3).reduce(0) { $0 + machine.data[$1].load(ordering: .relaxed) }
       machine.expect(
-        seen == UInt64(machine.runs), "\(machine.runs) hits, and \(seen) are seen behind the wait")
+        seen == UInt64(machine.runs), "\(machine.runs) hits, and \(seen) are seen after the wait")
       machine.flags[1].store(1, ordering: .relaxed)
     }
   }

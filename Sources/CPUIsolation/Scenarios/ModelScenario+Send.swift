@@ -5,7 +5,7 @@
     static let sendScenarios: [ModelScenario] = [
       ModelScenario(
         "entry and exit against one sender",
-        rule: "what a send promised has been read behind the next entry; no bit is lost",
+        rule: "what a send promised has been read after the next entry; no bit is lost",
         preemptions: 4,
         bodies: { machine in
           let work = machine.registerType()
@@ -119,7 +119,7 @@
         }),
       ModelScenario(
         "parker carries data",
-        rule: "what was written before unpark is seen behind park",
+        rule: "what was written before unpark is seen after park",
         preemptions: 6,
         bodies: { machine in
           let slot = machine.core.slots[0]

@@ -92,7 +92,7 @@
       }
     }
 
-    /// Behind an execution, and what is still pending: the cache has nothing that the table has
+    /// After an execution, and what is still pending: the cache has nothing that the table has
     /// not.
     func checkTranslations(_ core: TranslationCore) {
       let slot = self.core.slots[0]
@@ -130,7 +130,7 @@
       let found = Found()
       return ModelScenario(
         "two flushes",
-        rule: "a section behind a deferred flush finds the change; no flush is skipped",
+        rule: "a section after a deferred flush finds the change; no flush is skipped",
         preemptions: 3,
         bodies: { machine in
           let space = model.prepare(machine, frames: [1, 1], cached: 0..<2)
@@ -226,7 +226,7 @@
       let model = TranslationModel()
       return ModelScenario(
         "a frame is reused",
-        rule: "no CPU uses a frame behind the acknowledgement of its flush",
+        rule: "no CPU uses a frame after the acknowledgement of its flush",
         preemptions: 3,
         bodies: { machine in
           let space = model.prepare(machine, frames: [1], cached: 0..<1)

@@ -20,7 +20,7 @@
       self.machine = machine
       machine.traceMemory.clear()
       let base = machine.traceMemory.address
-      // Safety: memory of the machine, behind the pool's.
+      // Safety: memory of the machine, after the pool's.
       let control = unsafe Place<PoolControl>(base + 3072)
       let geometry = PoolCore.Geometry(
         capacity: Self.capacity, rings: rings, objectBytes: 8, isCompact: true)

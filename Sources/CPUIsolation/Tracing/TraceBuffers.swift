@@ -85,7 +85,7 @@ struct TraceBuffers: @unchecked Sendable {
   }
 
   /// Records an event, unless its filter says no. The payload's first word is written here: the
-  /// event's number and the thread. The time 0 stands for now: the clock is looked at behind the
+  /// event's number and the thread. The time 0 stands for now: the clock is looked at after the
   /// filter, since the look costs more than most filters.
   ///
   /// Wait-free. `isProtected` says that the caller is a CPU in kernel, so that a grace period waits
@@ -117,7 +117,7 @@ struct TraceBuffers: @unchecked Sendable {
   /// - If our addition comes before the look at our count, that look finds us, and the old program
   ///   stays until a later look at that count does not.
   /// - Else the change came before our look at the filter, and we see the new program.
-  /// A CPU in kernel counts nothing: the grace period that begins behind the change waits for it.
+  /// A CPU in kernel counts nothing: the grace period that begins after the change waits for it.
   @inline(__always)
   func withFilter<Result>(
     of event: Int, isProtected: Bool, _ body: (FilterProgram?) -> Result
@@ -130,7 +130,7 @@ struct TraceBuffers: @unchecked Sendable {
       // with gracePeriod:F between filter:W and filter:C.
       readers[side].wrappingAdd(1, ordering: .sequentiallyConsistent)
     }
-    // Sequentially consistent — filter:L. Behind filter:R, or behind the entry of the CPU; the
+    // Sequentially consistent — filter:L. After filter:R, or after the entry of the CPU; the
     // program that it leads to was written before. Pairs with filter:W.
     let address = filter(event).value.load(ordering: .sequentiallyConsistent)
     let result = body(
@@ -146,24 +146,24 @@ struct TraceBuffers: @unchecked Sendable {
   /// that began later is over, and `unreadSides` has named either side since that began.
   func setFilter(_ program: FilterProgram?, of event: Int) {
     // Release — filter:W. Publishes the program. Pairs with filter:L. The fence with which a grace
-    // period begins (gracePeriod:F) keeps it in front of the look at the readers.
+    // period begins (gracePeriod:F) keeps it before the look at the readers.
     filter(event).value.store(
       program?.base.bits ?? 0, ordering: .releasing)
   }
 
   /// The two sides, as bits; no reader is left of those that came before a change once each has been
-  /// named behind it.
+  /// named after it.
   static let bothSides: UInt64 = 0b11
 
   /// The sides, as bits, on which no thread that is no CPU looks at a filter right now. To be asked
-  /// behind the beginning of a grace period, by one thread at a time.
+  /// after the beginning of a grace period, by one thread at a time.
   ///
   /// New readers are led to the side that has become empty, so that the other one does as well,
   /// however many keep coming.
   func unreadSides() -> UInt64 {
     var sides: UInt64 = 0
     for side in 0...1 {
-      // Acquire — filter:C. Behind gracePeriod:F: a reader that is not counted here sees the new
+      // Acquire — filter:C. After gracePeriod:F: a reader that is not counted here sees the new
       // filter. Pairs with filter:R and filter:D.
       if readers[side].load(ordering: .acquiring) == 0 { sides |= 1 << UInt64(side) }
     }

@@ -15,7 +15,7 @@ extension TraceEventFormat {
   ///
   /// `TraceEventFormat.builtIn(named: "ipi_send_cpu")`
   ///
-  /// - Parameter name: the event's name, alone or behind its system: `ipi/ipi_send_cpu` or
+  /// - Parameter name: the event's name, alone or after its system: `ipi/ipi_send_cpu` or
   ///   `ipi:ipi_send_cpu`.
   /// - Progress: wait-free
   /// - Context: any thread

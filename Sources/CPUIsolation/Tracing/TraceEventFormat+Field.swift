@@ -86,7 +86,7 @@ extension TraceEventFormat {
     ///
     /// - Parameters:
     ///   - name: the name by which a filter knows it.
-    ///   - type: its C type, with the brackets of an array behind it: `char[16]`.
+    ///   - type: its C type, with the brackets of an array after it: `char[16]`.
     ///   - offset: the distance from the start of the record, in bytes.
     ///   - size: how many bytes it has there.
     ///   - isSigned: whether its numbers can be negative.

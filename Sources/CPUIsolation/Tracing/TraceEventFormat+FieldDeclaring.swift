@@ -61,7 +61,7 @@ extension TraceEventFormat.Field {
       name: name, type: "char[\(bytes)]", offset: 0, size: bytes, isSigned: false)
   }
 
-  /// Declares a field that leads to a text of any length behind the fixed part of the record.
+  /// Declares a field that leads to a text of any length after the fixed part of the record.
   ///
   /// `TraceEventFormat.Field.dynamicText("path")`
   ///
@@ -73,7 +73,7 @@ extension TraceEventFormat.Field {
       name: name, type: "__data_loc char[]", offset: 0, size: 4, isSigned: false)
   }
 
-  /// Declares a field that leads to a CPU mask behind the fixed part of the record.
+  /// Declares a field that leads to a CPU mask after the fixed part of the record.
   ///
   /// `TraceEventFormat.Field.cpuMask("cpumask")`
   ///

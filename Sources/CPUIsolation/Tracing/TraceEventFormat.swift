@@ -47,7 +47,7 @@ public struct TraceEventFormat: Hashable, Sendable, CustomStringConvertible {
   /// - Allocates: never
   public let fields: [TraceEventFormat.Field]
 
-  /// The text behind `print fmt: ` in the format file: a C format in quotes, then its arguments.
+  /// The text after `print fmt: ` in the format file: a C format in quotes, then its arguments.
   ///
   /// - Progress: wait-free
   /// - Context: any thread
@@ -61,7 +61,7 @@ public struct TraceEventFormat: Hashable, Sendable, CustomStringConvertible {
   ///   - name: its name.
   ///   - id: the number in `common_type`.
   ///   - fields: all of them, with the common ones, which come first.
-  ///   - printFormat: the text behind `print fmt: `.
+  ///   - printFormat: the text after `print fmt: `.
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: never

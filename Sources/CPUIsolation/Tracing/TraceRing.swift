@@ -26,7 +26,7 @@ internal import Synchronization
 // Sendable: an address of memory in which every word is atomic.
 @safe
 struct TraceRing: @unchecked Sendable {
-  /// A line with the next position, and behind it the slots.
+  /// A line with the next position, and after it the slots.
   let base: Address
   /// One less than the number of slots, a power of two.
   let mask: UInt64
@@ -86,7 +86,7 @@ struct TraceRing: @unchecked Sendable {
       slot[0].store(claimed, ordering: .relaxed)
     }
     // Release fence — ring:B. The mark comes before the words: a reader that saw one of the new
-    // words sees, behind its own fence, that the stamp has changed. Pairs with ring:E.
+    // words sees, after its own fence, that the stamp has changed. Pairs with ring:E.
     releaseFence()
     slot[1].store(time, ordering: .relaxed)
     for index in 0..<words {

@@ -44,7 +44,7 @@ import Testing
     #expect(text.contains("a thread waits for a lock that it holds itself"), "\(text)")
   }
 
-  #if !CPUISOLATION_THREAD_SANITIZER  // The sanitizer has no threads behind a fork.
+  #if !CPUISOLATION_THREAD_SANITIZER  // The sanitizer has no threads after a fork.
     /// The thread that forks has another id in the child, and holds locks under that.
     @Test func contendedInTheChildOfAFork() async {
       await #expect(processExitsWith: .success) {

@@ -19,7 +19,7 @@ struct CPUSlotTests {
     #expect(cacheLineStride == 128)
   }
 
-  @Test("senders, callers and the owner have lines of their own, the tables come behind")
+  @Test("senders, callers and the owner have lines of their own, the tables come after them")
   func offsets() throws {
     let memory = try SlotMemory(cpus: 1)
     let slot = memory.slots[0]

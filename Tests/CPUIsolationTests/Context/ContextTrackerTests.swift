@@ -39,7 +39,7 @@ struct ContextTrackerTests {
   ) {
     #expect(memory.word(0).context == context, sourceLocation: sourceLocation)
     #expect(memory.word(0).counter() == counter, sourceLocation: sourceLocation)
-    // The owner's copy is never behind.
+    // The owner's copy never lags.
     let copy = slot.owner.word.load(ordering: .relaxed)
     #expect(copy == memory.word(0).rawValue, sourceLocation: sourceLocation)
     #expect(tracker.ownContext == UInt64(context.rawValue), sourceLocation: sourceLocation)

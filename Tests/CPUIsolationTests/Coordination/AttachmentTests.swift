@@ -91,7 +91,7 @@ struct AttachmentTests {
       begun.raise()
       mayEnd.wait()
     }
-    // The last link runs as late as the detachment allows: behind every look of the usual drain.
+    // The last link runs as late as the detachment allows: after every look of the usual drain.
     var next = slow
     for link in 0..<4 {
       let following = next

@@ -98,7 +98,7 @@ struct CatchUpTests {
   }
 
   @Test("a bit for what a comparison has run already does not run it again")
-  func bitBehindComparison() throws {
+  func bitAfterComparison() throws {
     try cpu.enterUser()
     #expect(coordinator.send(work, to: 1) == .deferred)
     // A sender that saw kernel sets its bit late: the entry takes both.
@@ -136,7 +136,7 @@ struct CatchUpTests {
     try endAll()
   }
 
-  @Test("a ticket is covered while the CPU is in user, and executed behind its entry")
+  @Test("a ticket is covered while the CPU is in user, and executed after its entry")
   func ticket() throws {
     try cpu.enterUser()
     let ticket = coordinator.sendWithTicket(work, to: [1] as CPUMask)

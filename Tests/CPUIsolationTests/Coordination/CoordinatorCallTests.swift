@@ -89,7 +89,7 @@ struct CoordinatorCallTests {
       let outcome =
         round == 0 ? coordinator.post(firstPost, on: 1) : coordinator.post(secondPost, on: 1)
       #expect(outcome == .queued)
-      // The call goes to another CPU too, behind CPU 1: when that one is kicked, CPU 1 has it in
+      // The call goes to another CPU too, after CPU 1: when that one is kicked, CPU 1 has it in
       // its queue.
       calls.append(
         PlainThread.start { [coordinator, journal] in

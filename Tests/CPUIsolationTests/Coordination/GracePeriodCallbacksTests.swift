@@ -31,7 +31,7 @@ struct GracePeriodCallbacksTests {
     #expect(callbacks.runReady() == 0)
     #expect(callbacks.runReady() == 0)
     #expect(ran == [] && callbacks.pending == 1)
-    // Retired behind the beginning of the grace period: it waits for the next one.
+    // Retired after the beginning of the grace period: it waits for the next one.
     #expect(retire(2, to: callbacks) == .accepted)
     try cpu.run { $0.declareQuiescent() }
     #expect(callbacks.runReady() == 1)

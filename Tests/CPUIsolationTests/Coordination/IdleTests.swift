@@ -108,10 +108,10 @@ struct IdleTests {
     try sleeper.cpu.end()
   }
 
-  /// Whoever sent it saw kernel, where the handler had brought the CPU, and the sleep goes on behind
+  /// Whoever sent it saw kernel, where the handler had brought the CPU, and the sleep goes on after
   /// the handler. The signal comes from a kick whose sender has not come to its look yet.
   @Test("what comes while a sleeper's signal handler runs wakes it")
-  func behindTheHandler() throws {
+  func afterTheHandler() throws {
     let sleeper = try Sleeper(isHousekeeper: false, .signal)
     let coordinator = sleeper.coordinator
     let slot = coordinator.core.slots[1]

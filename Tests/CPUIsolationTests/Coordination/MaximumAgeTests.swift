@@ -36,7 +36,7 @@ struct MaximumAgeTests {
     #expect(eventually { coordinator.context(of: 1) == .user })
     stop.raise()
     try loop.value()
-    // Counted behind the kick; and twice where the watchdog looks again before the CPU has answered.
+    // Counted after the kick; and twice where the watchdog looks again before the CPU has answered.
     #expect(
       eventually {
         let counts = coordinator.statistics()[work]

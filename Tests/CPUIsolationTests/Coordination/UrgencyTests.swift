@@ -57,7 +57,7 @@ struct UrgencyTests {
     try cpu.end()
   }
 
-  @Test("immediate, behind a deferral: the kick makes both run")
+  @Test("immediate, after a deferral: the kick makes both run")
   func immediateAfterDeferral() throws {
     try cpu.enterUser()
     #expect(coordinator.send(work, to: 1) == .deferred)

@@ -42,7 +42,7 @@ private enum GuardedNode {
 
 @Suite("What is reclaimed is really gone")
 struct HazardMemoryTests {
-  @Test("a use behind the end of the protection, and behind a pass, ends the process")
+  @Test("a use after the end of the protection, and after a pass, ends the process")
   func useAfterReclaim() async {
     let result = await #expect(
       processExitsWith: .failure, observing: [\.standardErrorContent]

@@ -8,7 +8,7 @@ import Testing
 
 /// The thread that reclaims in the background.
 @Suite struct HazardReclaimerTests {
-  #if !CPUISOLATION_THREAD_SANITIZER  // The sanitizer has no threads behind a fork.
+  #if !CPUISOLATION_THREAD_SANITIZER  // The sanitizer has no threads after a fork.
     /// A fork while a pass is due, which the parent's thread would have made. In a process of its own:
     /// in the child, locks that other tests hold would stay held.
     @Test func theChildOfAForkHasAThreadOfItsOwn() async {

@@ -2,7 +2,7 @@
 
 import Glibc
 
-/// A value behind a lock of the system.
+/// A value after a lock of the system.
 ///
 /// Not `Mutex`: where two threads meet in it, its slow path lies in a library that ThreadSanitizer
 /// cannot see, and it reports the value.

@@ -42,7 +42,7 @@ struct AddressSpaceTests {
     try end()
   }
 
-  @Test("a lookup finds what is mapped, from the table once and from the cache behind that")
+  @Test("a lookup finds what is mapped, from the table once and from the cache after that")
   func lookUp() throws {
     #expect(try cpu.lookUp(7) == nil)
     #expect(try space.map(7, to: 70) == .mapped)
@@ -55,7 +55,7 @@ struct AddressSpaceTests {
     try end()
   }
 
-  @Test("a change is deferred for a CPU in user, which sees it behind its next entry")
+  @Test("a change is deferred for a CPU in user, which sees it after its next entry")
   func changeLags() throws {
     #expect(try space.map(7, to: 70) == .mapped)
     #expect(try cpu.lookUp(7) == 70)
@@ -161,7 +161,7 @@ struct AddressSpaceTests {
   }
 
   @Test(
-    "either delivery brings a change to the next entry, and a frame back behind it",
+    "either delivery brings a change to the next entry, and a frame back after it",
     arguments: [WorkType.Delivery.bit, .catchUp])
   func deliveries(delivery: WorkType.Delivery) throws {
     var options = AddressSpace.Options(pages: 64)

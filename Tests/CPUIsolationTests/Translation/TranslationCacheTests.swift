@@ -178,7 +178,7 @@ struct TranslationCacheTests {
   }
 
   @Test("a range that is served when a later one is known drops both")
-  func partialBehindLater() throws {
+  func partialAfterLater() throws {
     let cache = try filled(0..<100)
     log.append(20..<22)
     log.append(30..<32)
@@ -209,8 +209,8 @@ struct TranslationCacheTests {
     #expect(cache.lookUp(7) == 7)
     let extent = cache.endLazy(log.ring, ceiling: FlushLog.standardCeiling)
     #expect(extent == (flushes <= 8 ? .partial(pages: flushes) : .full))
-    let behind = cache.isUsed
-    #expect(behind)
+    let later = cache.isUsed
+    #expect(later)
     #expect(cache.lookUp(7) == nil)
     #expect((cache.lookUp(8) == 8) == (flushes <= 8))
   }

@@ -82,7 +82,7 @@ struct TranslationHazardTests {
     try end()
   }
 
-  @Test("a flush that is refused acknowledges nothing: the frame comes back behind the thread")
+  @Test("a flush that is refused acknowledges nothing: the frame comes back after the thread")
   func refusedFlush() throws {
     coordinator.close(timeout: .zero)
     var old = space.unmap(7..<8)
@@ -169,7 +169,7 @@ struct TranslationHazardTests {
 
   @Test("a grace period is not an acknowledgement: a quiescent state passes it")
   func gracePeriodIsNotEnough() throws {
-    // The flush is sent behind the look of the quiescent state: here, by hand, before the send.
+    // The flush is sent after the look of the quiescent state: here, by hand, before the send.
     var gracePeriod = coordinator.startGracePeriod()
     try cpu.cpu.run { $0.declareQuiescent() }
     let isOver = gracePeriod.poll()

@@ -15,7 +15,7 @@ extension Coordinator {
 }
 
 extension ExitTest.Result? {
-  /// Expects that the process left this sentence behind, as a line of its own on standard error, and
+  /// Expects that the process left this sentence, as a line of its own on standard error, and
   /// after it the place of the call, which is in these tests.
   ///
   /// - Parameter namesCaller: false for what is found where no caller's place is at hand: in the

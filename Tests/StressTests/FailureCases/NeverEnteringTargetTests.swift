@@ -57,7 +57,7 @@ extension StressTests.FailureCases {
       let work = try coordinator.register("aged", options: options) { _ in runs.add() }
       var sent = 0
       for _ in 1...5 {
-        // What finds the CPU still in kernel, behind the last run, runs there and does not grow old.
+        // What finds the CPU still in kernel, after the last run, runs there and does not grow old.
         var outcome: SendOutcome
         repeat {
           outcome = coordinator.send(work, to: 0)

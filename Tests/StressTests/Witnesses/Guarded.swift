@@ -2,7 +2,7 @@
 
 import Glibc
 
-/// A value behind a POSIX mutex.
+/// A value after a POSIX mutex.
 ///
 /// The standard library's `Mutex` takes its slow path in a library that ThreadSanitizer cannot see into, so under contention it
 /// reports every access that the mutex orders. POSIX mutexes it knows.

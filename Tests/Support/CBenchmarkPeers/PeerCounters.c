@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Counting by standing in front: the definitions here are found before those of the C library and
+// Counting by standing before: the definitions here are found before those of the C library and
 // of the Swift runtime, count on the calling thread, and hand on. They are weak, so that a program
 // that counts in its own way, or links the runtime statically, may define the same symbols.
 #define _GNU_SOURCE

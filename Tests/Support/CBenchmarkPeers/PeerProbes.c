@@ -104,7 +104,7 @@ void peer_find_all_open(
 
 // MARK: A probe of the kernel
 
-// The place that is probed: five bytes that do nothing, behind them the return.
+// The place that is probed: five bytes that do nothing, after them the return.
 __attribute__((noinline, used, visibility("default"))) void peer_probed_function(void) {
 #if defined(__x86_64__)
   __asm__ volatile(".byte 0x0f, 0x1f, 0x44, 0x00, 0x00" ::: "memory");

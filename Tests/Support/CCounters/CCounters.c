@@ -83,7 +83,7 @@ void *aligned_alloc(size_t alignment, size_t size) {
 
 // MARK: Reference counts
 
-// The runtime's own function behind ours. Two threads that look it up at once find the same one.
+// The runtime's own function after ours. Two threads that look it up at once find the same one.
 static void *behind(_Atomic(void *) *known, const char *name) {
   void *function = atomic_load_explicit(known, memory_order_relaxed);
   if (function) return function;

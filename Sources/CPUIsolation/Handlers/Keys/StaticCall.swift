@@ -34,7 +34,7 @@ public struct StaticCall: Hashable, Sendable {
   /// What is called: the context, and the caller's argument.
   public typealias Function = @convention(c) (UnsafeMutableRawPointer?, Int) -> Int
 
-  /// From a CPU's slot to its copy of the function; that of the context stands behind it.
+  /// From a CPU's slot to its copy of the function; that of the context stands after it.
   @usableFromInline let distance: UInt
   @usableFromInline let core: CoordinatorCore
   @usableFromInline let index: Int32

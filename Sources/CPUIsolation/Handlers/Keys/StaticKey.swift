@@ -18,7 +18,7 @@ public import Synchronization
 ///     try keys.enable(sampling)  // no CPU in user was disturbed
 ///
 /// Within one user section a key never changes; in kernel it changes at safe points alone, which
-/// self-sends and waits are too. When `enable` has returned, no CPU finds the key off behind its
+/// self-sends and waits are too. When `enable` has returned, no CPU finds the key off after its
 /// next entry. A key that is `neverDeferred` keeps none of this: it interrupts, and may be read
 /// anywhere.
 ///

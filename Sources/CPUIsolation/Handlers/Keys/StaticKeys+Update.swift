@@ -102,7 +102,7 @@ extension StaticKeys {
   ///   - file: the caller's file, for sentences about mistakes.
   ///   - line: the caller's line.
   ///   - body: says what changes.
-  /// - Throws: `closed`, `forked`, before anything is changed; `closed` behind the change, where the
+  /// - Throws: `closed`, `forked`, before anything is changed; `closed` after the change, where the
   ///   coordinator is closed meanwhile and lets waiters go: CPUs may not have been reached.
   /// - Progress: blocking
   /// - Context: any thread, outside handlers and user; in kernel it is a safe point
@@ -162,7 +162,7 @@ extension StaticKeys {
 
   /// Takes a user from a key; the last one turns it off.
   ///
-  /// When it has turned the key off, no CPU finds it on behind its next entry. A CPU may still be in
+  /// When it has turned the key off, no CPU finds it on after its next entry. A CPU may still be in
   /// code that it entered because the key was on: wait for a grace period before what that code uses
   /// is freed.
   ///

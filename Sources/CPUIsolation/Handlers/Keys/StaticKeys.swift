@@ -58,7 +58,7 @@ public final class StaticKeys: Sendable {
     do throws(IsolationError) {
       deferred = try PatchSide(coordinator, "static_key", interrupts: false)
     } catch {
-      // Nothing was left behind, so another try may come: behind the second one there would be.
+      // Nothing is left of it, so that another try may come: of the second one there would be.
       coordinator.registry.withLock { $0.hasStaticKeys = false }
       throw error
     }
@@ -240,7 +240,7 @@ final class PatchSide: Sendable {
       }
       used = index + words
       let groups = (used + KeyTable.wordsPerGroup - 1) / KeyTable.wordsPerGroup
-      // Relaxed: in front of every send that brings a CPU to look at it.
+      // Relaxed: before every send that brings a CPU to look at it.
       table.usedGroups.value.store(UInt64(groups), ordering: .relaxed)
       return index
     }

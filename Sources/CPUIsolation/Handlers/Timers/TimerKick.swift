@@ -143,7 +143,7 @@ private final class TimerDeadlines: @unchecked Sendable {
     while true {
       // Release — timer:M. Also where the old one is earlier: its run then has what came before
       // this request, and still what came before the old one, since an exchange carries the release
-      // on that it replaces. In front of the bit. Pairs with timer:T.
+      // on that it replaces. Before the bit. Pairs with timer:T.
       let (exchanged, original) = word.value.weakCompareExchange(
         expected: old, desired: min(old, deadline), successOrdering: .releasing,
         failureOrdering: .relaxed)
@@ -154,7 +154,7 @@ private final class TimerDeadlines: @unchecked Sendable {
 
   /// Takes what was requested: the handler, in the CPU's drain.
   static func takeRequest(_ base: Address, _ cpu: Int) {
-    // Acquire — timer:T. Behind the take of the bit. Pairs with timer:M.
+    // Acquire — timer:T. After the take of the bit. Pairs with timer:M.
     let request = word(base, 2 * cpu).value.exchange(.max, ordering: .acquiring)
     let known = word(base, 2 * cpu + 1)
     // Relaxed: only the CPU's thread writes it.

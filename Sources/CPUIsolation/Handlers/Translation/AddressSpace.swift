@@ -14,7 +14,7 @@ internal import Synchronization
 ///       }
 ///     }
 ///     var old = space.unmap(7..<8)  // CPU 2 is not disturbed
-///     old.wait { page, frame in freeFrames.append(frame) }  // behind every CPU's flush
+///     old.wait { page, frame in freeFrames.append(frame) }  // after every CPU's flush
 ///
 /// Changing is not freeing. What a CPU sees of a *change* may lag until it enters kernel or passes
 /// a safe point, for as long as both frames are good. What is *freed* or reused has to be waited
@@ -169,7 +169,7 @@ public final class AddressSpace: Sendable {
   ///
   /// A CPU that has the translations open, or opens them later, would keep what nobody flushes any
   /// more: that ends the process with a sentence. An address space that is never closed keeps its
-  /// memory, and its two work types, to the end of the process. What is unmapped behind this, or
+  /// memory, and its two work types, to the end of the process. What is unmapped after this, or
   /// while it goes on, is flushed by nobody: its frames come back when the CPUs' threads have left.
   ///
   /// Unless the answer is `.settled`, nothing has been given back, and the call can be repeated.

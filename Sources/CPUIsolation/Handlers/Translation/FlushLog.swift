@@ -6,7 +6,7 @@ internal import Synchronization
 /// last ones.
 ///
 ///     table[page] = newFrame
-///     log.append(page..<page + 1)  // behind the change
+///     log.append(page..<page + 1)  // after the change
 ///     coordinator.send(flush, to: coordinator.cpus)
 ///
 /// The handler of `flush` has its CPU's `TranslationCache` catch up: it drops the ranges between

@@ -58,13 +58,13 @@ struct FlushRing: @unchecked Sendable {
     let slot = slot(next)
     slot[0].store(Self.busy, ordering: .relaxed)
     // Release fence — flush:B. The mark comes before the words: a reader that saw one of the new
-    // words sees, behind its own fence, that the stamp has changed. Pairs with flush:E.
+    // words sees, after its own fence, that the stamp has changed. Pairs with flush:E.
     releaseFence()
     slot[1].store(first, ordering: .relaxed)
     slot[2].store(end, ordering: .relaxed)
     slot[0].store(next, ordering: .relaxed)
-    // Sequentially consistent — flush:G. Behind the change of what is translated, and behind the
-    // range. Whoever reads the generation sees both. In front of the look at who uses its cache:
+    // Sequentially consistent — flush:G. After the change of what is translated, and after the
+    // range. Whoever reads the generation sees both. Before the look at who uses its cache:
     // Dekker with lazy:U/lazy:G. Pairs with flush:L, lazy:G.
     generationWord.value.wrappingAdd(1, ordering: .sequentiallyConsistent)
     return next
@@ -80,8 +80,8 @@ struct FlushRing: @unchecked Sendable {
 
   /// The generation, for a CPU that is about to use its cache again.
   @usableFromInline
-  func generationBehindUse() -> UInt64 {
-    // Sequentially consistent — lazy:G. Behind lazy:U. Dekker with flush:G/lazy:L, and the acquire
+  func generationAfterUse() -> UInt64 {
+    // Sequentially consistent — lazy:G. After lazy:U. Dekker with flush:G/lazy:L, and the acquire
     // side of flush:G: as flush:L. Pairs with flush:G.
     generationWord.value.load(ordering: .sequentiallyConsistent)
   }

@@ -258,7 +258,7 @@ extension AddressSpace {
       }
     }
 
-    /// Where the first range is that ends behind a page.
+    /// Where the first range is that ends after a page.
     private static func index(of page: UInt64, in ranges: [Range<UInt64>]) -> Int {
       var (low, high) = (0, ranges.count)
       while low < high {

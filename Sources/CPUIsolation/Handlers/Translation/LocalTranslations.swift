@@ -89,7 +89,7 @@ extension AddressSpace {
 
     /// Reads the table, and remembers what it says.
     ///
-    /// The load may come before a change whose flush comes behind our insertion: the flush waits in K
+    /// The load may come before a change whose flush comes after our insertion: the flush waits in K
     /// for this thread, and drops the entry at the next safe point. A flush that this thread has
     /// served already was of a change that the load sees, by flush:L.
     @usableFromInline @inline(never)
@@ -171,7 +171,7 @@ extension AddressSpace {
       misuse("CPU \(number) has its translations open already", file, line)
     }
     cache.owner.openedBy.store(attachment, ordering: .relaxed)
-    // Behind that store: this section ends before `close` looks at it, or began behind the end of
+    // After that store: this section ends before `close` looks at it, or began after the end of
     // the registration.
     if cpu.path.rejection(of: flushAllWork) == .unregistered {
       misuse(

@@ -44,12 +44,12 @@ struct PageWord: Hashable, Sendable {
   var isNeverDeferred: Bool { rawValue & Self.neverDeferred != 0 }
   var frame: UInt64 { rawValue >> Self.frameShift }
 
-  /// The word behind an unmapping.
+  /// The word after an unmapping.
   var retired: PageWord {
     PageWord(rawValue: rawValue & ~Self.present | Self.retiring)
   }
 
-  /// The word behind a change of the frame.
+  /// The word after a change of the frame.
   func changed(to frame: UInt64) -> PageWord {
     PageWord(rawValue: frame << Self.frameShift | rawValue & ~(.max << Self.frameShift))
   }

@@ -62,7 +62,7 @@ extension AddressSpace {
     }
 
     /// The CPUs that a refused flush has not reached, and whose threads are still there. No run will
-    /// come: that one is outside kernel now says nothing about what it does behind its next entry.
+    /// come: that one is outside kernel now says nothing about what it does after its next entry.
     private var untold: CPUMask {
       guard ticket.report.refusal != nil else { return CPUMask() }
       let slots = space.coordinator.core.slots

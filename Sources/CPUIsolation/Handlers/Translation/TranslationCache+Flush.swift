@@ -31,7 +31,7 @@ extension TranslationCache {
   ///
   /// The generation is loaded once, before anything is dropped, and is what the cache then stands
   /// at: a change that comes later is of a later generation, whose flush is still to be served.
-  /// Loaded again behind the drops it would skip it.
+  /// Loaded again after the drops it would skip it.
   ///
   /// - Progress: wait-free
   /// - Context: owner, in kernel or in a handler; or a helper that runs the handler for it
@@ -66,7 +66,7 @@ extension TranslationCache {
     return extent
   }
 
-  /// Drops the ranges of the generations behind `local`; `.full` if that cannot be, or is too much.
+  /// Drops the ranges of the generations after `local`; `.full` if that cannot be, or is too much.
   @inlinable
   func drop(
     since local: UInt64, upTo current: UInt64, _ ring: FlushRing, _ ceiling: Int
@@ -120,7 +120,7 @@ extension TranslationCache {
   func join(_ ring: FlushRing) {
     // Sequentially consistent — lazy:U. Dekker with flush:G/lazy:L. Pairs with lazy:L.
     use.isUsed.store(1, ordering: .sequentiallyConsistent)
-    dropAll(at: ring.generationBehindUse())
+    dropAll(at: ring.generationAfterUse())
   }
 
   /// Stops using the cache: flushers of what merely changed skip this CPU. The entries stay.
@@ -135,21 +135,21 @@ extension TranslationCache {
   /// the other's.
   /// - If our store comes before the flusher's look, it sees a CPU that uses its cache, and
   ///   sends.
-  /// - If its look comes first, so does its generation, and our load behind the store sees that:
+  /// - If its look comes first, so does its generation, and our load after the store sees that:
   ///   we drop what it is about before we look anything up.
   /// - Both cannot miss each other: the four accesses are sequentially consistent. Catching up
-  ///   first and setting the flag behind it is the kernel's mistake of `kernel_cr3_loaded`: a
+  ///   first and setting the flag after it is the kernel's mistake of `kernel_cr3_loaded`: a
   ///   flusher in between skips a CPU that has passed its flush.
   func endLazy(_ ring: FlushRing, ceiling: Int) -> FlushLog.Extent {
     // Sequentially consistent — lazy:U. Dekker with flush:G/lazy:L. Pairs with lazy:L.
     use.isUsed.store(1, ordering: .sequentiallyConsistent)
-    let current = ring.generationBehindUse()
+    let current = ring.generationAfterUse()
     return catchUp(with: ring, to: current, ceiling: ceiling)
   }
 
-  /// Whether the CPU uses its cache, for a flusher behind its generation.
+  /// Whether the CPU uses its cache, for a flusher after its generation.
   var isUsed: Bool {
-    // Sequentially consistent — lazy:L. Behind flush:G. Pairs with lazy:U.
+    // Sequentially consistent — lazy:L. After flush:G. Pairs with lazy:U.
     use.isUsed.load(ordering: .sequentiallyConsistent) != 0
   }
 }

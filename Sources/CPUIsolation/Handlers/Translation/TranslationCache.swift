@@ -50,7 +50,7 @@ extension UInt64: TranslationKey {
 /// - A change that comes during the section is `queued`: the entry is dropped at the next safe
 ///   point. Whoever frees what the entry leads to waits for that (`AddressSpace.Retirement`).
 /// - A miss that reads the table before a change and inserts after it is no exception: both happen
-///   on the owner's thread, so the drain that serves the flush comes behind the insertion and drops
+///   on the owner's thread, so the drain that serves the flush comes after the insertion and drops
 ///   it.
 /// - A thread that attaches to a CPU whose cache has entries catches up (`catchUp`) before its first
 ///   lookup: what was sent while nobody had the CPU went to nobody. `AddressSpace.LocalTranslations` does that.
@@ -123,7 +123,7 @@ public struct TranslationCache<Key: TranslationKey, Value: BitwiseCopyable>: ~Co
     }
   }
 
-  /// The tags of the set that a number falls into; the values stand behind them.
+  /// The tags of the set that a number falls into; the values stand after them.
   ///
   /// The hash is Fibonacci's: neighbours and powers of two spread alike.
   @inlinable @inline(__always)

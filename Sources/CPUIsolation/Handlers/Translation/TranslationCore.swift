@@ -7,7 +7,7 @@ internal import Synchronization
 ///
 /// A change takes three steps, in this order: the entries of the table (`table:W`), the generation
 /// of the log (`flush:G`), the send. A CPU takes its own in the drain: its generation, the drops,
-/// and behind them the lookups. See `TranslationCache` for what a lookup may rely on.
+/// and after them the lookups. See `TranslationCache` for what a lookup may rely on.
 final class TranslationCore: Sendable {
   let nodes: PageTableNodes
   let ring: FlushRing
@@ -34,7 +34,7 @@ final class TranslationCore: Sendable {
 
   // MARK: Changing
 
-  /// Changes entries, and lets the log know. The caller is the only writer, and sends behind this.
+  /// Changes entries, and lets the log know. The caller is the only writer, and sends after this.
   ///
   /// The change comes before the generation: a CPU that stands at the generation fills its cache
   /// from the changed table. With the generation first it could catch up in between, fill from the

@@ -29,7 +29,7 @@ struct CallPath {
     let cell = path.sender.cell(target: cpu, type: type)
     path.count(cell.value.sent)
     cell.value.note(site)
-    // Before the push: the record may have run, and be in use again, behind it; a pooled one may be
+    // Before the push: the record may have run, and be in use again, after it; a pooled one may be
     // anybody's, or gone with its pool.
     core.traceCall(.csdQueueCPU, record, from: site, cpu: cpu)
     let node = record.node
@@ -37,7 +37,7 @@ struct CallPath {
       isPatient
       ? slot.call.patientCalls.push(node) : slot.call.calls.push(node)
     if wasEmpty {
-      // Sequentially consistent — send:O, as for a work type: behind the push, before the look at
+      // Sequentially consistent — send:O, as for a work type: after the push, before the look at
       // W.
       _ = slot.state.work.setBit(type)
       let before = core.traceTime(of: .ipiSendCPU)
@@ -48,7 +48,7 @@ struct CallPath {
         core.traceIPI(to: cpu, from: site, CoordinatorCore.traceAddress(of: site), at: before)
       }
     }
-    // Sequentially consistent — send:L. Behind the push and the OR. Pairs with leave:W: if the
+    // Sequentially consistent — send:L. After the push and the OR. Pairs with leave:W: if the
     // owner's final take came before our push, we see offline here and take the queue back; else it
     // ran our call.
     var backoff = Backoff()

@@ -110,7 +110,7 @@ struct CallRecord: ~Copyable {
   /// Sends a pooled call home that has been taken back.
   func endUnrun() {
     let handler = handler
-    // Release — callRecord:G, as above. Before the end, behind which the record is the pool's.
+    // Release — callRecord:G, as above. Before the end, after which the record is the pool's.
     state.store(State.idle, ordering: .releasing)
     handler.run(on: -1)
   }

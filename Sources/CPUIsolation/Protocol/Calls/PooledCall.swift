@@ -28,7 +28,7 @@ struct PooledCallHeader: ~Copyable {
     unsafe header.value.route._withUnsafeGuaranteedRef { $0.deliver(call, cpu) }
     let home = unsafe header.value.home.unsafelyUnwrapped
     home.holdAsGuest()
-    // Behind this the call is somebody else's, or the pool has ended and taken its memory along.
+    // After this the call is somebody else's, or the pool has ended and taken its memory along.
     home.putAsGuest(home.receive(call))
   }
 }

@@ -3,7 +3,7 @@
 internal import CPlatform
 internal import Synchronization
 
-/// Where the library records its own events: off the shortest paths, behind one load and a branch.
+/// Where the library records its own events: off the shortest paths, after one load and a branch.
 extension CoordinatorCore {
   /// Whether an event is recorded.
   @inline(__always)

@@ -3,7 +3,7 @@
 internal import Synchronization
 
 extension Drain {
-  /// The catch-up types that this CPU lags behind in, if any has moved since it last compared. From
+  /// The catch-up types that this CPU lags in, if any has moved since it last compared. From
   /// here on they count as compared: the caller runs them.
   ///
   /// The order is the argument. A sender counts up its type, then the summary. We load the summary,
@@ -11,7 +11,7 @@ extension Drain {
   /// - If its addition to the summary comes before our load, we see its type moved, and run it.
   /// - Else the summary has moved away from what we remember here, and the next entry compares
   ///   again.
-  /// What is remembered is what was loaded: a load behind the run would take as caught up with what
+  /// What is remembered is what was loaded: a load after the run would take as caught up with what
   /// moved while the handlers ran.
   func compareSummary() -> UInt64 {
     // Acquire — catchUp:C. Before the generations. Pairs with catchUp:S.
@@ -58,7 +58,7 @@ extension Drain {
       // Relaxed: this thread's own word; what a helper wrote there came before entry:P.
       told = generation &- slot.applied[index].load(ordering: .relaxed)
     } else {
-      // Acquire — payload:T. Behind the take of the bit: a sender merges before it sets the bit, so
+      // Acquire — payload:T. After the take of the bit: a sender merges before it sets the bit, so
       // whoever takes the bit finds what was merged for it, unless a run before has had it. Pairs
       // with payload:M.
       told = slot.payloads[index].exchange(0, ordering: .acquiring)

@@ -64,7 +64,7 @@ struct Drain {
   }
 
   /// Runs one bit that an entry took, if it is one, with nothing but what that needs: the case that
-  /// matters most. Every register saved here would be a store in front of the next locked
+  /// matters most. Every register saved here would be a store before the next locked
   /// instruction.
   @inline(__always)
   func drainOne(_ taken: UInt64) -> Bool {
@@ -104,7 +104,7 @@ struct Drain {
     // Acquire — drain:T. Pairs with send:O: a send whose bit we take has published its datum. It
     // comes before the handlers: a bit set after it stays for the next round.
     let taken = slot.state.work.exchange(0, ordering: .acquiring)
-    // Sequentially consistent fence — drain:T. Off x86-64 it holds the handlers' loads behind the
+    // Sequentially consistent fence — drain:T. Off x86-64 it holds the handlers' loads after the
     // take.
     fullFenceAfterExchange()
     return taken

@@ -3,7 +3,7 @@
 internal import Synchronization
 
 extension SendPath {
-  /// Counts up a catch-up type, and the summary behind it. Returns the type's generation.
+  /// Counts up a catch-up type, and the summary after it. Returns the type's generation.
   ///
   /// The argument, against `entry:W`/`entry:S`: we write the summary and then read W, the owner
   /// writes W and then reads the summary.
@@ -14,12 +14,12 @@ extension SendPath {
   /// The type comes before the summary: an entry that saw the summary alone would find no type that
   /// has moved, and not compare again.
   func announce(_ type: UInt64) -> UInt64 {
-    // Sequentially consistent — catchUp:G. Behind the datum, in front of the summary. Pairs with
+    // Sequentially consistent — catchUp:G. After the datum, before the summary. Pairs with
     // drain:G.
     let generation = core.generations[type].wrappingAdd(
       1, ordering: .sequentiallyConsistent
     ).newValue
-    // Sequentially consistent — catchUp:S. In front of the looks at W (catchUp:W). Dekker with
+    // Sequentially consistent — catchUp:S. Before the looks at W (catchUp:W). Dekker with
     // entry:W/entry:S; pairs with catchUp:C and catchUp:A.
     core.summary.value.wrappingAdd(1, ordering: .sequentiallyConsistent)
     return generation
@@ -32,7 +32,7 @@ extension SendPath {
     isOneOfMany: Bool
   ) -> SendOutcome {
     let slot = core.slots[cpu]
-    // Sequentially consistent — catchUp:W. Behind the summary. Pairs with entry:W.
+    // Sequentially consistent — catchUp:W. After the summary. Pairs with entry:W.
     let word = slot.state.word.load(ordering: .sequentiallyConsistent)
     let context = ContextWord(rawValue: word).context ?? .kernel
     if urgency == .deferrable, isCovered(slot, context) {
@@ -159,8 +159,8 @@ extension SendPath {
   /// Merges a payload into what waits for a CPU.
   ///
   /// Before the bit, and always by a read-modify-write, also where it changes nothing:
-  /// - If the exchange of a drain comes behind ours, that run is told what we merged.
-  /// - Else it took what was there before, and our bit, which is set behind, brings another run.
+  /// - If the exchange of a drain comes after ours, that run is told what we merged.
+  /// - Else it took what was there before, and our bit, which is set afterwards, brings another run.
   /// To leave out the write when what waits covers ours already, one would need a full fence in
   /// front of that look.
   func merge(_ payload: UInt64, into slot: CPUSlot, _ type: UInt64, _ form: WorkForm) {

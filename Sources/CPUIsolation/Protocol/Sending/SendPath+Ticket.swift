@@ -45,8 +45,8 @@ extension SendPath {
   /// The ticketed send of a type with payloads: all payloads, then the generation, then the bits.
   ///
   /// The order is the argument. A drain loads the generation (`drain:G`), then takes the payload
-  /// (`payload:T`), and publishes that generation behind the run.
-  /// - If it loads ours, our addition, and with it every merge in front, comes before its exchange:
+  /// (`payload:T`), and publishes that generation after the run.
+  /// - If it loads ours, our addition, and with it every merge before, comes before its exchange:
   ///   that run is told, or one before it was.
   /// - Else it publishes less, and the ticket waits for the run that our bit brings.
   /// A generation that is drawn before the merge may be published by a run for somebody else's bit

@@ -52,9 +52,9 @@ extension SendPath {
     // Sequentially consistent — send:O. Publishes the datum with the bit (release; pairs with
     // drain:T) and comes before the look at W. Dekker with entry:W/entry:K and leave:W.
     let wasPending = slot.state.work.setBit(work.type)
-    // Sequentially consistent — send:L. Behind the OR. Pairs with entry:W.
+    // Sequentially consistent — send:L. After the OR. Pairs with entry:W.
     let word = slot.state.word.load(ordering: .sequentiallyConsistent)
-    // Counted behind the OR: a store in front of a locked instruction has to drain first, and costs
+    // Counted after the OR: a store before a locked instruction has to drain first, and costs
     // 3 ns.
     guard
       word & ContextWord.contextMask == UInt64(CPUContext.user.rawValue)
@@ -111,9 +111,9 @@ extension SendPath {
 
   /// Whether the CPU is in user with the bit set, asked so that the answer is worth having.
   ///
-  /// - If the look at K sees the bit, its take is still to come, and since our fence is behind our
+  /// - If the look at K sees the bit, its take is still to come, and since our fence is after our
   ///   datum, that take's handler sees the datum.
-  /// - If the look at W behind it says user, no section that began before our datum is still going
+  /// - If the look at W after it says user, no section that began before our datum is still going
   ///   on.
   /// Without the fence the datum may sit in our store buffer while the bit that we saw is taken and
   /// run: lost, on x86 too.

@@ -64,7 +64,7 @@ struct SenderSlot: @unchecked Sendable {
   }
 
   func broadcasts(ofType type: UInt64, cpus: Int) -> Table<SharedWord> {
-    // Safety: behind the cells there is a word for each type and target.
+    // Safety: after the cells there is a word for each type and target.
     unsafe Table<SharedWord>(cells + cpus * Limits.workTypes * 128 + Int(type) * cpus * 8)
   }
 

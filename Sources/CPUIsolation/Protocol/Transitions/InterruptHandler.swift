@@ -46,10 +46,10 @@ enum InterruptHandler {
       slot.owner.special.store(saved, ordering: .relaxed)
       tracker.publish(
         slot.owner.word.load(ordering: .relaxed) &+ ContextWord.exit(to: context))
-      // A sleep would go on behind the handler, over what just ran and the sleeper may wait for, and
+      // A sleep would go on after the handler, over what just ran and the sleeper may wait for, and
       // over what came meanwhile and is not the handler's: its sender saw kernel, and woke nobody.
       if context == .idle { slot.call.parker.unpark() }
-      // A kick that came behind our last take has sent a signal, which is blocked until we return:
+      // A kick that came after our last take has sent a signal, which is blocked until we return:
       // going round spares it.
       if !tracker.isAttentionWanted { return }
     }

@@ -12,11 +12,11 @@ enum Kick {
   /// The work is in K before. If our bit comes before the answer's take, the taker sees the work;
   /// if the take comes first, it cleared the bit, we set it again, and kick again.
   static func send(to slot: CPUSlot) -> Bool {
-    // Sequentially consistent — kick:A. Behind the OR of the work. Pairs with drain:T and exit:A.
+    // Sequentially consistent — kick:A. After the OR of the work. Pairs with drain:T and exit:A.
     if slot.state.work.setBit(BuiltInWork.attention) { return false }
     let context = context(of: slot)
     if context == .offline { return false }
-    // Relaxed — kick:R. Behind the look at W: the thread that left its word there stored this before.
+    // Relaxed — kick:R. After the look at W: the thread that left its word there stored this before.
     // Pairs with attach:R.
     let reach = Reach(rawValue: slot.state.reach.load(ordering: .relaxed))
     if reach.interrupter == .signal, !isServing(slot) {
@@ -59,8 +59,8 @@ enum Kick {
   }
 
   private static func context(of slot: CPUSlot) -> CPUContext? {
-    // Sequentially consistent — kick:W. Behind our OR on K; Dekker with leave:W and the look at K
-    // behind it.
+    // Sequentially consistent — kick:W. After our OR on K; Dekker with leave:W and the look at K
+    // after it.
     ContextWord(
       rawValue: slot.state.word.load(ordering: .sequentiallyConsistent)
     ).context

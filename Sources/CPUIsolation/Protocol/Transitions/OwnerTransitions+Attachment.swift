@@ -16,12 +16,12 @@ extension OwnerTransitions {
   ) -> ContextTracker.Entry {
     abandoned = abandonPending(slot, core)
     for type in 0..<Limits.ticketedTypes {
-      // Acquire — attach:P. A send may have merged before this and set its bit behind abandonPending,
-      // even behind our entry: its run finds nothing to tell, so the thread has to see its datum
-      // itself. One that merges behind this is told. Pairs with payload:M.
+      // Acquire — attach:P. A send may have merged before this and set its bit after abandonPending,
+      // even after our entry: its run finds nothing to tell, so the thread has to see its datum
+      // itself. One that merges after this is told. Pairs with payload:M.
       _ = slot.payloads[type].exchange(0, ordering: .acquiring)
     }
-    // Acquire — catchUp:A. Before the generations: what moves behind this load moves the summary,
+    // Acquire — catchUp:A. Before the generations: what moves after this load moves the summary,
     // and the entry below, which compares it, catches up. Pairs with catchUp:S.
     let summary = core.summary.value.load(ordering: .acquiring)
     slot.owner.caughtUp.store(summary, ordering: .relaxed)
@@ -58,7 +58,7 @@ extension OwnerTransitions {
 
   /// The other way round: runs what is pending, publishes offline, and looks once more.
   ///
-  /// - If a sender's OR comes before our look at K behind the publication (`detach:K`), we go back
+  /// - If a sender's OR comes before our look at K after the publication (`detach:K`), we go back
   ///   in and run the work. Nothing runs while the word says offline: grace periods pass such a
   ///   CPU. The same for a call that was pushed before our look at the queues (`detach:Q`), also if
   ///   the one who rings for it has not got round to that.

@@ -48,12 +48,12 @@ enum OwnerTransitions {
   static func drainTaken(_ slot: CPUSlot, _ core: CoordinatorCore, _ bits: UInt64) {
     let drain = Drain(core, slot)
     // The flags were empty, or the entry would have been special; it has set `draining`. No bits: a
-    // helper, or an unregistration, was faster than the take behind our look.
+    // helper, or an unregistration, was faster than the take after our look.
     if bits == 0 { return slot.owner.special.store(0, ordering: .relaxed) }
     if !drain.drainOne(bits) { drain.run(taken: bits, 0) }
   }
 
-  /// Behind an entry that found something. The word says kernel, unless the entry was a mistake.
+  /// After an entry that found something. The word says kernel, unless the entry was a mistake.
   @usableFromInline @inline(never)
   static func enterSlow(
     _ slot: CPUSlot, from context: CPUContext, _ site: CallSite = CallSite(#fileID, #line)
@@ -206,7 +206,7 @@ enum OwnerTransitions {
     let outside = ContextWord(rawValue: tracker.ownContext).context
     guard let outside, outside == .user || outside == .guest else { return nil }
     _ = tracker.enterKernelTakingNothing(from: outside)
-    // As behind every entry: a grace period that finds kernel here takes the exit for the end of what
+    // As after every entry: a grace period that finds kernel here takes the exit for the end of what
     // a helper had begun, too.
     Drain(slot).waitWhilePinned()
     return (slot, outside)

@@ -103,7 +103,7 @@ extension WorkType {
     /// The longest that the work may stay pending. After it the watchdog runs the work on behalf
     /// where that is allowed, else kicks the CPU. Nil: for as long as the CPU stays away.
     public var maximumAge: Duration?
-    /// Senders look before they write, behind a full fence, so that many senders that send what is
+    /// Senders look before they write, after a full fence, so that many senders that send what is
     /// pending already do not pull the target's line to and fro. Alone, it costs what the plain
     /// send costs, and no less.
     public var expectsManySenders: Bool

@@ -5,7 +5,7 @@ public import Synchronization
 /// Publishing what is about to be used.
 ///
 /// The claim: a node that a reader got from a link, and may use, is not reclaimed before the slot
-/// holds something else. Against a scan (hazard:F, then hazard:S) that began behind the unlinking:
+/// holds something else. Against a scan (hazard:F, then hazard:S) that began after the unlinking:
 ///
 /// **By fences.** Both sides write one word, then read the other's.
 /// - If our store to the slot (hazard:P) comes before the scan's fence, the scan's look at the slot
@@ -15,12 +15,12 @@ public import Synchronization
 ///
 /// **By transition.** An isolated CPU in kernel writes and reads plainly, in any order: both stand
 /// between the addition to W that began its section and the store to W that will end it. The scan
-/// looks at W behind its fence, and again until the CPU has been seen outside kernel or has moved.
+/// looks at W after its fence, and again until the CPU has been seen outside kernel or has moved.
 /// - If the first look saw a word from before the section, the fence came before the section's
 ///   addition: our load of the link sees the unlinking, and we do not get the node.
-/// - If it saw the section, the scan goes on only behind the store that ends it, which shows our
+/// - If it saw the section, the scan goes on only after the store that ends it, which shows our
 ///   store to the slot.
-/// - If it saw a word from behind the section, the same store has shown it already.
+/// - If it saw a word from after the section, the same store has shown it already.
 /// - A protection that was made before the unlinking and is still held stands in a slot since a
 ///   section that has ended or is waited for: the cases above do not ask when the node was unlinked.
 ///   That the CPU is in user now changes nothing: the store that let it go there showed the slot.
@@ -47,7 +47,7 @@ extension HazardCore {
   func protectInSection(
     _ slot: Place<SharedAddress>, _ link: borrowing SharedAddress
   ) -> UInt {
-    // Acquire — hazard:T. What leads to the node is behind the entry. Pairs with hazardLink:S,
+    // Acquire — hazard:T. What leads to the node is after the entry. Pairs with hazardLink:S,
     // hazardLink:X and entry:W.
     let content = link.load(ordering: .acquiring)
     HazardFault.point(2)
@@ -63,9 +63,9 @@ extension HazardCore {
     _ slot: Place<SharedAddress>, _ link: borrowing SharedAddress
   ) -> UInt {
     let fencing = reader.fencing
-    if fencing == HazardFencing.membarrier { return protectBehindBarrier(slot, link) }
+    if fencing == HazardFencing.membarrier { return protectAfterBarrier(slot, link) }
     if fencing == HazardFencing.byTransition { HazardThread.learnRole() }
-    // Relaxed: a guess, which the look behind the store confirms.
+    // Relaxed: a guess, which the look after the store confirms.
     var content = link.load(ordering: .relaxed)
     while true {
       HazardFault.point(0)
@@ -73,7 +73,7 @@ extension HazardCore {
       // the release of what the slot held before. Pairs with hazard:F and hazard:S.
       slot.value.store(content & ~1, ordering: .sequentiallyConsistent)
       HazardFault.point(1)
-      // Sequentially consistent — hazard:V. Behind hazard:P; what was written to the node is seen.
+      // Sequentially consistent — hazard:V. After hazard:P; what was written to the node is seen.
       // Pairs with hazard:F, hazardLink:S and hazardLink:X.
       let now = link.load(ordering: .sequentiallyConsistent)
       HazardFault.point(2)
@@ -84,14 +84,14 @@ extension HazardCore {
 
   /// The same where the scan's membarrier is the fence of all threads.
   @inlinable
-  func protectBehindBarrier(
+  func protectAfterBarrier(
     _ slot: Place<SharedAddress>, _ link: borrowing SharedAddress
   ) -> UInt {
     var content = link.load(ordering: .relaxed)
     while true {
       HazardFault.point(0)
       // Release — hazard:M. What the slot held before has been used. The system's barrier stands
-      // either behind this, and shows it to the scan, or in front of the look that follows, which
+      // either after this, and shows it to the scan, or before the look that follows, which
       // then sees the unlinking. Pairs with hazard:S.
       slot.value.store(content & ~1, ordering: .releasing)
       HazardThread.compilerBarrier()
@@ -147,11 +147,11 @@ extension HazardCore {
   /// read, and holds every reclamation of the domain back. Wait-free.
   ///
   /// The wildcard is dated with the number of scans that have begun. Against a scan that flips that
-  /// number (hazard:G) behind its fence:
+  /// number (hazard:G) after its fence:
   /// - If we read the number from before the flip, the scan waits for our wildcard, or sees what we
   ///   put in its place; or our store (hazard:P) came after its fence, and our look at the link sees
   ///   the unlinking.
-  /// - If we read it from behind the flip, what was unlinked before is unlinked for us, and the scan
+  /// - If we read it from after the flip, what was unlinked before is unlinked for us, and the scan
   ///   need not wait: readers that keep coming cannot hold it up for ever.
   @inlinable
   func acquire(
@@ -179,7 +179,7 @@ extension HazardCore {
       content = link.load(ordering: .sequentiallyConsistent)
     }
     HazardFault.point(4)
-    // Release — hazard:A. The address comes behind the wildcard in the slot's own order, and a scan
+    // Release — hazard:A. The address comes after the wildcard in the slot's own order, and a scan
     // that sees it leaves the node alone. Pairs with hazard:S.
     slot.value.store(content & ~1, ordering: .releasing)
     return content

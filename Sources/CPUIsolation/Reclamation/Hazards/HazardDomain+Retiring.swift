@@ -71,7 +71,7 @@ extension HazardDomain {
     if address != nil, !batch.isFull { return line.putBatch(batch.address) }
     let due = core.scan.due.wrappingAdd(UInt64(batch.count), ordering: .relaxed)
     _ = core.scan.retired.push(batch.node)
-    // Behind the push: who does not find the batch here finds it there.
+    // After the push: who does not find the batch here finds it there.
     if address != nil { line.putBatch(0) }
     scanIfDue(due.newValue)
   }

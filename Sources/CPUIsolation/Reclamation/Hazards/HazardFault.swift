@@ -9,8 +9,8 @@ internal import Synchronization
 /// |---|---|
 /// | 0 | before a slot is written |
 /// | 1 | between the slot and the second look at the link |
-/// | 2 | behind the look at the link |
-/// | 3 | behind a protection by transition |
+/// | 2 | after the look at the link |
+/// | 3 | after a protection by transition |
 /// | 4 | while a wildcard stands |
 /// | 5 | before an object is put into a batch |
 /// | 6 | while a batch is in nobody's line |

@@ -128,7 +128,7 @@ extension HazardCore {
 
   /// Every line that a thread has had so far.
   ///
-  /// The limit is read sequentially consistent: if a number that was given out behind the caller's
+  /// The limit is read sequentially consistent: if a number that was given out after the caller's
   /// fence is missed, so is nothing that its thread protected before.
   func forEachLine(_ body: (Int, HazardLine) -> Void) {
     for number in 0..<HazardThread.limit { body(number, HazardLine(line(number))) }

@@ -39,7 +39,7 @@ final class HazardReclaimer: @unchecked Sendable {
 
   /// The fork since which it is there.
   private let forks: UInt32
-  /// The one behind the next fork that anybody noticed; never freed, like all of them.
+  /// The one after the next fork that anybody noticed; never freed, like all of them.
   private let next = SharedAddress(0)
   private let state = Lock(State())
   private let parker: Place<Parker>
@@ -81,7 +81,7 @@ final class HazardReclaimer: @unchecked Sendable {
       unsafe kept.release()
       return Self.reclaimer(at: earlier)
     }
-    // Nobody looks here any more: what stayed would never be let go. It goes behind the lock, since a
+    // Nobody looks here any more: what stayed would never be let go. It goes after the lock, since a
     // domain may end with it.
     _ = state.withLockIfAvailable { state in
       defer { state.due = [] }

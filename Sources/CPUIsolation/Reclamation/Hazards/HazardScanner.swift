@@ -100,7 +100,7 @@ final class HazardScanner: @unchecked Sendable {
     passes &+= 1
     collect(everything: everything)
     var count = 0
-    // What a pass finds waiting for transitions keeps what is fresh behind it: one more round.
+    // What a pass finds waiting for transitions keeps what is fresh after it: one more round.
     for _ in 0..<2 {
       guard var candidates = nextCandidates() else { break }
       look()
@@ -159,7 +159,7 @@ final class HazardScanner: @unchecked Sendable {
       takeWords()
     }
     if haveAllPassed() { candidates.take(&awaiting) }
-    // Survivors have been behind a fence already, and nobody can begin to protect them any more:
+    // Survivors have been after a fence already, and nobody can begin to protect them any more:
     // they wait for no CPU.
     candidates.take(&survivors)
     return candidates.isEmpty ? nil : candidates
@@ -167,10 +167,10 @@ final class HazardScanner: @unchecked Sendable {
 
   // MARK: Transitions
 
-  /// What the CPUs' state words say behind the unlinking.
+  /// What the CPUs' state words say after the unlinking.
   private func takeWords() {
-    // Sequentially consistent fence — hazard:F, as above; here also in front of the looks at W: an
-    // entry that they do not see comes behind it. Pairs with hazard:P, hazard:V and entry:W.
+    // Sequentially consistent fence — hazard:F, as above; here also before the looks at W: an
+    // entry that they do not see comes after it. Pairs with hazard:P, hazard:V and entry:W.
     fullFence()
     HazardFault.point(7)
     for index in cpus.indices {
@@ -189,7 +189,7 @@ final class HazardScanner: @unchecked Sendable {
   }
 
   private static func word(of slot: CPUSlot) -> UInt64 {
-    // Acquire — hazard:W. What a section stored to slots is seen behind its end. Pairs with entry:W
+    // Acquire — hazard:W. What a section stored to slots is seen after its end. Pairs with entry:W
     // and exit:W.
     slot.state.word.load(ordering: .acquiring)
   }
@@ -209,7 +209,7 @@ final class HazardScanner: @unchecked Sendable {
   private func look() {
     protected.removeAll()
     metWildcard = false
-    // Acquire and release — hazard:G. Behind the fence: a wildcard of this date or a later one was
+    // Acquire and release — hazard:G. After the fence: a wildcard of this date or a later one was
     // put up by a reader for whom what was unlinked is unlinked. Pairs with hazard:D.
     let date = core.scans.value.wrappingAdd(1, ordering: .acquiringAndReleasing).newValue
     core.forEachLine { number, line in

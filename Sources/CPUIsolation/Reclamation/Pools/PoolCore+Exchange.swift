@@ -102,7 +102,7 @@ extension PoolCore {
     if isClosed { return drop(2) }
     shelf.pushes.value.wrappingAdd(1, ordering: .relaxed)
     if !shelf.put(index, Faults.self) { refuse(index) }
-    // Sequentially consistent — pool:X. Behind poolShelf:O. If the pool is closed later (pool:Q),
+    // Sequentially consistent — pool:X. After poolShelf:O. If the pool is closed later (pool:Q),
     // whoever closes it finds the object; else we see that it is closed, and look ourselves. Pairs
     // with pool:Q.
     let isClosed = control.value.closed.load(ordering: .sequentiallyConsistent) != 0

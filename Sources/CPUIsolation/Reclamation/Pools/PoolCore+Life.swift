@@ -59,7 +59,7 @@ extension PoolCore {
         references += 1
         ring(number).release()
       }
-      // Behind that look: what a thread has put there before it died nobody else looks for.
+      // After that look: what a thread has put there before it died nobody else looks for.
       references += empty(ring(number))
     }
     drop(references)
@@ -94,7 +94,7 @@ extension PoolCore {
     return false
   }
 
-  /// Gives references back. Nothing of the pool may be touched behind it.
+  /// Gives references back. Nothing of the pool may be touched after it.
   @usableFromInline
   func drop(_ count: Int) {
     let count = UInt64(truncatingIfNeeded: count)

@@ -44,7 +44,7 @@ extension PoolCore {
 
   /// Whether the memory has gone, as a handle sees it, which holds the control.
   var isFreed: Bool {
-    // Acquire — pool:D. The memory gives up its hold behind the end of the elements.
+    // Acquire — pool:D. The memory gives up its hold after the end of the elements.
     control.value.holders.load(ordering: .acquiring) == 1
   }
 

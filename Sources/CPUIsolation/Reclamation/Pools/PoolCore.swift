@@ -66,7 +66,7 @@ struct PoolCore: @unchecked Sendable {
 
   // MARK: Objects
 
-  /// What stands in front of each object: its mark, and room up to the alignment.
+  /// What stands before each object: its mark, and room up to the alignment.
   @inlinable @inline(__always)
   static var markBytes: Int { 16 }
 
@@ -134,7 +134,7 @@ struct PoolCore: @unchecked Sendable {
     if mark(index).value.load(ordering: .relaxed) == Self.home(index) {
       misuse("push: object \(index) of the pool is in it already")
     }
-    misuse("push: the mark in front of object \(index) of the pool was overwritten")
+    misuse("push: the mark before object \(index) of the pool was overwritten")
   }
 
   @usableFromInline @inline(never)
@@ -142,6 +142,6 @@ struct PoolCore: @unchecked Sendable {
     if mark(index).value.load(ordering: .relaxed) == Self.out(index) {
       misuse("pop: object \(index) of the pool was pushed twice, and somebody has it")
     }
-    misuse("pop: the mark in front of object \(index) of the pool was overwritten")
+    misuse("pop: the mark before object \(index) of the pool was overwritten")
   }
 }

@@ -8,7 +8,7 @@ public import Synchronization
 /// What only the thread that works in a ring writes.
 @usableFromInline
 struct PoolOwnerLine: ~Copyable {
-  /// The owner's copy of the bottom: reading a word behind the locked instruction that wrote it
+  /// The owner's copy of the bottom: reading a word after the locked instruction that wrote it
   /// stalls.
   @usableFromInline let bottom: SharedWord
   @usableFromInline let pops = SharedWord(0)
@@ -142,11 +142,11 @@ extension PoolRing {
     if below == 0 { return popLast(last, mask, Faults.self) }
     owner.bottom.store(last, ordering: .relaxed)
     // Sequentially consistent — pool:E. The entry is withdrawn before we look at the top: a thief
-    // that moves the top up to it afterwards cannot see the old bottom behind it. Pairs with pool:B.
+    // that moves the top up to it later cannot see the old bottom after it. Pairs with pool:B.
     _ = bottom.value.exchange(last, ordering: .sequentiallyConsistent)
     Faults.reach(.bottomLowered)
-    // Sequentially consistent — pool:L. Behind pool:E. If a thief's pool:S that leads to this entry
-    // comes first, we see it; else every later look of a thief comes behind pool:E. Pairs with
+    // Sequentially consistent — pool:L. After pool:E. If a thief's pool:S that leads to this entry
+    // comes first, we see it; else every later look of a thief comes after pool:E. Pairs with
     // pool:S.
     let left = Int64(
       bitPattern: last &- top.value.load(ordering: .sequentiallyConsistent))
@@ -195,7 +195,7 @@ extension PoolRing {
       // Acquire — pool:T. The look at the top comes before the look at the bottom. Pairs with pool:C.
       let first = top.value.load(ordering: .acquiring)
       // Sequentially consistent — pool:B. What was done to the object is seen, and if this top was
-      // reached behind an owner's look, the bottom that it had lowered. Pairs with pool:P, pool:E.
+      // reached after an owner's look, the bottom that it had lowered. Pairs with pool:P, pool:E.
       let bottom = bottom.value.load(ordering: .sequentiallyConsistent)
       Faults.reach(.bottomRead)
       if Int64(bitPattern: bottom &- first) <= 0 { return Self.none }
@@ -260,7 +260,7 @@ extension PoolRing {
       // to a thief; and a thief that has seen the old bottom may take it still. So the position is used
       // up: what we put there such a thief would have, or hide by moving the top past it.
       //
-      // Release — pool:C, as above. Whoever has moved the top, it is behind the entry now.
+      // Release — pool:C, as above. Whoever has moved the top, it is after the entry now.
       _ = self.top.value.compareExchange(
         expected: position, desired: position &+ 1, successOrdering: .releasing,
         failureOrdering: .relaxed)

@@ -23,7 +23,7 @@ internal import CPlatform
 /// one.
 ///
 /// Pushing an object twice, or one that is not the pool's, ends the process with a sentence: a mark
-/// in front of each object says whether it is in or out. Looking at it and changing it costs a load
+/// before each object says whether it is in or out. Looking at it and changing it costs a load
 /// and a store on the object's own line, for each pop and each push. Two threads that push the same
 /// object at the same instant may both get past; the pop that would give it out a second time finds
 /// it, unless two pops come at the same instant, too.
@@ -147,7 +147,7 @@ public final class RawObjectPool: Sendable {
   /// How many threads can be registered at once.
   public var ringCount: Int { core.ringCount }
 
-  /// The distance between two objects in bytes, the mark in front of each included.
+  /// The distance between two objects in bytes, the mark before each included.
   public var stride: Int { core.stride }
 
   /// The bytes of the whole pool: `capacity` objects, one index of four bytes per object in each

@@ -3,10 +3,10 @@
 /// The order in which predicates are asked, and where each answer leads.
 ///
 /// There is one entry per predicate, in the order of the text. An entry leads to its target if its
-/// predicate's answer is `branchWhen`, else to the next entry. Behind the last predicate's entry
+/// predicate's answer is `branchWhen`, else to the next entry. After the last predicate's entry
 /// are two places, acceptance and refusal.
 ///
-/// While an expression is read, an entry leads behind its target: to where a run goes on when its
+/// While an expression is read, an entry leads after its target: to where a run goes on when its
 /// last entry, the target, does not branch. And an entry whose target is not known yet holds the
 /// previous one that waits for the same thing, so that the chain needs no memory of its own.
 struct FilterBranches: Equatable {
@@ -19,14 +19,14 @@ struct FilterBranches: Equatable {
 
   private(set) var entries: [Entry] = []
 
-  /// The place that accepts; the one behind it refuses.
+  /// The place that accepts; the one after it refuses.
   var acceptance: Int { entries.count }
 
   mutating func appendPredicate(inverted: Bool) {
     entries.append(Entry(target: entries.count - 1, isInverted: inverted))
   }
 
-  /// Closes a run of `&&` or of `||` behind its last predicate: the ones before it that wait are
+  /// Closes a run of `&&` or of `||` after its last predicate: the ones before it that wait are
   /// left when the run is decided, that is when one of them is `answer`. They go to wherever the
   /// last one will go.
   mutating func closeRun(on answer: Bool) {
@@ -46,7 +46,7 @@ struct FilterBranches: Equatable {
     entries[last].target = acceptance
     for index in entries.indices.dropLast().reversed() {
       guard entries[index].target > index else { return false }
-      // Behind the target one would be if it had not branched; with this answer it does.
+      // After the target one would be if it had not branched; with this answer it does.
       let target = entries[entries[index].target]
       if entries[index].branchWhen == target.branchWhen { entries[index].target = target.target }
     }

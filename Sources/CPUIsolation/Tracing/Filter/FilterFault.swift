@@ -5,7 +5,7 @@ struct FilterFault: Error {
   var code: TraceFilter.ParseError.Code
   var position: Int
   var hint: String?
-  /// Where the kernel has its caret: behind what it had read.
+  /// Where the kernel has its caret: after what it had read.
   var kernelPosition: Int
 
   init(_ code: TraceFilter.ParseError.Code, at position: Int, _ hint: String? = nil) {

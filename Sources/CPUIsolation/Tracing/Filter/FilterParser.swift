@@ -73,7 +73,7 @@ struct FilterParser {
     text[index + 1] == UInt8(ascii: "=") || text[index + 1] == UInt8(ascii: "~")
   }
 
-  /// Reads closing parentheses and the operator behind a predicate, if there is one. Returns whether
+  /// Reads closing parentheses and the operator after a predicate, if there is one. Returns whether
   /// what follows begins inverted.
   private mutating func readConnective() throws(FilterFault) -> Bool {
     while true {

@@ -3,7 +3,7 @@
 /// One comparison of a filter, as it was read.
 struct FilterPredicate: Equatable, CustomStringConvertible {
   enum Comparison: String, CaseIterable {
-    // In the order in which they are tried: what begins another one comes behind it.
+    // In the order in which they are tried: what begins another one comes after it.
     case matches = "~"
     case notEqual = "!="
     case equal = "=="

@@ -22,7 +22,7 @@ extension FilterProgram {
     var instruction = first.place(0)
     while true {
       let answer: Bool
-      // What is asked most stands here, and the rest behind a call: a jump through a table takes
+      // What is asked most stands here, and the rest after a call: a jump through a table takes
       // longer than a comparison. Two questions, not one: a compiler makes a table of one.
       switch instruction.value.comparedBytes {
       case 4: answer = inRange(word(record, instruction.value.offset), instruction)

@@ -94,7 +94,7 @@ extension FilterProgram {
       || index == pattern.count &- 1 && pattern[index] == UInt8(ascii: "\\")
   }
 
-  /// Returns where the pattern goes on behind the element at `index` if that takes the byte.
+  /// Returns where the pattern goes on after the element at `index` if that takes the byte.
   @inline(__always)
   private static func step(
     over byte: UInt8, _ pattern: FilterBytes, at index: Int

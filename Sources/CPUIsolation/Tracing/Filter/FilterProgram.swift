@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// A filter in the form in which it is asked: a header, the instructions, and behind them the masks
+/// A filter in the form in which it is asked: a header, the instructions, and after them the masks
 /// and texts that they name, in one allocation.
 ///
 /// It is a bare address, so that a tracepoint can keep it in raw memory; whoever made it frees it.

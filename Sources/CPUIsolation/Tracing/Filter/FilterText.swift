@@ -2,7 +2,7 @@
 
 /// The bytes of a filter expression, with the kernel's notion of letters and blanks.
 ///
-/// Reading behind the end yields zero, which is no part of any token: every loop over tokens ends
+/// Reading after the end yields zero, which is no part of any token: every loop over tokens ends
 /// there.
 struct FilterText {
   /// The longest text that there can be: the kernel takes what fits a page with its final zero.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// The kernel's notion of a number in a text: `0x` in front is hexadecimal, any other leading zero
+// The kernel's notion of a number in a text: `0x` before is hexadecimal, any other leading zero
 // octal, and the whole text has to be the number.
 
 extension UInt64 {

@@ -19,7 +19,7 @@ struct PredicateParser {
   private static let longestNumber = 23
   private static let longestText = 255
 
-  /// Reads the predicate at `position`, and moves that behind it.
+  /// Reads the predicate at `position`, and moves that after it.
   static func parse(
     _ text: FilterText, at position: inout Int, for event: TraceEventFormat, cpuCount: Int,
     symbols: SymbolTable

@@ -36,7 +36,7 @@ extension TraceFilter {
     /// What the kernel does not say: what would be right, or what exactly is wrong.
     public let hint: String?
 
-    /// The text behind `parse_error: `; empty where the kernel gives none.
+    /// The text after `parse_error: `; empty where the kernel gives none.
     ///
     /// It gives none for ``Code/errno``, and none for a long text that is wrong near its end: its
     /// report is longer than what it can print at once.

@@ -42,7 +42,7 @@ extension TraceFilter.ParseError {
 
     /// Nothing is wrong. No filter fails with it.
     public static var none: Code { Code(value: .none) }
-    /// No operator stands behind the field.
+    /// No operator stands after the field.
     public static var invalidOperator: Code { Code(value: .invalidOperator) }
     /// A parenthesis is not closed.
     public static var tooManyOpen: Code { Code(value: .tooManyOpen) }
@@ -68,7 +68,7 @@ extension TraceFilter.ParseError {
     public static var illegalInteger: Code { Code(value: .illegalInteger) }
     /// No event of a subsystem takes the filter. The kernel's alone.
     public static var badSubsystemFilter: Code { Code(value: .badSubsystemFilter) }
-    /// Behind a predicate stands something else than `&&`, `||` or `)`.
+    /// After a predicate stands something else than `&&`, `||` or `)`.
     public static var tooManyPredicates: Code { Code(value: .tooManyPredicates) }
     /// The kernel's alone.
     public static var invalidFilter: Code { Code(value: .invalidFilter) }
@@ -76,7 +76,7 @@ extension TraceFilter.ParseError {
     public static var invalidCPUList: Code { Code(value: .invalidCPUList) }
     /// Function events have filters of their own. The kernel's alone.
     public static var ipFieldOnly: Code { Code(value: .ipFieldOnly) }
-    /// Behind the operator stands no number, quoted text or `CPUS{…}`.
+    /// After the operator stands no number, quoted text or `CPUS{…}`.
     public static var invalidValue: Code { Code(value: .invalidValue) }
     /// No function has that name, or is at that address.
     public static var noFunction: Code { Code(value: .noFunction) }

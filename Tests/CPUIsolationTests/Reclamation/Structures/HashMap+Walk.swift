@@ -14,7 +14,7 @@ extension HashMap {
   struct Walk: ~Copyable {
     private typealias Link = HazardLink<Node>.Value
 
-    /// Where a key stands, or would stand: behind `previous`, whose `next` was `current`. All three
+    /// Where a key stands, or would stand: after `previous`, whose `next` was `current`. All three
     /// nodes are protected.
     @safe
     private struct Place {

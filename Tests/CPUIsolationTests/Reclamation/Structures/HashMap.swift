@@ -9,7 +9,7 @@ import CPUIsolation
 ///     walk.insert(4711, for: 1)
 ///     walk.value(for: 1)
 ///
-/// A node whose `next` is marked has been taken out, and nothing is put behind it any more; whoever
+/// A node whose `next` is marked has been taken out, and nothing is put after it any more; whoever
 /// comes by unlinks it, and whoever unlinks it retires it.
 @safe
 final class HashMap: Sendable {
@@ -55,7 +55,7 @@ final class HashMap: Sendable {
     unsafe buckets.deallocate()
   }
 
-  /// The node in front of a key's chain, which is never taken out.
+  /// The node before a key's chain, which is never taken out.
   func bucket(of key: Int) -> UnsafeMutablePointer<Node> {
     // Fibonacci hashing, as for the scanner's addresses.
     let hash = UInt(bitPattern: key) &* 0x9e37_79b9_7f4a_7c15

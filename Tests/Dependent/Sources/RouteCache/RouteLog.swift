@@ -29,7 +29,7 @@ final class RouteLog: Sendable {
     return true
   }
 
-  /// Reads what was appended behind the first `known` routes.
+  /// Reads what was appended after the first `known` routes.
   func read(from known: Int, _ body: (UInt64) -> Void) {
     let end = Int(count.load(ordering: .acquiring))
     for index in known..<max(known, end) { body(routes[index].load(ordering: .relaxed)) }

@@ -12,7 +12,7 @@ private let event = TraceEventFormat(
 
 private let symbols = SymbolTable([.init("h", 0x10..<0x20)])
 
-/// Takes a filter, and behind the first zero byte a record for it. Whatever they are, nothing stops
+/// Takes a filter, and after the first zero byte a record for it. Whatever they are, nothing stops
 /// the process, and an error names a place within the text.
 @_cdecl("LLVMFuzzerTestOneInput")
 public func fuzz(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {

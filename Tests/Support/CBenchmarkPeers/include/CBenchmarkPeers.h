@@ -16,7 +16,7 @@
 
 // MARK: Time and processors
 
-/// The cycle counter, after everything before it has executed and before anything behind it starts.
+/// The cycle counter, after everything before it has executed and before anything after it starts.
 /// Without the fences a processor may read it as early as its window reaches, and a short batch
 /// measures too short.
 static inline uint64_t peer_ordered_cycles(void) {
@@ -66,7 +66,7 @@ struct peer_cpu *_Nonnull peer_cpu_make(
     void (*_Nonnull function)(void *_Nullable context, intptr_t cpu), void *_Nullable context);
 void peer_cpu_free(struct peer_cpu *_Nonnull cpu);
 
-/// A handler that adds one to the word of its CPU: the first on the line number `cpu` behind
+/// A handler that adds one to the word of its CPU: the first on the line number `cpu` after
 /// `context`.
 void peer_count_run(void *_Nullable context, intptr_t cpu);
 
@@ -89,7 +89,7 @@ void peer_call_round_trips(
 /// One work type sent `count` times: `lock or`, and a look at W. Returns how often the look said
 /// user.
 uint64_t peer_sends(struct peer_cpu *_Nonnull cpu, uint64_t type, uint64_t count);
-/// The same behind the store of a datum.
+/// The same after the store of a datum.
 uint64_t peer_sends_datum(
     struct peer_cpu *_Nonnull cpu, uint64_t type, uint64_t *_Nonnull datum, uint64_t count);
 /// The same asking whether the bit was set before: `lock bts` on x86-64. Returns how often it was.
@@ -169,7 +169,7 @@ enum peer_pool_kind {
   peer_pool_list,
   /// An array of pointers that everybody scans from his own place on.
   peer_pool_array,
-  /// A stack behind a mutex.
+  /// A stack after a mutex.
   peer_pool_mutex,
   /// No pool: malloc and free.
   peer_pool_malloc,
@@ -241,7 +241,7 @@ void peer_read_plainly(void *_Nullable context, uint64_t count);
 struct peer_chains;
 struct peer_chains *_Nullable peer_make_chains(const uint64_t *_Nonnull keys, uint64_t count);
 uint64_t peer_find_chained(const struct peer_chains *_Nonnull table, uint64_t key);
-/// Looks up `count` keys, from the beginning again behind `mask`.
+/// Looks up `count` keys, from the beginning again after `mask`.
 void peer_find_all_chained(
     const struct peer_chains *_Nonnull table, const uint64_t *_Nonnull keys, uint64_t mask,
     uint64_t count);

@@ -9,7 +9,7 @@
 /// What a turn of a bare loop does: it has its number, and no more.
 static inline void lttng_peer_turn(uint64_t number) { __asm__ volatile("" : : "r"(number)); }
 
-/// The cycle counter, after everything before it has executed and before anything behind it starts.
+/// The cycle counter, after everything before it has executed and before anything after it starts.
 static inline uint64_t lttng_peer_cycles(void) {
 #if defined(__x86_64__)
   __builtin_ia32_lfence();
