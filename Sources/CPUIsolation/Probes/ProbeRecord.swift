@@ -211,7 +211,8 @@ extension ProbeCore {
         unsafe Unmanaged<ProbeFunctions>.fromOpaque(record.value.context.unsafelyUnwrapped.pointer)
           ._withUnsafeGuaranteedRef { functions in
             functions.onEntry(
-              ProbeRegistry.Hit(words: words.dropping(1), count: site.base.value.arguments, cycles: 0))
+              ProbeRegistry.Hit(
+                words: words.dropping(1), count: site.base.value.arguments, cycles: 0))
           }
       }
     }
