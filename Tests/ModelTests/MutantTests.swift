@@ -49,7 +49,7 @@
 
       /// The table lists the mutants that there are, and no others.
       @Test func tableNamesEveryMutant() throws {
-        let listed = try Table("Mutants").rows.map { Array($0.prefix(4)) }
+        let listed = try Table("Mutants").rows.map { $0.prefix(4).map(String.init) }
         let known =
           Mutant.catalog.map { MutantTable.Row($0).cells }
           + (try PatchMutant.all()).map { MutantTable.Row($0).cells }
@@ -65,7 +65,8 @@
         var labels = SourceLabels()
         for (index, mutant) in Mutant.catalog.enumerated() where index % 7 == 0 {
           let row = try #require(
-            rows.first { Array($0.prefix(4)) == MutantTable.Row(mutant).cells }, "\(mutant.name)")
+            rows.first { $0.prefix(4).map(String.init) == MutantTable.Row(mutant).cells },
+            "\(mutant.name)")
           let (scenario, mutations) = try mutant.resolve(&labels)
           let replayed = scenario.explore(
             mutant.memory, mutations: mutations, replaying: String(row[5]))
