@@ -6,17 +6,17 @@ internal import Glibc
 /// Counts what interrupts the processors, second by second.
 struct Watch {
   private let machine: Machine
-  private let reader: InterferenceReader
+  private let reader: InterferenceLedger.Reader
   private var buffer: [UInt8] = []
 
   init(_ machine: Machine) {
     self.machine = machine
-    reader = InterferenceReader(machine.files)
+    reader = InterferenceLedger.Reader(machine.files)
   }
 
   private struct Reading {
     var moment: ContinuousClock.Instant
-    var rows: [(processor: Int, counts: InterferenceReading)]
+    var rows: [(processor: Int, counts: InterferenceLedger.Counts)]
   }
 
   /// Counts for so long, and hands out the rows of every second; the last may be shorter.

@@ -2,9 +2,6 @@
 
 // Names that earlier versions had: programs that use them go on to build, and are told the new ones.
 
-@available(*, deprecated, renamed: "WorkType")
-public typealias DeferredWork = WorkType
-
 @available(*, deprecated, renamed: "IsolationError")
 public typealias CoordinatorError = IsolationError
 
@@ -23,9 +20,6 @@ public typealias HazardReclaimFunction = HazardDomain.ReclaimFunction
 @available(*, deprecated, renamed: "WaitOutcome")
 public typealias HazardBarrier = WaitOutcome
 
-@available(*, deprecated, renamed: "WorkType.PayloadFunction")
-public typealias DeferredPayloadFunction = WorkType.PayloadFunction
-
 @available(*, deprecated, renamed: "CPUMask.ParseError")
 public typealias CPUListError = CPUMask.ParseError
 
@@ -35,12 +29,6 @@ public typealias TraceFilterError = TraceFilter.ParseError
 @available(*, deprecated, renamed: "TraceEventFormat.Field")
 public typealias TraceField = TraceEventFormat.Field
 
-@available(*, deprecated, renamed: "Coordinator.GracePeriod")
-public typealias GracePeriod = Coordinator.GracePeriod
-
-@available(*, deprecated, renamed: "Coordinator.StallReport")
-public typealias StallReport = Coordinator.StallReport
-
 @available(*, deprecated, message: "write Report<SendOutcome>")
 public typealias SendReport = Report<SendOutcome>
 
@@ -49,33 +37,6 @@ public typealias CallReport = Report<CallOutcome>
 
 @available(*, deprecated, renamed: "WaitOutcome")
 public typealias CloseReport = WaitOutcome
-
-extension Coordinator {
-  @available(*, deprecated, renamed: "close(timeout:)")
-  @discardableResult
-  public func close(deadline: Duration?) -> WaitOutcome { close(timeout: deadline) }
-
-  @available(*, deprecated, renamed: "synchronize(timeout:)")
-  public func synchronize(deadline: Duration?) throws(IsolationError) {
-    try synchronize(timeout: deadline).get("synchronize")
-  }
-
-  @available(*, deprecated, renamed: "unregister(_:timeout:)")
-  @discardableResult
-  public func unregister(_ work: WorkType, deadline: Duration?) throws(IsolationError) -> CPUMask {
-    try unregister(work, timeout: deadline)
-  }
-
-  @available(*, deprecated, renamed: "call(on:timeout:isInterruptSafe:where:_:)")
-  @discardableResult
-  public func call(
-    on mask: CPUMask, deadline: Duration?, isInterruptSafe: Bool = false,
-    where predicate: (Int) -> Bool = { _ in true }, _ body: @Sendable (Int) -> Void
-  ) -> Report<CallOutcome> {
-    call(
-      on: mask, timeout: deadline, isInterruptSafe: isInterruptSafe, where: predicate, body)
-  }
-}
 
 extension WorkSender where Self: ~Copyable {
   @available(*, deprecated, renamed: "send(_:to:payload:urgency:)")
@@ -139,6 +100,3 @@ extension CPUHandle {
   @available(*, deprecated, renamed: "declareQuiescent()")
   public func quiescent() { declareQuiescent() }
 }
-
-@available(*, deprecated, renamed: "WorkType.Urgency")
-public typealias Urgency = WorkType.Urgency

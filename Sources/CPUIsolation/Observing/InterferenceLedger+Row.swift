@@ -19,10 +19,10 @@ extension InterferenceLedger {
     /// The kicks that the coordinator sent, by sender and work.
     public let kicks: [Kick]
 
-    private let reading: InterferenceReading
+    private let reading: Counts
 
     package init(
-      cpu: Int, interval: Duration, _ reading: InterferenceReading, kicks: [Kick] = []
+      cpu: Int, interval: Duration, _ reading: Counts, kicks: [Kick] = []
     ) {
       self.cpu = cpu
       self.interval = interval

@@ -30,7 +30,7 @@ public final class InterferenceLedger: Sendable {
   public let cpus: CPUMask
 
   private let coordinator: Coordinator
-  private let reader: InterferenceReader
+  private let reader: Reader
   private let state = Lock(State())
   private struct State {
     var opening: Reading? = nil
@@ -59,7 +59,7 @@ public final class InterferenceLedger: Sendable {
     self.coordinator = coordinator
     self.cpus = cpus ?? coordinator.isolated
     for cpu in self.cpus { coordinator.requireCPU(cpu, file, line) }
-    reader = InterferenceReader(files)
+    reader = Reader(files)
     let now = read()
     state.withLock { $0.opening = now }
   }
@@ -99,7 +99,7 @@ public final class InterferenceLedger: Sendable {
   /// Everything at one moment.
   struct Reading: Sendable {
     let moment: ContinuousClock.Instant
-    let cpus: [(cpu: Int, counts: InterferenceReading, kicks: [Kick])]
+    let cpus: [(cpu: Int, counts: Counts, kicks: [Kick])]
   }
 
   func read() -> Reading {
@@ -116,7 +116,7 @@ public final class InterferenceLedger: Sendable {
         let count = kicks.reduce(0) { $0 + $1.count }
         var counts =
           occupant.thread.map { reader.read($0, table) }
-          ?? InterferenceReading(notVisible: occupant.whyNot)
+          ?? Counts(notVisible: occupant.whyNot)
         counts[.kicks] = .count(count)
         counts.signals = occupant.isSignalled ? count : 0
         return (cpu, counts, kicks)

@@ -29,7 +29,7 @@ public final class KernelLedger: Sendable {
 
   private struct State {
     var instance: KernelTraceInstance?
-    var parser: KernelTraceParser
+    var parser: TraceParser
   }
   private let state: Lock<State>
 
@@ -73,7 +73,7 @@ public final class KernelLedger: Sendable {
     state = Lock(
       State(
         instance: instance,
-        parser: KernelTraceParser(processors: processors, process: getpid())))
+        parser: TraceParser(processors: processors, process: getpid())))
   }
 
   deinit { state.withLock { $0.instance?.remove() } }

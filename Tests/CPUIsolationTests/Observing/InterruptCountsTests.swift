@@ -81,6 +81,6 @@ import Testing
       (1 << 33, 1 << 32, 1 << 32), (1, 1 << 33, 0),
     ] as [(UInt64, UInt64, UInt64)])
   func countsOf32BitsComeRoundAndNeverGoBack(_ now: UInt64, _ before: UInt64, _ expected: UInt64) {
-    #expect(InterferenceReading.difference(now, before) == expected)
+    #expect(InterferenceLedger.Counts.difference(now, before) == expected)
   }
 }

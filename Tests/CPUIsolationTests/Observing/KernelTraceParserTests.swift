@@ -7,7 +7,7 @@ import Testing
 /// Lines of a trace pipe, as Linux 6.18 writes them.
 @Suite struct KernelTraceParserTests {
   private func parse(_ text: String, in pieces: Int = 1) -> KernelLedger.Report {
-    var parser = KernelTraceParser(processors: [1, 33], process: 500)
+    var parser = KernelLedger.TraceParser(processors: [1, 33], process: 500)
     let bytes = Array(text.utf8)
     for piece in 0..<pieces {
       parser.parse(

@@ -3,9 +3,6 @@
 internal import CPlatform
 public import Synchronization
 
-/// The C function that a work type runs: its context and the number of the CPU whose work it is.
-public typealias CPUFunction = @convention(c) (UnsafeMutableRawPointer?, Int) -> Void
-
 extension WorkType {
   /// The C function of a work type that is told more: its context, the number of the CPU, and the
   /// gap of a catch-up type, the payload of a merging one, or 1.

@@ -22,24 +22,6 @@ struct PoolShape: @unchecked Sendable {
   /// What turns a distance from the first object into a number by one multiplication.
   @usableFromInline let inverse: UInt64
   @usableFromInline let rotation: UInt64
-
-  init(base: Address, _ geometry: PoolCore.Geometry) {
-    rings = base
-    ringStride = geometry.ringBytes
-    ringCount = geometry.rings
-    mask = UInt64(geometry.cells - 1)
-    shelf = PoolShelf(
-      base: base + geometry.rings * geometry.ringBytes, words: (geometry.capacity + 63) / 64)
-    objects = shelf.base + PoolShelf.byteCount(capacity: geometry.capacity)
-    stride = geometry.stride
-    capacity = UInt64(geometry.capacity)
-    rotation = UInt64(geometry.stride.trailingZeroBitCount)
-    // Newton's iteration doubles the number of right bits; an odd number has three to begin with.
-    let odd = UInt64(geometry.stride) >> rotation
-    var inverse = odd
-    for _ in 0..<5 { inverse = inverse &* (2 &- odd &* inverse) }
-    self.inverse = inverse
-  }
 }
 
 /// What a pool's handles point to. It outlives the pool's memory, so that a handle can be asked
@@ -67,17 +49,5 @@ struct PoolControl: ~Copyable {
     self.references = SharedWord(references)
     self.holders = SharedWord(holders)
     self.memory = memory
-  }
-}
-
-/// The mapping of a pool, and what ends the elements in it.
-final class PoolMemory: Sendable {
-  let mapping: MappedMemory
-  /// Ends the objects, all of which are at home.
-  let end: @Sendable (PoolCore) -> Void
-
-  init(byteCount: Int, end: @escaping @Sendable (PoolCore) -> Void) throws(IsolationError) {
-    mapping = try MappedMemory(byteCount: byteCount)
-    self.end = end
   }
 }

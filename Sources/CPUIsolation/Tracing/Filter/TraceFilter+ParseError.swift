@@ -46,12 +46,12 @@ extension TraceFilter {
     private static let longestReport = 8156
 
     init(_ fault: FilterFault, in text: String, stripped length: Int) {
-      code = fault.code
+      code = Code(value: fault.code)
       position = fault.position
       self.text = text
       hint = fault.hint
       let caret = min(fault.kernelPosition, length)
-      let reason = fault.code.description
+      let reason = code.description
       let report =
         length + (caret == 0 ? 2 : caret + 2) + "\nparse_error: ".utf8.count + reason.utf8.count + 2
       parseError = fault.code == .errno || report >= Self.longestReport ? "" : reason

@@ -10,35 +10,10 @@ extension TraceFilter.ParseError {
   /// - Context: any thread
   /// - Allocates: never
   public struct Code: Hashable, Sendable, CustomStringConvertible {
-    enum Name: String, CaseIterable, Sendable {
-      case none = "NONE"
-      case invalidOperator = "INVALID_OP"
-      case tooManyOpen = "TOO_MANY_OPEN"
-      case tooManyClose = "TOO_MANY_CLOSE"
-      case missingQuote = "MISSING_QUOTE"
-      case missingBraceOpen = "MISSING_BRACE_OPEN"
-      case missingBraceClose = "MISSING_BRACE_CLOSE"
-      case operandTooLong = "OPERAND_TOO_LONG"
-      case expectString = "EXPECT_STRING"
-      case expectDigit = "EXPECT_DIGIT"
-      case illegalFieldOperation = "ILLEGAL_FIELD_OP"
-      case fieldNotFound = "FIELD_NOT_FOUND"
-      case illegalInteger = "ILLEGAL_INTVAL"
-      case badSubsystemFilter = "BAD_SUBSYS_FILTER"
-      case tooManyPredicates = "TOO_MANY_PREDS"
-      case invalidFilter = "INVALID_FILTER"
-      case invalidCPUList = "INVALID_CPULIST"
-      case ipFieldOnly = "IP_FIELD_ONLY"
-      case invalidValue = "INVALID_VALUE"
-      case noFunction = "NO_FUNCTION"
-      case errno = "ERRNO"
-      case noFilter = "NO_FILTER"
-    }
-
-    let value: Name
+    let value: FilterFault.Code
 
     /// All codes, in the kernel's order.
-    public static var all: [Code] { Name.allCases.map(Code.init) }
+    public static var all: [Code] { FilterFault.Code.allCases.map(Code.init) }
 
     /// Nothing is wrong. No filter fails with it.
     public static var none: Code { Code(value: .none) }

@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import CPlatform
+internal import Synchronization
+
+extension ProbeCore {
+  @inline(__always)
+  var shape: Place<ProbeShape> { base }
+
+  /// Begins the calling thread's section for a hit; nil if it cannot run anything, which is counted.
+  @inline(__always)
+  func enter(_ site: ProbeSite) -> ProbeSections.Line? {
+    switch shape.value.sections.enter() {
+    case .entered(let line): return line
+    case .nested:
+      site.base.value.nested.wrappingAdd(1, ordering: .relaxed)
+      return nil
+    case .numberless:
+      shape.value.numberless.wrappingAdd(1, ordering: .relaxed)
+      return nil
+    }
+  }
+
+  /// What is attached to a site, in a section.
+  @inline(__always)
+  func list(of site: ProbeSite) -> ProbeList? {
+    // Sequentially consistent — probe:V. After probe:E. If it leads to a list, a remover waits for
+    // us; and what was written to the list is seen. Dekker with probe:E against probe:F and probe:S.
+    // Pairs with probe:P.
+    let address = site.base.value.list.load(ordering: .sequentiallyConsistent)
+    // Safety: the word holds nothing but addresses of lists.
+    return Address(at: address).map { unsafe ProbeList(base: Table($0)) }
+  }
+
+  /// Runs what is attached to a point. `words` is a word for the common fields of a trace event, and
+  /// the arguments.
+  ///
+  /// Wait-free, and as the handlers.
+  @usableFromInline @inline(never)
+  static func hit(_ site: ProbeSite, _ words: Table<UInt64>) {
+    let core = site.base.value.core
+    guard let line = core.enter(site) else { return }
+    if let list = core.list(of: site) {
+      let count = list.count
+      var index = 0
+      while index < count {
+        let record = list[index]
+        // Without a scope there is nothing to measure.
+        if !record.value.isReturning { core.run(record, words, line, site) }
+        index &+= 1
+      }
+      if count == 0 { core.countLate() }
+    }
+    core.shape.value.sections.leave(line)
+  }
+
+  /// The same for the beginning of a scope: what returns takes an activation each. The answer is the
+  /// chain of them.
+  @usableFromInline @inline(never)
+  static func begin(_ site: ProbeSite, _ words: Table<UInt64>) -> UInt {
+    let core = site.base.value.core
+    guard let line = core.enter(site) else { return 0 }
+    var chain: UInt = 0
+    if let list = core.list(of: site) {
+      let count = list.count
+      var index = 0
+      while index < count {
+        let record = list[index]
+        if record.value.isReturning {
+          core.activate(record, words, line, site, &chain)
+        } else {
+          core.run(record, words, line, site)
+        }
+        index &+= 1
+      }
+      if count == 0 { core.countLate() }
+      // The clock last: what was done before is not the scope's.
+      if chain != 0 {
+        Activation(address: chain).start.value = cpi_cycles()
+      }
+    }
+    core.shape.value.sections.leave(line)
+    return chain
+  }
+
+  @inline(never)
+  func countLate() {
+    shape.value.late.wrappingAdd(1, ordering: .relaxed)
+  }
+
+  /// Whether a probe's filter lets a hit pass.
+  @inline(__always)
+  func passes(
+    _ record: Place<ProbeRecord>, _ words: Table<UInt64>,
+    _ line: ProbeSections.Line, _ site: ProbeSite
+  ) -> Bool {
+    guard let filter = record.value.filter else { return true }
+    return passes(filter, record, words, line, site)
+  }
+
+  @inline(never)
+  func passes(
+    _ filter: Address, _ record: Place<ProbeRecord>,
+    _ words: Table<UInt64>, _ line: ProbeSections.Line, _ site: ProbeSite
+  ) -> Bool {
+    words[0] = UInt64(UInt32(bitPattern: CurrentThread.knownID)) << 32
+    let bytes = FilterBytes(
+      start: words.first.address,
+      count: (site.base.value.arguments &+ 1) &* 8)
+    let answer = FilterProgram(base: filter).matches(
+      bytes, cpu: ProbeRegistry.Hit.currentCPU ?? Int(Int32.max), taskName: nil)
+    if !answer { count(record, 1, line) }
+    return answer
+  }
+
+  /// Adds one to a count of a probe.
+  @inline(__always)
+  func count(
+    _ record: Place<ProbeRecord>, _ which: Int, _ line: ProbeSections.Line
+  ) {
+    shape.value.counts.add(
+      1, to: record.value.number &* ProbeRecord.countWords &+ which, thread: line.number)
+  }
+
+  /// One hit of one probe.
+  @inline(__always)
+  func run(
+    _ record: Place<ProbeRecord>, _ words: Table<UInt64>,
+    _ line: ProbeSections.Line, _ site: ProbeSite
+  ) {
+    if !passes(record, words, line, site) { return }
+    count(record, 0, line)
+    if record.value.kind != .count { runMore(record, words, line, site) }
+  }
+
+  @inline(never)
+  func runMore(
+    _ record: Place<ProbeRecord>, _ words: Table<UInt64>,
+    _ line: ProbeSections.Line, _ site: ProbeSite
+  ) {
+    switch record.value.kind {
+    case .count, .latency: break
+    case .tally:
+      // Safety: such a record has its memory, and the probe keeps it.
+      ProbeTally.Memory(base: unsafe record.value.context.unsafelyUnwrapped)
+        .add(words[record.value.argument &+ 1])
+    case .values:
+      // Safety: such a record has its memory, and the probe keeps it.
+      unsafe ProbeHistogramMemory(base: record.value.context.unsafelyUnwrapped)
+        .add(words[record.value.argument &+ 1], thread: line.number)
+    case .trace:
+      record.value.coordinator?.record(
+        record.value.event, words, words: site.base.value.arguments &+ 1)
+    case .call:
+      watched(record, line) {
+        // Safety: such a record has its functions, and the probe keeps them.
+        unsafe Unmanaged<ProbeFunctions>.fromOpaque(record.value.context.unsafelyUnwrapped.pointer)
+          ._withUnsafeGuaranteedRef { functions in
+            functions.onEntry(
+              ProbeRegistry.Hit(
+                words: words.dropping(1), count: site.base.value.arguments, cycles: 0))
+          }
+      }
+    }
+  }
+
+  /// Runs a user's function while the line says whose it is.
+  @inline(__always)
+  func watched(
+    _ record: Place<ProbeRecord>, _ line: ProbeSections.Line, _ body: () -> Void
+  ) {
+    // Relaxed: for who watches, and reads it for a name.
+    line.running.value.store(UInt64(record.value.number) &+ 1, ordering: .relaxed)
+    body()
+    line.running.value.store(0, ordering: .relaxed)
+  }
+}
