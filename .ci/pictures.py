@@ -57,6 +57,12 @@ def look_at_page(path, name, dark=False):
         total = page.evaluate("[...document.querySelectorAll('.senders tbody tr')]"
                               ".reduce((sum, row) => sum + Number(row.dataset.count), 0)")
 
+        tips = 0
+        for step in range(0, 60):
+            mouse(page, "mouseMoved", box["left"] + 160 + step * (box["width"] - 180) / 60, box["top"] + 8 + step % 10 * 6)
+            tips += page.evaluate("!document.getElementById('tip').hidden")
+        assert tips > 0, "the pointer is told something"
+
         for _ in range(200):
             mouse(page, "mouseWheel", x, y, deltaX=0, deltaY=-300)
             if page.evaluate("document.querySelector('.lanes').dataset.arrows > 0"):
@@ -68,11 +74,6 @@ def look_at_page(path, name, dark=False):
         inside = page.evaluate("[...document.querySelectorAll('.senders tbody td[data-field=count]')]"
                                ".map((cell) => Number(cell.dataset.now))")
         assert sum(inside) < total, (sum(inside), total)
-        tips = 0
-        for step in range(0, 60):
-            mouse(page, "mouseMoved", box["left"] + 160 + step * (box["width"] - 180) / 60, y)
-            tips += page.evaluate("!document.getElementById('tip').hidden")
-        assert tips > 0, "the pointer is told something"
         page.evaluate("document.querySelector('.lanes').focus({preventScroll: true})")
         for key, code in (("0", 48), ("+", 187)):
             page.call("Input.dispatchKeyEvent", type="keyDown", key=key, text=key, windowsVirtualKeyCode=code)
@@ -126,9 +127,10 @@ def look_at_perfetto(trace, path, name):
         waits = ui.query("select count(*) from slice s join track t on s.track_id = t.id where s.category = 'deferral' "
                          "and t.parent_id in (select id from track where name glob 'CPU * deferred work')")[0][0]
         assert waits == counts["deferred_work_set"], waits
-        time.sleep(2)
+        ui.page.wait_for("document.body.innerText.includes('CPUs 1')", 600)
         mouse(ui.page, "mousePressed", 8, 155, button="left", clickCount=1)
         mouse(ui.page, "mouseReleased", 8, 155, button="left", clickCount=1)
+        ui.page.wait_for("document.body.innerText.includes('(isolated/')", 600)
         time.sleep(2)
         picture(ui.page, name + "-perfetto")
         return sum(slices.values()), arrows
