@@ -127,10 +127,10 @@ def look_at_perfetto(trace, path, name):
         waits = ui.query("select count(*) from slice s join track t on s.track_id = t.id where s.category = 'deferral' "
                          "and t.parent_id in (select id from track where name glob 'CPU * deferred work')")[0][0]
         assert waits == counts["deferred_work_set"], waits
-        ui.page.wait_for("document.body.innerText.includes('CPUs 1')", 600)
+        ui.page.wait_for("document.body.innerText.includes('CPUs 1')", 300)
         mouse(ui.page, "mousePressed", 8, 155, button="left", clickCount=1)
         mouse(ui.page, "mouseReleased", 8, 155, button="left", clickCount=1)
-        ui.page.wait_for("document.body.innerText.includes('(isolated/')", 600)
+        ui.page.wait_for("document.body.innerText.includes('(churn/')", 120)
         time.sleep(2)
         picture(ui.page, name + "-perfetto")
         return sum(slices.values()), arrows
