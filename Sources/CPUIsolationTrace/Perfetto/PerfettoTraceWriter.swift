@@ -154,17 +154,24 @@ struct PerfettoTraceWriter {
     }
   }
 
+  /// With zeros in front: Perfetto orders what lies below a process by its letters.
+  private func label(_ cpu: Int) -> String {
+    let digits = String(recording.cpuCount - 1).count
+    let number = String(cpu)
+    return "CPU " + String(repeating: "0", count: max(0, digits - number.count)) + number
+  }
+
   private func name(of track: PerfettoTrack) -> String {
     switch track {
     case .process: "CPUs"
-    case .cpu(let cpu): "CPU \(cpu)" + (timeline.soleThread(of: cpu).map { " (\($0))" } ?? "")
-    case .pending(let cpu): "CPU \(cpu) pending work"
-    case .deferrals(let cpu): "CPU \(cpu) deferred work"
+    case .cpu(let cpu): label(cpu) + (timeline.soleThread(of: cpu).map { " (\($0))" } ?? "")
+    case .pending(let cpu): "\(label(cpu)) pending work"
+    case .deferrals(let cpu): "\(label(cpu)) deferred work"
     case .work(_, let name): timeline.names[name]
-    case .threads(let cpu): "CPU \(cpu) threads"
-    case .noise(let cpu): "CPU \(cpu) noise"
-    case .counter(let cpu, let name): "CPU \(cpu) \(name)"
-    case .others(let cpu): "CPU \(cpu) other events"
+    case .threads(let cpu): "\(label(cpu)) threads"
+    case .noise(let cpu): "\(label(cpu)) noise"
+    case .counter(let cpu, let name): "\(label(cpu)) \(name)"
+    case .others(let cpu): "\(label(cpu)) other events"
     }
   }
 
