@@ -85,32 +85,39 @@ struct KernelLedgerTests {
         while coordinator.statistics()[work].executed == ran { Flag.pause() }
       }
     }
-    _ = try kernel.read()
-    let before = ledger.snapshot()
-    let count = 3000
-    try housekeeper.run { _ in
-      for _ in 0..<count {
-        // Safety: memory of its own, unmapped once.
-        let memory = unsafe mmap(
-          nil, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)!
-        unsafe memory.storeBytes(of: 1, as: UInt8.self)
-        unsafe munmap(memory, 4096)
-      }
-    }
-    let after = ledger.snapshot()
-    let report = try kernel.read()
-    #expect(report.unknown == 0)
-    let flushes = report.entries.filter { $0.callback == "flush_tlb_func" }
-    let ours = flushes.filter { $0.thread == sender }
-    #expect(ours.allSatisfy { $0.process == getpid() && $0.processor == loop })
-    // Where the processor flushes without an interrupt there are none, and the ledger says so.
-    if let last = after[loop]?[.tlbShootdowns], let first = before[loop]?[.tlbShootdowns] {
+    // Other threads of the process may flush between a snapshot and the reading beside it: of ten
+    // rounds one has to agree.
+    var differences: [(difference: Int, flushes: Int)] = []
+    for _ in 0..<10 {
+      let count = 3000
+      _ = try kernel.read()
+      let before = ledger.snapshot()
+      try housekeeper.run { _ in Self.flush(times: count) }
+      let after = ledger.snapshot()
+      let report = try kernel.read()
+      #expect(report.unknown == 0)
+      let flushes = report.entries.filter { $0.callback == "flush_tlb_func" }
+      let ours = flushes.filter { $0.thread == sender }
+      #expect(ours.allSatisfy { $0.process == getpid() && $0.processor == loop })
+      // Where the processor flushes without an interrupt there are none, and the ledger says so.
+      guard let last = after[loop]?[.tlbShootdowns], let first = before[loop]?[.tlbShootdowns]
+      else { return }
       // The loop is not always there: another thread may have its processor.
       #expect(ours.count > 0 && ours.count <= count + 10)
       let difference = abs(Int(last - first) - flushes.count)
-      #expect(
-        report.lost > 0 || difference <= max(20, flushes.count / 50),
-        "\(last - first) by the ledger, \(flushes.count) by the kernel")
+      if report.lost > 0 || difference <= max(20, flushes.count / 50) { return }
+      differences.append((difference, flushes.count))
+    }
+    Issue.record("the ledger and the kernel never agree: \(differences)")
+  }
+
+  private static func flush(times count: Int) {
+    for _ in 0..<count {
+      // Safety: memory of its own, unmapped once.
+      let memory = unsafe mmap(
+        nil, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)!
+      unsafe memory.storeBytes(of: 1, as: UInt8.self)
+      unsafe munmap(memory, 4096)
     }
   }
 
@@ -137,8 +144,14 @@ struct KernelLedgerTests {
     try cpu.enterKernel()
   }
 
+  /// A sanitizer's allocator gives memory back to the system while it allocates.
+  private static var isSanitized: Bool {
+    ["__asan_init", "__tsan_init"].contains { unsafe dlsym(nil, $0) != nil }
+  }
+
   /// What reads the counts of a processor calls nothing there.
-  @Test func readingALedgerIsNoInterrupt() throws {
+  @Test(.disabled(if: isSanitized, "a sanitizer's allocator flushes"))
+  func readingALedgerIsNoInterrupt() throws {
     let loop = Int(sysconf(Int32(_SC_NPROCESSORS_ONLN))) - 1
     var configuration = Coordinator.Configuration(housekeeping: [0], isolated: [loop])
     configuration.watchdog = nil
@@ -169,6 +182,7 @@ struct KernelLedgerTests {
     let report = try kernel.read()
     // A wake-up is due to a timer that found this thread running, and not to what it did.
     let calls = report.entries.filter { $0.thread == reader && $0.callback != "rescheduling" }
-    #expect(calls.isEmpty, "\(calls.prefix(5))")
+    let count = calls.count
+    #expect(count == 0, "\(calls.prefix(5))")
   }
 }
