@@ -102,7 +102,7 @@ struct LookupSets: @unchecked Sendable {
       // A handler has filled the set in between.
       if _slowPath(index.value.load(ordering: .relaxed) != before) { continue }
       // The tag of nothing is 0, which is also that of UInt64.max. Odd: we are a handler, and
-      // interrupted a fill.
+      // interrupted a fill, whose stores the compiler may have put in another order.
       return found == tag && tag != 0 && before & 1 == 0 ? value : nil
     }
   }
