@@ -161,9 +161,9 @@ import Testing
     let error = #expect(throws: TraceFileError.self) {
       try TraceRecording(bytes: bytes, name: "t.dat")
     }
-    #expect(error?.code == .unsupported && error?.offset == 18)
-    #expect(error?.reason.contains("compressed with lz4") == true)
-    #expect(error?.reason.contains("trace-cmd convert --compression none -i t.dat") == true)
+    #expect(error?.code == .unsupported && error?.position == 18)
+    #expect(error?.message.contains("compressed with lz4") == true)
+    #expect(error?.message.contains("trace-cmd convert --compression none -i t.dat") == true)
   }
 
   /// A compressed file is patched at its end, which a pipe does not allow.
@@ -171,6 +171,6 @@ import Testing
     let error = #expect(throws: TraceFileError.self) {
       try TestRecording.interplay().write(.traceDat, to: "/dev/null", compression: .zstd)
     }
-    #expect(error?.reason.contains("is no pipe") == true)
+    #expect(error?.message.contains("is no pipe") == true)
   }
 }

@@ -153,7 +153,7 @@ import Testing
         (TraceFileOption.latencyText, [0]),
       ]))
     #expect(
-      recording.warnings.map(\.reason) == [
+      recording.warnings.map(\.message) == [
         "option 99 is not known here, and not honoured",
         "option 40 is not known here, and not honoured",
         "option TIME_SHIFT ends too early: times are the guest's",
@@ -166,8 +166,8 @@ import Testing
   /// One instance that leads nowhere costs that instance.
   @Test func danglingInstances() throws {
     let split = try TraceRecording(contentsOf: Fixture.path("dangling-instance.dat"))
-    #expect(split.warnings.map(\.reason).count == 1)
-    #expect(split.warnings[0].reason.contains("the instance inst is left out") == true)
+    #expect(split.warnings.map(\.message).count == 1)
+    #expect(split.warnings[0].message.contains("the instance inst is left out") == true)
     // As trace-cmd has it, a line has room for the name of an instance.
     #expect(split.reportLines()[1].hasPrefix("               app-100   [000] .....     0.001000: "))
 
@@ -177,7 +177,7 @@ import Testing
         of: original, sorted: true, instances: ["left", "gone", "later"], dangling: "gone"))
     #expect(seven.buffers.map(\.name) == ["", "left", "later"])
     #expect(seven.warnings.count == 1)
-    #expect(seven.warnings[0].reason.contains("the instance gone is left out") == true)
+    #expect(seven.warnings[0].message.contains("the instance gone is left out") == true)
     // Where no buffer is left there is nothing to read.
     #expect(throws: TraceFileError.self) {
       try TraceRecording(bytes: Version7.file(of: original, sorted: true, dangling: ""))

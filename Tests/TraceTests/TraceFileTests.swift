@@ -116,15 +116,15 @@ import Testing
     let version = try #require(try failure { $0[10] = UInt8(ascii: "5") })
     #expect(version.description == "t.dat: byte 10: version \"5\"; versions 6 and 7 can be read")
     #expect(try failure { $0[12] = 2 }?.description == "t.dat: byte 12: a byte order of 2")
-    #expect(try failure { $0[13] = 9 }?.offset == 13)
-    #expect(try failure { $0[17] = 0xff }?.offset == 14)
+    #expect(try failure { $0[13] = 9 }?.position == 13)
+    #expect(try failure { $0[17] = 0xff }?.position == 14)
   }
 
   /// Options that lead in a circle end with an error.
   @Test func circularOptions() throws {
     let bytes = try Version7.file(of: TestRecording.interplay(), sorted: true, loops: true)
     let error = #expect(throws: TraceFileError.self) { try TraceRecording(bytes: bytes) }
-    #expect(error?.reason == "the options lead back to here")
+    #expect(error?.message == "the options lead back to here")
   }
 
   /// A file appears whole; one that cannot be written leaves what was there.
