@@ -39,7 +39,7 @@ struct KernelFormatTests {
         do {
           _ = try PrintCompiler.program(of: format, longSize: 8, style: style)
         } catch {
-          Issue.record("\(format.system):\(format.name): \(error.message)")
+          Issue.record("\(format.system):\(format.name): \(error.reason)")
         }
       }
     }
