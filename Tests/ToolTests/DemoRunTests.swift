@@ -176,7 +176,7 @@ import Testing
     let strace = try #require(Self.strace)
     let run = try DemoProcess(
       ["--json", "--duration", "0.5", "--mode", "immediate"],
-      behind: [strace, "-f", "-c", "-e", "trace=tgkill"])
+      under: [strace, "-f", "-c", "-e", "trace=tgkill"])
     #expect(run.status == 0)
     let mode = try #require(try modes(run).first)
     // % time, seconds, µs per call, calls, errors if there were any, name
