@@ -93,7 +93,8 @@ extension ArchitectureTests {
     /// The rows of the document's tables, by the label in their first column.
     private func rows() throws -> [String: String] {
       var rows: [String: String] = [:]
-      for line in try SourceTree.text(Self.document).split(separator: "\n") {
+      for line in try SourceTree.text(Self.document).split(separator: "\n")
+      where line.hasPrefix("|") {
         let columns = line.split(separator: "|")
         guard let label = columns.first?.labels.first else { continue }
         rows[label, default: ""] += line

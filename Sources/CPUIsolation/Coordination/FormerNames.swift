@@ -5,6 +5,9 @@
 @available(*, deprecated, renamed: "IsolationError")
 public typealias CoordinatorError = IsolationError
 
+@available(*, deprecated, renamed: "RawObjectPool.Statistics")
+public typealias PoolStatistics = RawObjectPool.Statistics
+
 @available(*, deprecated, renamed: "HazardDomain.Cohort")
 public typealias HazardCohort = HazardDomain.Cohort
 

@@ -80,7 +80,7 @@ public final class CrossCallPool<Message: Sendable>: Sendable {
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: the table
-  public var statistics: PoolStatistics { calls.statistics }
+  public var statistics: RawObjectPool.Statistics { calls.statistics }
 }
 
 extension Coordinator {

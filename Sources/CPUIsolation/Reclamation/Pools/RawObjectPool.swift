@@ -160,7 +160,7 @@ public final class RawObjectPool: Sendable {
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: the table
-  public var statistics: PoolStatistics { PoolStatistics(core) }
+  public var statistics: RawObjectPool.Statistics { RawObjectPool.Statistics(core) }
 }
 
 extension RawObjectPool {
