@@ -80,6 +80,8 @@ public struct ConformanceReport: Hashable, Sendable, CustomStringConvertible {
 
   /// What became of a rule.
   ///
+  /// - Parameter rule: One of the rules that a handler has to keep.
+  /// - Returns: Passed, failed, or not watched with these options.
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: never

@@ -75,6 +75,7 @@ public enum HandlerConformance {
   ///   - options: What it claims.
   ///   - makeSubject: Registers the type, and whatever it maintains, anew on the coordinator that
   ///     it is given. It is called once for each schedule, about thirty times.
+  /// - Returns: A verdict for each rule, and for a failed one what was seen.
   /// - Throws: what `makeSubject` throws; `IsolationError`.
   /// - Progress: blocking
   /// - Context: a thread that is no CPU

@@ -22,6 +22,7 @@
 
     /// Adds a body: what one thread does.
     ///
+    /// - Parameter body: Runs once in each execution, as a thread of the model.
     /// - Progress: wait-free
     /// - Context: the preparation
     /// - Allocates: yes
@@ -29,6 +30,8 @@
 
     /// Adds what is looked at after the last body's end.
     ///
+    /// - Parameter check: Runs once in each execution, after all bodies have ended; several run in
+    ///   order.
     /// - Progress: wait-free
     /// - Context: the preparation
     /// - Allocates: yes
@@ -37,6 +40,9 @@
     /// Ends the exploration with this sentence if the condition does not hold; in a body it does
     /// not return then.
     ///
+    /// - Parameters:
+    ///   - condition: What has to hold.
+    ///   - sentence: What the outcome says where it does not; evaluated then alone.
     /// - Progress: wait-free
     /// - Context: the bodies, and `atEnd`
     /// - Allocates: never
@@ -54,6 +60,10 @@
     ///
     /// Its words are words of the model: with it two preemptions are a lot.
     ///
+    /// - Parameters:
+    ///   - housekeeping: The CPUs that change shared state.
+    ///   - isolated: The CPUs that nobody disturbs.
+    /// - Returns: The coordinator, which ends with the execution.
     /// - Throws: as `Coordinator.init`.
     /// - Progress: blocking
     /// - Context: the preparation
@@ -80,6 +90,10 @@
 
     /// Adds the body that is the thread of a CPU, and begins in that context: kernel or user.
     ///
+    /// - Parameters:
+    ///   - cpu: A CPU of the execution's coordinator; another one ends the process.
+    ///   - context: Where it is at first: kernel or user.
+    ///   - body: Gets the CPU's handle; runs once in each execution.
     /// - Progress: wait-free
     /// - Context: the preparation
     /// - Allocates: yes

@@ -58,6 +58,8 @@
     ///   - preemptions: How often a body may be left where it could go on.
     ///   - executions: After how many executions the search is given up.
     ///   - schedule: The decisions of one execution, from `ModelOutcome.schedule`: it alone is run.
+    ///   - prepare: Called anew for each execution; what it throws is a failure.
+    /// - Returns: How many executions there were, and for a failure its sentence and its schedule.
     /// - Progress: blocking
     /// - Context: any thread
     /// - Allocates: yes

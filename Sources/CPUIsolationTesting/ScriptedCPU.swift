@@ -131,6 +131,8 @@ public final class ScriptedCPU: Sendable {
 
   /// Runs a step on the CPU's thread and returns its result.
   ///
+  /// - Parameter step: Runs once on the CPU's thread.
+  /// - Returns: What the step returned.
   /// - Progress: blocking, until the step is done
   /// - Context: the test's thread
   /// - Allocates: yes
@@ -152,6 +154,7 @@ public final class ScriptedCPU: Sendable {
   ///     machine.advance(by: .seconds(6))
   ///     machine.stalls.last?.kind  // .handlerRunning
   ///
+  /// - Parameter step: Runs once on the CPU's thread.
   /// - Progress: blocking, until the step before is done
   /// - Context: the test's thread
   /// - Allocates: yes
@@ -171,6 +174,8 @@ public final class ScriptedCPU: Sendable {
   /// Waits until the step that was begun is done; false if it is not within that time, which is
   /// real time.
   ///
+  /// - Parameter duration: How long to wait at most; nil waits for ever.
+  /// - Returns: Whether the step is done.
   /// - Progress: blocking
   /// - Context: the test's thread
   /// - Allocates: never

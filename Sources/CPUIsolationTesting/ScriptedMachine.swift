@@ -35,6 +35,10 @@ public final class ScriptedMachine {
 
   /// Makes the machine; every CPU has attached and is in kernel.
   ///
+  /// - Parameters:
+  ///   - housekeeping: The CPUs that change shared state.
+  ///   - isolated: The CPUs that nobody disturbs.
+  ///   - configure: Changes the configuration before the coordinator is made of it.
   /// - Throws: as `Coordinator.init`.
   /// - Progress: blocking
   /// - Context: any thread
@@ -83,6 +87,8 @@ public final class ScriptedMachine {
 
   /// One of its CPUs.
   ///
+  /// - Parameter cpu: Its number; one that the machine does not have ends the process.
+  /// - Returns: The scripted CPU.
   /// - Progress: wait-free
   /// - Context: the test's thread
   /// - Allocates: never
@@ -99,6 +105,7 @@ public final class ScriptedMachine {
   /// time: what is pending ages, what is too old is escalated, what is stuck is reported. Past ten
   /// thousand looks they are further apart.
   ///
+  /// - Parameter duration: Not negative; zero has the watchdog look once.
   /// - Progress: blocking; runs handlers where the watchdog may run them on behalf of a CPU
   /// - Context: the test's thread
   /// - Allocates: yes
@@ -134,6 +141,10 @@ public final class ScriptedMachine {
   /// How often the handler has run on a CPU, for a bit that was set, or because the CPU lagged
   /// after a catch-up type.
   ///
+  /// - Parameters:
+  ///   - work: A type of the machine's coordinator.
+  ///   - cpu: The number of one of its CPUs.
+  /// - Returns: The number of runs since the machine was made.
   /// - Progress: blocking
   /// - Context: any thread
   /// - Allocates: yes
@@ -145,6 +156,10 @@ public final class ScriptedMachine {
   /// Whether the work is pending on a CPU: its bit is set, or, outside kernel, the CPU lags after a
   /// catch-up type.
   ///
+  /// - Parameters:
+  ///   - work: A type of the machine's coordinator.
+  ///   - cpu: The number of one of its CPUs.
+  /// - Returns: Whether a run is still to come.
   /// - Progress: blocking
   /// - Context: any thread
   /// - Allocates: yes
@@ -161,6 +176,8 @@ public final class ScriptedMachine {
 
   /// The CPUs on which the work is pending.
   ///
+  /// - Parameter work: A type of the machine's coordinator.
+  /// - Returns: Those CPUs.
   /// - Progress: blocking
   /// - Context: any thread
   /// - Allocates: yes

@@ -60,6 +60,11 @@ public final class PatchSite: Sendable {
   /// The arguments are handed on as they are. The functions after it must not throw or unwind: the
   /// generated code has no tables for that, and a backtrace through a hook ends at the site.
   ///
+  /// - Parameters:
+  ///   - cpu: the calling thread's CPU.
+  ///   - first: the function's first argument.
+  ///   - second: the function's second argument; 0 unless given.
+  /// - Returns: what the original, or the function in its place, returned.
   /// - Progress: as the function that it runs; the first call of an attachment makes a system call
   /// - Context: owner, in kernel, outside handlers
   /// - Allocates: never
@@ -78,6 +83,11 @@ public final class PatchSite: Sendable {
   /// It checks what the compiler checks for a `LocalCPU`: that this is the CPU's thread, and no
   /// handler.
   ///
+  /// - Parameters:
+  ///   - cpu: a handle of the calling thread's CPU.
+  ///   - first: the function's first argument.
+  ///   - second: the function's second argument; 0 unless given.
+  /// - Returns: what the original, or the function in its place, returned.
   /// - Progress: as the function that it runs; the first call of an attachment makes a system call
   /// - Context: owner, in kernel, outside handlers
   /// - Allocates: never

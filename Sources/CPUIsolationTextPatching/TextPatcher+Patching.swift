@@ -41,6 +41,13 @@ extension TextPatcher {
   /// call that began before may still be running the old function: whoever unloads that waits for a
   /// grace period. Meanwhile a call has the old or the new behaviour, nothing else.
   ///
+  /// - Parameters:
+  ///   - site: a site of this patcher.
+  ///   - instruction: what it does from then on; what it does already changes nothing.
+  ///   - timeout: how long to wait at most; nil waits for ever, and zero looks once.
+  ///   - file: the caller's file, for messages and traces.
+  ///   - line: the caller's line.
+  /// - Returns: what was changed, and how often CPUs were brought up to date for it.
   /// - Throws: `timedOut`, naming the CPUs in kernel that reached no safe point. The site has the
   ///   new behaviour then all the same, by way of its breakpoint, which the next patch removes.
   ///   If it says that another thread is patching, or that an earlier patch cannot be finished,
@@ -65,6 +72,12 @@ extension TextPatcher {
   /// Sites change one after the other, in the order of their addresses: a CPU may see one
   /// changed and another not yet.
   ///
+  /// - Parameters:
+  ///   - changes: what each site does from then on; one that is there twice ends the process.
+  ///   - timeout: how long to wait at most; nil waits for ever, and zero looks once.
+  ///   - file: the caller's file, for messages and traces.
+  ///   - line: the caller's line.
+  /// - Returns: what was changed, and how often CPUs were brought up to date for it.
   /// - Throws: as for one site.
   /// - Progress: blocking, while CPUs that call sites are in kernel
   /// - Context: any thread, outside handlers; also inside a function that a site runs

@@ -60,6 +60,11 @@ public final class TextPatcher: Sendable {
   /// With an `urgency` of `.immediate` each round interrupts every CPU that calls sites: patching
   /// without deferral, to compare with.
   ///
+  /// - Parameters:
+  ///   - coordinator: whose CPUs call the sites.
+  ///   - capacity: how many sites there can be, 1 to 1 048 576; another number ends the process
+  ///     with a sentence.
+  ///   - urgency: how the rounds reach CPUs in user: at their next entry, or by an interrupt.
   /// - Throws: `textPatchingRefused` with the reason and the error number; `signalTaken` if somebody
   ///   has put another handler over ours; `tooManyWorkTypes`, `outOfMemory`, `closed`, `forked`.
   /// - Progress: blocking
@@ -98,6 +103,13 @@ public final class TextPatcher: Sendable {
   ///
   ///     let route = try patcher.makeSite("route", original: shortestPath)
   ///
+  /// - Parameters:
+  ///   - name: what errors and traces call it.
+  ///   - original: what it calls until it is patched.
+  ///   - timeout: how long to wait at most; nil waits for ever, and zero looks once.
+  ///   - file: the caller's file, for messages and traces.
+  ///   - line: the caller's line.
+  /// - Returns: the site.
   /// - Throws: `tooManyPatchSites`, `timedOut` if a CPU in kernel reached no safe point, `closed`,
   ///   `forked`.
   /// - Progress: blocking, while CPUs that call sites are in kernel
@@ -130,6 +142,11 @@ public final class TextPatcher: Sendable {
   /// Without it the work type stays registered for as long as the coordinator lives. Unless the
   /// answer is `.settled`, it can be repeated.
   ///
+  /// - Parameters:
+  ///   - timeout: how long to wait at most; nil waits for ever, and zero looks once.
+  ///   - file: the caller's file, for messages and traces.
+  ///   - line: the caller's line.
+  /// - Returns: `.settled` when that has happened; else why not, and the CPUs that held it up.
   /// - Progress: blocking
   /// - Context: any thread, outside handlers and kernel sections
   /// - Allocates: yes

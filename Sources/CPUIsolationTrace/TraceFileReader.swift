@@ -150,6 +150,7 @@ extension TraceRecording {
   /// Only what stands before the pages is read now. What is wrong with a page is found when its
   /// events are asked for; what is left out, or not understood, is in `warnings`.
   ///
+  /// - Parameter path: the file; it stays open for as long as the recording is used.
   /// - Throws: `TraceFileError`, with the byte.
   /// - Progress: blocking: reads the file
   /// - Context: any thread

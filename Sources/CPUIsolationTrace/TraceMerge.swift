@@ -38,6 +38,8 @@ public struct TraceMerge: Sendable {
 
   /// Merges recordings, each with the name that an error calls it.
   ///
+  /// - Parameter recordings: in the order in which events of one time are to come; their clocks
+  ///   have to be one.
   /// - Throws: `ClockMismatch`, for the first two that do not go together.
   /// - Progress: blocking: reads the files
   /// - Context: any thread

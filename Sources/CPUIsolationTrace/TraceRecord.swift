@@ -44,6 +44,8 @@ public struct TraceRecord: Sendable {
   /// let size = record.withPayload { $0.byteCount }
   /// ```
   ///
+  /// - Parameter body: borrows the bytes, and cannot keep them.
+  /// - Returns: what `body` returned.
   /// - Progress: wait-free, if the body is
   /// - Context: any thread
   /// - Allocates: never

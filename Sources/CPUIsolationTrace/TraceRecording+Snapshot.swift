@@ -13,6 +13,7 @@ extension TraceRecording {
   /// What threads recorded that are no CPUs stands on a CPU of its own, one above the last; without
   /// such events there is no such CPU.
   ///
+  /// - Parameter snapshot: what `Tracer.snapshot()` copied.
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: yes

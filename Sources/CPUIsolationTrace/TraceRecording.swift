@@ -101,6 +101,7 @@ public struct TraceRecording: Sendable {
   ///
   /// `recording.define(.ipiSendCPU)`
   ///
+  /// - Parameter format: its number is what the events carry.
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: yes
@@ -114,6 +115,9 @@ public struct TraceRecording: Sendable {
   ///
   /// `recording.nameSymbol("drain", at: 0x1000)`
   ///
+  /// - Parameters:
+  ///   - name: what reports show.
+  ///   - address: the first byte of the function.
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: yes
@@ -125,6 +129,9 @@ public struct TraceRecording: Sendable {
   ///
   /// `recording.nameThread(4711, "router")`
   ///
+  /// - Parameters:
+  ///   - thread: the system's number of the thread.
+  ///   - name: what reports show.
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: yes
@@ -210,6 +217,8 @@ public struct TraceRecording: Sendable {
   ///
   /// `recording.format(of: record)?.name`
   ///
+  /// - Parameter record: an event of this recording.
+  /// - Returns: the format of the event's number.
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: never
@@ -220,6 +229,8 @@ public struct TraceRecording: Sendable {
   ///
   /// `recording.formats(named: "ipi_send_cpu").first`
   ///
+  /// - Parameter name: an event's name, alone or after its system.
+  /// - Returns: the formats, one for each number; empty if there is none.
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: the list

@@ -53,6 +53,8 @@ extension TraceSymbols {
   ///
   /// `symbols.symbol(at: address)?.name`
   ///
+  /// - Parameter address: any address.
+  /// - Returns: the symbol's name, and the bytes from its start; nil if there is none.
   /// - Complexity: logarithmic in the number of symbols.
   /// - Progress: wait-free
   /// - Context: any thread

@@ -121,6 +121,9 @@ public struct TraceSymbols: Sendable {
   ///
   /// `symbols.add("drain", at: 0x1000)`
   ///
+  /// - Parameters:
+  ///   - name: what reports show.
+  ///   - address: the first byte of what it names.
   /// - Complexity: linear in the number of symbols, unless the address is the largest.
   /// - Progress: wait-free
   /// - Context: any thread

@@ -8,7 +8,7 @@ extension ArchitectureTests {
   @Suite struct PublicAPI {
     private static let list = "Tests/ArchitectureTests/PublicAPI.txt"
 
-    private func declarations() throws -> [Declaration] {
+    func declarations() throws -> [Declaration] {
       let files = try SourceTree.products().filter { $0.floor != "Scenarios" }
       let publicTypes = Set(files.flatMap(Declaration.publicTypes))
       return files.flatMap { Declaration.all(in: $0, publicTypes: publicTypes) }

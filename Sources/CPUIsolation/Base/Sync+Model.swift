@@ -26,6 +26,7 @@
 
     /// A word with this value.
     ///
+    /// - Parameter value: what it holds at first.
     /// - Progress: wait-free
     /// - Context: any body of an exploration
     /// - Allocates: yes
@@ -38,6 +39,11 @@
 
     /// See `Atomic.load`.
     ///
+    /// - Parameters:
+    ///   - ordering: as for the standard library's atomic.
+    ///   - file: the caller's file, for schedules.
+    ///   - line: the caller's line.
+    /// - Returns: the value.
     /// - Progress: wait-free
     /// - Context: any body of an exploration
     /// - Allocates: yes
@@ -54,6 +60,11 @@
 
     /// See `Atomic.store`.
     ///
+    /// - Parameters:
+    ///   - value: the new value.
+    ///   - ordering: as for the standard library's atomic.
+    ///   - file: the caller's file, for schedules.
+    ///   - line: the caller's line.
     /// - Progress: wait-free
     /// - Context: any body of an exploration
     /// - Allocates: yes
@@ -86,6 +97,12 @@
 
     /// See `Atomic.exchange`.
     ///
+    /// - Parameters:
+    ///   - value: the new value.
+    ///   - ordering: as for the standard library's atomic.
+    ///   - file: the caller's file, for schedules.
+    ///   - line: the caller's line.
+    /// - Returns: the value before.
     /// - Progress: wait-free
     /// - Context: any body of an exploration
     /// - Allocates: yes
@@ -98,6 +115,14 @@
 
     /// See `Atomic.compareExchange`.
     ///
+    /// - Parameters:
+    ///   - expected: the value that is replaced.
+    ///   - desired: the new value.
+    ///   - successOrdering: as for the standard library's atomic.
+    ///   - failureOrdering: as for the standard library's atomic.
+    ///   - file: the caller's file, for schedules.
+    ///   - line: the caller's line.
+    /// - Returns: whether it was replaced, and the value before.
     /// - Progress: wait-free
     /// - Context: any body of an exploration
     /// - Allocates: yes
@@ -113,6 +138,14 @@
 
     /// See `Atomic.weakCompareExchange`; here it fails only where it must.
     ///
+    /// - Parameters:
+    ///   - expected: the value that is replaced.
+    ///   - desired: the new value.
+    ///   - successOrdering: as for the standard library's atomic.
+    ///   - failureOrdering: as for the standard library's atomic.
+    ///   - file: the caller's file, for schedules.
+    ///   - line: the caller's line.
+    /// - Returns: whether it was replaced, and the value before.
     /// - Progress: wait-free
     /// - Context: any body of an exploration
     /// - Allocates: yes
@@ -127,6 +160,12 @@
 
     /// See `Atomic.wrappingAdd`.
     ///
+    /// - Parameters:
+    ///   - operand: what is added; the sum wraps round.
+    ///   - ordering: as for the standard library's atomic.
+    ///   - file: the caller's file, for schedules.
+    ///   - line: the caller's line.
+    /// - Returns: the values before and after.
     /// - Progress: wait-free
     /// - Context: any body of an exploration
     /// - Allocates: yes
@@ -140,6 +179,12 @@
 
     /// See `Atomic.bitwiseOr`.
     ///
+    /// - Parameters:
+    ///   - operand: the bits to set.
+    ///   - ordering: as for the standard library's atomic.
+    ///   - file: the caller's file, for schedules.
+    ///   - line: the caller's line.
+    /// - Returns: the values before and after.
     /// - Progress: wait-free
     /// - Context: any body of an exploration
     /// - Allocates: yes
@@ -153,6 +198,12 @@
 
     /// See `Atomic.bitwiseAnd`.
     ///
+    /// - Parameters:
+    ///   - operand: the bits to keep.
+    ///   - ordering: as for the standard library's atomic.
+    ///   - file: the caller's file, for schedules.
+    ///   - line: the caller's line.
+    /// - Returns: the values before and after.
     /// - Progress: wait-free
     /// - Context: any body of an exploration
     /// - Allocates: yes
@@ -170,6 +221,10 @@
 
   /// The standard library's fence, as a scheduling point of the model.
   ///
+  /// - Parameters:
+  ///   - ordering: as for the standard library's atomic.
+  ///   - file: the caller's file, for schedules.
+  ///   - line: the caller's line.
   /// - Progress: wait-free
   /// - Context: any body of an exploration
   /// - Allocates: yes

@@ -47,6 +47,7 @@ extension CPUMask: LosslessStringConvertible, CustomDebugStringConvertible {
   ///
   /// Where somebody wants to know what is wrong with the text, ``init(cpuList:width:)`` tells.
   ///
+  /// - Parameter description: numbers and ranges, such as `0-3,7`; an empty text is the empty mask.
   /// - Source: `bitmap_parselist` (lib/bitmap-str.c, Linux), at the width `CPUMask.maximumWidth`.
   /// - Complexity: linear in the length of the text.
   /// - Progress: wait-free
@@ -96,6 +97,7 @@ extension CPUMask: LosslessStringConvertible, CustomDebugStringConvertible {
   /// `0...CPUMask.maximumWidth` stops the process.
   ///
   /// - Parameter width: how many CPUs there are.
+  /// - Returns: the words, with commas between them.
   /// - Source: the `%*pb` format (lib/vsprintf.c, Linux), for example in `/proc/self/status`.
   /// - Complexity: linear in the width.
   /// - Progress: wait-free

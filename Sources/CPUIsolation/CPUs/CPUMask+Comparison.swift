@@ -24,6 +24,7 @@ extension CPUMask: Hashable {
   ///
   /// `[CPUMask: String]` is a dictionary by set of CPUs.
   ///
+  /// - Parameter hasher: what they are fed to.
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: never
@@ -43,6 +44,8 @@ extension CPUMask {
   ///
   /// `CPUMask(1).isSubset(of: [1, 2])`
   ///
+  /// - Parameter other: the larger mask, if the answer is to be `true`.
+  /// - Returns: `true` also for equal masks, and for an empty one.
   /// - Source: `cpumask_subset` (Linux).
   /// - Progress: wait-free
   /// - Context: any thread
@@ -60,6 +63,8 @@ extension CPUMask {
   ///
   /// `CPUMask.all(4).isSuperset(of: [1, 2])`
   ///
+  /// - Parameter other: the smaller mask, if the answer is to be `true`.
+  /// - Returns: `true` also for equal masks, and if the other one is empty.
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: never
@@ -69,6 +74,8 @@ extension CPUMask {
   ///
   /// `CPUMask(1).isDisjoint(with: [2, 3])`
   ///
+  /// - Parameter other: the mask to compare with.
+  /// - Returns: `true` also if either is empty.
   /// - Source: the opposite of `cpumask_intersects` (Linux).
   /// - Progress: wait-free
   /// - Context: any thread

@@ -13,6 +13,7 @@ extension CPUMask: SetAlgebra {
   ///
   /// A number outside `0..<CPUMask.maximumWidth` stops the process.
   ///
+  /// - Parameter cpus: their numbers, in any order.
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: only above CPU 127 in an optimised build; others allocate the literal's array
@@ -25,6 +26,8 @@ extension CPUMask: SetAlgebra {
   ///
   /// `CPUMask(3).contains(3)`
   ///
+  /// - Parameter cpu: any number.
+  /// - Returns: whether it is a member.
   /// - Source: `cpumask_test_cpu` (Linux).
   /// - Progress: wait-free
   /// - Context: any thread
@@ -48,6 +51,8 @@ extension CPUMask: SetAlgebra {
   ///
   /// A number outside `0..<CPUMask.maximumWidth` stops the process.
   ///
+  /// - Parameter cpu: its number, 0 to 8191.
+  /// - Returns: whether it was no member before, and its number.
   /// - Source: `cpumask_test_and_set_cpu` (Linux), not atomic.
   /// - Progress: wait-free
   /// - Context: any thread
@@ -72,6 +77,8 @@ extension CPUMask: SetAlgebra {
   ///
   /// A number outside `0..<CPUMask.maximumWidth` stops the process.
   ///
+  /// - Parameter cpu: its number, 0 to 8191.
+  /// - Returns: its number, or nil if it was no member before.
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: only above CPU 127
@@ -82,6 +89,8 @@ extension CPUMask: SetAlgebra {
   ///
   /// `if mask.remove(3) != nil { … }`
   ///
+  /// - Parameter cpu: any number; one outside the limits is no member.
+  /// - Returns: its number, or nil if it was no member.
   /// - Source: `cpumask_test_and_clear_cpu` (Linux), not atomic.
   /// - Progress: wait-free
   /// - Context: any thread
@@ -115,6 +124,7 @@ extension CPUMask: SetAlgebra {
   ///
   /// `mask.formUnion([2, 3])`
   ///
+  /// - Parameter other: the members to add.
   /// - Source: `cpumask_or` (Linux).
   /// - Progress: wait-free
   /// - Context: any thread
@@ -133,6 +143,7 @@ extension CPUMask: SetAlgebra {
   ///
   /// `mask.formIntersection(online)`
   ///
+  /// - Parameter other: the members to keep.
   /// - Source: `cpumask_and` (Linux).
   /// - Progress: wait-free
   /// - Context: any thread
@@ -151,6 +162,8 @@ extension CPUMask: SetAlgebra {
   ///
   /// `mask.subtract(isolated)`
   ///
+  /// - Parameter other: the members to take out; those that this mask does not have are passed
+  ///   over.
   /// - Source: `cpumask_andnot` (Linux).
   /// - Progress: wait-free
   /// - Context: any thread
@@ -169,6 +182,7 @@ extension CPUMask: SetAlgebra {
   ///
   /// `before.formSymmetricDifference(after)` leaves what changed.
   ///
+  /// - Parameter other: the mask to compare with.
   /// - Source: `cpumask_xor` (Linux).
   /// - Progress: wait-free
   /// - Context: any thread
@@ -191,6 +205,8 @@ extension CPUMask {
   ///
   /// `CPUMask(1).union([2]) == [1, 2]`
   ///
+  /// - Parameter other: the mask to unite with.
+  /// - Returns: a new mask.
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: only above CPU 127
@@ -204,6 +220,8 @@ extension CPUMask {
   ///
   /// `([1, 2] as CPUMask).intersection([2, 3]) == [2]`
   ///
+  /// - Parameter other: the mask to intersect with.
+  /// - Returns: a new mask, empty if they have no member in common.
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: only above CPU 127
@@ -217,6 +235,8 @@ extension CPUMask {
   ///
   /// `CPUMask.all(4).subtracting([0]) == [1, 2, 3]`
   ///
+  /// - Parameter other: the members to leave out.
+  /// - Returns: a new mask.
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: only above CPU 127
@@ -230,6 +250,8 @@ extension CPUMask {
   ///
   /// `([1, 2] as CPUMask).symmetricDifference([2, 3]) == [1, 3]`
   ///
+  /// - Parameter other: the mask to compare with.
+  /// - Returns: a new mask, empty if they are equal.
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: only above CPU 127

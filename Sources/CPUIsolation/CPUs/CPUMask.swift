@@ -67,6 +67,7 @@ public struct CPUMask: Sendable {
   ///
   /// A number outside `0..<CPUMask.maximumWidth` stops the process.
   ///
+  /// - Parameter cpu: its number, 0 to 8191.
   /// - Source: `cpumask_of` (Linux).
   /// - Progress: wait-free
   /// - Context: any thread
@@ -82,6 +83,7 @@ public struct CPUMask: Sendable {
   ///
   /// A range that leaves `0..<CPUMask.maximumWidth` stops the process, unless it is empty.
   ///
+  /// - Parameter range: numbers from 0 to 8191.
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: only above CPU 127
@@ -96,6 +98,7 @@ public struct CPUMask: Sendable {
   ///
   /// A number outside `0..<CPUMask.maximumWidth` stops the process.
   ///
+  /// - Parameter cpus: their numbers, 0 to 8191 each.
   /// - Complexity: linear in the length of the sequence.
   /// - Progress: wait-free, if the sequence is
   /// - Context: any thread
@@ -112,6 +115,7 @@ public struct CPUMask: Sendable {
   /// This is the layout in which Linux fills an affinity mask. A bit at or above
   /// `CPUMask.maximumWidth` stops the process.
   ///
+  /// - Parameter words: 64 CPUs each, from CPU 0 on.
   /// - Complexity: linear in the length of the sequence.
   /// - Progress: wait-free, if the sequence is
   /// - Context: any thread
@@ -136,6 +140,8 @@ public struct CPUMask: Sendable {
   ///
   /// A width outside `0...CPUMask.maximumWidth` stops the process.
   ///
+  /// - Parameter width: how many, 0 to 8192.
+  /// - Returns: the mask of CPUs `0..<width`.
   /// - Source: `cpumask_setall` (Linux).
   /// - Progress: wait-free
   /// - Context: any thread

@@ -69,6 +69,13 @@ public struct CPUHandle: Hashable, WorkSender {
   ///
   ///     handle.send(flush, to: 3)
   ///
+  /// - Parameters:
+  ///   - work: a type that the coordinator has registered; of any other nothing is sent.
+  ///   - cpu: its number. A gap is `.gone`; a number after the last CPU's, or a negative one, ends
+  ///     the process with a sentence.
+  ///   - file: the caller's file, for messages and traces.
+  ///   - line: the caller's line.
+  /// - Returns: what became of the send.
   /// - Progress: wait-free
   /// - Context: owner, also inside a handler
   /// - Allocates: never
@@ -81,6 +88,9 @@ public struct CPUHandle: Hashable, WorkSender {
 
   /// See `LocalCPU.enterUser()`.
   ///
+  /// - Parameters:
+  ///   - file: the caller's file, for messages and traces.
+  ///   - line: the caller's line.
   /// - Progress: wait-free when nothing is pending; else as the pending handlers
   /// - Context: owner, in kernel, outside handlers and nested sections
   /// - Allocates: never
@@ -92,6 +102,9 @@ public struct CPUHandle: Hashable, WorkSender {
 
   /// See `LocalCPU.enterKernel()`.
   ///
+  /// - Parameters:
+  ///   - file: the caller's file, for messages and traces.
+  ///   - line: the caller's line.
   /// - Progress: wait-free when nothing is pending; else as the pending handlers
   /// - Context: owner, in user
   /// - Allocates: never
@@ -103,6 +116,9 @@ public struct CPUHandle: Hashable, WorkSender {
 
   /// See `LocalCPU.poll()`.
   ///
+  /// - Parameters:
+  ///   - file: the caller's file, for messages and traces.
+  ///   - line: the caller's line.
   /// - Progress: wait-free when nobody asks; else as the pending handlers
   /// - Context: owner, in user or kernel
   /// - Allocates: never
@@ -116,6 +132,9 @@ public struct CPUHandle: Hashable, WorkSender {
 
   /// See `LocalCPU.safePoint()`.
   ///
+  /// - Parameters:
+  ///   - file: the caller's file, for messages and traces.
+  ///   - line: the caller's line.
   /// - Progress: wait-free when nothing is pending; else as the pending handlers
   /// - Context: owner, in kernel; inside a handler it does nothing
   /// - Allocates: never
@@ -126,6 +145,9 @@ public struct CPUHandle: Hashable, WorkSender {
 
   /// See `LocalCPU.declareQuiescent()`.
   ///
+  /// - Parameters:
+  ///   - file: the caller's file, for messages and traces.
+  ///   - line: the caller's line.
   /// - Progress: wait-free when nothing is pending; else as the pending handlers
   /// - Context: owner, in kernel, outside handlers and nested sections
   /// - Allocates: never
@@ -136,6 +158,10 @@ public struct CPUHandle: Hashable, WorkSender {
 
   /// See `LocalCPU.idle(for:)`.
   ///
+  /// - Parameters:
+  ///   - duration: how long to sleep at most; nil is until something arrives, zero is not at all.
+  ///   - file: the caller's file, for messages and traces.
+  ///   - line: the caller's line.
   /// - Progress: blocking
   /// - Context: owner, in kernel, outside handlers and nested sections
   /// - Allocates: never
@@ -148,6 +174,9 @@ public struct CPUHandle: Hashable, WorkSender {
 
   /// Gives the CPU back, for threads that were attached by `Coordinator.attachHandle(to:)`.
   ///
+  /// - Parameters:
+  ///   - file: the caller's file, for messages and traces.
+  ///   - line: the caller's line.
   /// - Progress: blocking, while a helper holds the CPU
   /// - Context: owner, in kernel, outside handlers and nested sections
   /// - Allocates: never

@@ -60,6 +60,14 @@ public final class CPUThread: Sendable {
     ///
     ///     CPUThread.Options(stackSize: 1 << 20, timerSlack: .microseconds(1))
     ///
+    /// - Parameters:
+    ///   - name: what debuggers show, cut to 15 bytes; nil takes "cpu/" and the number.
+    ///   - stackSize: in bytes, at least `minimumStackSize`: `launch` refuses less. Nil takes the
+    ///     system's default.
+    ///   - scheduling: the scheduling class; nil keeps that of the starting thread.
+    ///   - locksMemory: whether the whole process's memory is locked, so that the loop meets no
+    ///     page fault.
+    ///   - timerSlack: how late the kernel may fire this thread's timers; nil keeps its 50 µs.
     /// - Progress: wait-free
     /// - Context: any thread
     /// - Allocates: never

@@ -44,6 +44,18 @@ extension Coordinator {
 
     /// A coordinator of these CPUs; everything else has a default.
     ///
+    /// - Parameters:
+    ///   - housekeeping: the CPUs that change shared state.
+    ///   - isolated: the CPUs that nobody may disturb; none of the housekeeping ones.
+    ///   - pinning: which processor the thread of a CPU is bound to.
+    ///   - isolatedInterrupter: how isolated CPUs are kicked.
+    ///   - housekeepingInterrupter: how housekeeping CPUs are kicked.
+    ///   - interruptSignal: the signal of the `.signal` interrupter; nil takes the third real-time
+    ///     signal.
+    ///   - watchdog: what measures ages and reports stalls; nil runs none.
+    ///   - timesDrains: whether drains are timed, which costs about 20 ns each.
+    ///   - traceEvents: how many of its last events each ring of the trace keeps, 0 to
+    ///     `maximumTraceEvents`, 64 bytes each; rounded up to a power of two.
     /// - Progress: wait-free
     /// - Context: any thread
     /// - Allocates: never
@@ -94,6 +106,11 @@ extension Coordinator {
       ///
       ///     configuration.watchdog = .init(stallThreshold: .milliseconds(300)) { log("\($0)") }
       ///
+      /// - Parameters:
+      ///   - interval: how often it looks; positive. Ages are known to within this.
+      ///   - stallThreshold: after how long what should have happened is reported; positive.
+      ///   - report: gets each report, on the watchdog's thread; nil writes one line to standard
+      ///     error.
       /// - Progress: wait-free
       /// - Context: any thread
       /// - Allocates: never

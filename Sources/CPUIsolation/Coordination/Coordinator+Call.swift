@@ -17,6 +17,19 @@ extension Coordinator {
   ///
   /// Do not use it where the work may wait: `send` disturbs nobody.
   ///
+  /// - Parameters:
+  ///   - mask: the targets. A member that the coordinator does not have ends the process with a
+  ///     sentence.
+  ///   - timeout: how long to wait at most for calls that have not begun; nil waits for ever.
+  ///   - isInterruptSafe: whether the closure may run in a signal handler: then it allocates
+  ///     nothing and takes no lock.
+  ///   - file: the caller's file, for messages and traces.
+  ///   - line: the caller's line.
+  ///   - predicate: asked once for each target, before its call; the targets that it refuses are
+  ///     `.skipped`.
+  ///   - body: gets the number of the CPU that it runs on, on several threads at once.
+  /// - Returns: what became of each call: `.executed`, `.ranInline`, `.timedOut`, `.skipped` or
+  ///   `.gone`.
   /// - Progress: blocking
   /// - Context: any thread, outside handlers
   /// - Allocates: records, the first time that so many calls are under way at once

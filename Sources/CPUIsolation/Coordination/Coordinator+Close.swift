@@ -20,6 +20,11 @@ extension Coordinator {
   /// end. The answer is `.settled` when every thread has left, and else names the CPUs whose threads
   /// have not. Closing twice waits again.
   ///
+  /// - Parameters:
+  ///   - timeout: how long to wait at most; nil waits for ever, and zero looks once.
+  ///   - file: the caller's file, for messages and traces.
+  ///   - line: the caller's line.
+  /// - Returns: `.settled` when every thread has left; else the CPUs whose threads have not.
   /// - Progress: blocking
   /// - Context: any thread that is no CPU of this coordinator
   /// - Allocates: yes

@@ -63,6 +63,8 @@ extension Coordinator {
     /// The task looks again now and then, at growing distances up to 1 ms: nobody wakes it, so that
     /// no CPU pays for it.
     ///
+    /// - Parameter timeout: how long to wait at most; nil waits for ever, and zero looks once.
+    /// - Returns: `.settled` when that has happened; else why not, and the CPUs that held it up.
     /// - Throws: `CancellationError`.
     /// - Progress: suspends
     /// - Context: any task
@@ -85,6 +87,10 @@ extension Coordinator {
   /// The calling thread's own CPU is not waited for: outside its sections it holds nothing while it
   /// asks.
   ///
+  /// - Parameters:
+  ///   - file: the caller's file, for messages and traces.
+  ///   - line: the caller's line.
+  /// - Returns: what to poll or to wait for.
   /// - Progress: wait-free
   /// - Context: any thread, outside handlers and kernel sections
   /// - Allocates: one word per CPU that is in kernel
@@ -108,6 +114,11 @@ extension Coordinator {
   ///
   /// The answer has to be looked at: after any other one a section may still be going on.
   ///
+  /// - Parameters:
+  ///   - timeout: how long to wait at most; nil waits for ever, and zero looks once.
+  ///   - file: the caller's file, for messages and traces.
+  ///   - line: the caller's line.
+  /// - Returns: `.settled`; else why not, and the CPUs whose sections may still be going on.
   /// - Progress: blocking
   /// - Context: any thread, outside handlers and kernel sections
   /// - Allocates: one word per CPU that is in kernel

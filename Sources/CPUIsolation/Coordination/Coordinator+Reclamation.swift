@@ -20,6 +20,8 @@ extension Coordinator {
   ///
   /// The domain keeps the CPUs' memory, and may outlive the coordinator.
   ///
+  /// - Parameter reclamation: who runs the reclaimers.
+  /// - Returns: the domain, for references and links that isolated CPUs read.
   /// - Throws: `outOfMemory`.
   /// - Progress: blocking
   /// - Context: any thread
@@ -38,6 +40,10 @@ extension Coordinator {
 
   /// The same with another fence than the transition.
   ///
+  /// - Parameters:
+  ///   - fence: how a reader's store and look are kept in order.
+  ///   - reclamation: who runs the reclaimers.
+  /// - Returns: the domain.
   /// - Throws: `fenceRefused` for `.membarrier` if the coordinator has isolated CPUs, which each pass
   ///   would interrupt, or if the system has none; `outOfMemory`.
   /// - Progress: blocking

@@ -15,6 +15,13 @@ extension Coordinator {
   /// bit for a slot that changed hands). Whoever calls it from a hot path and counts nanoseconds
   /// takes the C function form: a closure costs about 6 ns more per run, for two reference counts.
   ///
+  /// - Parameters:
+  ///   - name: what traces, statistics and messages call it; not empty.
+  ///   - options: what the type promises and asks for; by default a bit that runs on the CPU's own
+  ///     thread.
+  ///   - handler: gets the number of the CPU whose work it is. It runs on that CPU's thread, or on
+  ///     another where the type may run on behalf.
+  /// - Returns: the type, for sends and for `unregister`.
   /// - Throws: `invalidConfiguration` for an empty name; `tooManyWorkTypes` beyond
   ///   `WorkType.capacity`; `unreachableMaximumAge` for a
   ///   type with a maximum age that nothing could enforce; `watchdogRequired` for a maximum age
@@ -47,6 +54,11 @@ extension Coordinator {
   /// It is not called when there is nothing to tell. For a type whose delivery is a bit the payload
   /// is `everything`.
   ///
+  /// - Parameters:
+  ///   - name: what traces, statistics and messages call it; not empty.
+  ///   - options: what the type promises and asks for; the delivery says what the payload is.
+  ///   - handler: gets the number of the CPU, and the payload or the number of generations.
+  /// - Returns: the type, for sends and for `unregister`.
   /// - Throws: as the form above.
   /// - Progress: blocking
   /// - Context: any thread
@@ -77,6 +89,12 @@ extension Coordinator {
   ///
   /// The context has to live until the type has been unregistered or the coordinator ends.
   ///
+  /// - Parameters:
+  ///   - name: what traces, statistics and messages call it; not empty.
+  ///   - options: what the type promises and asks for.
+  ///   - context: handed on to the function.
+  ///   - function: a C function; it gets the context and the number of the CPU.
+  /// - Returns: the type, for sends and for `unregister`.
   /// - Throws: as the closure form.
   /// - Progress: blocking
   /// - Context: any thread
@@ -99,6 +117,15 @@ extension Coordinator {
   /// For a type whose delivery is a bit it ends the process with a sentence: such a type has nothing
   /// to tell.
   ///
+  /// - Parameters:
+  ///   - name: what traces, statistics and messages call it; not empty.
+  ///   - options: what the type promises and asks for; the delivery is not a bit.
+  ///   - context: handed on to the function; it lives as in the form above.
+  ///   - file: the caller's file, for messages and traces.
+  ///   - line: the caller's line.
+  ///   - payloadFunction: a C function; it gets the context, the number of the CPU, and the payload
+  ///     or the number of generations.
+  /// - Returns: the type, for sends and for `unregister`.
   /// - Throws: as the closure form.
   /// - Progress: blocking
   /// - Context: any thread

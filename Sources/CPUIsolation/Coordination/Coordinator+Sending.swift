@@ -11,6 +11,13 @@ extension Coordinator: WorkSender {
   /// A thread that sends often keeps a `Sender`, which counts without atomic additions: 2 ns a target
   /// instead of 6.
   ///
+  /// - Parameters:
+  ///   - work: a type that the coordinator has registered; of any other nothing is sent.
+  ///   - cpu: its number. A gap is `.gone`; a number after the last CPU's, or a negative one, ends
+  ///     the process with a sentence.
+  ///   - file: the caller's file, for messages and traces.
+  ///   - line: the caller's line.
+  /// - Returns: what became of the send.
   /// - Progress: wait-free
   /// - Context: any thread, also inside a handler
   /// - Allocates: never

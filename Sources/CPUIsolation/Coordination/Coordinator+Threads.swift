@@ -34,6 +34,13 @@ extension Coordinator {
   ///
   /// Returns when the thread has attached. The thread detaches when the body returns.
   ///
+  /// - Parameters:
+  ///   - cpu: the number of a CPU of the coordinator; any other ends the process with a sentence.
+  ///   - options: name, stack, scheduling, memory and timers of the thread.
+  ///   - file: the caller's file, for messages and traces.
+  ///   - line: the caller's line.
+  ///   - body: the thread's whole work, on the thread; it begins in kernel.
+  /// - Returns: the thread, to join.
   /// - Throws: `cpuTaken`, `closed`, `invalidConfiguration` for options outside their limits, `threadCreationFailed`, `pinningRefused`, `schedulingRefused`,
   ///   `memoryLockRefused`, `outOfMemory`, `forked`.
   /// - Progress: blocking
@@ -177,6 +184,12 @@ extension Coordinator {
   /// The thread is in kernel from here on. Its name, processor and scheduling stay its own. It has
   /// nothing pending and has seen everything that was sent before.
   ///
+  /// - Parameters:
+  ///   - cpu: the number of a CPU of the coordinator; any other ends the process with a sentence.
+  ///   - file: the caller's file, for messages and traces.
+  ///   - line: the caller's line.
+  /// - Returns: the CPU, which stays on this thread; `detach()`, or the end of this value, gives it
+  ///   back.
   /// - Throws: `cpuTaken`, `threadAlreadyAttached`, `closed`, `outOfMemory`, `forked`.
   /// - Progress: blocking
   /// - Context: any thread that is no CPU
@@ -193,6 +206,11 @@ extension Coordinator {
   ///
   /// The caller keeps the coordinator alive until then.
   ///
+  /// - Parameters:
+  ///   - cpu: the number of a CPU of the coordinator; any other ends the process with a sentence.
+  ///   - file: the caller's file, for messages and traces.
+  ///   - line: the caller's line.
+  /// - Returns: the handle, for the callbacks of this thread.
   /// - Throws: as `attach(to:)`.
   /// - Progress: blocking
   /// - Context: any thread that is no CPU

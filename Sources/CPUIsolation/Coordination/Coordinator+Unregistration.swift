@@ -21,6 +21,13 @@ extension Coordinator {
   /// type, the CPUs that lag. Then a grace period waits out running handlers. The bit stays retired
   /// until the call has succeeded; after a timeout the call can be repeated.
   ///
+  /// - Parameters:
+  ///   - work: a type of this coordinator.
+  ///   - timeout: how long to wait at most for CPUs in kernel; nil waits for ever, and zero looks
+  ///     once.
+  ///   - file: the caller's file, for messages and traces.
+  ///   - line: the caller's line.
+  /// - Returns: the CPUs from which pending work was withdrawn.
   /// - Throws: `timedOut`, naming the CPUs that are still in kernel; `workTypeUnregistered`;
   ///   `closed`, if the coordinator is, and a CPU is still in kernel; `forked`.
   /// - Progress: blocking

@@ -37,6 +37,7 @@ public final class Coordinator: Sendable {
 
   /// Makes a coordinator, and starts its watchdog.
   ///
+  /// - Parameter configuration: the CPUs, and how they are pinned, kicked, watched and traced.
   /// - Throws: `invalidConfiguration`, `outOfMemory`, `signalTaken`, `signalRefused`,
   ///   `threadCreationFailed`.
   /// - Progress: blocking
@@ -99,6 +100,11 @@ public final class Coordinator: Sendable {
 
   /// Where a CPU is. The answer may be old when the caller looks at it.
   ///
+  /// - Parameters:
+  ///   - cpu: the number of a CPU of the coordinator; any other ends the process with a sentence.
+  ///   - file: the caller's file, for messages and traces.
+  ///   - line: the caller's line.
+  /// - Returns: user, kernel, guest, idle or offline.
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: never

@@ -89,6 +89,12 @@ extension LocalCPU {
   /// The same as `enterUser()`, `body`, `enterKernel()`, on every path out. What was deferred
   /// meanwhile has run when it returns.
   ///
+  /// - Parameters:
+  ///   - file: the caller's file, for messages and traces.
+  ///   - line: the caller's line.
+  ///   - body: runs once, on this thread.
+  /// - Returns: what `body` returned.
+  /// - Throws: what `body` throws; the CPU is back in kernel then, too.
   /// - Progress: wait-free when nothing is pending; else as the pending handlers
   /// - Context: owner, in kernel, outside handlers and nested sections
   /// - Allocates: never
@@ -110,6 +116,12 @@ extension LocalCPU {
   /// its end and nowhere else: in it the CPU cannot leave kernel, become idle, declare a quiescent state
   /// or wait for a grace period, and trying ends the process with a sentence.
   ///
+  /// - Parameters:
+  ///   - file: the caller's file, for messages and traces.
+  ///   - line: the caller's line.
+  ///   - body: runs once, on this thread.
+  /// - Returns: what `body` returned.
+  /// - Throws: what `body` throws; the section has ended then, too.
   /// - Progress: wait-free when nothing is pending; else as the pending handlers
   /// - Context: owner
   /// - Allocates: never
@@ -136,6 +148,9 @@ extension LocalCPU {
   /// For loops that `inUser` cannot hold. What is pending runs first, once; what arrives then waits
   /// for the next entry.
   ///
+  /// - Parameters:
+  ///   - file: the caller's file, for messages and traces.
+  ///   - line: the caller's line.
   /// - Progress: wait-free when nothing is pending; else as the pending handlers
   /// - Context: owner, in kernel, outside handlers and nested sections
   /// - Allocates: never
@@ -146,6 +161,9 @@ extension LocalCPU {
 
   /// Enters kernel: when it returns, everything that was deferred has run.
   ///
+  /// - Parameters:
+  ///   - file: the caller's file, for messages and traces.
+  ///   - line: the caller's line.
   /// - Progress: wait-free when nothing is pending; else as the pending handlers
   /// - Context: owner, in user
   /// - Allocates: never
@@ -161,6 +179,12 @@ extension LocalCPU {
   ///
   /// It differs from `inUser` in the name that traces and statistics show.
   ///
+  /// - Parameters:
+  ///   - file: the caller's file, for messages and traces.
+  ///   - line: the caller's line.
+  ///   - body: runs once, on this thread.
+  /// - Returns: what `body` returned.
+  /// - Throws: what `body` throws; the CPU is back in kernel then, too.
   /// - Progress: wait-free when nothing is pending; else as the pending handlers
   /// - Context: owner, in kernel, outside handlers and nested sections
   /// - Allocates: never
@@ -181,6 +205,9 @@ extension LocalCPU {
   /// If there is, it enters kernel, drains everything, and leaves again: while the word says user
   /// nothing runs, or grace periods would pass it.
   ///
+  /// - Parameters:
+  ///   - file: the caller's file, for messages and traces.
+  ///   - line: the caller's line.
   /// - Progress: wait-free when nobody asks; else as the pending handlers
   /// - Context: owner, in user or kernel
   /// - Allocates: never
@@ -195,6 +222,9 @@ extension LocalCPU {
   ///
   /// A housekeeping loop calls it between two pieces of its own work.
   ///
+  /// - Parameters:
+  ///   - file: the caller's file, for messages and traces.
+  ///   - line: the caller's line.
   /// - Progress: wait-free when nothing is pending; else as the pending handlers
   /// - Context: owner, in kernel; inside a handler it does nothing
   /// - Allocates: never
@@ -210,6 +240,9 @@ extension LocalCPU {
   ///
   /// Costs one locked instruction. A CPU that leaves kernel now and then does not need it.
   ///
+  /// - Parameters:
+  ///   - file: the caller's file, for messages and traces.
+  ///   - line: the caller's line.
   /// - Progress: wait-free when nothing is pending; else as the pending handlers
   /// - Context: owner, in kernel, outside handlers and nested sections
   /// - Allocates: never
@@ -228,6 +261,10 @@ extension LocalCPU {
   /// signal that is not the library's ends only a sleep with a time, or one whose handler was
   /// installed without `SA_RESTART`.
   ///
+  /// - Parameters:
+  ///   - duration: how long to sleep at most; nil is until something arrives, zero is not at all.
+  ///   - file: the caller's file, for messages and traces.
+  ///   - line: the caller's line.
   /// - Progress: blocking
   /// - Context: owner, in kernel, outside handlers and nested sections
   /// - Allocates: never
@@ -245,6 +282,12 @@ extension LocalCPU {
   ///
   ///     cpu.send(flush, to: 3)
   ///
+  /// - Parameters:
+  ///   - work: a type that the coordinator has registered; of any other nothing is sent.
+  ///   - cpu: its number; one that is after the last CPU's ends the process with a sentence.
+  ///   - file: the caller's file, for messages and traces.
+  ///   - line: the caller's line.
+  /// - Returns: what became of the send.
   /// - Progress: wait-free
   /// - Context: owner, also inside a handler
   /// - Allocates: never

@@ -40,6 +40,13 @@ public struct Sender: ~Copyable, WorkSender {
   ///
   ///     if sender.send(flush, to: 3) == .gone { forget(3) }
   ///
+  /// - Parameters:
+  ///   - work: a type that the coordinator has registered; of any other nothing is sent.
+  ///   - cpu: its number. A gap is `.gone`; a number after the last CPU's, or a negative one, ends
+  ///     the process with a sentence.
+  ///   - file: the caller's file, for messages and traces.
+  ///   - line: the caller's line.
+  /// - Returns: what became of the send.
   /// - Progress: wait-free
   /// - Context: the sender's thread
   /// - Allocates: never

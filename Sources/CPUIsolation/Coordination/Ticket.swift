@@ -65,6 +65,8 @@ public struct Ticket: Sendable {
   /// What has become of the send on one CPU. A CPU that the send skipped or did not address is
   /// `gone`.
   ///
+  /// - Parameter cpu: any number.
+  /// - Returns: what is known now; it may be out of date when the caller looks at it.
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: never
@@ -107,6 +109,8 @@ public struct Ticket: Sendable {
 
   /// The CPUs that have not reached the goal.
   ///
+  /// - Parameter goal: `.executed`, or `.covered`, which a CPU outside kernel has reached already.
+  /// - Returns: those CPUs; empty when the goal has been reached.
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: never for CPUs below 128
@@ -127,6 +131,13 @@ public struct Ticket: Sendable {
   /// A caller that is a CPU serves its own work meanwhile, so two CPUs may wait for each other.
   /// Inside a handler waiting ends the process with a sentence.
   ///
+  /// - Parameters:
+  ///   - goal: `.covered`, which is enough before memory is reused, or `.executed`, which may never
+  ///     come for a CPU that stays in user.
+  ///   - timeout: how long to wait at most; nil waits for ever, and zero looks once.
+  ///   - file: the caller's file, for messages and traces.
+  ///   - line: the caller's line.
+  /// - Returns: `.settled` when that has happened; else why not, and the CPUs that held it up.
   /// - Progress: blocking
   /// - Context: any thread, outside handlers
   /// - Allocates: never for CPUs below 128
@@ -147,6 +158,11 @@ public struct Ticket: Sendable {
 
   /// Suspends the task until every CPU has reached the goal, or the time is over.
   ///
+  /// - Parameters:
+  ///   - goal: `.covered`, which is enough before memory is reused, or `.executed`, which may never
+  ///     come for a CPU that stays in user.
+  ///   - timeout: how long to wait at most; nil waits for ever, and zero looks once.
+  /// - Returns: `.settled` when that has happened; else why not, and the CPUs that held it up.
   /// - Throws: `CancellationError`.
   /// - Progress: suspends
   /// - Context: any task

@@ -32,6 +32,15 @@ extension WorkSender where Self: ~Copyable {
   ///
   ///     sender.send(flush, to: 3, urgency: .immediate)
   ///
+  /// - Parameters:
+  ///   - work: a type that the coordinator has registered; of any other nothing is sent.
+  ///   - cpu: its number. A gap is `.gone`; a number after the last CPU's, or a negative one, ends
+  ///     the process with a sentence.
+  ///   - urgency: when the work has to run: at the target's next entry (`.deferrable`), at once by
+  ///     a kick (`.immediate`), or at once by the caller where the type allows that (`.onBehalf`).
+  ///   - file: the caller's file, for messages and traces.
+  ///   - line: the caller's line.
+  /// - Returns: what became of the send.
   /// - Progress: wait-free for `.deferrable`; `.immediate` may make a system call; `.onBehalf` runs
   ///   the handler
   /// - Context: the sender's thread, also inside a handler
@@ -55,6 +64,16 @@ extension WorkSender where Self: ~Copyable {
   /// it ends the process with a sentence. A payload of no bits says nothing: the answer is
   /// `.skipped`.
   ///
+  /// - Parameters:
+  ///   - work: a type that the coordinator has registered; of any other nothing is sent.
+  ///   - cpu: its number. A gap is `.gone`; a number after the last CPU's, or a negative one, ends
+  ///     the process with a sentence.
+  ///   - payload: what the handler is told, merged with what waits.
+  ///   - urgency: when the work has to run: at the target's next entry (`.deferrable`), at once by
+  ///     a kick (`.immediate`), or at once by the caller where the type allows that (`.onBehalf`).
+  ///   - file: the caller's file, for messages and traces.
+  ///   - line: the caller's line.
+  /// - Returns: what became of the send.
   /// - Progress: lock-free for `.deferrable`: the merge repeats when another sender was faster
   /// - Context: the sender's thread, also inside a handler
   /// - Allocates: never
@@ -81,6 +100,16 @@ extension WorkSender where Self: ~Copyable {
   /// with another it ends the process with a sentence. With a payload of no bits every target is
   /// skipped.
   ///
+  /// - Parameters:
+  ///   - work: a type that the coordinator has registered; of any other nothing is sent.
+  ///   - mask: the targets. A gap is `.gone`; a member after the last CPU ends the process with a
+  ///     sentence.
+  ///   - payload: what the handler is told, merged with what waits; `.everything` is for all types.
+  ///   - urgency: when the work has to run: at the target's next entry (`.deferrable`), at once by
+  ///     a kick (`.immediate`), or at once by the caller where the type allows that (`.onBehalf`).
+  ///   - file: the caller's file, for messages and traces.
+  ///   - line: the caller's line.
+  /// - Returns: what became of the send, by CPU; `refusal` says why nothing was sent.
   /// - Progress: wait-free for `.deferrable`, with a payload lock-free; `.immediate` may make a
   ///   system call per target; `.onBehalf` runs handlers
   /// - Context: the sender's thread, also inside a handler
@@ -104,6 +133,18 @@ extension WorkSender where Self: ~Copyable {
   ///
   /// The predicate is asked once per target, just before the send.
   ///
+  /// - Parameters:
+  ///   - work: a type that the coordinator has registered; of any other nothing is sent.
+  ///   - mask: the targets. A gap is `.gone`; a member after the last CPU ends the process with a
+  ///     sentence.
+  ///   - payload: what the handler is told, merged with what waits; `.everything` is for all types.
+  ///   - urgency: when the work has to run: at the target's next entry (`.deferrable`), at once by
+  ///     a kick (`.immediate`), or at once by the caller where the type allows that (`.onBehalf`).
+  ///   - file: the caller's file, for messages and traces.
+  ///   - line: the caller's line.
+  ///   - predicate: asked once for each target, just before the send; the targets that it refuses
+  ///     are `.skipped`.
+  /// - Returns: what became of the send, by CPU; `refusal` says why nothing was sent.
   /// - Progress: as the form without a predicate
   /// - Context: the sender's thread, also inside a handler
   /// - Allocates: never for CPUs below 128
@@ -132,6 +173,19 @@ extension WorkSender where Self: ~Copyable {
   /// ticket pay nothing. Not while another thread unregisters the type: a ticket that is drawn after
   /// its last look may stay pending, so that such a wait needs a timeout.
   ///
+  /// - Parameters:
+  ///   - work: a type that the coordinator has registered; of any other nothing is sent.
+  ///   - mask: the targets. A gap is `.gone`; a member after the last CPU ends the process with a
+  ///     sentence.
+  ///   - payload: what the handler is told, merged with what waits; `.everything` is for all types.
+  ///   - urgency: when the work has to run: at the target's next entry (`.deferrable`), at once by
+  ///     a kick (`.immediate`), or at once by the caller where the type allows that (`.onBehalf`).
+  ///   - file: the caller's file, for messages and traces.
+  ///   - line: the caller's line.
+  ///   - predicate: asked once for each target, just before the send; the targets that it refuses
+  ///     are `.skipped`.
+  /// - Returns: what to ask or to wait on for the effect. Its `report` says what became of the
+  ///   send, by CPU.
   /// - Progress: wait-free for `.deferrable`; with a payload lock-free
   /// - Context: the sender's thread
   /// - Allocates: never for CPUs below 128
@@ -152,6 +206,12 @@ extension WorkSender where Self: ~Copyable {
   ///
   ///     if coordinator.post(call, on: 3) == .busy { … }  // the last one has not been taken yet
   ///
+  /// - Parameters:
+  ///   - call: a call that is not in flight, else the answer is `.busy`.
+  ///   - cpu: the number of a CPU of the coordinator; any other ends the process with a sentence.
+  ///   - file: the caller's file, for messages and traces.
+  ///   - line: the caller's line.
+  /// - Returns: `.queued`; `.busy`, `.gone` or `.closed` where nothing was queued.
   /// - Progress: lock-free while a thread is attached, else it waits for one on its way in or out; a
   ///   kick may make a system call
   /// - Context: the sender's thread, also inside a handler
@@ -180,6 +240,17 @@ extension WorkSender where Self: ~Copyable {
   /// A target that has not taken this sender's last call yet is `busy`, and gets nothing. The
   /// context has to live until the function has run.
   ///
+  /// - Parameters:
+  ///   - mask: the targets. A member that the coordinator does not have ends the process with a
+  ///     sentence.
+  ///   - context: handed on to the function.
+  ///   - isInterruptSafe: whether the function may run in a signal handler.
+  ///   - file: the caller's file, for messages and traces.
+  ///   - line: the caller's line.
+  ///   - predicate: asked once for each target, just before the send; the targets that it refuses
+  ///     are `.skipped`.
+  ///   - function: a C function; it gets the context and the number of the CPU that it runs on.
+  /// - Returns: what became of each call; `refusal` says why nothing was queued.
   /// - Progress: lock-free while threads are attached, else it waits for those on their way in or
   ///   out; kicks may make a system call each
   /// - Context: the sender's thread, also inside a handler

@@ -55,6 +55,12 @@ public final class CrossCallPool<Message: Sendable>: Sendable {
 
   /// Posts a message to a CPU.
   ///
+  /// - Parameters:
+  ///   - message: moved into the call's record; it is gone for the caller, also where the answer is
+  ///     `.busy`.
+  ///   - cpu: the number of a CPU of the coordinator; any other ends the process with a sentence.
+  ///   - file: the caller's file, for messages and traces.
+  ///   - line: the caller's line.
   /// - Returns: `.queued`; `.busy` where no record was found; `.gone` where nobody is attached, or
   ///   threads changed meanwhile, of which one may have run the call, or may yet; `.closed`.
   /// - Progress: lock-free while a thread is attached, else it waits for one on its way in or out; a

@@ -41,6 +41,8 @@ extension InterferenceLedger {
 
     /// The figure of a column: a number of events, or nanoseconds; nil where it is not visible.
     ///
+    /// - Parameter column: what is counted.
+    /// - Returns: the figure since the snapshot's beginning; nil where `reason` says why not.
     /// - Progress: wait-free
     /// - Context: any thread
     /// - Allocates: never
@@ -54,6 +56,8 @@ extension InterferenceLedger {
     ///     row.reason(.tlbShootdowns)
     ///     // "/proc/interrupts is hidden, as containers do: it has no processors"
     ///
+    /// - Parameter column: what is counted.
+    /// - Returns: a sentence, with the file that is missing or hidden.
     /// - Progress: wait-free
     /// - Context: any thread
     /// - Allocates: never

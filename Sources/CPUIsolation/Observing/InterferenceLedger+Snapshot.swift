@@ -31,6 +31,8 @@ extension InterferenceLedger {
 
     /// The row of a CPU; nil if the ledger does not have it.
     ///
+    /// - Parameter cpu: any number.
+    /// - Returns: the row; nil if the ledger does not have that CPU.
     /// - Progress: wait-free
     /// - Context: any thread
     /// - Allocates: never

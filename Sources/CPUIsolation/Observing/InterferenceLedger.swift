@@ -42,6 +42,11 @@ public final class InterferenceLedger: Sendable {
   ///
   /// A mask with a CPU that the coordinator does not have ends the process with a sentence.
   ///
+  /// - Parameters:
+  ///   - coordinator: whose CPUs are counted.
+  ///   - cpus: which of them; nil is the isolated ones.
+  ///   - file: the caller's file, for messages and traces.
+  ///   - line: the caller's line.
   /// - Progress: blocking
   /// - Context: any thread
   /// - Allocates: yes
@@ -82,6 +87,7 @@ public final class InterferenceLedger: Sendable {
   ///     sentence.
   ///   - file: the caller's file, for that sentence.
   ///   - line: the caller's line.
+  /// - Returns: a sequence that sleeps between its elements, and ends when the task is cancelled.
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: yes

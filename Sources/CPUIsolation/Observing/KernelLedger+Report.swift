@@ -43,6 +43,8 @@ extension KernelLedger {
 
     /// How many interrupts there were of each callback, those of one process or of all.
     ///
+    /// - Parameter process: the number of a process; nil is all of them.
+    /// - Returns: the numbers, by the name of the kernel's callback.
     /// - Progress: wait-free
     /// - Context: any thread
     /// - Allocates: yes

@@ -41,7 +41,7 @@ public final class KernelLedger: Sendable {
   ///     Its count, and which interrupts were due to it, are told as well.
   ///   - kibibytes: the memory of the ring of each processor. An interrupt takes about 100 bytes
   ///     until it is read.
-  ///   - file: the caller's file, for sentences about mistakes.
+  ///   - file: the caller's file, for messages and traces.
   ///   - line: the caller's line.
   /// - Throws: ``Refusal`` where tracefs is missing or may not be written, or the kernel has not the
   ///   events.

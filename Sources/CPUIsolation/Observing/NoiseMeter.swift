@@ -42,6 +42,8 @@ public struct NoiseMeter: Sendable {
 
   /// A meter that counts gaps longer than `threshold`, and begins now.
   ///
+  /// - Parameter threshold: the longest gap that is no noise; a loop's own time between two samples
+  ///   has to be below it.
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: never
@@ -53,6 +55,7 @@ public struct NoiseMeter: Sendable {
 
   /// Looks at the cycle counter.
   ///
+  /// - Parameter source: what was just done, to which a gap is put down.
   /// - Progress: wait-free
   /// - Context: one thread
   /// - Allocates: never

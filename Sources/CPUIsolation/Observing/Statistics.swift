@@ -106,6 +106,8 @@ extension Coordinator {
     /// The counts of a work type, over all CPUs. They belong to the bit: a type that took over the
     /// bit of an unregistered one continues its counts.
     ///
+    /// - Parameter type: a type of the coordinator.
+    /// - Returns: the sums over all CPUs.
     /// - Progress: wait-free
     /// - Context: any thread
     /// - Allocates: never
@@ -115,6 +117,10 @@ extension Coordinator {
 
     /// The counts of a work type on one CPU.
     ///
+    /// - Parameters:
+    ///   - type: a type of the coordinator.
+    ///   - cpu: the number of a CPU of the coordinator; another one traps.
+    /// - Returns: the counts there.
     /// - Progress: wait-free
     /// - Context: any thread
     /// - Allocates: never
@@ -122,6 +128,8 @@ extension Coordinator {
 
     /// The counts of one CPU.
     ///
+    /// - Parameter cpu: the number of a CPU of the coordinator; another one traps.
+    /// - Returns: the counts.
     /// - Progress: wait-free
     /// - Context: any thread
     /// - Allocates: never

@@ -46,6 +46,7 @@ public struct Tracepoint: @unchecked Sendable {
   /// `fields` is a value whose bytes are those of the declared fields in their order: a number, a
   /// tuple or a struct of numbers. A value of another size than the fields have stops the process.
   ///
+  /// - Parameter fields: evaluated only while the event is on.
   /// - Progress: wait-free
   /// - Context: any thread, also inside a handler or an interrupt
   /// - Allocates: never

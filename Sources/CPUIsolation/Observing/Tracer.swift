@@ -39,6 +39,12 @@ public struct Tracer: Sendable {
   ///
   /// An event of one's own has to be declared before.
   ///
+  /// - Parameters:
+  ///   - event: a built-in event, or one that was declared; another one ends the process with a
+  ///     sentence.
+  ///   - text: the filter; nil records every event.
+  ///   - file: the caller's file, for messages and traces.
+  ///   - line: the caller's line.
   /// - Throws: what is wrong with the filter, and where.
   /// - Progress: blocking
   /// - Context: any thread, outside handlers
@@ -66,6 +72,7 @@ public struct Tracer: Sendable {
 
   /// Records an event no more. What was recorded stays.
   ///
+  /// - Parameter event: one that is recorded; another one is passed over.
   /// - Progress: blocking
   /// - Context: any thread, outside handlers
   /// - Allocates: never
@@ -95,6 +102,8 @@ public struct Tracer: Sendable {
   ///     try coordinator.tracer.start(format, filter: "count > 100")
   ///     refreshed.record((UInt32(routes.count), UInt32(version)))
   ///
+  /// - Parameter format: its number and name are no other event's.
+  /// - Returns: where it is recorded.
   /// - Throws: `tooManyTraceEvents` for the 52nd one; `invalidConfiguration` if the number or the
   ///   name is another event's, or a record would not fit into a slot.
   /// - Progress: blocking

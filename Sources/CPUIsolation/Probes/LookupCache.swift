@@ -75,6 +75,10 @@ public final class LookupCache<
 
   /// Has every CPU drop keys, whose entries in the table have been changed or removed before.
   ///
+  /// - Parameters:
+  ///   - keys: the changed keys; more than the cache's ceiling drop everything.
+  ///   - file: the caller's file, for messages and traces.
+  ///   - line: the caller's line.
   /// - Returns: the ticket of the send: `covered` says that no CPU finds the old value any more.
   /// - Progress: blocking, for as long as another thread invalidates
   /// - Context: any thread, outside signal handlers
@@ -88,6 +92,10 @@ public final class LookupCache<
 
   /// Has every CPU drop everything.
   ///
+  /// - Parameters:
+  ///   - file: the caller's file, for messages and traces.
+  ///   - line: the caller's line.
+  /// - Returns: the ticket of the send: `covered` says that no CPU finds an old value any more.
   /// - Progress: blocking, for as long as another thread invalidates
   /// - Context: any thread, outside signal handlers
   /// - Allocates: never for CPUs below 128
@@ -106,6 +114,11 @@ public final class LookupCache<
   /// may be there still; nor does one that drains, a thread that is no CPU, and code that interrupted
   /// a lookup: they ask the table.
   ///
+  /// - Parameters:
+  ///   - key: what is looked up.
+  ///   - table: asked where the cache has no answer. Nil means that the key is in no table, and is
+  ///     not cached.
+  /// - Returns: the value; nil if the table has none.
   /// - Progress: wait-free, and as `table`
   /// - Context: any thread, also in user, inside handlers and signal handlers if `table` may be called there
   /// - Allocates: never
@@ -151,6 +164,11 @@ public final class LookupCache<
 
   /// What a CPU's cache has been through.
   ///
+  /// - Parameters:
+  ///   - cpu: the number of a CPU of the coordinator; any other ends the process with a sentence.
+  ///   - file: the caller's file, for messages and traces.
+  ///   - line: the caller's line.
+  /// - Returns: the counts since the cache was made.
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: never
@@ -167,6 +185,7 @@ public final class LookupCache<
 
   /// Ends the work type: nothing is invalidated any more, and lookups ask the table alone.
   ///
+  /// - Parameter timeout: how long to wait at most; nil waits for ever, and zero looks once.
   /// - Throws: as `Coordinator.unregister`.
   /// - Progress: blocking
   /// - Context: any thread, outside handlers and kernel sections
@@ -203,6 +222,12 @@ extension LookupCache {
 
     /// What the table says of a key, out of the cache if it is there.
     ///
+    /// - Parameters:
+    ///   - key: what is looked up.
+    ///   - cpu: the CPU that this view was opened on.
+    ///   - table: asked where the cache has no answer. Nil means that the key is in no table, and
+    ///     is not cached.
+    /// - Returns: the value; nil if the table has none.
     /// - Progress: wait-free, and as `table`
     /// - Context: owner, in kernel, outside handlers
     /// - Allocates: never
@@ -220,6 +245,8 @@ extension LookupCache {
 
   /// Gives a CPU its view.
   ///
+  /// - Parameter cpu: the calling thread's CPU, of the cache's coordinator.
+  /// - Returns: a view that finds the CPU's cache without asking which thread calls.
   /// - Progress: wait-free
   /// - Context: owner, in kernel
   /// - Allocates: never

@@ -35,6 +35,10 @@ public struct ProbePoint<each Argument: FixedWidthInteger & Sendable>: Sendable 
   /// number of names, or more than 16. Where the registry has room for no further point, this one
   /// never has anything attached (`ProbeRegistry.refusedPoints`).
   ///
+  /// - Parameters:
+  ///   - name: not empty; by convention with dots, such as `router.lookUp`.
+  ///   - arguments: one name for each argument, at most 16.
+  ///   - registry: where it is declared; the process's own unless given.
   /// - Progress: blocking
   /// - Context: any thread, outside signal handlers
   /// - Allocates: yes
@@ -58,6 +62,7 @@ public struct ProbePoint<each Argument: FixedWidthInteger & Sendable>: Sendable 
   ///
   /// Inside a handler of a probe it runs nothing, and is counted.
   ///
+  /// - Parameter argument: the values, which are read as 64-bit words.
   /// - Progress: wait-free while nothing is attached; else as what is attached
   /// - Context: any thread, also in user, inside handlers and signal handlers
   /// - Allocates: never
@@ -123,6 +128,8 @@ extension ProbePoint {
   /// Beginnings nest, and may end on another thread. Where a probe has as many activations going on
   /// as it may have, or the registry has no more, the probe misses this one, and counts it.
   ///
+  /// - Parameter argument: the values, for what is attached to the beginning and to the return.
+  /// - Returns: what `end(_:)` takes; dropped, it runs nothing.
   /// - Progress: wait-free while nothing is attached; else as what is attached
   /// - Context: any thread, also in user and inside handlers
   /// - Allocates: never
@@ -140,6 +147,7 @@ extension ProbePoint {
 
   /// Runs what is attached to the return.
   ///
+  /// - Parameter activation: what `begin` gave.
   /// - Progress: as what is attached
   /// - Context: any thread, also in user and inside handlers
   /// - Allocates: never
@@ -150,6 +158,11 @@ extension ProbePoint {
   ///
   ///     let route = Router.lookUp.measure(key, length) { routes[key] }
   ///
+  /// - Parameters:
+  ///   - argument: the values, as for `begin`.
+  ///   - body: runs once, whether or not anything is attached.
+  /// - Returns: what `body` returned.
+  /// - Throws: what `body` throws.
   /// - Progress: as `body`, and as what is attached
   /// - Context: any thread, also in user and inside handlers
   /// - Allocates: never

@@ -20,10 +20,12 @@ extension ProbeRegistry {
   /// - Parameters:
   ///   - use: what it does.
   ///   - name: the name of the point.
-  ///   - filter: which hits it is for, in the language of `TraceFilter`, with the arguments as fields;
-  ///     `CPU` is the CPU of the hitting thread.
+  ///   - filter: which hits it is for, in the language of `TraceFilter`, with the arguments as
+  ///     fields; `CPU` is the CPU of the hitting thread.
   ///   - maximumActive: the most scopes at once; further ones are missed. Nil is as many as the
-  ///     registry has activations, which costs nothing: a maximum is a counter that all threads share.
+  ///     registry has activations, which costs nothing: a maximum is a counter that all threads
+  ///     share.
+  /// - Returns: the probe, for `remove` and for what it has counted.
   /// - Throws: `noSuchProbePoint`; `invalidProbe` for an argument that the point does not have, or a
   ///   filter that is wrong; `tooManyProbes`; `tooManyTraceEvents`, `outOfMemory`, `closed`.
   /// - Progress: blocking
@@ -46,6 +48,12 @@ extension ProbeRegistry {
   ///
   /// `*` stands for any characters, `?` for one. Points that are declared later are not included.
   ///
+  /// - Parameters:
+  ///   - use: what each probe does.
+  ///   - pattern: compared with the whole name.
+  ///   - filter: as for one point; each point has to have the arguments that it names.
+  ///   - maximumActive: the most scopes at once of each probe; nil is as many as the registry has.
+  /// - Returns: one probe for each point, in the order of the points' declaration.
   /// - Throws: as `attach(_:to:filter:maximumActive:)`; `noSuchProbePoint` if no name matches.
   /// - Progress: blocking
   /// - Context: any thread, outside handlers and signal handlers

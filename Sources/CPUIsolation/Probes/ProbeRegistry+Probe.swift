@@ -23,6 +23,9 @@ extension ProbeRegistry {
 
     /// Counts hits by the value of an argument: up to about 1000 values, the rest together.
     ///
+    /// - Parameter argument: the name of an argument of the point; `attach` refuses one that the
+    ///   point does not have.
+    /// - Returns: a use for `attach`.
     /// - Progress: wait-free
     /// - Context: any thread
     /// - Allocates: 16 KB when it is attached
@@ -30,6 +33,9 @@ extension ProbeRegistry {
 
     /// A histogram of the values of an argument.
     ///
+    /// - Parameter argument: the name of an argument of the point; `attach` refuses one that the
+    ///   point does not have.
+    /// - Returns: a use for `attach`.
     /// - Progress: wait-free
     /// - Context: any thread
     /// - Allocates: 8 KB a thread that hits
@@ -43,6 +49,8 @@ extension ProbeRegistry {
     /// There is room for 51 events of one's own in a coordinator, and an event has room for five
     /// arguments, for more where there are many CPUs.
     ///
+    /// - Parameter coordinator: whose trace the events go to.
+    /// - Returns: a use for `attach`, which throws where there is no room.
     /// - Progress: wait-free
     /// - Context: any thread
     /// - Allocates: never
@@ -55,6 +63,8 @@ extension ProbeRegistry {
     /// It runs on the thread that hits: in user, in a signal handler, wherever the point stands; it
     /// must do only what is allowed there, and not block.
     ///
+    /// - Parameter function: gets the hit, on the thread that hits.
+    /// - Returns: a use for `attach`.
     /// - Progress: wait-free
     /// - Context: any thread
     /// - Allocates: the function
@@ -66,6 +76,10 @@ extension ProbeRegistry {
 
     /// Calls a function when a scope begins, and another when it ends.
     ///
+    /// - Parameters:
+    ///   - onEntry: gets the hit at the beginning; does nothing unless given.
+    ///   - onReturn: gets the hit at the end, with the arguments of the beginning.
+    /// - Returns: a use for `attach`.
     /// - Progress: wait-free
     /// - Context: any thread
     /// - Allocates: the functions

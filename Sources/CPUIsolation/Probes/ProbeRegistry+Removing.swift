@@ -13,6 +13,9 @@ extension ProbeRegistry {
   /// When it returns, hits that begin find it so; a handler that was running may be running still.
   /// Scopes that have begun end as if nothing had happened.
   ///
+  /// - Parameters:
+  ///   - probes: the probes; an empty list does nothing.
+  ///   - isEnabled: whether they run from now on.
   /// - Progress: blocking, for as long as another thread changes probes
   /// - Context: any thread, outside handlers and signal handlers
   /// - Allocates: a list for each point
@@ -70,6 +73,7 @@ extension ProbeRegistry {
   /// - Parameters:
   ///   - probes: the probes to take away.
   ///   - timeout: how long it waits; nil is for ever.
+  /// - Returns: `.removed`, or `.timedOut` if a handler may still be running.
   /// - Progress: blocking
   /// - Context: any thread, outside handlers of probes and signal handlers
   /// - Allocates: a list for each point
@@ -145,6 +149,9 @@ extension ProbeRegistry {
   /// Takes every probe off, for good: nothing can be attached any more, and hits are counted
   /// (`lateHits`).
   ///
+  /// - Parameter timeout: how long to wait at most; nil waits for ever, and zero looks once.
+  /// - Returns: `.removed`, or `.timedOut` if a handler may still be running; then it can be
+  ///   repeated.
   /// - Progress: blocking
   /// - Context: any thread, outside handlers of probes and signal handlers
   /// - Allocates: yes
@@ -173,6 +180,9 @@ extension ProbeRegistry {
   ///
   /// The calling thread sleeps for that long between two looks; hits pay nothing for it.
   ///
+  /// - Parameter limit: how long a function has to have been running. The call takes as long,
+  ///   unless every function that was running ends before.
+  /// - Returns: each probe with the system's number of the thread that runs it.
   /// - Progress: blocking
   /// - Context: any thread, outside handlers and signal handlers
   /// - Allocates: the list

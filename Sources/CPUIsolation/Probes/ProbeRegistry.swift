@@ -76,6 +76,9 @@ public final class ProbeRegistry: @unchecked Sendable {
   ///
   /// A number outside 1 to 1 048 576 ends the process with a sentence.
   ///
+  /// - Parameters:
+  ///   - capacity: how many points there can be, and how many probes at once.
+  ///   - activations: how many scopes of returning probes can be going on at once.
   /// - Throws: `outOfMemory`.
   /// - Progress: blocking
   /// - Context: any thread, outside signal handlers

@@ -21,6 +21,11 @@ extension RegionMap {
   ///
   ///     guard code.insert(.parser, over: 0x4000..<0x9000) == .inserted else { … }
   ///
+  /// - Parameters:
+  ///   - value: what lookups find.
+  ///   - bounds: the addresses, which no other region may have.
+  /// - Returns: `.inserted`; else `.overlaps` with the other region's bounds, `.full`, or `.empty`
+  ///   for an empty range: then nothing was changed.
   /// - Progress: blocking, for as long as another thread changes the map
   /// - Context: any thread, outside signal handlers
   /// - Allocates: a few words, which are gone when it returns
@@ -40,6 +45,10 @@ extension RegionMap {
   /// Gives the region that an address is in another value, and returns what it was. Nil: there is
   /// none.
   ///
+  /// - Parameters:
+  ///   - address: an address of the region, not its first alone.
+  ///   - value: the new value.
+  /// - Returns: the region as it was before, or nil.
   /// - Progress: blocking, for as long as another thread changes the map
   /// - Context: any thread, outside signal handlers
   /// - Allocates: a few words, which are gone when it returns
@@ -54,6 +63,8 @@ extension RegionMap {
 
   /// Takes the region out that an address is in, and returns it. Nil: there is none.
   ///
+  /// - Parameter address: an address of the region, not its first alone.
+  /// - Returns: the region as it was, or nil.
   /// - Progress: blocking, for as long as another thread changes the map
   /// - Context: any thread, outside signal handlers
   /// - Allocates: a few words, which are gone when it returns
@@ -72,6 +83,8 @@ extension RegionMap {
   ///     _ = code.split(at: 0x5000)  // so that what is below 0x5000 stays
   ///     let gone = code.removeAll(overlapping: 0x5000..<0x9000)
   ///
+  /// - Parameter bounds: an empty range removes nothing.
+  /// - Returns: the regions as they were, by ascending address.
   /// - Progress: blocking, for as long as another thread changes the map
   /// - Context: any thread, outside signal handlers
   /// - Allocates: the list
@@ -113,6 +126,7 @@ extension RegionMap {
   /// - Parameters:
   ///   - address: where the second one begins.
   ///   - value: its value; nil is that of the first.
+  /// - Returns: `.done`; `.nothing` if the address is in no region or begins one; `.full`.
   /// - Progress: blocking, for as long as another thread changes the map
   /// - Context: any thread, outside signal handlers
   /// - Allocates: a few words, which are gone when it returns
@@ -133,6 +147,8 @@ extension RegionMap {
   ///
   ///     _ = code.merge(at: 0x5000)
   ///
+  /// - Parameter address: where the upper region begins and the lower one ends.
+  /// - Returns: `.done`, or `.nothing` if no two regions meet there.
   /// - Progress: blocking, for as long as another thread changes the map
   /// - Context: any thread, outside signal handlers
   /// - Allocates: a few words, which are gone when it returns

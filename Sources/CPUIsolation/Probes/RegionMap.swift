@@ -54,6 +54,7 @@ public final class RegionMap<Value: BitwiseCopyable & Sendable>: Sendable {
   /// A value of more than 48 bytes ends the process with a sentence, and so does a capacity outside
   /// 1 to 4 194 304.
   ///
+  /// - Parameter capacity: how many regions there can be.
   /// - Throws: `outOfMemory`.
   /// - Progress: blocking
   /// - Context: any thread
@@ -75,6 +76,8 @@ public final class RegionMap<Value: BitwiseCopyable & Sendable>: Sendable {
   ///
   /// One try without the lock, and if that finds nothing, the lock.
   ///
+  /// - Parameter address: any address.
+  /// - Returns: the region, as it was at some instant of the call; nil if there was none.
   /// - Progress: wait-free where the address is in a region and no change is going on; else blocking
   /// - Context: any thread, outside signal handlers
   /// - Allocates: never
@@ -97,6 +100,8 @@ public final class RegionMap<Value: BitwiseCopyable & Sendable>: Sendable {
   /// not known for an address in no region, while a region is being changed, and if one was changed
   /// during the call; `statistics` counts them apart.
   ///
+  /// - Parameter address: any address.
+  /// - Returns: the region, as it was at some instant of the call; nil if that is not known.
   /// - Progress: wait-free
   /// - Context: any thread, also in user, inside handlers and signal handlers
   /// - Allocates: never

@@ -33,6 +33,9 @@ public struct SymbolTable: Sendable {
     ///
     /// `SymbolTable.Symbol("flush", 0x1000..<0x1040)`
     ///
+    /// - Parameters:
+    ///   - name: what filters and traces call it.
+    ///   - addresses: its text: from its first byte up to the one after its last.
     /// - Progress: wait-free
     /// - Context: any thread
     /// - Allocates: never
@@ -49,6 +52,7 @@ public struct SymbolTable: Sendable {
 
   /// Makes a table. Of symbols with one name, the first in the order of addresses is found by it.
   ///
+  /// - Parameter symbols: in any order.
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: the table
@@ -62,6 +66,8 @@ public struct SymbolTable: Sendable {
 
   /// Returns where a function's text is, or `nil`.
   ///
+  /// - Parameter name: the symbol's whole name.
+  /// - Returns: its addresses.
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: never
@@ -71,6 +77,8 @@ public struct SymbolTable: Sendable {
 
   /// Returns the function whose text an address is in, or `nil`.
   ///
+  /// - Parameter address: any address.
+  /// - Returns: the symbol; the first in order where several have the address.
   /// - Complexity: logarithmic in the number of symbols.
   /// - Progress: wait-free
   /// - Context: any thread

@@ -17,6 +17,7 @@ extension TraceEventFormat {
   ///
   /// - Parameter name: the event's name, alone or after its system: `ipi/ipi_send_cpu` or
   ///   `ipi:ipi_send_cpu`.
+  /// - Returns: the event.
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: when the list is first asked for

@@ -9,6 +9,7 @@ extension TraceEventFormat.Field {
   /// - Parameters:
   ///   - name: the name by which a filter knows it; letters, digits and `_`.
   ///   - type: a Swift integer of at most 64 bits; the field gets the C type of its size.
+  /// - Returns: the field, for an event's format.
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: the texts
@@ -36,6 +37,8 @@ extension TraceEventFormat.Field {
   ///
   /// `TraceEventFormat.Field.pointer("callsite")`
   ///
+  /// - Parameter name: the name by which a filter knows it; letters, digits and `_`.
+  /// - Returns: the field, of 8 bytes.
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: the texts
@@ -52,6 +55,7 @@ extension TraceEventFormat.Field {
   /// - Parameters:
   ///   - name: the name by which a filter knows it; letters, digits and `_`.
   ///   - bytes: how many bytes there are for it, with the zero at the end of a shorter text.
+  /// - Returns: the field, of so many bytes.
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: the texts
@@ -65,6 +69,8 @@ extension TraceEventFormat.Field {
   ///
   /// `TraceEventFormat.Field.dynamicText("path")`
   ///
+  /// - Parameter name: the name by which a filter knows it; letters, digits and `_`.
+  /// - Returns: the field, of 4 bytes, that say where the text is.
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: the texts
@@ -77,6 +83,8 @@ extension TraceEventFormat.Field {
   ///
   /// `TraceEventFormat.Field.cpuMask("cpumask")`
   ///
+  /// - Parameter name: the name by which a filter knows it; letters, digits and `_`.
+  /// - Returns: the field, of 4 bytes, that say where the mask is.
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: the texts

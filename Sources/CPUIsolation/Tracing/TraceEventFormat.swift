@@ -141,6 +141,8 @@ public struct TraceEventFormat: Hashable, Sendable, CustomStringConvertible {
 
   /// Returns the field of a name, or `nil`.
   ///
+  /// - Parameter name: the name of one of the event's own fields.
+  /// - Returns: the field.
   /// - Complexity: linear in the number of fields.
   /// - Progress: wait-free
   /// - Context: any thread

@@ -52,6 +52,7 @@ public struct HTMLReport: Sendable {
 
   /// Makes a report of recordings, which stand beside each other in this order.
   ///
+  /// - Parameter parts: at least one; they stand in this order.
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: yes

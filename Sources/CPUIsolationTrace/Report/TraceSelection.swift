@@ -60,6 +60,7 @@ public struct TraceSelection: Sendable {
 
   /// Selects all events of a recording.
   ///
+  /// - Parameter recording: whose events are selected.
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: never
@@ -145,6 +146,8 @@ public struct TraceSelection: Sendable {
   ///
   /// `selection.contains(record)`
   ///
+  /// - Parameter record: an event of the recording.
+  /// - Returns: whether the selection has it.
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: never
@@ -191,6 +194,7 @@ extension TraceRecording {
   /// ```
   ///
   /// - Parameter selection: of this recording, and in place of an earlier one.
+  /// - Returns: a recording that shares the file with this one.
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: never

@@ -100,6 +100,8 @@ public struct TraceTextReport: Sendable {
   ///
   /// `report.line(for: record)`
   ///
+  /// - Parameter record: the next event in the order of time.
+  /// - Returns: one line, or two where events are missing before it.
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: the text
@@ -113,6 +115,8 @@ public struct TraceTextReport: Sendable {
   ///
   /// `report.name(ofThread: record.thread)`
   ///
+  /// - Parameter thread: the system's number of the thread.
+  /// - Returns: its name; `<idle>` for 0, and `<...>` if the recording does not say.
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: never
@@ -239,6 +243,10 @@ public struct TraceTextReport: Sendable {
   /// the CPU that recorded it and the thread's name; `cpu` is the CPU too where the event has no
   /// field of that name.
   ///
+  /// - Parameters:
+  ///   - name: a field of the event, or one of the four that every event has.
+  ///   - record: an event of the recording.
+  /// - Returns: the text.
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: the text

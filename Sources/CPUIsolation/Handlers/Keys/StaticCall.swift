@@ -57,6 +57,10 @@ public struct StaticCall: Hashable, Sendable {
   ///
   ///     let next = route(packet, on: cpu)
   ///
+  /// - Parameters:
+  ///   - argument: handed on to the function.
+  ///   - cpu: the calling thread's CPU.
+  /// - Returns: what the function returned; 0 if there is none.
   /// - Progress: wait-free, then as the function
   /// - Context: owner, in user or kernel, outside handlers
   /// - Allocates: never
@@ -72,6 +76,12 @@ public struct StaticCall: Hashable, Sendable {
   /// On another thread, to which function and context may change apart, inside a handler, where the
   /// CPU has not caught up, and in an interrupt, this ends the process with a sentence.
   ///
+  /// - Parameters:
+  ///   - argument: handed on to the function.
+  ///   - cpu: a handle of the calling thread's CPU.
+  ///   - file: the caller's file, for messages and traces.
+  ///   - line: the caller's line.
+  /// - Returns: what the function returned; 0 if there is none.
   /// - Progress: wait-free, then as the function
   /// - Context: owner, in user or kernel, outside handlers
   /// - Allocates: never

@@ -67,6 +67,8 @@ public struct StaticKey: Hashable, Sendable {
   ///
   /// A `LocalCPU` cannot be had inside a handler, so this needs no check for that.
   ///
+  /// - Parameter cpu: the calling thread's CPU.
+  /// - Returns: what the CPU's last drain found; it stays so until its next one.
   /// - Progress: wait-free
   /// - Context: owner, in user or kernel, outside handlers
   /// - Allocates: never
@@ -88,6 +90,11 @@ public struct StaticKey: Hashable, Sendable {
   /// CPU has not caught up, and in an interrupt, this ends the process with a sentence, unless the
   /// key is never deferred.
   ///
+  /// - Parameters:
+  ///   - cpu: a handle of the calling thread's CPU.
+  ///   - file: the caller's file, for messages and traces.
+  ///   - line: the caller's line.
+  /// - Returns: what the CPU's last drain found; it stays so until its next one.
   /// - Progress: wait-free
   /// - Context: owner, in user or kernel, outside handlers
   /// - Allocates: never

@@ -3,85 +3,6 @@
 internal import Synchronization
 
 extension StaticKeys {
-  /// Several changes that are made together: one send to every CPU.
-  ///
-  /// - Progress: wait-free
-  /// - Context: one thread
-  /// - Allocates: as they become more
-  public struct Changes {
-    struct Users {
-      var key: StaticKey
-      /// What is added to the count.
-      var users: Int
-    }
-    struct Exchange {
-      var call: StaticCall
-      var words: [UInt64]
-    }
-    var keys: [Users] = []
-    var calls: [Exchange] = []
-
-    init() {}
-
-    mutating func add(_ users: Int, to key: StaticKey) {
-      if let known = keys.firstIndex(where: { $0.key == key }) {
-        keys[known].users += users
-      } else {
-        keys.append(Users(key: key, users: users))
-      }
-    }
-
-    /// One user more. Changes of one key are added up: a key that is enabled and disabled stays as
-    /// it is.
-    ///
-    /// - Progress: wait-free
-    /// - Context: one thread
-    /// - Allocates: as they become more
-    public mutating func enable(_ key: StaticKey) { add(1, to: key) }
-
-    /// One user less.
-    ///
-    /// - Progress: wait-free
-    /// - Context: one thread
-    /// - Allocates: as they become more
-    public mutating func disable(_ key: StaticKey) { add(-1, to: key) }
-
-    /// Another function. Of several for one call the last one counts.
-    ///
-    /// - Progress: wait-free
-    /// - Context: one thread
-    /// - Allocates: as they become more
-    public mutating func exchange(
-      _ call: StaticCall, to context: UnsafeMutableRawPointer?, _ function: StaticCall.Function?
-    ) {
-      // Safety: a function as a number, which a call turns back.
-      let address = unsafe unsafeBitCast(function, to: UInt.self)
-      let words = [UInt64(address), UInt64(UInt(bitPattern: context))]
-      calls.removeAll { $0.call == call }
-      calls.append(Exchange(call: call, words: words))
-    }
-  }
-
-  /// What became of several changes.
-  ///
-  /// - Progress: wait-free
-  /// - Context: any thread
-  /// - Allocates: never
-  public struct Report: Hashable, Sendable {
-    /// The keys that were turned.
-    public internal(set) var flipped: Set<StaticKey> = []
-    /// The keys whose count has changed, and nothing else.
-    public internal(set) var counted: Set<StaticKey> = []
-    /// The keys that could not have more users: their count is as before.
-    public internal(set) var overflowed: Set<StaticKey> = []
-    /// The calls that have another function.
-    public internal(set) var exchanged: Set<StaticCall> = []
-
-    func outcome(of key: StaticKey) -> StaticKey.Outcome {
-      overflowed.contains(key) ? .overflowed : flipped.contains(key) ? .flipped : .counted
-    }
-  }
-
   /// Makes several changes with one send, and waits until every CPU is reached.
   ///
   ///     try keys.update { changes in
@@ -95,12 +16,13 @@ extension StaticKeys {
   /// Taking more users from a key than it has ends the process with a sentence.
   ///
   /// - Parameters:
-  ///   - goal: what is waited for: `.covered`, that no CPU finds anything old after its next entry; or
-  ///     `.executed`, that each has caught up, which may never come for a CPU that stays in user.
-  ///     Keys that are never deferred wait for the latter always.
-  ///   - file: the caller's file, for sentences about mistakes.
+  ///   - goal: what is waited for: `.covered`, that no CPU finds anything old after its next entry;
+  ///     or `.executed`, that each has caught up, which may never come for a CPU that stays in
+  ///     user. Keys that are never deferred wait for the latter always.
+  ///   - file: the caller's file, for messages and traces.
   ///   - line: the caller's line.
   ///   - body: says what changes.
+  /// - Returns: which keys were turned, and which calls exchanged.
   /// - Throws: `closed`, `forked`, before anything is changed; `closed` after the change, where the
   ///   coordinator is closed meanwhile and lets waiters go: CPUs may not have been reached.
   /// - Progress: blocking
@@ -125,6 +47,14 @@ extension StaticKeys {
   ///
   /// See `StaticCall` for when the old context may be freed.
   ///
+  /// - Parameters:
+  ///   - call: a call of these keys; one of another coordinator ends the process with a sentence.
+  ///   - context: handed on to the function.
+  ///   - function: what is called from then on; nil is nothing, and the call returns 0.
+  ///   - goal: what is waited for, as in `update(until:_:)`.
+  ///   - file: the caller's file, for messages and traces.
+  ///   - line: the caller's line.
+  /// - Returns: `.exchanged`, or `.unchanged` if function and context were the same already.
   /// - Throws: as `update(until:_:)`.
   /// - Progress: blocking
   /// - Context: any thread, outside handlers and user; in kernel it is a safe point
@@ -145,6 +75,12 @@ extension StaticKeys {
   /// When it returns, the key is on, for the first user and for every later one: whoever comes while
   /// the first one waits for CPUs waits with it.
   ///
+  /// - Parameters:
+  ///   - key: a key of these keys; one of another coordinator ends the process with a sentence.
+  ///   - file: the caller's file, for messages and traces.
+  ///   - line: the caller's line.
+  /// - Returns: `.flipped` for the first user, `.counted` for a later one, `.overflowed` where
+  ///   there is room for no more: then nothing was changed.
   /// - Throws: as `update(until:_:)`.
   /// - Progress: lock-free where the key has users already; else blocking
   /// - Context: any thread, outside handlers and user; in kernel it is a safe point
@@ -167,6 +103,11 @@ extension StaticKeys {
   ///
   /// A key without users, or whose only user is still enabling it, ends the process with a sentence.
   ///
+  /// - Parameters:
+  ///   - key: a key of these keys; one of another coordinator ends the process with a sentence.
+  ///   - file: the caller's file, for messages and traces.
+  ///   - line: the caller's line.
+  /// - Returns: `.flipped` where that was the last user, else `.counted`.
   /// - Throws: as `update(until:_:)`.
   /// - Progress: lock-free where the key has other users; else blocking
   /// - Context: any thread, outside handlers and user; in kernel it is a safe point

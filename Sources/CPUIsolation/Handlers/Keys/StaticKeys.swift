@@ -43,6 +43,7 @@ public final class StaticKeys: Sendable {
   /// Makes room for keys and calls, and registers the work types `static_key` and `static_key_now`:
   /// once for a coordinator, and for as long as it lives.
   ///
+  /// - Parameter coordinator: whose CPUs have the copies.
   /// - Throws: `tooManyStaticKeys` the second time; `tooManyWorkTypes`, `outOfMemory`, `closed`.
   /// - Progress: blocking
   /// - Context: any thread
@@ -88,6 +89,7 @@ public final class StaticKeys: Sendable {
   ///   - name: what messages call it.
   ///   - isEnabled: whether it begins with one user.
   ///   - neverDeferred: whether a change interrupts every CPU and waits for it.
+  /// - Returns: the key.
   /// - Throws: `tooManyStaticKeys`; for one that begins enabled, as `enable`.
   /// - Progress: blocking
   /// - Context: any thread; for a key that begins enabled, as `enable`
@@ -107,6 +109,11 @@ public final class StaticKeys: Sendable {
 
   /// Makes a call, of a function or of none.
   ///
+  /// - Parameters:
+  ///   - name: what messages call it.
+  ///   - context: handed on to the function.
+  ///   - function: what is called; nil is nothing, and the call returns 0.
+  /// - Returns: the call.
   /// - Throws: `tooManyStaticKeys`; with a function, as `update`.
   /// - Progress: blocking
   /// - Context: as `update`
@@ -132,6 +139,11 @@ public final class StaticKeys: Sendable {
   /// Inside a handler and in an interrupt this ends the process with a sentence that names the
   /// place, unless the key is never deferred: there the copy may be old.
   ///
+  /// - Parameters:
+  ///   - key: a key of these keys; one of another coordinator ends the process with a sentence.
+  ///   - file: the caller's file, for messages and traces.
+  ///   - line: the caller's line.
+  /// - Returns: whether it is on.
   /// - Progress: wait-free
   /// - Context: any thread, outside handlers
   /// - Allocates: never
@@ -153,6 +165,12 @@ public final class StaticKeys: Sendable {
   /// On the CPU's own thread, and for whoever works on its behalf, it is diagnosed as the form
   /// without a number is.
   ///
+  /// - Parameters:
+  ///   - key: a key of these keys; one of another coordinator ends the process with a sentence.
+  ///   - cpu: the number of a CPU of the coordinator; any other ends the process with a sentence.
+  ///   - file: the caller's file, for messages and traces.
+  ///   - line: the caller's line.
+  /// - Returns: what that CPU's last drain found.
   /// - Progress: wait-free
   /// - Context: any thread, outside handlers
   /// - Allocates: never
@@ -174,6 +192,9 @@ public final class StaticKeys: Sendable {
 
   /// How many users a key has: 1 while the first one's `enable` is still waiting for CPUs.
   ///
+  /// - Parameter key: a key of these keys; one of another coordinator ends the process with a
+  ///   sentence.
+  /// - Returns: the number of users; 0 if it is off.
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: never
@@ -185,6 +206,9 @@ public final class StaticKeys: Sendable {
 
   /// The name that the key was made with.
   ///
+  /// - Parameter key: a key of these keys; one of another coordinator ends the process with a
+  ///   sentence.
+  /// - Returns: the name.
   /// - Progress: blocking
   /// - Context: any thread
   /// - Allocates: never

@@ -34,6 +34,7 @@ public final class TimerKick: Sendable {
 
   /// Makes the deadlines, and registers the work type.
   ///
+  /// - Parameter coordinator: whose CPUs have the timers; it keeps the deadlines.
   /// - Throws: `tooManyWorkTypes`, `outOfMemory`, `closed`.
   /// - Progress: blocking
   /// - Context: any thread
@@ -56,6 +57,11 @@ public final class TimerKick: Sendable {
   ///
   /// Without it the type stays registered for as long as the coordinator lives.
   ///
+  /// - Parameters:
+  ///   - timeout: how long to wait at most; nil waits for ever, and zero looks once.
+  ///   - file: the caller's file, for messages and traces.
+  ///   - line: the caller's line.
+  /// - Returns: `.settled` when that has happened; else why not, and the CPUs that held it up.
   /// - Progress: blocking
   /// - Context: any thread, outside handlers and kernel sections
   /// - Allocates: yes
@@ -73,6 +79,14 @@ public final class TimerKick: Sendable {
   /// Asks a CPU to look at its timers by `deadline`. A CPU without a thread keeps it for the next
   /// one.
   ///
+  /// - Parameters:
+  ///   - deadline: in the clock that the caller's timers use; the earliest of several counts.
+  ///   - cpu: the number of a CPU of the coordinator; any other ends the process with a sentence.
+  ///   - urgency: when the work has to run: at the target's next entry (`.deferrable`), at once by
+  ///     a kick (`.immediate`), or at once by the caller where the type allows that (`.onBehalf`).
+  ///   - file: the caller's file, for messages and traces.
+  ///   - line: the caller's line.
+  /// - Returns: what became of the send; with `.gone` the deadline is kept for the next thread.
   /// - Progress: lock-free; `.immediate` may make a system call
   /// - Context: any thread, also inside a handler
   /// - Allocates: never
@@ -88,6 +102,8 @@ public final class TimerKick: Sendable {
 
   /// The earliest deadline that this CPU knows of; nil if there is none.
   ///
+  /// - Parameter cpu: the calling thread's CPU.
+  /// - Returns: the deadline, in the clock of those who asked for it.
   /// - Progress: wait-free
   /// - Context: owner
   /// - Allocates: never
@@ -99,6 +115,9 @@ public final class TimerKick: Sendable {
   /// Puts the deadline of a CPU that has looked at its timers; nil is none. Requests that have
   /// arrived since its last drain are not lost: they wait for the next.
   ///
+  /// - Parameters:
+  ///   - deadline: when the CPU's next timer is due; nil is never.
+  ///   - cpu: the calling thread's CPU.
   /// - Progress: wait-free
   /// - Context: owner
   /// - Allocates: never

@@ -29,6 +29,15 @@ extension AddressSpace {
   /// A page outside the table, a frame of 2⁶¹ or more and a larger page that begins in between end
   /// the process with a sentence.
   ///
+  /// - Parameters:
+  ///   - page: the number of the page; of a larger one the first number.
+  ///   - frame: what lookups answer for it, below 2⁶¹; of a larger page that for its first number.
+  ///   - size: how many pages it takes.
+  ///   - neverDeferred: whether each change of it interrupts every CPU, and waits.
+  ///   - file: the caller's file, for messages and traces.
+  ///   - line: the caller's line.
+  /// - Returns: `.mapped`; `.occupied` if a part of it is mapped; `.retiring` if a CPU may still
+  ///   use the old frame. Only the first has changed anything.
   /// - Throws: `outOfMemory` where the table would need more memory than it may have.
   /// - Progress: blocking, for as long as another thread changes the table
   /// - Context: any thread, outside handlers
@@ -77,6 +86,15 @@ extension AddressSpace {
   /// `replace(_:with:)`. A page that is never deferred is changed at once: every CPU is
   /// interrupted, and waited for until the time is over.
   ///
+  /// - Parameters:
+  ///   - page: a mapped page of the base size; a part of a larger one ends the process with a
+  ///     sentence.
+  ///   - frame: below 2⁶¹.
+  ///   - timeout: how long to wait at most for CPUs that are interrupted; nil waits for ever. Only
+  ///     for a page that is never deferred.
+  ///   - file: the caller's file, for messages and traces.
+  ///   - line: the caller's line.
+  /// - Returns: the frame before, and what became of the flush; nil if the page is not mapped.
   /// - Progress: blocking, for as long as another thread changes the table; for a page that is
   ///   never deferred until every CPU has run the flush
   /// - Context: any thread, outside handlers; in kernel it is a safe point
@@ -102,6 +120,14 @@ extension AddressSpace {
   /// Maps a page to another frame, and has the old one back when every CPU has dropped it. Nil: it
   /// is not mapped.
   ///
+  /// - Parameters:
+  ///   - page: a mapped page of the base size; a part of a larger one ends the process with a
+  ///     sentence.
+  ///   - frame: below 2⁶¹.
+  ///   - file: the caller's file, for messages and traces.
+  ///   - line: the caller's line.
+  /// - Returns: what gives the old frame back when every CPU has dropped it; nil if the page is not
+  ///   mapped.
   /// - Progress: blocking, for as long as another thread changes the table
   /// - Context: any thread, outside handlers; in kernel it is a safe point
   /// - Allocates: a word
@@ -143,6 +169,11 @@ extension AddressSpace {
   ///
   /// A range that cuts a larger page ends the process with a sentence.
   ///
+  /// - Parameters:
+  ///   - pages: numbers of pages of this address space; those that are not mapped are passed over.
+  ///   - file: the caller's file, for messages and traces.
+  ///   - line: the caller's line.
+  /// - Returns: what gives the frames back when every CPU has dropped them.
   /// - Progress: blocking, for as long as another thread changes the table
   /// - Context: any thread, outside handlers; in kernel it is a safe point
   /// - Allocates: two words per page that was mapped
@@ -191,6 +222,10 @@ extension AddressSpace {
   ///
   /// The ticket tells when it has taken effect.
   ///
+  /// - Parameters:
+  ///   - file: the caller's file, for messages and traces.
+  ///   - line: the caller's line.
+  /// - Returns: the ticket of the flush.
   /// - Progress: blocking, for as long as another thread changes the table
   /// - Context: any thread, outside handlers; in kernel it is a safe point
   /// - Allocates: never for CPUs below 128

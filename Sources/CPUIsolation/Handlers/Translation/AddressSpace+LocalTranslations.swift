@@ -151,6 +151,11 @@ extension AddressSpace {
   /// Once an attachment: a CPU that has the translations open already ends the process with a
   /// sentence, and so does one that comes when the address space has been closed.
   ///
+  /// - Parameters:
+  ///   - cpu: the calling thread's CPU, in kernel, of the address space's coordinator.
+  ///   - file: the caller's file, for messages and traces.
+  ///   - line: the caller's line.
+  /// - Returns: the view, for lookups on this CPU alone.
   /// - Progress: wait-free
   /// - Context: owner, in kernel
   /// - Allocates: never
@@ -191,6 +196,12 @@ extension AddressSpace {
   /// never deferred; another one ends the process with a sentence that names the caller, and so
   /// does a handler that runs on behalf of a CPU.
   ///
+  /// - Parameters:
+  ///   - page: the number of a page; one outside the table ends the process with a sentence.
+  ///   - cpu: the number of the calling thread's own CPU.
+  ///   - file: the caller's file, for messages and traces.
+  ///   - line: the caller's line.
+  /// - Returns: the frame; nil if the page is not mapped.
   /// - Progress: wait-free
   /// - Context: owner, in kernel; in handlers for pages that are never deferred
   /// - Allocates: never
@@ -219,6 +230,11 @@ extension AddressSpace {
 
   /// What a CPU's cache has been through.
   ///
+  /// - Parameters:
+  ///   - cpu: the number of a CPU of the coordinator; any other ends the process with a sentence.
+  ///   - file: the caller's file, for messages and traces.
+  ///   - line: the caller's line.
+  /// - Returns: the counts since the address space was made.
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: never

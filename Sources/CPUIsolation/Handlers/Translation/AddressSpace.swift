@@ -71,6 +71,17 @@ public final class AddressSpace: Sendable {
 
     /// An address space of so many pages; everything else has a default.
     ///
+    /// - Parameters:
+    ///   - pages: how many page numbers there are, at most 2³⁶.
+    ///   - tableMemory: the most bytes that the page table may take; beyond them `map` throws.
+    ///   - cacheEntries: the entries of each CPU's cache, 16 bytes each; rounded up to a power of two.
+    ///   - loggedRanges: how many flushes the log remembers, 1 to 1 048 576. A CPU that lags by more
+    ///     drops everything.
+    ///   - flushCeiling: how many pages a CPU drops one by one before it drops everything.
+    ///   - delivery: how flushes reach a CPU in user; they carry no payload.
+    ///   - maximumAge: the longest that a flush may stay pending; nil is for as long as the CPU stays
+    ///     away.
+    ///   - urgency: how soon flushes have to run; `.immediate` interrupts every CPU.
     /// - Progress: wait-free
     /// - Context: any thread
     /// - Allocates: never
@@ -92,6 +103,12 @@ public final class AddressSpace: Sendable {
 
   /// Makes an empty address space, and registers its two work types with the coordinator.
   ///
+  /// - Parameters:
+  ///   - coordinator: whose CPUs have the caches.
+  ///   - options: how large it is, and how it flushes; a figure outside its limits ends the process
+  ///     with a sentence.
+  ///   - file: the caller's file, for messages and traces.
+  ///   - line: the caller's line.
   /// - Throws: `outOfMemory`; as `Coordinator.register`.
   /// - Progress: blocking
   /// - Context: any thread, outside handlers and kernel sections
@@ -174,6 +191,11 @@ public final class AddressSpace: Sendable {
   ///
   /// Unless the answer is `.settled`, nothing has been given back, and the call can be repeated.
   ///
+  /// - Parameters:
+  ///   - timeout: how long to wait at most; nil waits for ever, and zero looks once.
+  ///   - file: the caller's file, for messages and traces.
+  ///   - line: the caller's line.
+  /// - Returns: `.settled` when that has happened; else why not, and the CPUs that held it up.
   /// - Progress: blocking
   /// - Context: any thread, outside handlers and kernel sections
   /// - Allocates: yes

@@ -29,6 +29,10 @@ public final class FlushLog: Sendable {
 
   /// A log that remembers the last `ranges` flushes, rounded up to a power of two: 32 bytes each.
   ///
+  /// - Parameters:
+  ///   - ranges: how many flushes, 1 to 1 048 576; another number ends the process with a sentence.
+  ///   - file: the caller's file, for messages and traces.
+  ///   - line: the caller's line.
   /// - Throws: `outOfMemory`.
   /// - Progress: blocking
   /// - Context: any thread
@@ -59,6 +63,8 @@ public final class FlushLog: Sendable {
   ///
   /// An empty range counts as a flush of nothing.
   ///
+  /// - Parameter pages: the numbers that have changed.
+  /// - Returns: the generation of this flush: 1 for the first, and always growing.
   /// - Progress: blocking, for as long as another thread appends
   /// - Context: any thread, outside handlers
   /// - Allocates: never

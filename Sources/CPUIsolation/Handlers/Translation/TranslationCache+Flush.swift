@@ -33,6 +33,10 @@ extension TranslationCache {
   /// at: a change that comes later is of a later generation, whose flush is still to be served.
   /// Loaded again after the drops it would skip it.
   ///
+  /// - Parameters:
+  ///   - log: the log that the cache was made of.
+  ///   - ceiling: the most pages that are dropped one by one.
+  /// - Returns: what was dropped: nothing, ranges, or everything.
   /// - Progress: wait-free
   /// - Context: owner, in kernel or in a handler; or a helper that runs the handler for it
   /// - Allocates: never

@@ -71,6 +71,9 @@ public struct TranslationCache<Key: TranslationKey, Value: BitwiseCopyable>: ~Co
   /// An empty cache for so many translations, rounded up to a power of two of at least eight, which
   /// has caught up with the log.
   ///
+  /// - Parameters:
+  ///   - entries: how many translations it has room for.
+  ///   - log: whose flushes it will follow.
   /// - Throws: `outOfMemory`.
   /// - Progress: blocking
   /// - Context: any thread
@@ -152,6 +155,8 @@ extension TranslationCache: Sendable {}
 extension TranslationCache {
   /// The translation of a key, if it is cached.
   ///
+  /// - Parameter key: what is looked up.
+  /// - Returns: the translation; nil if it is not cached.
   /// - Progress: wait-free
   /// - Context: owner, in kernel
   /// - Allocates: never
@@ -172,6 +177,9 @@ extension TranslationCache {
 
   /// Caches a translation that was read from the table in this kernel section.
   ///
+  /// - Parameters:
+  ///   - value: what the table says now.
+  ///   - key: what it says that of.
   /// - Progress: wait-free
   /// - Context: owner, in kernel
   /// - Allocates: never

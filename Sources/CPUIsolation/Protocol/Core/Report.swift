@@ -34,6 +34,7 @@ public struct Report<Outcome: Hashable & Sendable>: Hashable, Sendable, CustomSt
 
   /// Feeds the masks to a hasher.
   ///
+  /// - Parameter hasher: what they are fed to.
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: never
@@ -72,6 +73,8 @@ extension Report where Outcome == SendOutcome {
   ///
   ///     if !report[.gone].isEmpty { forget(report[.gone]) }
   ///
+  /// - Parameter outcome: what became of the send; `.rejected` has no CPUs.
+  /// - Returns: those CPUs, in a mask that may be empty.
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: never
@@ -88,6 +91,8 @@ extension Report where Outcome == CallOutcome {
   ///
   ///     if !report[.timedOut].isEmpty { … }  // will not run there any more
   ///
+  /// - Parameter outcome: what became of the call; `.closed` has no CPUs.
+  /// - Returns: those CPUs, in a mask that may be empty.
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: never

@@ -26,6 +26,7 @@ extension WorkType {
     ///
     ///     sender.send(refresh, to: [3], payload: .init(rawValue: 1 << shard))
     ///
+    /// - Parameter rawValue: the bits; 0 is nothing, and all ones are `everything`.
     /// - Progress: wait-free
     /// - Context: any thread
     /// - Allocates: never
@@ -36,6 +37,8 @@ extension WorkType {
     ///
     ///     sender.send(flush, to: [3], payload: .range(16..<24))
     ///
+    /// - Parameter range: numbers of whatever the type is about; an empty range is nothing.
+    /// - Returns: a payload that `Payload.range` reads back.
     /// - Progress: wait-free
     /// - Context: any thread
     /// - Allocates: never

@@ -113,6 +113,17 @@ extension WorkType {
     ///
     ///     WorkType.Options(delivery: .merging(.hull), isInterruptSafe: true)
     ///
+    /// - Parameters:
+    ///   - order: when the type runs, among those that are pending together.
+    ///   - delivery: how sends reach a CPU in user.
+    ///   - isInterruptSafe: whether the handler may run in a signal handler: then it allocates
+    ///     nothing and takes no lock.
+    ///   - mayRunOnBehalf: whether another thread may run the handler for a CPU that stays outside
+    ///     kernel.
+    ///   - maximumAge: the longest that work may stay pending; nil is for as long as the CPU stays
+    ///     away. It takes a watchdog, and is kept to within the watchdog's interval.
+    ///   - expectsManySenders: whether senders look before they write, which pays where many send
+    ///     what is pending already.
     /// - Progress: wait-free
     /// - Context: any thread
     /// - Allocates: never

@@ -74,6 +74,13 @@ extension HazardDomain {
   /// have not left kernel; `obstacles` names readers as well. A caller that protects such an object
   /// itself waits for itself.
   ///
+  /// - Parameters:
+  ///   - cohort: the objects to wait for; nil is all of the domain's.
+  ///   - timeout: how long to wait at most; nil waits for ever, and zero looks once.
+  ///   - file: the caller's file, for messages and traces.
+  ///   - line: the caller's line.
+  /// - Returns: `.settled` when they have been reclaimed; else why not, and the isolated CPUs that
+  ///   held it up.
   /// - Progress: blocking
   /// - Context: any thread but isolated CPUs, with no lock that a reclaimer takes; not inside one
   /// - Allocates: as `reclaim`, and the report
@@ -109,6 +116,11 @@ extension HazardDomain {
   /// Nothing where another thread is reclaiming, or everything has been reclaimed. It reclaims what
   /// can be.
   ///
+  /// - Parameters:
+  ///   - cohort: the objects to ask about; nil is all of the domain's.
+  ///   - file: the caller's file, for messages and traces.
+  ///   - line: the caller's line.
+  /// - Returns: the obstacles, in no order; empty if there are none that can be told.
   /// - Progress: lock-free, and the reclaimers
   /// - Context: as `barrier`
   /// - Allocates: as `reclaim`, and the list

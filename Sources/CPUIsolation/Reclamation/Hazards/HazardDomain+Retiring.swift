@@ -19,6 +19,13 @@ extension HazardDomain {
   /// let go of it: the instance's `deinit` then runs inside the reclaimer, where `barrier` and
   /// `reclaim` end the process. Let the context be something that does not wait in its `deinit`.
   ///
+  /// - Parameters:
+  ///   - object: its address, which is even.
+  ///   - context: handed on to `reclaim`; it has to live until that has run.
+  ///   - cohort: what `barrier` can wait for apart; nil is none.
+  ///   - file: the caller's file, for messages and traces.
+  ///   - line: the caller's line.
+  ///   - reclaim: a C function; it runs once, on a thread that the domain's `reclamation` says.
   /// - Progress: lock-free; by `.retiring` it runs reclaimers now and then, and waits for a pass of
   ///   another thread when too much is unreclaimed
   /// - Context: any thread, also inside a reclaimer; not in a signal handler
@@ -44,6 +51,9 @@ extension HazardDomain {
   ///
   ///     domain.retire(instance: Unmanaged.passRetained(table))
   ///
+  /// - Parameters:
+  ///   - object: a reference that the caller holds, and gives away.
+  ///   - cohort: what `barrier` can wait for apart; nil is none.
   /// - Progress: as the other form
   /// - Context: any thread, also inside a reclaimer; not in a signal handler
   /// - Allocates: as the other form
@@ -112,6 +122,10 @@ extension HazardDomain {
   ///
   /// An isolated CPU that calls it ends the process with a sentence.
   ///
+  /// - Parameters:
+  ///   - file: the caller's file, for messages and traces.
+  ///   - line: the caller's line.
+  /// - Returns: how many objects it reclaimed; 0 also where another thread is at it.
   /// - Progress: lock-free, and the reclaimers
   /// - Context: any thread but isolated CPUs, with no lock that a reclaimer takes; not inside one
   /// - Allocates: batches for what survives, now and then

@@ -74,6 +74,9 @@ public final class HazardDomain: Sendable {
 
   /// Makes a domain.
   ///
+  /// - Parameters:
+  ///   - fence: how a reader's store and look are kept in order; see the table above.
+  ///   - reclamation: who runs the reclaimers.
   /// - Throws: `fenceRefused` where the system has no membarrier, `outOfMemory`.
   /// - Progress: blocking
   /// - Context: any thread
@@ -120,6 +123,11 @@ public final class HazardDomain: Sendable {
   /// may be nested, to any depth. A body that must not lose its protection at an `await` uses a
   /// `HazardPointer`.
   ///
+  /// - Parameters:
+  ///   - link: of this domain: every thread that unlinks from it retires there.
+  ///   - body: runs at most once.
+  /// - Returns: what `body` returned; nil if the link leads nowhere.
+  /// - Throws: what `body` throws.
   /// - Progress: wait-free on an isolated CPU in kernel in a domain by transition; else lock-free:
   ///   it looks again when the link has changed
   /// - Context: any thread; not in a signal handler

@@ -36,6 +36,7 @@ public struct HazardLink<Node: ~Copyable>: ~Copyable {
 
   /// A link to this node.
   ///
+  /// - Parameter node: where it leads; nil is nowhere. The memory stays the caller's.
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: never
@@ -54,6 +55,9 @@ public struct HazardLink<Node: ~Copyable>: ~Copyable {
 
     /// A node or none, marked or not.
     ///
+    /// - Parameters:
+    ///   - node: where it leads; nil is nowhere. Its address is even.
+    ///   - isMarked: a flag of the caller's, in the lowest bit of the address.
     /// - Progress: wait-free
     /// - Context: any thread
     /// - Allocates: never
@@ -91,6 +95,7 @@ public struct HazardLink<Node: ~Copyable>: ~Copyable {
   /// Puts another value in its place; what was written to the node before is seen by whoever finds
   /// it here.
   ///
+  /// - Parameter value: the new value.
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: never
@@ -103,6 +108,8 @@ public struct HazardLink<Node: ~Copyable>: ~Copyable {
   /// Puts another value in its place, and returns the one that was there: its node is the caller's
   /// to retire.
   ///
+  /// - Parameter value: the new value.
+  /// - Returns: the value before.
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: never
@@ -115,6 +122,10 @@ public struct HazardLink<Node: ~Copyable>: ~Copyable {
   /// Puts another value in its place if it holds `expected`; tells whether it did, and what it
   /// held.
   ///
+  /// - Parameters:
+  ///   - expected: the value that is replaced: the node and the mark.
+  ///   - desired: the new value.
+  /// - Returns: whether it was replaced, and the value before.
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: never

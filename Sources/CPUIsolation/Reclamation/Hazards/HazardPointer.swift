@@ -36,6 +36,7 @@ public struct HazardPointer: ~Copyable {
   ///
   /// There are always enough of them: more are made when they run out.
   ///
+  /// - Parameter domain: whose objects it protects.
   /// - Progress: lock-free
   /// - Context: any thread; to be used in a signal handler, make it beforehand
   /// - Allocates: a chunk for every 945 holders that exist at the same time
@@ -56,6 +57,9 @@ public struct HazardPointer: ~Copyable {
 
   /// Protects the node that the link leads to, in place of what this protected before.
   ///
+  /// - Parameter link: of the holder's domain.
+  /// - Returns: what the link holds: its node is protected until the next `protect`, `reset` or the
+  ///   end of this holder.
   /// - Progress: wait-free on an isolated CPU in kernel in a domain by transition; else lock-free:
   ///   it looks again when the link has changed
   /// - Context: any thread; not in a signal handler
@@ -70,6 +74,10 @@ public struct HazardPointer: ~Copyable {
   /// Protects this node if the link still holds exactly that; else protects nothing, and `expected`
   /// is what the link held.
   ///
+  /// - Parameters:
+  ///   - expected: what was read from the link before; after a failure, what it held instead.
+  ///   - link: of the holder's domain.
+  /// - Returns: whether the node is protected now.
   /// - Progress: wait-free
   /// - Context: any thread; not in a signal handler
   /// - Allocates: never
@@ -90,6 +98,8 @@ public struct HazardPointer: ~Copyable {
   ///
   /// After M. Desnoyers' hazard pointers for Linux (2025).
   ///
+  /// - Parameter link: of the holder's domain.
+  /// - Returns: as `protect`.
   /// - Progress: wait-free
   /// - Context: any thread; not in a signal handler
   /// - Allocates: never
@@ -105,6 +115,8 @@ public struct HazardPointer: ~Copyable {
   ///
   /// The holder is the handler's own, made beforehand.
   ///
+  /// - Parameter link: of the holder's domain.
+  /// - Returns: as `protect`.
   /// - Progress: lock-free
   /// - Context: any thread, also in a signal handler
   /// - Allocates: never
@@ -128,6 +140,11 @@ public struct HazardPointer: ~Copyable {
   /// Lends the node that the link leads to, protected for as long as the body runs; nil if there is
   /// none.
   ///
+  /// - Parameters:
+  ///   - link: of the holder's domain.
+  ///   - body: runs at most once.
+  /// - Returns: what `body` returned; nil if the link leads nowhere.
+  /// - Throws: what `body` throws.
   /// - Progress: as `protect`, and the body
   /// - Context: any thread; not in a signal handler
   /// - Allocates: never

@@ -31,6 +31,9 @@ public struct ProtectedReference<Object: AnyObject>: ~Copyable {
 
   /// Refers to this object; readers' protections are those of the domain.
   ///
+  /// - Parameters:
+  ///   - object: the first object; the reference retains it.
+  ///   - domain: who protects and releases; the process's shared domain unless given.
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: never
@@ -70,6 +73,9 @@ public struct ProtectedReference<Object: AnyObject>: ~Copyable {
 
   /// Lends the object that is current; it lives at least until the body has returned.
   ///
+  /// - Parameter body: gets the object, and may keep it: that retains it as usual.
+  /// - Returns: what `body` returned.
+  /// - Throws: what `body` throws.
   /// - Progress: wait-free on an isolated CPU in kernel in a domain by transition; else lock-free:
   ///   it looks again when the object has been replaced
   /// - Context: any thread; not in a signal handler
@@ -100,6 +106,11 @@ public struct ProtectedReference<Object: AnyObject>: ~Copyable {
   /// The same through a holder of the reference's domain that the caller has: for a protection that
   /// outlasts an `await`, or moves to another thread with it.
   ///
+  /// - Parameters:
+  ///   - hazard: a holder of the same domain; it protects the object until its next use.
+  ///   - body: gets the object.
+  /// - Returns: what `body` returned.
+  /// - Throws: what `body` throws.
   /// - Progress: as the other form
   /// - Context: any thread; not in a signal handler
   /// - Allocates: never
@@ -117,6 +128,12 @@ public struct ProtectedReference<Object: AnyObject>: ~Copyable {
   ///     var hazard = HazardPointer(in: domain)
   ///     try await routes.withObject(using: &hazard) { table in try await table.probe() }
   ///
+  /// - Parameters:
+  ///   - hazard: a holder of the same domain, which nothing else uses meanwhile.
+  ///   - isolation: the actor that `body` runs on: the caller's.
+  ///   - body: gets the object, and may suspend.
+  /// - Returns: what `body` returned.
+  /// - Throws: what `body` throws.
   /// - Progress: as the other form; suspends where the body does
   /// - Context: any task
   /// - Allocates: as async functions do
@@ -133,6 +150,7 @@ public struct ProtectedReference<Object: AnyObject>: ~Copyable {
   /// Has readers find this object from now on. The old one is released when no reader uses it any
   /// more.
   ///
+  /// - Parameter object: the new object; the reference retains it.
   /// - Progress: as `HazardDomain.retire`
   /// - Context: any thread; not in a signal handler
   /// - Allocates: as `HazardDomain.retire`

@@ -163,6 +163,7 @@ extension ObjectPool where Element: ~Copyable {
 
     /// Gives an element back, wherever it was taken.
     ///
+    /// - Parameter object: an element of this pool; the caller has it no more.
     /// - Progress: wait-free
     /// - Context: the thread that registered
     /// - Allocates: never

@@ -105,6 +105,8 @@ public final class RawObjectPool: Sendable {
 
   /// Gives an object back, by a thread that has no ring.
   ///
+  /// - Parameter object: an object of this pool that is out; for any other address the process ends
+  ///   with a sentence.
   /// - Progress: wait-free
   /// - Context: any thread, also inside a handler
   /// - Allocates: never
@@ -209,6 +211,8 @@ extension RawObjectPool {
 
     /// Gives an object back, wherever it was taken.
     ///
+    /// - Parameter object: an object of this pool that is out; for any other address the process
+    ///   ends with a sentence.
     /// - Progress: wait-free
     /// - Context: the thread that registered
     /// - Allocates: never

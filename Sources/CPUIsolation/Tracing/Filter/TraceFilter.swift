@@ -109,6 +109,7 @@ public final class TraceFilter: Sendable, CustomStringConvertible {
   ///   - record: the whole record, from the common fields on.
   ///   - cpu: the CPU that recorded it.
   ///   - taskName: the name of the thread that recorded it; a zero ends it early.
+  /// - Returns: whether it matches.
   /// - Complexity: linear in the number of predicates, their masks and texts; a shell pattern costs
   ///   at most the product of its length and the text's.
   /// - Progress: wait-free
