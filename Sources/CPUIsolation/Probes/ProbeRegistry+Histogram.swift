@@ -36,6 +36,7 @@ extension ProbeRegistry {
 
     /// Adds a value.
     ///
+    /// - Parameter value: any value.
     /// - Progress: wait-free
     /// - Context: any thread
     /// - Allocates: where the value is the largest so far
@@ -61,6 +62,7 @@ extension ProbeRegistry {
     /// where there is none.
     ///
     /// - Parameter percent: from 0, which is the smallest value, to 100, the largest.
+    /// - Returns: the largest value of that bucket, or 0.
     /// - Progress: wait-free
     /// - Context: any thread
     /// - Allocates: never
@@ -78,6 +80,8 @@ extension ProbeRegistry {
 
     /// The bucket that a value falls into.
     ///
+    /// - Parameter value: any value.
+    /// - Returns: the index of the bucket.
     /// - Progress: wait-free
     /// - Context: any thread
     /// - Allocates: never
@@ -89,6 +93,8 @@ extension ProbeRegistry {
 
     /// The values of a bucket.
     ///
+    /// - Parameter bucket: its index.
+    /// - Returns: the least and the largest value of the bucket.
     /// - Progress: wait-free
     /// - Context: any thread
     /// - Allocates: never

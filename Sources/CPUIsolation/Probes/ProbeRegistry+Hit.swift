@@ -28,6 +28,9 @@ extension ProbeRegistry {
     /// For a function that is called on return they are those of the beginning. An index that the
     /// point does not have ends the process with a sentence.
     ///
+    /// - Parameter argument: the index of the argument, from 0 in the order of the point's
+    ///   declaration.
+    /// - Returns: its 64 bits.
     /// - Progress: wait-free
     /// - Context: the probe's function
     /// - Allocates: never

@@ -29,6 +29,18 @@
     }
 
     /// Explores the scenario, with the sources as they are or with some sites mutated.
+    ///
+    /// - Parameters:
+    ///   - memory: how memory behaves.
+    ///   - mutations: the sites that are mutated, and how; none is the sources as they are.
+    ///   - search: in which order schedules are tried.
+    ///   - schedule: the decisions of one execution: it alone is run.
+    ///   - preemptions: how often a thread may be left where it could go on; nil is the scenario's
+    ///     own bound.
+    ///   - executions: after how many executions the search is given up; nil is the scenario's own
+    ///     bound.
+    ///   - sites: gets the sites that the executions came by.
+    /// - Returns: how many executions there were, and for a failure its sentence and its schedule.
     public func explore(
       _ memory: ModelEngine.Memory, mutations: [Site: Mutation] = [:],
       search: ModelEngine.Search = .exhaustive, replaying schedule: String? = nil,

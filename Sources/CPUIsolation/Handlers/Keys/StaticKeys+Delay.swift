@@ -13,6 +13,12 @@ extension StaticKeys {
   /// long. The rest is done by the next change of any key once the time has come, or by
   /// `applyDelayed()`: nobody is woken for it.
   ///
+  /// - Parameters:
+  ///   - key: a key of these keys; one of another coordinator ends the process with a sentence.
+  ///   - delay: how long it stays on at least; zero or less is until the next change or
+  ///     `applyDelayed()`.
+  ///   - file: the caller's file, for messages and traces.
+  ///   - line: the caller's line.
   /// - Throws: `closed`, `forked`.
   /// - Progress: blocking
   /// - Context: any thread, outside handlers and user
@@ -50,6 +56,10 @@ extension StaticKeys {
   ///
   ///     cpu.idle(for: try keys.applyDelayed())
   ///
+  /// - Parameters:
+  ///   - file: the caller's file, for messages and traces.
+  ///   - line: the caller's line.
+  /// - Returns: how long until the next one is due; nil if there is none.
   /// - Throws: as `update(until:_:)`.
   /// - Progress: blocking
   /// - Context: any thread, outside handlers and user

@@ -72,6 +72,15 @@ extension AddressSpace {
     /// `maximumPending` nil, a batch is 8192 pages for each doubling of the number of CPUs, as in
     /// Linux: there 32 MiB.
     ///
+    /// - Parameters:
+    ///   - space: the address space, which it keeps.
+    ///   - pages: pages that nothing else maps; one that is mapped ends the process with a
+    ///     sentence.
+    ///   - maximumPending: how many unmapped pages may wait before they are flushed together; nil
+    ///     takes a figure for the number of CPUs.
+    ///   - file: the caller's file, for messages and traces.
+    ///   - line: the caller's line.
+    ///   - release: gets the page and the frame.
     /// - Progress: wait-free
     /// - Context: any thread
     /// - Allocates: yes
@@ -105,6 +114,11 @@ extension AddressSpace {
     ///
     /// When there is none, `purge` may make one.
     ///
+    /// - Parameters:
+    ///   - count: how many pages, at least 1.
+    ///   - file: the caller's file, for messages and traces.
+    ///   - line: the caller's line.
+    /// - Returns: the pages, to map and later to unmap; nil if there are none.
     /// - Progress: blocking, for as long as another thread uses it
     /// - Context: any thread, outside handlers
     /// - Allocates: as `release`
@@ -132,22 +146,13 @@ extension AddressSpace {
       }
     }
 
-    /// What became of an unmapping.
-    ///
-    /// - Progress: wait-free
-    /// - Context: any thread
-    /// - Allocates: never
-    public enum Outcome: Hashable, Sendable {
-      /// It waits in the batch. CPUs may go on with what they have cached.
-      case batched
-      /// It filled the batch, whose flush has been sent.
-      case flushed
-      /// Nothing was done: two batches are full. `purge` waits until there is room.
-      case full
-    }
-
     /// Unmaps a range that was reserved, at once for the table, and later for the caches.
     ///
+    /// - Parameters:
+    ///   - pages: what `reserve` gave; pages that are not reserved end the process with a sentence.
+    ///   - file: the caller's file, for messages and traces.
+    ///   - line: the caller's line.
+    /// - Returns: `.batched` or `.flushed`; `.full` where nothing was done.
     /// - Progress: blocking, for as long as another thread uses it
     /// - Context: any thread, outside handlers; in kernel it is a safe point
     /// - Allocates: two words per page that was mapped
@@ -204,6 +209,11 @@ extension AddressSpace {
 
     /// Flushes what is pending, and waits until every CPU has acknowledged it.
     ///
+    /// - Parameters:
+    ///   - timeout: how long to wait at most; nil waits for ever, and zero looks once.
+    ///   - file: the caller's file, for messages and traces.
+    ///   - line: the caller's line.
+    /// - Returns: `.settled` when that has happened; else why not, and the CPUs that held it up.
     /// - Progress: blocking
     /// - Context: any thread, outside handlers; in kernel it is a safe point
     /// - Allocates: as `release`

@@ -26,3 +26,19 @@ extension AddressSpace {
     return acknowledge(retired, isUrgent: isUrgent, all: isAll, file, line)
   }
 }
+
+extension AddressSpace.LazyUnmapper {
+  /// What became of an unmapping.
+  ///
+  /// - Progress: wait-free
+  /// - Context: any thread
+  /// - Allocates: never
+  public enum Outcome: Hashable, Sendable {
+    /// It waits in the batch. CPUs may go on with what they have cached.
+    case batched
+    /// It filled the batch, whose flush has been sent.
+    case flushed
+    /// Nothing was done: two batches are full. `purge` waits until there is room.
+    case full
+  }
+}

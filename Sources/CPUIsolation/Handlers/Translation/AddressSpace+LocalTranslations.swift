@@ -55,6 +55,10 @@ extension AddressSpace {
 
     /// The frame that a page is mapped to; nil if it is not mapped. A miss reads the table.
     ///
+    /// - Parameters:
+    ///   - page: the number of a page; one outside the table ends the process with a sentence.
+    ///   - cpu: the CPU that the translations were opened on.
+    /// - Returns: the frame; it holds until the CPU's next safe point or exit.
     /// - Progress: wait-free
     /// - Context: owner, in kernel, outside handlers
     /// - Allocates: never
@@ -112,6 +116,11 @@ extension AddressSpace {
     /// For long stretches of kernel time without a lookup; user needs none of it, there nothing is
     /// sent that disturbs. What is freed is sent all the same.
     ///
+    /// - Parameters:
+    ///   - cpu: the CPU that the translations were opened on.
+    ///   - body: runs once; it looks nothing up.
+    /// - Returns: what `body` returned.
+    /// - Throws: what `body` throws.
     /// - Progress: as `body`; then wait-free
     /// - Context: owner, in kernel, outside handlers
     /// - Allocates: never

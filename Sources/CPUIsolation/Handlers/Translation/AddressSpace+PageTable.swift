@@ -48,6 +48,9 @@ extension AddressSpace {
     ///
     /// Dense mappings take 8 bytes a page; a page alone takes a node of each level.
     ///
+    /// - Parameters:
+    ///   - pages: how many page numbers, 1 to 2³⁶; another number ends the process with a sentence.
+    ///   - limit: the most bytes that nodes may take.
     /// - Throws: `outOfMemory`.
     /// - Progress: blocking
     /// - Context: any thread
@@ -68,6 +71,8 @@ extension AddressSpace {
 
     /// The frame that a page is mapped to now; nil if it is not mapped.
     ///
+    /// - Parameter page: the number of a page.
+    /// - Returns: the frame, or nil.
     /// - Progress: wait-free
     /// - Context: any thread
     /// - Allocates: never

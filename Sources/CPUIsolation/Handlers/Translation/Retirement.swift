@@ -78,6 +78,8 @@ extension AddressSpace {
     ///
     /// `release` gets the first page of each mapping, and its first frame.
     ///
+    /// - Parameter release: called for each mapping, in this call.
+    /// - Returns: whether the frames have been given back, now or before.
     /// - Progress: blocking, for as long as another thread changes the table
     /// - Context: any thread, outside handlers
     /// - Allocates: as `release`
@@ -93,6 +95,12 @@ extension AddressSpace {
     /// for. A flush that was refused is not waited for either: the answer is `.closed`, at once, with the
     /// CPUs that are still there.
     ///
+    /// - Parameters:
+    ///   - timeout: how long to wait at most; nil waits for ever, and zero looks once.
+    ///   - file: the caller's file, for messages and traces.
+    ///   - line: the caller's line.
+    ///   - release: called for each mapping, in this call, if the answer is `.settled`.
+    /// - Returns: `.settled` when that has happened; else why not, and the CPUs that held it up.
     /// - Progress: blocking
     /// - Context: any thread, outside handlers
     /// - Allocates: as `release`
