@@ -7,13 +7,14 @@ enum SourceTree {
   static let root = URL(filePath: #filePath)
     .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
 
-  /// The files below a folder of the package, by their paths in it, sorted.
+  /// The files below a folder of the package, by their paths in it, sorted. Not the files of a tutorial's steps, which
+  /// are its reader's.
   static func paths(in folder: String, endingIn suffixes: [String]) -> [String] {
     let base = root.appending(path: folder)
     let all = (try? FileManager.default.subpathsOfDirectory(atPath: base.path)) ?? []
     return all.filter { path in
       suffixes.contains { path.hasSuffix($0) }
-        && !path.split(separator: "/").contains { $0.hasPrefix(".") }
+        && !path.split(separator: "/").contains { $0.hasPrefix(".") || $0 == "Tutorials" }
     }
     .sorted().map { "\(folder)/\($0)" }
   }
