@@ -77,6 +77,10 @@ let package = Package(
       dependencies: [
         "CPUIsolation", .target(name: "ModelEngine", condition: .when(traits: ["ModelChecking"])),
       ], path: "Tests/IsolationMutants", swiftSettings: settings),
+    .target(name: "CTorture", path: "Tests/Support/CTorture"),
+    .executableTarget(
+      name: "isolation-torture", dependencies: ["CPUIsolation", "CTorture"],
+      path: "Tests/IsolationTorture", swiftSettings: settings),
 
     .executableTarget(
       name: "IsolationTrace", dependencies: ["CPUIsolation", "CPUIsolationTrace"],

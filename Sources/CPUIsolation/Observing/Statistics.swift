@@ -26,9 +26,10 @@ extension Coordinator {
       public internal(set) var sent: UInt64 = 0
       /// Sends that found the work pending.
       public internal(set) var merged: UInt64 = 0
-      /// Sends that set the bit of a CPU outside kernel.
+      /// Sends that set the bit of a CPU outside kernel; of a catch-up type, those that set none.
       public internal(set) var deferred: UInt64 = 0
-      /// Sends that set the bit of a CPU in kernel, or of a sleeping housekeeper.
+      /// Sends that set the bit of a CPU in kernel, or of a sleeping housekeeper; of a catch-up type, of any
+      /// CPU.
       public internal(set) var queued: UInt64 = 0
       /// Kicks that these sends made.
       public internal(set) var interrupted: UInt64 = 0

@@ -85,6 +85,21 @@ struct CatchUpTests {
     try endAll()
   }
 
+  @Test("a send that leaves a CPU in user a bit, since its urgency asks for more, is counted once")
+  func bitInUser() throws {
+    try cpu.enterUser()
+    #expect(coordinator.send(work, to: 1, urgency: .onBehalf) == .deferred)
+    #expect(workWord(of: 1) == 1)
+    #expect(coordinator.send(work, to: 1, urgency: .onBehalf) == .merged)
+    #expect(coordinator.send(work, to: 1) == .deferred)
+    try cpu.enterKernel()
+    #expect(told.entries == ["1 lags 3"])
+    let counts = coordinator.statistics()[work, on: 1]
+    #expect(counts.executed == 1 && counts.deferred == 1 && counts.queued == 1)
+    expectBalance(sent: 3)
+    try endAll()
+  }
+
   @Test("everybody catches up, also outside the mask")
   func everybody() throws {
     try cpu.enterUser()

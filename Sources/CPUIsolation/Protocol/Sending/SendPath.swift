@@ -186,7 +186,7 @@ extension SendPath {
         return wasPending ? .merged : .queued
       }
       if wasPending { return .merged }
-      count(cell.value.deferred)
+      countDeferral(work, cell)
       return .deferred
     }
     if wasPending { return .merged }
@@ -219,7 +219,7 @@ extension SendPath {
   ) -> SendOutcome {
     if context != .kernel {
       if wasPending { return .merged }
-      count(cell.value.deferred)
+      countDeferral(work, cell)
       return .deferred
     }
     let special = slot.owner.special.load(ordering: .relaxed)
@@ -247,6 +247,16 @@ extension SendPath {
   private static var mayHelp: Bool {
     guard let own = CurrentThread.slot else { return true }
     return ContextTracker(own).ownContext == UInt64(CPUContext.kernel.rawValue)
+  }
+
+  /// Counts a send whose bit waits for the target to enter. `deferred` of a catch-up type is what left no bit: what did is
+  /// counted when the bit runs, and once.
+  private func countDeferral(_ work: WorkType, _ cell: Place<SenderCell>) {
+    if work.form == .catchUp {
+      count(cell.value.queued)
+    } else {
+      count(cell.value.deferred)
+    }
   }
 
   /// Adds one to a counter of this sender.
