@@ -12,7 +12,7 @@ struct AttachmentMisuseTests {
       cpu.enterUser()
       cpu.detach()
     }
-    result.expect("CPU 1 cannot detach: it is in user", namesCaller: false)
+    result.expect("CPU 1 cannot detach: it is in user")
   }
 
   @Test("a launched body that ends in user")
@@ -51,7 +51,7 @@ struct AttachmentMisuseTests {
       cpu.handle.detach()
       cpu.detach()
     }
-    result.expect("CPU 1 cannot detach: it is in offline", namesCaller: false)
+    result.expect("CPU 1 cannot detach: it is in offline")
   }
 
   @Test("a handle that was detached")

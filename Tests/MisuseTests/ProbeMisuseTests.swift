@@ -12,8 +12,7 @@ struct ProbeMisuseTests {
       _ = try RegionMap<UInt64>(capacity: capacity)
     }
     result.expect(
-      "a region map cannot have room for \(capacity) regions: it takes 1 to 4194304",
-      namesCaller: false)
+      "a region map cannot have room for \(capacity) regions: it takes 1 to 4194304")
   }
 
   @Test("a value that is too large for a region map")
@@ -22,7 +21,6 @@ struct ProbeMisuseTests {
       _ = try RegionMap<InlineArray<7, UInt64>>(capacity: 1)
     }
     result.expect(
-      "a region map cannot hold InlineArray<7, UInt64>: it has 56 bytes, and 48 is the most",
-      namesCaller: false)
+      "a region map cannot hold InlineArray<7, UInt64>: it has 56 bytes, and 48 is the most")
   }
 }

@@ -73,7 +73,7 @@ struct StaticKeyMisuseTests {
     }
     result.expect(
       "CPU 1 read a static key inside a handler, before it has caught up: at Server/Loop.swift:7",
-      namesCaller: false)
+      caller: "Server/Loop.swift:7")
   }
 
   @Test("reading a key inside a handler, by the CPU's number")
@@ -92,7 +92,7 @@ struct StaticKeyMisuseTests {
     }
     result.expect(
       "CPU 1 read a static key inside a handler, before it has caught up: at Server/Loop.swift:8",
-      namesCaller: false)
+      caller: "Server/Loop.swift:8")
   }
 
   @Test("reading a key on behalf of a CPU")
@@ -112,7 +112,7 @@ struct StaticKeyMisuseTests {
     }
     result.expect(
       "CPU 1 read a static key inside a handler, before it has caught up: at Server/Loop.swift:9",
-      namesCaller: false)
+      caller: "Server/Loop.swift:9")
   }
 
   @Test("reading a key, and calling, by a handle inside a handler", arguments: [false, true])
@@ -131,7 +131,7 @@ struct StaticKeyMisuseTests {
       }
       result.expect(
         "CPU 1 read a static call inside a handler, before it has caught up: at Server/Loop.swift:10",
-        namesCaller: false)
+        caller: "Server/Loop.swift:10")
     } else {
       let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
         let coordinator = try Coordinator.make()
@@ -146,7 +146,7 @@ struct StaticKeyMisuseTests {
       }
       result.expect(
         "CPU 1 read a static key inside a handler, before it has caught up: at Server/Loop.swift:11",
-        namesCaller: false)
+        caller: "Server/Loop.swift:11")
     }
   }
 
@@ -167,7 +167,7 @@ struct StaticKeyMisuseTests {
         let cpu = try coordinator.attachHandle(to: 1)
         onOtherThread { _ = key.isEnabled(on: cpu) }
       }
-    result.expect("CPU 1 was used by a thread that is not attached to it", namesCaller: false)
+    result.expect("CPU 1 was used by a thread that is not attached to it")
   }
 
   @Test("calling on behalf of a CPU, by its handle")
@@ -182,7 +182,7 @@ struct StaticKeyMisuseTests {
       cpu.enterUser()
       onOtherThread { _ = coordinator.send(work, to: 1, urgency: .onBehalf) }
     }
-    result.expect("CPU 1 was used by a thread that is not attached to it", namesCaller: false)
+    result.expect("CPU 1 was used by a thread that is not attached to it")
   }
 
   @Test("reading a deferred key in an interrupt")
@@ -201,7 +201,7 @@ struct StaticKeyMisuseTests {
     }
     result.expect(
       "CPU 1 read a static key in an interrupt, before it has caught up: at Server/Loop.swift:12",
-      namesCaller: false)
+      caller: "Server/Loop.swift:12")
   }
 
   @Test("changing a key in user")
@@ -243,7 +243,7 @@ struct StaticKeyMisuseTests {
       let cpu = try Coordinator.make().attach(to: 1)
       if !key.isEnabled(on: cpu) { try keys.enable(key) }
     }
-    result.expect("a static key was used on a CPU of another coordinator", namesCaller: false)
+    result.expect("a static key was used on a CPU of another coordinator")
   }
 
   @Test("a call of a coordinator that is gone, on a CPU of the one that has its place")
@@ -258,6 +258,6 @@ struct StaticKeyMisuseTests {
       let cpu = try coordinator.attach(to: 1)
       _ = call(1, on: cpu)
     }
-    result.expect("a static call was used on a CPU of another coordinator", namesCaller: false)
+    result.expect("a static call was used on a CPU of another coordinator")
   }
 }

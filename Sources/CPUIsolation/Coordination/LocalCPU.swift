@@ -60,7 +60,10 @@ public struct LocalCPU: ~Copyable, WorkSender {
   /// - Progress: blocking, while a helper holds the CPU
   /// - Context: owner, in kernel, outside handlers
   /// - Allocates: never
-  public consuming func detach() {}
+  public consuming func detach(file: StaticString = #fileID, line: UInt = #line) {
+    // The end of the value, which detaches, knows no caller.
+    OwnerTransitions.requirePlainKernel(slot, "detach", CallSite(file, line))
+  }
 
   /// The number of this CPU.
   public var number: Int { OwnerTransitions.number(slot) }

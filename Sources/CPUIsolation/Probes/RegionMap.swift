@@ -59,9 +59,12 @@ public final class RegionMap<Value: BitwiseCopyable & Sendable>: Sendable {
   /// - Progress: blocking
   /// - Context: any thread
   /// - Allocates: the whole map, see `byteCount`
-  public init(capacity: Int = 4096) throws(IsolationError) {
+  public init(
+    capacity: Int = 4096, file: StaticString = #fileID, line: UInt = #line
+  ) throws(IsolationError) {
     storage = try RegionStorage(
-      capacity: capacity, valueBytes: MemoryLayout<Value>.size, type: "\(Value.self)")
+      capacity: capacity, valueBytes: MemoryLayout<Value>.size, type: "\(Value.self)", file,
+      line)
   }
 
   /// How many regions there can be.
@@ -214,12 +217,17 @@ final class RegionStorage: Sendable {
   private let records: RawObjectPool
   private let writer = Lock(())
 
-  init(capacity: Int, valueBytes: Int, type: String) throws(IsolationError) {
+  init(
+    capacity: Int, valueBytes: Int, type: String, _ file: StaticString, _ line: UInt
+  ) throws(IsolationError) {
     if valueBytes > RegionTree.largestValue * 8 {
-      misuse("a region map cannot hold \(type): it has \(valueBytes) bytes, and 48 is the most")
+      misuse(
+        "a region map cannot hold \(type): it has \(valueBytes) bytes, and 48 is the most", file,
+        line)
     }
     if !(1...1 << 22).contains(capacity) {
-      misuse("a region map cannot have room for \(capacity) regions: it takes 1 to 4194304")
+      misuse(
+        "a region map cannot have room for \(capacity) regions: it takes 1 to 4194304", file, line)
     }
     let recordWords = 2 + (valueBytes + 7) / 8
     self.capacity = capacity

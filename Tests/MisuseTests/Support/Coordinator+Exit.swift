@@ -18,10 +18,12 @@ extension ExitTest.Result? {
   /// Expects that the process left this sentence, as a line of its own on standard error, and
   /// after it the place of the call, which is in these tests.
   ///
-  /// - Parameter namesCaller: false for what is found where no caller's place is at hand: in the
-  ///   pools' and protections' own words, whose functions are a few instructions long.
+  /// - Parameters:
+  ///   - namesCaller: false for what is found where no caller's place is at hand: in the pools' own
+  ///     words and in masks, whose functions are a few instructions long, and at the end of a value.
+  ///   - caller: where the call says that it is.
   func expect(
-    _ sentence: String, namesCaller: Bool = true,
+    _ sentence: String, namesCaller: Bool = true, caller: String = "MisuseTests/",
     sourceLocation: SourceLocation = #_sourceLocation
   ) {
     // Without a result the failure has been recorded already.
@@ -33,7 +35,7 @@ extension ExitTest.Result? {
     #expect(place != nil, "\(text)", sourceLocation: sourceLocation)
     #expect(place?.hasPrefix("CPUIsolation/Misuse.swift") != true, sourceLocation: sourceLocation)
     if namesCaller {
-      #expect(place?.hasPrefix("MisuseTests/") == true, "\(text)", sourceLocation: sourceLocation)
+      #expect(place?.hasPrefix(caller) == true, "\(text)", sourceLocation: sourceLocation)
     }
   }
 }

@@ -65,9 +65,11 @@ public struct StaticCall: Hashable, Sendable {
   /// - Context: owner, in user or kernel, outside handlers
   /// - Allocates: never
   @inlinable @inline(__always)
-  public func callAsFunction(_ argument: Int, on cpu: borrowing LocalCPU) -> Int {
-    if cpu.path.core != core { PatchDiagnosis.foreign("a static call") }
-    return call(cpu.slot, argument)
+  public func callAsFunction(
+    _ argument: Int, on cpu: borrowing LocalCPU, file: StaticString = #fileID, line: UInt = #line
+  ) -> Int {
+    if cpu.path.core != core { PatchDiagnosis.foreign("a static call", file, line) }
+    return call(cpu.slot, argument, file, line)
   }
 
   /// Calls this CPU's function, for code that has a handle: it looks, besides, whether this is the
@@ -89,14 +91,16 @@ public struct StaticCall: Hashable, Sendable {
   public func callAsFunction(
     _ argument: Int, on cpu: CPUHandle, file: StaticString = #fileID, line: UInt = #line
   ) -> Int {
-    if cpu.core != core { PatchDiagnosis.foreign("a static call") }
-    OwnerTransitions.requireOwner(cpu.slot)
+    if cpu.core != core { PatchDiagnosis.foreign("a static call", file, line) }
+    OwnerTransitions.requireOwner(cpu.slot, CallSite(file, line))
     PatchDiagnosis.requireCaughtUp(cpu.slot, "a static call", file, line)
-    return call(cpu.slot, argument)
+    return call(cpu.slot, argument, file, line)
   }
 
   @inlinable @inline(__always)
-  func call(_ slot: CPUSlot, _ argument: Int) -> Int {
+  func call(
+    _ slot: CPUSlot, _ argument: Int, _ file: StaticString, _ line: UInt
+  ) -> Int {
     // By way of an integer: the copy is not in the memory that the slot is in.
     // Safety: there is a copy at that distance from every slot.
     let copy = unsafe Address(at: slot.base.bits &+ distance).map { unsafe Table<SharedWord>($0) }
@@ -105,7 +109,7 @@ public struct StaticCall: Hashable, Sendable {
     let function = copy[0].load(ordering: .relaxed)
     if function <= 1 {
       // What a key says: the call is of a coordinator that is gone, in whose place this one stands.
-      if function == 1 { PatchDiagnosis.foreign("a static call") }
+      if function == 1 { PatchDiagnosis.foreign("a static call", file, line) }
       return 0
     }
     let context = copy[1].load(ordering: .relaxed)

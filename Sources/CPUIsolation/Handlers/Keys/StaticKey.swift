@@ -73,13 +73,15 @@ public struct StaticKey: Hashable, Sendable {
   /// - Context: owner, in user or kernel, outside handlers
   /// - Allocates: never
   @inlinable @inline(__always)
-  public func isEnabled(on cpu: borrowing LocalCPU) -> Bool {
+  public func isEnabled(
+    on cpu: borrowing LocalCPU, file: StaticString = #fileID, line: UInt = #line
+  ) -> Bool {
     let word = value(on: cpu.slot)
     // Loaded first, and one branch for both: a key of another coordinator reads a copy of this one.
     let isForeign =
       cpu.path.core.base.bits ^ core.base.bits
     if word | UInt64(isForeign) == 0 { return false }
-    if isForeign != 0 { PatchDiagnosis.foreign("a static key") }
+    if isForeign != 0 { PatchDiagnosis.foreign("a static key", file, line) }
     return true
   }
 
@@ -102,9 +104,9 @@ public struct StaticKey: Hashable, Sendable {
   public func isEnabled(
     on cpu: CPUHandle, file: StaticString = #fileID, line: UInt = #line
   ) -> Bool {
-    if cpu.core != core { PatchDiagnosis.foreign("a static key") }
+    if cpu.core != core { PatchDiagnosis.foreign("a static key", file, line) }
     if !isNeverDeferred {
-      OwnerTransitions.requireOwner(cpu.slot)
+      OwnerTransitions.requireOwner(cpu.slot, CallSite(file, line))
       PatchDiagnosis.requireCaughtUp(cpu.slot, "a static key", file, line)
     }
     return value(on: cpu.slot) != 0
@@ -145,7 +147,7 @@ enum PatchDiagnosis {
   }
 
   @usableFromInline @inline(never)
-  static func foreign(_ what: StaticString) -> Never {
-    misuse("\(what) was used on a CPU of another coordinator")
+  static func foreign(_ what: StaticString, _ file: StaticString, _ line: UInt) -> Never {
+    misuse("\(what) was used on a CPU of another coordinator", file, line)
   }
 }
