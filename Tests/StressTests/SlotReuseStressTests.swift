@@ -176,6 +176,8 @@ extension StressTests {
                 violations.check(seen >= number, "executed send \(number), and saw \(seen)")
               }
               if state == .gone || state == .executed { break }
+              // On one processor nothing happens to the ticket while this thread has it.
+              if random.oneIn(100) { sched_yield() }
             }
           }
         default:
@@ -188,8 +190,10 @@ extension StressTests {
             for _ in 0..<random.below(8) {
               local.inUser { local.poll() }
               for _ in 0..<random.below(300) where until.isOver { break }
+              if random.oneIn(8) { sched_yield() }
             }
             local.detach()
+            if random.oneIn(4) { sched_yield() }
           }
         }
       }
