@@ -10,7 +10,7 @@ extension ArchitectureTests {
 
     @Test func itsCodeIsCompiled() throws {
       let blocks = TestingArticle.swiftBlocks(in: try SourceTree.text(Self.page))
-      #expect(blocks.count == 5)
+      #expect(blocks.count == 6)
       let file = TestingArticle.lines(of: try SourceTree.text(Self.tests))
       expectNone(
         blocks.filter { !TestingArticle.contains(file, $0) }

@@ -15,6 +15,16 @@ struct HazardMisuseTests {
       "an object at an odd address cannot be retired: its lowest bit is the mark of links")
   }
 
+  @Test("an object that holds less than nothing")
+  func negativeBytes() async {
+    let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+      final class Table: Sendable {}
+      let domain = try HazardDomain(reclamation: .explicit)
+      unsafe domain.retire(instance: .passRetained(Table()), byteCount: -1)
+    }
+    result.expect("an object cannot hold -1 bytes")
+  }
+
   @Test("an isolated CPU that reclaims")
   func isolated() async {
     let reclaim = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
@@ -44,7 +54,7 @@ struct HazardMisuseTests {
       reference.withObject(using: &hazard) { _ in }
     }
     result.expect(
-      "withObject: the holder belongs to another domain than the reference", namesCaller: false)
+      "withObject: the holder belongs to another domain than the reference")
     let suspending = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent])
     {
       let reference = ProtectedReference(Table(), in: try HazardDomain(reclamation: .explicit))
@@ -52,7 +62,7 @@ struct HazardMisuseTests {
       await reference.withObject(using: &hazard) { _ in await Task.yield() }
     }
     suspending.expect(
-      "withObject: the holder belongs to another domain than the reference", namesCaller: false)
+      "withObject: the holder belongs to another domain than the reference")
   }
 
   @Test("a reclaimer that waits for its own domain")

@@ -18,7 +18,8 @@ extension Coordinator {
   /// and none in user is waited for. An isolated CPU that stays in kernel holds every reclamation of
   /// the domain back until it leaves; `HazardDomain.barrier` names it.
   ///
-  /// The domain keeps the CPUs' memory, and may outlive the coordinator.
+  /// What isolated CPUs retire is found by the library's thread, which looks each `maximumAge`: they
+  /// ring no bell. The domain keeps the CPUs' memory, and may outlive the coordinator.
   ///
   /// - Parameter reclamation: who runs the reclaimers.
   /// - Returns: the domain, for references and links that isolated CPUs read.
@@ -27,15 +28,15 @@ extension Coordinator {
   /// - Context: any thread
   /// - Allocates: yes
   public func makeHazardDomain(
-    reclamation: HazardDomain.Reclamation = .thread
+    reclamation: HazardDomain.Reclamation = .thread,
+    maximumAge: Duration = HazardDomain.defaultMaximumAge, maximumBytes: Int? = nil
   ) throws(IsolationError) -> HazardDomain {
-    let domain = try HazardDomain(
-      fencing: HazardFencing.byTransition, reclamation: reclamation, slots: core.slots,
-      isolated: isolated, keeper: registry)
     if reclamation == .thread {
-      HazardReclaimer.shared.watch(domain, avoiding: configuration.isolatedProcessors)
+      HazardReclaimer.shared.avoid(configuration.isolatedProcessors)
     }
-    return domain
+    return try HazardDomain(
+      fencing: HazardFencing.byTransition, reclamation: reclamation, maximumAge: maximumAge,
+      maximumBytes: maximumBytes, slots: core.slots, isolated: isolated, keeper: registry)
   }
 
   /// The same with another fence than the transition.
@@ -50,12 +51,14 @@ extension Coordinator {
   /// - Context: any thread
   /// - Allocates: yes
   public func makeHazardDomain(
-    fence: HazardDomain.Fence, reclamation: HazardDomain.Reclamation = .thread
+    fence: HazardDomain.Fence, reclamation: HazardDomain.Reclamation = .thread,
+    maximumAge: Duration = HazardDomain.defaultMaximumAge, maximumBytes: Int? = nil
   ) throws(IsolationError) -> HazardDomain {
     if fence == .membarrier, !isolated.isEmpty {
       throw IsolationError(
         .fenceRefused, "a membarrier would interrupt the isolated CPUs \(isolated)")
     }
-    return try HazardDomain(fence: fence, reclamation: reclamation)
+    return try HazardDomain(
+      fence: fence, reclamation: reclamation, maximumAge: maximumAge, maximumBytes: maximumBytes)
   }
 }

@@ -31,6 +31,16 @@ struct ReclamationArticleTests {
     #expect(domain.counts.reclaimed == 1)
   }
 
+  @Test("what goes with an object, and how much may wait")
+  func bytes() throws {
+    let coordinator = try Coordinator(.scripted())
+    let table = RoutingTable()
+    let domain = try coordinator.makeHazardDomain(maximumBytes: 256 << 20)
+    let routes = ProtectedReference(RoutingTable(), in: domain)
+    routes.replace(with: table, freeing: 100 << 20)
+    #expect(domain.barrier(timeout: .seconds(20)) == .settled)
+  }
+
   @Test("a lock-free structure, and its end")
   func structure() throws {
     let domain = try HazardDomain(reclamation: .explicit)

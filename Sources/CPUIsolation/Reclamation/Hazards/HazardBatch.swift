@@ -2,22 +2,11 @@
 
 internal import Synchronization
 
-extension HazardDomain {
-  /// What reclaims a retired object: a C function, called with the object's address and the context
-  /// that was given with it.
-  ///
-  /// It may retire further objects, and must not wait for the domain.
-  public typealias ReclaimFunction =
-    @convention(c) (
-      UnsafeMutableRawPointer, UnsafeMutableRawPointer?
-    ) -> Void
-}
-
 /// An object that waits to be reclaimed.
 @safe
 struct HazardRetired {
   var address: UInt
-  var reclaim: HazardDomain.ReclaimFunction
+  var reclaim: @convention(c) (UnsafeMutableRawPointer, UnsafeMutableRawPointer?) -> Void
   var context: UnsafeMutableRawPointer?
   /// The number of its cohort, or 0.
   var cohort: UInt64
@@ -30,7 +19,8 @@ struct HazardRetired {
 ///
 ///      0  next
 ///      8  count
-///     16  objects
+///     16  bytes    what whoever retired the objects said that they hold
+///     24  objects
 @safe
 struct HazardBatch {
   let node: Inbox.Node
@@ -46,7 +36,7 @@ struct HazardBatch {
     #if ModelChecking
       if let batch = kept.free.popLast() { return begun(batch.node) }
     #endif
-    let bytes = 16 + Limits.hazardBatch * MemoryLayout<HazardRetired>.stride
+    let bytes = 24 + Limits.hazardBatch * MemoryLayout<HazardRetired>.stride
     let memory = UnsafeMutableRawPointer.allocate(
       byteCount: bytes, alignment: MemoryLayout<HazardRetired>.alignment)
     // Safety: new memory, until `free`.
@@ -57,6 +47,7 @@ struct HazardBatch {
     // Safety: the memory is as the map above says, and nobody else has it.
     unsafe Place(node.base).initialize(to: SharedAddress(0))
     unsafe Place(node.base + 8).initialize(to: 0)
+    unsafe Place(node.base + 16).initialize(to: UInt64(0))
     return HazardBatch(node)
   }
 
@@ -89,10 +80,16 @@ struct HazardBatch {
     nonmutating unsafeMutableAddress { unsafe Place<Int>(node.base + 8).pointer }
   }
 
+  var byteCount: UInt64 {
+    // Safety: as above.
+    unsafeAddress { unsafe node.base.line(UInt64.self, at: 16) }
+    nonmutating unsafeMutableAddress { unsafe Place<UInt64>(node.base + 16).pointer }
+  }
+
   var isFull: Bool { count == Limits.hazardBatch }
 
   // Safety: there is room for as many as make it full, and the first `count` are there.
-  var objects: Table<HazardRetired> { unsafe Table(node.base + 16) }
+  var objects: Table<HazardRetired> { unsafe Table(node.base + 24) }
 
   func append(_ object: HazardRetired) {
     objects.place(count).initialize(to: object)
@@ -106,6 +103,17 @@ struct HazardBatches {
   private(set) var first: HazardBatch? = nil
 
   var isEmpty: Bool { first == nil }
+
+  /// What all batches say that their objects hold.
+  var byteCount: UInt64 {
+    var sum: UInt64 = 0
+    var batch = first
+    while let current = batch {
+      sum &+= current.byteCount
+      batch = Inbox.next(after: current.node).map(HazardBatch.init)
+    }
+    return sum
+  }
 
   mutating func prepend(_ batch: HazardBatch) {
     Inbox.setNext(after: batch.node, first?.node)

@@ -41,6 +41,10 @@ struct HazardScanLine: ~Copyable {
   let holders = SharedWord(0)
   /// The chunks of holders' slots, the newest first.
   let holderChunks = SharedAddress(0)
+  /// What the objects hold that no pass has found, as far as whoever retired them said so.
+  let bytes = SharedWord(0)
+  /// Whether a reclaimer looks after the domain.
+  let alarm = HazardAlarm()
 
   init() {}
 }

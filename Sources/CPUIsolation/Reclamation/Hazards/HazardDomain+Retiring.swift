@@ -13,7 +13,9 @@ extension HazardDomain {
   ///     }
   ///
   /// The object has been unlinked: whoever looks at the links from now on does not find it. It is
-  /// retired once. Its address is even.
+  /// retired once. Its address is even. By `.thread` it is reclaimed within the domain's `maximumAge`,
+  /// and at once when the objects that wait hold `maximumBytes`: `byteCount` says what goes with this
+  /// one, and has to be 0 or more.
   ///
   /// A reclaimer that retains a class instance, as `takeUnretainedValue` does, may be the last to
   /// let go of it: the instance's `deinit` then runs inside the reclaimer, where `barrier` and
@@ -32,8 +34,8 @@ extension HazardDomain {
   /// - Allocates: a batch for 62 objects now and then
   public func retire(
     _ object: UnsafeMutableRawPointer, context: UnsafeMutableRawPointer? = nil,
-    cohort: HazardDomain.Cohort? = nil, file: StaticString = #fileID, line: UInt = #line,
-    reclaim: HazardDomain.ReclaimFunction
+    cohort: HazardDomain.Cohort? = nil, byteCount: Int = 0, file: StaticString = #fileID,
+    line: UInt = #line, reclaim: HazardDomain.ReclaimFunction
   ) {
     let address = UInt(bitPattern: object)
     if address & 1 != 0 {
@@ -44,7 +46,9 @@ extension HazardDomain {
     put(
       // Safety: the caller's to see to: the function takes the object and the context.
       unsafe HazardRetired(
-        address: address, reclaim: reclaim, context: context, cohort: cohort?.number ?? 0))
+        address: address, reclaim: reclaim, context: context, cohort: cohort?.number ?? 0),
+      byteCount)
+    if byteCount != 0 { bytesWait(byteCount, file, line) }
   }
 
   /// Gives one reference to a class instance back when no reader protects it any more.
@@ -58,32 +62,82 @@ extension HazardDomain {
   /// - Context: any thread, also inside a reclaimer; not in a signal handler
   /// - Allocates: as the other form
   public func retire<Object: AnyObject>(
-    instance object: Unmanaged<Object>, cohort: HazardDomain.Cohort? = nil
+    instance object: Unmanaged<Object>, cohort: HazardDomain.Cohort? = nil, byteCount: Int = 0,
+    file: StaticString = #fileID, line: UInt = #line
   ) {
     // Safety: the caller passes one reference on, which is released once.
-    unsafe retire(object.toOpaque(), cohort: cohort) { address, _ in
+    unsafe retire(
+      object.toOpaque(), cohort: cohort, byteCount: byteCount, file: file, line: line
+    ) { address, _ in
       unsafe Unmanaged<AnyObject>.fromOpaque(address).release()
     }
   }
 
-  private func put(_ object: HazardRetired) {
+  private func put(_ object: HazardRetired, _ byteCount: Int) {
     let line = core.ownLine
     HazardFault.point(5)
     let address = line.takeBatch()
-    let batch = HazardBatch(address: address ?? 0) ?? scanner.takeEmptyBatch()
+    let known = HazardBatch(address: address ?? 0)
+    let batch = known ?? scanner.takeEmptyBatch()
     HazardFault.point(6)
     batch.append(object)
+    if byteCount != 0 { count(byteCount, in: batch) }
     if HazardThread.number == 0 {
       scanner.retiredElsewhere.wrappingAdd(1, ordering: .relaxed)
     } else {
       line.retired.value.countOne()
     }
-    if address != nil, !batch.isFull { return line.putBatch(batch.address) }
+    if address != nil, !batch.isFull {
+      line.putBatch(batch.address)
+      if known == nil { batchBegan() }
+      return
+    }
     let due = core.scan.due.wrappingAdd(UInt64(batch.count), ordering: .relaxed)
     _ = core.scan.retired.push(batch.node)
     // After the push: who does not find the batch here finds it there.
     if address != nil { line.putBatch(0) }
+    if known == nil { batchBegan() }
     scanIfDue(due.newValue)
+  }
+
+  /// Has somebody look at what the calling thread retires from now on.
+  @inline(never)
+  private func batchBegan() {
+    // At its end the domain goes on until nothing is left.
+    if reclamation != .thread || scanner.isEnding { return }
+    if core.scan.alarm.batchBegan(), !HazardThread.isIsolatedCPU {
+      HazardReclaimer.shared.ring(self, .batchBegan)
+    }
+  }
+
+  // MARK: Bytes
+
+  /// Counts what goes with an object, before a pass can find the batch.
+  private func count(_ byteCount: Int, in batch: HazardBatch) {
+    let bytes = UInt64(max(byteCount, 0))
+    batch.byteCount &+= bytes
+    core.scan.bytes.wrappingAdd(bytes, ordering: .relaxed)
+  }
+
+  /// Sees to it that no more bytes wait than may. The object is where a pass finds it.
+  @inline(never)
+  private func bytesWait(_ byteCount: Int, _ file: StaticString, _ line: UInt) {
+    if byteCount < 0 {
+      misuse("an object cannot hold \(byteCount) bytes", file, line)
+    }
+    guard let maximumBytes, reclamation != .explicit, !HazardThread.isIsolatedCPU,
+      !scanner.isEnding
+    else { return }
+    let limit = UInt64(max(maximumBytes, 1))
+    if core.scan.bytes.load(ordering: .relaxed) < limit { return }
+    if reclamation == .thread { return HazardReclaimer.shared.ring(self, .manyBytes) }
+    if scanner.isOwn { return }
+    var backoff = Backoff()
+    while scanner.scan(everything: true) == nil {
+      // Another thread's pass may have begun before this object was there.
+      if core.scan.bytes.load(ordering: .relaxed) < limit { return }
+      backoff.wait()
+    }
   }
 
   private func scanIfDue(_ due: UInt64) {
@@ -91,7 +145,7 @@ extension HazardDomain {
     guard due >= threshold, reclamation != .explicit, !HazardThread.isIsolatedCPU else { return }
     // At its end the domain goes on until nothing is left.
     if scanner.isEnding { return }
-    if reclamation == .thread { return HazardReclaimer.shared.ring(self) }
+    if reclamation == .thread { return HazardReclaimer.shared.ring(self, .manyObjects) }
     retiringPass(threshold)
   }
 
@@ -114,6 +168,16 @@ extension HazardDomain {
   }
 
   // MARK: Reclaiming
+
+  /// Has the library's thread know of the domain, if it is to reclaim.
+  func beginReclamation() {
+    if reclamation == .thread { HazardReclaimer.shared.watch(self) }
+  }
+
+  /// The domain ends.
+  func endReclamation() {
+    if reclamation == .thread { HazardReclaimer.shared.forget(ObjectIdentifier(self)) }
+  }
 
   /// Reclaims what nobody protects, batches that are not full included; tells how many objects.
   ///
@@ -195,4 +259,16 @@ extension HazardDomain {
     /// Retired and not reclaimed: exact when nobody retires or reclaims at the time.
     public var pending: UInt64 { retired &- reclaimed }
   }
+}
+
+extension HazardDomain {
+  /// What reclaims a retired object: a C function, called with the object's address and the context
+  /// that was given with it.
+  ///
+  /// It may retire further objects, and must not wait for the domain. By `.thread` such a chain runs
+  /// down by itself.
+  public typealias ReclaimFunction =
+    @convention(c) (
+      UnsafeMutableRawPointer, UnsafeMutableRawPointer?
+    ) -> Void
 }

@@ -13,7 +13,9 @@ internal import CPlatform
 ///
 /// Readers write one word of their own and look at no count that others write, so any number of them
 /// costs each no more than one. A reader that is held up holds back the one object that it protects,
-/// and no other. Objects wait in batches of 62; `unreclaimedBound` says how many may at most.
+/// and no other. By `.thread`, the default, what no reader protects any more is gone within
+/// `maximumAge`, 10 ms, and earlier where much is retired; by the other two it waits, in batches of
+/// 62, until somebody retires or asks.
 ///
 /// A domain belongs to a data structure, or to several that are happy to wait for each other's
 /// readers; `shared` is for what needs none of its own. It ends when nothing refers to it, holders
@@ -37,6 +39,12 @@ public final class HazardDomain: Sendable {
   let scanner: HazardScanner
   /// Who runs the reclaimers.
   public let reclamation: Reclamation
+  /// By `.thread`: how long an object may wait that no reader protects, and no isolated CPU holds
+  /// back, as far as the thread gets a processor.
+  public let maximumAge: Duration
+  /// How many bytes may wait before a pass begins at once; nil without a limit. It counts what
+  /// `retire` was told.
+  public let maximumBytes: Int?
   private let memory: MappedMemory
   /// Keeps the CPUs' memory.
   private let keeper: (any AnyObject & Sendable)?
@@ -74,15 +82,20 @@ public final class HazardDomain: Sendable {
 
   /// Makes a domain.
   ///
+  ///     let tables = try HazardDomain(maximumAge: .milliseconds(1), maximumBytes: 64 << 20)
+  ///
   /// - Parameters:
   ///   - fence: how a reader's store and look are kept in order; see the table above.
   ///   - reclamation: who runs the reclaimers.
+  ///   - maximumAge: how long what nobody protects may wait for its reclaimer.
+  ///   - maximumBytes: how many bytes may wait before a pass comes at once; nil for no limit.
   /// - Throws: `fenceRefused` where the system has no membarrier, `outOfMemory`.
   /// - Progress: blocking
   /// - Context: any thread
   /// - Allocates: yes
   public convenience init(
-    fence: Fence = .full, reclamation: Reclamation = .thread
+    fence: Fence = .full, reclamation: Reclamation = .thread,
+    maximumAge: Duration = HazardDomain.defaultMaximumAge, maximumBytes: Int? = nil
   ) throws(IsolationError) {
     if fence == .membarrier {
       let error = cpi_membarrier_register()
@@ -92,22 +105,31 @@ public final class HazardDomain: Sendable {
     }
     try self.init(
       fencing: fence == .full ? HazardFencing.full : HazardFencing.membarrier,
-      reclamation: reclamation, slots: nil, isolated: CPUMask(), keeper: nil)
+      reclamation: reclamation, maximumAge: maximumAge, maximumBytes: maximumBytes, slots: nil,
+      isolated: CPUMask(), keeper: nil)
   }
 
+  /// 10 ms.
+  public static var defaultMaximumAge: Duration { .milliseconds(10) }
+
   init(
-    fencing: UInt, reclamation: Reclamation, slots: CPUSlots?, isolated: CPUMask,
-    keeper: (any AnyObject & Sendable)?
+    fencing: UInt, reclamation: Reclamation,
+    maximumAge: Duration = HazardDomain.defaultMaximumAge, maximumBytes: Int? = nil,
+    slots: CPUSlots?, isolated: CPUMask, keeper: (any AnyObject & Sendable)?
   ) throws(IsolationError) {
     memory = try MappedMemory(byteCount: HazardCore.byteCount)
     core = HazardCore(
       initializing: memory.address, fencing: fencing, slots: slots)
     scanner = HazardScanner(core: core, slots: slots, isolated: isolated)
     self.reclamation = reclamation
+    self.maximumAge = maximumAge
+    self.maximumBytes = maximumBytes
     self.keeper = keeper
+    beginReclamation()
   }
 
   deinit {
+    endReclamation()
     scanner.finish()
     core.unmapHolderChunks()
   }

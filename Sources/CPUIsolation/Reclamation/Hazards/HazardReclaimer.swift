@@ -6,8 +6,12 @@ internal import Synchronization
 /// The thread that runs the reclaimers of domains which leave that to it: one for the process,
 /// started when it is needed first.
 ///
-/// It sleeps while nothing is due. What isolated CPUs retire rings no bell: a domain that belongs to
-/// a coordinator is looked at now and then for as long as it exists.
+/// A domain is looked at when its `maximumAge` has passed since the first retirement into it, and
+/// earlier where much has been retired. Whoever begins a batch rings if nobody looks after the domain
+/// (`HazardAlarm`); the thread looks until it finds nothing, and sleeps while nothing is due.
+///
+/// What isolated CPUs retire rings no bell: once there may be some, the thread looks at the alarms of
+/// all domains as often as the least `maximumAge` says.
 ///
 /// The child of a fork has one of its own. What it inherits has no thread, and may be locked by one
 /// that the child does not have.
@@ -24,11 +28,8 @@ final class HazardReclaimer: @unchecked Sendable {
 
   private static let first = HazardReclaimer(since: cpi_fork_generation())
 
-  private struct Watched { weak var domain: HazardDomain? }
-
   private struct State: Sendable {
-    var due: [HazardDomain] = []
-    var watched: [Watched] = []
+    var schedule = HazardSchedule()
     /// The processors that the thread keeps off.
     var avoided = ProcessorSet()
     /// Whether there is a thread, which, and how it was placed.
@@ -51,20 +52,18 @@ final class HazardReclaimer: @unchecked Sendable {
     parker.initialize(to: Parker())
   }
 
-  /// The reclaimer of the child, with the domains that this one had to look at, but for those that
-  /// its thread was looking at: they are looked at again when more is retired into them.
+  /// The reclaimer of the child, with the domains that this one had to look at.
   private func successor(since forks: UInt32) -> HazardReclaimer {
     // Acquire — hazardReclaimer:N. Whoever finds the successor finds its state. Pairs with
     // hazardReclaimer:S.
     let known = next.load(ordering: .acquiring)
     if known != 0 { return Self.reclaimer(at: known) }
     let made = HazardReclaimer(since: forks)
-    // Where somebody held the lock at the fork, the state may be half changed: it is left behind, as
-    // what the thread was looking at.
+    // Where somebody held the lock at the fork, the state may be half changed: it is left where it
+    // is, and a domain is known again when it rings.
     if let inherited = state.withLockIfAvailable({ $0 }) {
       made.state.withLock { state in
-        state.due = inherited.due
-        state.watched = inherited.watched
+        state.schedule = inherited.schedule
         state.avoided = inherited.avoided
       }
     }
@@ -81,12 +80,6 @@ final class HazardReclaimer: @unchecked Sendable {
       unsafe kept.release()
       return Self.reclaimer(at: earlier)
     }
-    // Nobody looks here any more: what stayed would never be let go. It goes after the lock, since a
-    // domain may end with it.
-    _ = state.withLockIfAvailable { state in
-      defer { state.due = [] }
-      return state.due
-    }
     return made
   }
 
@@ -102,35 +95,49 @@ final class HazardReclaimer: @unchecked Sendable {
   /// Runs the body while nobody else can look or ring: what a test forks inside.
   func withLock<Result>(_ body: () -> Result) -> Result { state.withLock { _ in body() } }
 
-  /// How long a domain of isolated CPUs may wait for somebody to look.
-  private static let interval = Duration.milliseconds(20)
-  /// How long it waits for readers that still protect something; twice as long each time.
-  private static let retryInterval = Duration.milliseconds(1)
+  // MARK: What others ask of it
 
-  /// A pass of this domain is due.
-  func ring(_ domain: HazardDomain) {
-    let mustStart = state.withLock { state in
-      // The thread has the domain before it already, if there is a thread.
-      if state.due.contains(where: { $0 === domain }) { return !state.isRunning }
-      state.due.append(domain)
-      return true
+  /// A pass of this domain is due, now or when its objects are old enough.
+  func ring(_ domain: HazardDomain, _ reason: HazardSchedule.Reason) {
+    let isNews = state.withLock { state in
+      let isNews = state.schedule.note(domain, reason, at: cpi_monotonic_nanoseconds())
+      return isNews || !state.isRunning
     }
-    if mustStart { return start() }
-    // It may be asleep for a while, since readers held back what it has of this domain: what is due
-    // now need not wait for them.
-    parker.value.unpark()
+    // Without a thread everything waits, and nothing is lost: the next batch rings again.
+    if isNews, !start() { state.withLock { _ in domain.core.scan.alarm.setWatched(false) } }
   }
 
-  /// Looks at the domain now and then, and keeps off these processors.
-  func watch(_ domain: HazardDomain, avoiding processors: ProcessorSet) {
-    state.withLock { state in
-      state.watched.append(Watched(domain: domain))
-      state.avoided.formUnion(processors)
+  /// Knows of a domain, which may be retired into by threads that do not ring.
+  func watch(_ domain: HazardDomain) {
+    let mustLook = state.withLock { state in
+      state.schedule.add(domain)
+      return state.schedule.looksUnasked
     }
-    start()
+    if mustLook { _ = start() }
   }
 
-  private func start() {
+  /// Forgets a domain, which ends.
+  func forget(_ domain: ObjectIdentifier) {
+    state.withLock { $0.schedule.remove(domain) }
+  }
+
+  /// There may be isolated CPUs from now on: they ring no bell.
+  func expectIsolatedCPUs() {
+    let mustLook = state.withLock { state in
+      state.schedule.looksUnasked = true
+      return !state.schedule.isEmpty
+    }
+    if mustLook { _ = start() }
+  }
+
+  /// Keeps off these processors.
+  func avoid(_ processors: ProcessorSet) {
+    state.withLock { $0.avoided.formUnion(processors) }
+    _ = start()
+  }
+
+  /// Wakes the thread, and starts it where there is none; false where the system refuses one.
+  private func start() -> Bool {
     let mustStart = state.withLock { state in
       defer { state.isRunning = true }
       return !state.isRunning
@@ -145,11 +152,12 @@ final class HazardReclaimer: @unchecked Sendable {
         state.withLock { $0.placement = thread.placement }
         _ = cpi_detach_thread(thread.handle)
       } catch {
-        // The next ring tries again; until then everything waits, and nothing is lost.
-        return state.withLock { $0.isRunning = false }
+        state.withLock { $0.isRunning = false }
+        return false
       }
     }
     parker.value.unpark()
+    return true
   }
 
   /// Its thread, if it has one: the system's number, and why it is not placed as it should be.
@@ -157,53 +165,54 @@ final class HazardReclaimer: @unchecked Sendable {
     state.withLock { $0.threadID == 0 ? nil : ($0.threadID, $0.placement) }
   }
 
+  // MARK: Its thread
+
   private func run() {
     _ = unsafe cpi_set_thread_name("hazard-reclaim")
     state.withLock { $0.threadID = CurrentThread.id }
     var avoided = state.withLock { $0.avoided }
-    var retry = Self.retryInterval
     while true {
-      let pause = look(&avoided, &retry)
-      parker.value.park(until: Deadline(after: pause))
+      place(&avoided)
+      listen()
+      let now = cpi_monotonic_nanoseconds()
+      for number in state.withLock({ $0.schedule.due(at: now) }) { look(at: number) }
+      let pause = state.withLock { $0.schedule.pause(at: cpi_monotonic_nanoseconds()) }
+      if pause != .zero { parker.value.park(until: Deadline(after: pause)) }
     }
   }
 
-  /// Looks at what is due, and says how long nothing will be; nil until somebody rings. Holds no
-  /// domain when it returns: it may have been the last to.
-  private func look(_ avoided: inout ProcessorSet, _ retry: inout Duration) -> Duration? {
-    let (due, processors, isWatching) = state.withLock { state in
-      state.watched.removeAll { $0.domain == nil }
-      var due = state.due
-      state.due = []
-      for watched in state.watched {
-        if let domain = watched.domain, !due.contains(where: { $0 === domain }), domain.isPassDue {
-          due.append(domain)
-        }
-      }
-      return (due, state.avoided, !state.watched.isEmpty)
-    }
-    if processors != avoided {
-      avoided = processors
-      let placement = ServiceThread.place(avoiding: processors)
-      state.withLock { $0.placement = placement }
-    }
-    for domain in due { domain.scanner.scan(everything: false) }
-    let unfinished = due.filter { $0.scanner.hasUnfinished }
-    state.withLock { state in
-      for domain in unfinished where !state.due.contains(where: { $0 === domain }) {
-        state.due.append(domain)
-      }
-    }
-    if unfinished.isEmpty {
-      retry = Self.retryInterval
-      return isWatching ? Self.interval : nil
-    }
-    defer { retry = min(retry * 2, Self.interval) }
-    return retry
+  private func place(_ avoided: inout ProcessorSet) {
+    let processors = state.withLock { $0.avoided }
+    if processors == avoided { return }
+    avoided = processors
+    let placement = ServiceThread.place(avoiding: processors)
+    state.withLock { $0.placement = placement }
   }
-}
 
-extension HazardDomain {
-  /// Whether full batches wait that no pass has taken.
-  var isPassDue: Bool { core.scan.due.load(ordering: .relaxed) > 0 }
+  /// Finds out where isolated CPUs have retired something.
+  private func listen() {
+    // A domain may end with the reference that we let go of, outside the lock.
+    let domains = state.withLock { $0.schedule.looksUnasked ? $0.schedule.domains : [] }
+    for domain in domains {
+      state.withLock { $0.schedule.listen(to: domain, at: cpi_monotonic_nanoseconds()) }
+    }
+  }
+
+  /// Makes a pass of a domain. Holds no domain when it returns: it may have been the last to.
+  private func look(at number: ObjectIdentifier) {
+    let begun = state.withLock {
+      $0.schedule.begin(number, at: cpi_monotonic_nanoseconds())
+    }
+    guard let (domain, takesAll) = begun else { return }
+    // Before the pass, which finds what has been begun until here.
+    let batches = domain.core.scan.alarm.batches
+    let isUnfinished = domain.scanner.withLock {
+      _ = domain.scanner.scanLocked(everything: takesAll)
+      return domain.scanner.isUnfinished
+    }
+    let outcome = HazardSchedule.Outcome(
+      tookAll: takesAll, isUnfinished: isUnfinished ?? true,
+      hasRetired: domain.core.ownLine.batch.value.load(ordering: .relaxed) != 0, batches: batches)
+    state.withLock { $0.schedule.end(domain, outcome, at: cpi_monotonic_nanoseconds()) }
+  }
 }

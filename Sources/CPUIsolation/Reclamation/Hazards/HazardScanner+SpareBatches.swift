@@ -18,6 +18,7 @@ extension HazardScanner {
 
   func putAside(_ batch: HazardBatch) {
     batch.count = 0
+    batch.byteCount = 0
     if core.scan.spareCount.load(ordering: .relaxed) >= Limits.spareBatches {
       return batch.free()
     }

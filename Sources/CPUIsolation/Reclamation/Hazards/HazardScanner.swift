@@ -19,7 +19,7 @@ final class HazardScanner: @unchecked Sendable {
   /// The CPUs whose transitions are waited for.
   private let cpus: [(number: Int, slot: CPUSlot)]
   /// Whoever makes a pass: 0, or one above the number of forks above the thread's id.
-  private let lock = SharedWord(0)
+  let lock = SharedWord(0)
   /// How many objects have been reclaimed; written by the holder of the lock.
   let reclaimed = SharedWord(0)
   /// How many objects threads without a number have retired.
@@ -50,37 +50,9 @@ final class HazardScanner: @unchecked Sendable {
     hasPassed = Array(repeating: true, count: cpus.count)
   }
 
-  // MARK: The lock
-
-  private static var ownMark: UInt64 {
-    UInt64(cpi_fork_generation() &+ 1) << 32 | UInt64(UInt32(bitPattern: CurrentThread.knownID))
-  }
-
-  /// Whether the calling thread is making a pass: it runs a reclaimer.
-  var isOwn: Bool { lock.load(ordering: .relaxed) == Self.ownMark }
-
-  /// Makes the body the only one that touches what a pass uses; nil if somebody else does.
-  func withLock<Result>(_ body: () -> Result) -> Result? {
-    let mark = Self.ownMark
-    let holder = lock.load(ordering: .relaxed)
-    // A holder from before a fork is not in this process.
-    let isLost = holder != 0 && holder >> 32 < mark >> 32
-    guard holder == 0 || isLost else { return nil }
-    // Acquire — hazardScan:A. Pairs with hazardScan:R.
-    let isOurs = lock.compareExchange(
-      expected: holder, desired: mark, successOrdering: .acquiring, failureOrdering: .relaxed
-    ).exchanged
-    guard isOurs else { return nil }
-    if isLost { forgetLists() }
-    let result = body()
-    // Release — hazardScan:R. Pairs with hazardScan:A.
-    lock.store(0, ordering: .releasing)
-    return result
-  }
-
   /// After a fork in the middle of a pass: the lists may be half moved. What they hold is leaked in
   /// the child, never reclaimed twice.
-  private func forgetLists() {
+  func forgetLists() {
     fresh = HazardBatches()
     awaiting = HazardBatches()
     survivors = HazardBatches()
@@ -132,6 +104,8 @@ final class HazardScanner: @unchecked Sendable {
       due += 1
     }
     core.scan.due.wrappingAdd(0 &- due, ordering: .relaxed)
+    let bytes = found.byteCount + handedOver.byteCount
+    if bytes != 0 { core.scan.bytes.wrappingAdd(0 &- bytes, ordering: .relaxed) }
     fresh.take(&found)
     fresh.take(&handedOver)
   }
@@ -294,9 +268,10 @@ final class HazardScanner: @unchecked Sendable {
     return addresses
   }
 
-  /// Whether passes have something to do without anybody retiring more.
-  var hasUnfinished: Bool {
-    withLock { !fresh.isEmpty || !awaiting.isEmpty || !survivors.isEmpty } ?? true
+  /// Whether another pass has something to do without anybody retiring more. The caller holds the
+  /// lock, and has made a pass that takes everything.
+  var isUnfinished: Bool {
+    !fresh.isEmpty || !awaiting.isEmpty || !survivors.isEmpty || !writing.isEmpty
   }
 
   // MARK: The end

@@ -13,8 +13,9 @@ public import Synchronization
 ///
 /// What a server's configuration or routing table is: read by everybody all the time, changed now
 /// and then. A strong reference would have every reader write the one count; this has each of them
-/// write a slot of its own. The old object is released when the last reader that found it has gone,
-/// by whoever runs the domain's reclaimers.
+/// write a slot of its own. The old object is released within the domain's `maximumAge`, 10 ms, after
+/// the last reader that found it has gone, on the library's thread; in a domain that is not
+/// `.thread`, by whoever runs its reclaimers, when he does.
 ///
 /// A body that keeps the object takes a reference, as always in Swift: that is safe, and costs what
 /// this type is there to spare. Do not use it for an object of which each reader wants a reference of
@@ -92,15 +93,17 @@ public struct ProtectedReference<Object: AnyObject>: ~Copyable {
 
   /// Protects the object that is current by a holder of the same domain; its address.
   @inlinable @inline(__always)
-  func protect(by hazard: inout HazardPointer) -> UInt {
+  func protect(
+    by hazard: inout HazardPointer, _ file: StaticString, _ line: UInt
+  ) -> UInt {
     // A holder of another domain would protect nothing: passes of this one do not look there.
-    if hazard.core.base != core.base { Self.refuseHolder() }
+    if hazard.core.base != core.base { Self.refuseHolder(file, line) }
     return core.protect(hazard.slot, word)
   }
 
   @usableFromInline @inline(never)
-  static func refuseHolder() -> Never {
-    misuse("withObject: the holder belongs to another domain than the reference")
+  static func refuseHolder(_ file: StaticString, _ line: UInt) -> Never {
+    misuse("withObject: the holder belongs to another domain than the reference", file, line)
   }
 
   /// The same through a holder of the reference's domain that the caller has: for a protection that
@@ -116,9 +119,10 @@ public struct ProtectedReference<Object: AnyObject>: ~Copyable {
   /// - Allocates: never
   @inlinable @inline(__always)
   public func withObject<Result, Failure: Error>(
-    using hazard: inout HazardPointer, _ body: (Object) throws(Failure) -> Result
+    using hazard: inout HazardPointer, file: StaticString = #fileID, line: UInt = #line,
+    _ body: (Object) throws(Failure) -> Result
   ) throws(Failure) -> Result {
-    let address = protect(by: &hazard)
+    let address = protect(by: &hazard, file, line)
     defer { hazard.reset() }
     return try Self.lend(address, to: body)
   }
@@ -139,27 +143,34 @@ public struct ProtectedReference<Object: AnyObject>: ~Copyable {
   /// - Allocates: as async functions do
   public func withObject<Result, Failure: Error>(
     using hazard: inout HazardPointer, isolation: isolated (any Actor)? = #isolation,
+    file: StaticString = #fileID, line: UInt = #line,
     _ body: (Object) async throws(Failure) -> Result
   ) async throws(Failure) -> Result {
-    let address = protect(by: &hazard)
+    let address = protect(by: &hazard, file, line)
     defer { hazard.reset() }
     // Safety: the holder protects the object.
     return try await body(unsafe Self.unmanaged(address).takeUnretainedValue())
   }
 
   /// Has readers find this object from now on. The old one is released when no reader uses it any
-  /// more.
+  /// more; `freeing` says how many bytes go with it, for the domain's `maximumBytes`.
+  ///
+  ///     routes.replace(with: table, freeing: 10 << 20)
   ///
   /// - Parameter object: the new object; the reference retains it.
   /// - Progress: as `HazardDomain.retire`
   /// - Context: any thread; not in a signal handler
   /// - Allocates: as `HazardDomain.retire`
-  public func replace(with object: Object) {
+  public func replace(
+    with object: Object, freeing byteCount: Int = 0, file: StaticString = #fileID,
+    line: UInt = #line
+  ) {
     // Safety: one reference for the word; that of the old object goes to the domain.
     let new = unsafe UInt(bitPattern: Unmanaged.passRetained(object).toOpaque())
     // Acquire and release — hazardLink:X. Pairs with hazard:V and hazard:T.
     let old = word.exchange(new, ordering: .acquiringAndReleasing)
-    unsafe domain.retire(instance: Self.unmanaged(old))
+    unsafe domain.retire(
+      instance: Self.unmanaged(old), byteCount: byteCount, file: file, line: line)
   }
 }
 
