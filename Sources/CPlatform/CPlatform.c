@@ -16,6 +16,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -34,6 +35,14 @@ static void stay(void) {
 
 void cpi_stay_loaded(void) { pthread_once(&stay_once, stay); }
 
+// MARK: What nothing can go on without
+
+// The process's memory, or its keys, are used up: a thread that ends, or a fork, would be overlooked.
+static void give_up(const char *what) {
+  cpi_write_error((const uint8_t *)what, strlen(what));
+  abort();
+}
+
 // MARK: Thread-local words
 
 _Thread_local struct cpi_thread cpi_this_thread __attribute__((tls_model("initial-exec")));
@@ -48,7 +57,8 @@ static void thread_exits(void *cpu) {
 
 static void create_exit_key(void) {
   cpi_stay_loaded();
-  if (pthread_key_create(&exit_key, thread_exits) != 0) abort();
+  if (pthread_key_create(&exit_key, thread_exits) != 0)
+    give_up("CPUIsolation: the system has no key left for the end of threads\n");
 }
 
 void cpi_set_current_cpu(void *cpu, void (*on_exit)(void *)) {
@@ -59,7 +69,8 @@ void cpi_set_current_cpu(void *cpu, void (*on_exit)(void *)) {
   // it must not keep that of the CPU that the thread leaves.
   cpi_compiler_barrier();
   cpi_this_thread.fenced_cpu = 0;
-  pthread_setspecific(exit_key, on_exit ? cpu : NULL);
+  if (pthread_setspecific(exit_key, on_exit ? cpu : NULL) != 0)
+    give_up("CPUIsolation: there is no memory to note the end of a CPU's thread\n");
 }
 
 // MARK: Numbers of threads
@@ -83,7 +94,8 @@ static void give_number_back(void *value) {
 
 static void create_number_key(void) {
   cpi_stay_loaded();
-  if (pthread_key_create(&number_key, give_number_back) != 0) abort();
+  if (pthread_key_create(&number_key, give_number_back) != 0)
+    give_up("CPUIsolation: the system has no key left for the numbers of threads\n");
 }
 
 uint32_t cpi_take_thread_number(void) {
@@ -105,7 +117,8 @@ uint32_t cpi_take_thread_number(void) {
       atomic_store_explicit(
           &numbered_threads[number], cpi_known_thread_id(), memory_order_relaxed);
       cpi_this_thread.number = number;
-      if (pthread_setspecific(number_key, (void *)(uintptr_t)number) != 0) abort();
+      if (pthread_setspecific(number_key, (void *)(uintptr_t)number) != 0)
+        give_up("CPUIsolation: there is no memory to note a thread's number\n");
       return number;
     }
   }
@@ -163,6 +176,10 @@ int cpi_futex_wait(const uint32_t *word, uint32_t expected, uint64_t timeout_ns)
   return result == 0 ? 0 : errno;
 }
 
+bool cpi_is_end_of_sleep(int32_t error) {
+  return error == EAGAIN || error == EINTR || error == ETIMEDOUT;
+}
+
 int cpi_futex_wake(const uint32_t *word, int32_t count) {
   long woken = syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, count, NULL, NULL, 0);
   return woken < 0 ? 0 : (int)woken;
@@ -198,7 +215,8 @@ static void child_after_fork(void) {
 
 static void watch_forks(void) {
   cpi_stay_loaded();
-  pthread_atfork(NULL, NULL, child_after_fork);
+  if (pthread_atfork(NULL, NULL, child_after_fork) != 0)
+    give_up("CPUIsolation: there is no memory to watch for forks\n");
 }
 
 uint32_t cpi_fork_generation(void) {

@@ -56,6 +56,11 @@ int cpi_remove_interrupt_handler(int32_t signal) {
   return sigaction(signal, &action, NULL) == 0 ? 0 : errno;
 }
 
+bool cpi_interrupt_handler_is_ours(int32_t signal) {
+  struct sigaction now;
+  return sigaction(signal, NULL, &now) == 0 && (now.sa_flags & SA_SIGINFO) && now.sa_sigaction == interrupt_handler;
+}
+
 int cpi_unblock_signal(int32_t signal) {
   sigset_t set;
   sigemptyset(&set);
@@ -91,6 +96,6 @@ void *cpi_install_alternate_stack(size_t bytes, int *error) {
 
 void cpi_remove_alternate_stack(void *stack, size_t bytes) {
   stack_t off = {.ss_flags = SS_DISABLE};
-  sigaltstack(&off, NULL);
-  cpi_unmap(stack, bytes);
+  // What is still the stack of handlers must stay.
+  if (sigaltstack(&off, NULL) == 0) cpi_unmap(stack, bytes);
 }

@@ -180,8 +180,10 @@ int cpi_start_service(
   pthread_attr_setinheritsched(&attributes, PTHREAD_EXPLICIT_SCHED);
   pthread_attr_setschedpolicy(&attributes, SCHED_OTHER);
   pthread_attr_setschedparam(&attributes, &ordinary);
-  if (*placement == 0 || *placement == ENODEV)
-    pthread_attr_setaffinity_np(&attributes, sizeof allowed, (cpu_set_t *)&allowed);
+  if (*placement == 0 || *placement == ENODEV) {
+    int refusal = pthread_attr_setaffinity_np(&attributes, sizeof allowed, (cpu_set_t *)&allowed);
+    if (refusal != 0) *placement = refusal;
+  }
   sigset_t every, own;
   sigfillset(&every);
   pthread_sigmask(SIG_SETMASK, &every, &own);

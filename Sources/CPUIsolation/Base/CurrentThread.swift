@@ -81,6 +81,16 @@ enum CurrentThread {
     unsafe UnsafeRawBufferPointer(start: cpi_known_thread_name(), count: 16)
   }
 
+  /// The name of a thread of this process; nil if it is not there.
+  static func name(of id: Int32) -> String? {
+    var name = [UInt8](repeating: 0, count: 17)
+    // Safety: the name has 16 bytes.
+    let count = unsafe name.withUnsafeMutableBufferPointer {
+      unsafe cpi_thread_name(id, $0.baseAddress.unsafelyUnwrapped, 16)
+    }
+    return count > 0 ? String(decoding: name[..<Int(count)], as: UTF8.self) : nil
+  }
+
   /// Whether a thread of this process is there; a number that has been given to another thread is.
   static func isAlive(_ id: Int32) -> Bool {
     #if ModelChecking
@@ -119,7 +129,10 @@ enum Futex {
       }
     #endif
     // Safety: the caller's word is there for as long as it waits.
-    _ = unsafe cpi_futex_wait(word, expected, nanoseconds)
+    let error = unsafe cpi_futex_wait(word, expected, nanoseconds)
+    if error != 0, !cpi_is_end_of_sleep(error) {
+      misuse("the system refuses to let a thread sleep: \(IsolationError.describe(error))")
+    }
   }
 
   /// Wakes one sleeper.

@@ -94,14 +94,13 @@ struct CPUSlot: Hashable, @unchecked Sendable {
       at: Self.tablesOffset + Self.tableCount * Self.tableBytes + type * Self.ageBuckets * 8)
   }
 
-  /// Puts the slot's memory into its first state: offline and empty. The memory is zeroed.
+  /// Puts the slot's memory into its first state: offline and empty. The memory is zeroed, which is the
+  /// first state of all tables: pages that are never used are never touched.
   func initialize() {
     // Safety: the slot's memory is this long, and nobody else has it yet.
     unsafe Place(base).initialize(to: StateLine())
     unsafe Place(base + 128).initialize(to: CallLine())
     unsafe Place(base + 256).initialize(to: OwnerLine())
-    let words = Self.tableCount * Limits.workTypes + Limits.workTypes * Self.ageBuckets
-    table(0).initialize(count: words)
   }
 }
 

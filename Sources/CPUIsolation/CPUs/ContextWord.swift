@@ -64,6 +64,16 @@ struct ContextWord: Hashable, Sendable, CustomStringConvertible {
   /// The context; nil for a pattern that no transition makes.
   var context: CPUContext? { CPUContext(rawValue: UInt8(rawValue & Self.contextMask)) }
 
+  /// The same of a W that may be that of a number which is no CPU: the memory of such a slot was
+  /// never laid out. A CPU's W is 0 once in 2⁶⁰ transitions, where it counts as offline for one.
+  var contextIfThere: CPUContext? {
+    #if ModelChecking
+      context
+    #else
+      rawValue == 0 ? .offline : context
+    #endif
+  }
+
   /// The transition counter, for a counter of this width.
   func counter(width: Int = Limits.counterBits) -> UInt64 { rawValue >> UInt64(64 - width) }
 

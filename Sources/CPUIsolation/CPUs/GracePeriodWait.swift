@@ -32,7 +32,7 @@ struct GracePeriodWait {
     fullFence()
     for cpu in 0..<slots.count where cpu != excluded {
       let (word, isPinned) = Self.look(at: slots[cpu])
-      let isAway = word.context != .kernel
+      let isAway = word.contextIfThere != .kernel
       if isAway && !isPinned { continue }
       let helps = isAway ? Self.helps(slots[cpu]) : nil
       stragglers.append(Straggler(cpu: cpu, word: word, helps: helps))

@@ -14,16 +14,14 @@ struct StateLine: ~Copyable {
   /// 1 from the beginning of an attachment to the end of the detachment: wider than W's "not
   /// offline", since a thread still has things to do after it has published offline.
   @usableFromInline let isOwned = SharedWord(0)
-  /// 1 for a number that the coordinator has no CPU of.
-  @usableFromInline let isGap = SharedWord(0)
   /// How many threads have attached to the slot so far; 0 is nobody ever.
   @usableFromInline let incarnation = SharedWord(0)
   /// The thread to signal, the way to reach it and its role: constant while a thread is attached.
   @usableFromInline let reach = SharedWord(0)
   /// How many helpers are through with this CPU's work; written by the holder of the pin.
   let helps = SharedWord(0)
-  /// 1 where the watchdog is to kick again: the system refused a signal, or a signal handler left work
-  /// that made more of itself.
+  /// Not 0 where the watchdog is to kick again: a signal handler left work that made more of itself,
+  /// or the system refused a signal, with the error whose number stands in the upper half.
   let kickAgain = SharedWord(0)
   /// How many kicks the system has refused.
   let refusedKicks = SharedWord(0)

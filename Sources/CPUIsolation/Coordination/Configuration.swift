@@ -9,7 +9,7 @@ extension Coordinator {
   ///       .init(housekeeping: [0], isolated: [1, 2], isolatedInterrupter: .signal))
   ///
   /// CPUs are numbered densely from 0. A number that is in neither mask is a gap: nobody can attach
-  /// to it.
+  /// to it, and it costs no memory. A CPU costs one page or two until a thread attaches.
   ///
   /// - Progress: wait-free
   /// - Context: any thread
@@ -92,7 +92,8 @@ extension Coordinator {
 
     /// The thread that keeps the coarse clock, measures ages, escalates and reports.
     public struct Watchdog: Sendable {
-      /// How often it looks; also the resolution of ages.
+      /// How often it looks at the CPUs that have a thread; also the resolution of ages. Where none has
+      /// one it sleeps for 100 ms.
       public var interval: Duration
       /// After how long something that should have happened is reported. The kernel's figure for
       /// cross calls.

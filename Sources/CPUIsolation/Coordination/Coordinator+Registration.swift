@@ -172,7 +172,9 @@ extension Coordinator {
       let type = UInt64(index)
       core.records[type].handler = handler
       core.records[type].form = WorkForm(options.delivery)
-      for cpu in cpus { core.slots[cpu].payloads[index].store(0, ordering: .relaxed) }
+      for cpu in cpus where core.slots[cpu].payloads[index].load(ordering: .relaxed) != 0 {
+        core.slots[cpu].payloads[index].store(0, ordering: .relaxed)
+      }
       Self.assign(core.line.catchUp, type, options.delivery == .catchUp)
       Self.assign(core.line.early, type, options.order == .early)
       Self.assign(core.line.late, type, options.order == .late)

@@ -39,21 +39,52 @@ extension Coordinator {
     public let occurrence: Int
     /// Whether the watchdog kicked the CPU again.
     public let kickedAgain: Bool
+    /// Of a pin that is held: by which thread.
+    public internal(set) var thread: Thread? = nil
+    /// Of a kick that is not answered: the number of the error with which the system refuses the
+    /// signal, such as `EAGAIN` where too many of the user's signals are pending; 0 if it does not.
+    public internal(set) var kickError: Int32 = 0
+    /// Of a kick that is not answered: the signal, if the program has put another handler in the place
+    /// of the library's.
+    public internal(set) var foreignSignal: Int32? = nil
+
+    /// A thread, by the system's number and its name.
+    public struct Thread: Hashable, Sendable, CustomStringConvertible {
+      /// The system's number of it.
+      public let id: Int32
+      /// Its name; nil if it has ended.
+      public let name: String?
+
+      public var description: String { "thread \(id)" + (name.map { " (\($0))" } ?? "") }
+    }
 
     public var description: String {
       let milliseconds = age.wholeNanoseconds / 1_000_000
       let from = sender.map { ", sent from \($0)" } ?? ""
       let again = kickedAgain ? "; kicked again" : ""
+      let holder = thread?.description ?? "a helper"
       let what =
         switch kind {
         case .kernelWithoutSafePoint:
           "is in kernel and has reached no safe point for \(milliseconds) ms: \(work) waits"
         case .kickUnanswered: "was kicked \(milliseconds) ms ago and has not looked: \(work) waits"
         case .handlerRunning: "has been running \(work) for \(milliseconds) ms"
-        case .helperHoldsPin: "has been pinned by a helper for \(milliseconds) ms"
+        case .helperHoldsPin: "has been pinned by \(holder) for \(milliseconds) ms"
         case .recovered: "has recovered after \(milliseconds) ms: \(work)"
         }
-      return "CPUIsolation: CPU \(cpu) (\(context)) \(what)\(from)\(again) (#\(occurrence))"
+      return
+        "CPUIsolation: CPU \(cpu) (\(context)) \(what)\(from)\(again)\(cause) (#\(occurrence))"
+    }
+
+    /// Why a kick cannot be answered, as far as that can be seen.
+    private var cause: String {
+      let refusal =
+        kickError == 0
+        ? ""
+        : "; the system refuses the signal: \(IsolationError.describe(kickError))"
+          + (kickError == 11 ? " (RLIMIT_SIGPENDING limits the user's pending signals)" : "")
+      return refusal
+        + (foreignSignal.map { "; signal \($0) has a handler that is not this library's" } ?? "")
     }
   }
 }

@@ -251,6 +251,7 @@ extension Coordinator {
           slot.owner.sender.store(fresh.base.bits, ordering: .relaxed)
         }
         state.trace.name(thread: reach.threadID, name)
+        state.attached.insert(cpu)
         return OwnerTransitions.attach(slot, core: core, reach: reach, &abandoned)
       }
     } catch {
@@ -259,6 +260,7 @@ extension Coordinator {
       if let fresh { giveBack(fresh) }
       throw error
     }
+    watchdog?.notice()
     switch entry {
     case .clear: break
     case .taken(let bits): OwnerTransitions.drainTaken(slot, core, bits)

@@ -51,11 +51,10 @@ public final class Coordinator: Sendable {
     let sharedMemory = try SenderMemory(cpus: cpus, isShared: true)
     sharedSender = sharedMemory.slot
     let watchdogMemory = try SenderMemory(cpus: cpus, isShared: false)
-    registry = try RegistryMemory(cpus: cpus, senders: [sharedMemory, watchdogMemory])
+    registry = try RegistryMemory(
+      cpus: cpus, existing: configuration.isolated.union(configuration.housekeeping),
+      senders: [sharedMemory, watchdogMemory])
     core = registry.core
-    for cpu in 0..<cpus where !configuration.contains(cpu) {
-      core.slots[cpu].state.isGap.store(1, ordering: .relaxed)
-    }
     core.clock.value.store(cpi_monotonic_nanoseconds(), ordering: .relaxed)
     core.line.drainFlags.store(
       configuration.timesDrains ? DrainFlags.times : 0, ordering: .relaxed)
@@ -81,6 +80,7 @@ public final class Coordinator: Sendable {
       try InterruptHandler.install(signal)
     }
     if configuration.watchdog?.isManual == false { try watchdog?.start() }
+    if !isolated.isEmpty { HazardReclaimer.shared.expectIsolatedCPUs() }
     unsafe core.line.coordinator.store(
       UInt(bitPattern: Unmanaged.passUnretained(self).toOpaque()), ordering: .relaxed)
   }

@@ -22,6 +22,8 @@ struct Registry {
   var services: [Int32: (name: String, placement: Int32)] = [:]
   /// Types that parts of the library have registered for themselves: those alone give them back.
   var ownedWork: Set<WorkType> = []
+  /// The CPUs that have a thread, and those that had one when the watchdog looked last.
+  var attached = CPUMask()
   var isClosed = false
   /// Whether the part of the slots that holds copies of keys is taken.
   var hasStaticKeys = false
@@ -36,9 +38,9 @@ final class RegistryMemory: Sendable {
   private let memory: MappedMemory
   private let state: Lock<Registry>
 
-  init(cpus: Int, senders: [SenderMemory]) throws(IsolationError) {
+  init(cpus: Int, existing: CPUMask, senders: [SenderMemory]) throws(IsolationError) {
     memory = try MappedMemory(byteCount: CoordinatorCore.byteCount(cpus: cpus))
-    core = CoordinatorCore(initializing: memory.address, cpus: cpus)
+    core = CoordinatorCore(initializing: memory.address, cpus: cpus, existing: existing)
     state = Lock(Registry(senders: senders))
   }
 
@@ -99,7 +101,7 @@ extension Registry {
     // A CPU in its hot loop is not disturbed: it looks at its next transition.
     let transitions =
       events & (TraceEvent.contextUserEnter.bit | TraceEvent.contextUserExit.bit)
-    for cpu in 0..<core.slots.count {
+    for cpu in core.cpus {
       core.slots[cpu].owner.traced.store(transitions, ordering: .relaxed)
     }
   }

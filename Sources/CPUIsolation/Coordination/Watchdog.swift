@@ -8,7 +8,8 @@ internal import Synchronization
 ///
 /// It learns of a pending bit by looking, once per interval, so senders pay for no time stamp and
 /// write no second line of the target; ages are exact to one interval. It reads the lines of
-/// isolated CPUs at that rate, and writes only what it has to.
+/// isolated CPUs at that rate, and writes only what it has to. It looks at CPUs that have a thread, and
+/// at no types but those that are pending or were; where no CPU has one it sleeps longer.
 final class WatchdogService: Sendable {
   /// What of the configuration concerns the watchdog.
   struct Settings {
@@ -17,12 +18,12 @@ final class WatchdogService: Sendable {
     var report: (@Sendable (Coordinator.StallReport) -> Void)?
   }
 
-  private let core: CoordinatorCore
-  private let sender: SenderSlot
-  private let settings: Settings
+  let core: CoordinatorCore
+  let sender: SenderSlot
+  let settings: Settings
   /// The processors of isolated CPUs.
   private let avoided: ProcessorSet
-  private let registry: RegistryMemory
+  let registry: RegistryMemory
   private struct State {
     var thread: ServiceThread? = nil
     var threadID: Int32 = 0
@@ -40,7 +41,6 @@ final class WatchdogService: Sendable {
     self.sender = sender
     self.settings = settings
     self.avoided = avoided
-    seen = Lock(Memory(cpus: core.slots.count))
   }
 
   func start() throws(IsolationError) {
@@ -82,7 +82,7 @@ final class WatchdogService: Sendable {
   // MARK: -
 
   /// What the watchdog remembers of one bit of one CPU.
-  private struct Sight {
+  struct Sight {
     var since: UInt64 = 0
     var executed: UInt64 = 0
     var type: Int? = nil
@@ -90,43 +90,67 @@ final class WatchdogService: Sendable {
     var reports = 0
   }
 
+  /// What it remembers of one CPU.
   private struct Memory {
-    var sights: [Sight]
-    var running: [Sight]
-    var pins: [Sight]
+    var sights = Array(repeating: Sight(), count: Limits.workTypes)
+    /// The types whose sights have begun.
+    var begun: UInt64 = 0
+    var running = Sight()
+    var pin = Sight()
 
-    init(cpus: Int) {
-      sights = Array(repeating: Sight(), count: cpus * Limits.workTypes)
-      running = Array(repeating: Sight(), count: cpus)
-      pins = Array(repeating: Sight(), count: cpus)
-    }
+    var isEmpty: Bool { begun == 0 && running.type == nil && pin.since == 0 }
   }
-  private let seen: Lock<Memory>
+  private let seen = Lock<[Int: Memory]>([:])
+
+  /// How long it sleeps where no CPU has a thread.
+  private static let longestInterval = Duration.milliseconds(100)
 
   private func run() {
     while !state.withLock({ $0.isStopping }) {
-      look(at: cpi_monotonic_nanoseconds())
-      wake.parker.park(until: Deadline(after: settings.interval))
+      let isIdle = look(at: cpi_monotonic_nanoseconds())
+      let pause = isIdle ? max(settings.interval, Self.longestInterval) : settings.interval
+      wake.parker.park(until: Deadline(after: pause))
     }
   }
+
+  /// A thread has attached.
+  func notice() { wake.parker.unpark() }
 
   /// Moves a clock that only the test moves, and looks.
   func advance(by nanoseconds: UInt64) {
-    look(at: core.clock.value.load(ordering: .relaxed) + nanoseconds)
+    _ = look(at: core.clock.value.load(ordering: .relaxed) + nanoseconds)
   }
 
-  private func look(at now: UInt64) {
+  /// Whether there is no CPU with a thread.
+  private func look(at now: UInt64) -> Bool {
     core.clock.value.store(now, ordering: .relaxed)
-    seen.withLock { seen in
-      for cpu in 0..<core.slots.count {
-        look(at: cpu, now, &seen.sights)
-        lookAtHandler(of: cpu, now, &seen.running[cpu])
-        lookAtPin(of: cpu, now, &seen.pins[cpu])
+    let attached = registry.withLock { $0.attached }
+    if attached.isEmpty { return true }
+    let left = seen.withLock { seen in
+      var left: [Int] = []
+      for cpu in attached {
+        look(at: cpu, now, &seen[cpu, default: Memory()])
+        lookAtHandler(of: cpu, now, &seen[cpu, default: Memory()].running)
+        lookAtPin(of: cpu, now, &seen[cpu, default: Memory()].pin)
+        guard isOffline(cpu), seen[cpu]?.isEmpty == true else { continue }
+        seen[cpu] = nil
+        left.append(cpu)
       }
+      return left
     }
+    if left.isEmpty { return false }
+    registry.withLock { state in
+      // A thread attaches under this lock.
+      for cpu in left where isOffline(cpu) { state.attached.remove(cpu) }
+    }
+    return false
   }
 
-  private func look(at cpu: Int, _ now: UInt64, _ sights: inout [Sight]) {
+  private func isOffline(_ cpu: Int) -> Bool {
+    ContextWord(rawValue: core.slots[cpu].state.word.load(ordering: .relaxed)).context == .offline
+  }
+
+  private func look(at cpu: Int, _ now: UInt64, _ seen: inout Memory) {
     let slot = core.slots[cpu]
     // Relaxed — watchdog:L, hints throughout: what it decides is checked by whoever acts.
     let word = ContextWord(rawValue: slot.state.word.load(ordering: .relaxed))
@@ -134,39 +158,54 @@ final class WatchdogService: Sendable {
     // What a CPU outside kernel has not caught up with is as pending as a bit.
     let lagging = context.acceptsDeferral ? Drain(core, slot).lagging(among: .max) : 0
     let work = slot.state.work.load(ordering: .relaxed) | lagging
-    // What the system refused once it may not refuse now.
-    if slot.state.kickAgain.load(ordering: .relaxed) != 0,
-      slot.state.kickAgain.exchange(0, ordering: .relaxed) != 0, work != 0
-    {
-      kickAgain(cpu, Int(BuiltInWork.calls))
-    }
-    for type in 0..<Int(BuiltInWork.attention) {
-      let index = cpu * Limits.workTypes + type
+    let refusal = retryKick(slot, cpu, work)
+    let pending = context == .offline ? 0 : work
+    var left = (pending | seen.begun) & ((1 << BuiltInWork.attention) - 1)
+    while left != 0 {
+      let type = left.trailingZeroBitCount
+      left &= left &- 1
       let executed =
         slot.executed[type].load(ordering: .relaxed)
         &+ slot.catchUps[type].load(ordering: .relaxed)
-      guard work >> UInt64(type) & 1 != 0, context != .offline else {
-        if sights[index].since != 0 {
-          recovered(&sights[index], cpu, context, type, now)
-          slot.pendingSince[type].store(0, ordering: .relaxed)
-        }
+      guard pending >> UInt64(type) & 1 != 0 else {
+        recovered(&seen.sights[type], cpu, context, type, now)
+        seen.begun &= ~(1 << UInt64(type))
+        slot.pendingSince[type].store(0, ordering: .relaxed)
         continue
       }
-      if sights[index].since == 0 || executed != sights[index].executed {
+      if seen.sights[type].since == 0 || executed != seen.sights[type].executed {
         // A new bit, or the same one set again since the last look.
-        if sights[index].reports > 0 { recovered(&sights[index], cpu, context, type, now) }
-        sights[index] = Sight(since: now, executed: executed)
+        if seen.sights[type].reports > 0 {
+          recovered(&seen.sights[type], cpu, context, type, now)
+        }
+        seen.sights[type] = Sight(since: now, executed: executed)
+        seen.begun |= 1 << UInt64(type)
         slot.pendingSince[type].store(now, ordering: .relaxed)
         continue
       }
-      let age = now - sights[index].since
+      let age = now - seen.sights[type].since
       if type < Int(BuiltInWork.calls) { escalate(slot, cpu, type, age: age) }
       let isKicked = work & BuiltInWork.attentionMask != 0
-      guard context == .kernel || isKicked else { continue }
+      guard context == .kernel || isKicked || refusal != 0 else { continue }
       report(
-        context == .kernel ? .kernelWithoutSafePoint : .kickUnanswered, &sights[index], cpu,
-        context, type, now, kick: isKicked)
+        context == .kernel ? .kernelWithoutSafePoint : .kickUnanswered, &seen.sights[type], cpu,
+        context, type, now, kick: isKicked, refusal: refusal)
     }
+  }
+
+  /// Kicks again where the system has refused it: it may not now. The number of its error, if it
+  /// does.
+  private func retryKick(_ slot: CPUSlot, _ cpu: Int, _ work: UInt64) -> Int32 {
+    if slot.state.kickAgain.load(ordering: .relaxed) == 0 { return 0 }
+    if slot.state.kickAgain.exchange(0, ordering: .relaxed) != 0, work != 0 {
+      kickAgain(cpu, Int(BuiltInWork.calls))
+    }
+    return refusal(slot)
+  }
+
+  /// With which error the system has refused the last kick; 0 if it has not.
+  func refusal(_ slot: CPUSlot) -> Int32 {
+    Int32(truncatingIfNeeded: slot.state.kickAgain.load(ordering: .relaxed) >> 32)
   }
 
   private func lookAtHandler(of cpu: Int, _ now: UInt64, _ sight: inout Sight) {
@@ -186,7 +225,7 @@ final class WatchdogService: Sendable {
       sight = Sight(since: now, executed: executed, type: type)
       return
     }
-    report(.handlerRunning, &sight, cpu, .kernel, type, now, kick: false)
+    report(.handlerRunning, &sight, cpu, .kernel, type, now)
   }
 
   private func lookAtPin(of cpu: Int, _ now: UInt64, _ sight: inout Sight) {
@@ -196,7 +235,7 @@ final class WatchdogService: Sendable {
       sight = pin == 0 ? Sight() : Sight(since: now, executed: pin)
       return
     }
-    report(.helperHoldsPin, &sight, cpu, .user, 0, now, kick: false)
+    report(.helperHoldsPin, &sight, cpu, .user, 0, now, thread: Int32(truncatingIfNeeded: pin))
   }
 
   /// Makes a deferral run that is older than its type allows: on behalf where that is allowed, else
@@ -219,80 +258,6 @@ final class WatchdogService: Sendable {
       path.count(cell.value.interrupted)
       path.count(cell.value.escalated)
     }
-  }
-
-  private func report(
-    _ kind: Coordinator.StallReport.Kind, _ sight: inout Sight, _ cpu: Int, _ context: CPUContext,
-    _ type: Int,
-    _ now: UInt64, kick: Bool
-  ) {
-    let age = now - sight.since
-    let threshold = settings.stallThreshold.wholeNanoseconds
-    if sight.nextReport == 0 { sight.nextReport = threshold }
-    guard age >= sight.nextReport else { return }
-    sight.reports += 1
-    sight.nextReport = age * 2
-    if kick { kickAgain(cpu, type) }
-    emit(
-      Coordinator.StallReport(
-        kind: kind, cpu: cpu, context: context, work: name(type), age: .nanoseconds(Int64(age)),
-        sender: callSite(cpu, type), occurrence: sight.reports, kickedAgain: kick))
-  }
-
-  /// A kick may be lost: a signal that was blocked for good, a thread that was replaced. Sending it
-  /// again harms nobody.
-  private func kickAgain(_ cpu: Int, _ type: Int) {
-    let slot = core.slots[cpu]
-    // Acquire and release — watchdog:A. A take of the attention bit alone, so that the kick is a
-    // new one.
-    slot.state.work.bitwiseAnd(
-      ~BuiltInWork.attentionMask, ordering: .acquiringAndReleasing)
-    if Kick.send(to: slot) {
-      let path = SendPath(core: core, sender: sender)
-      path.count(sender.cell(target: cpu, type: UInt64(type)).value.interrupted)
-    }
-  }
-
-  private func recovered(
-    _ sight: inout Sight, _ cpu: Int, _ context: CPUContext, _ type: Int, _ now: UInt64
-  ) {
-    defer { sight = Sight() }
-    guard sight.reports > 0 else { return }
-    emit(
-      Coordinator.StallReport(
-        kind: .recovered, cpu: cpu, context: context, work: name(type),
-        age: .nanoseconds(Int64(now - sight.since)), sender: nil, occurrence: sight.reports,
-        kickedAgain: false))
-  }
-
-  private func emit(_ report: Coordinator.StallReport) {
-    if let told = settings.report { return told(report) }
-    var line = report.description + "\n"
-    // Safety: the bytes are there for the call.
-    line.withUTF8 { unsafe cpi_write_error($0.baseAddress, $0.count) }
-  }
-
-  // MARK: Names
-
-  private func registration(_ type: Int) -> Registration? {
-    registry.withLock { $0.registrations[type] }
-  }
-
-  private func name(_ type: Int) -> String {
-    type >= Int(BuiltInWork.calls) ? "cross call" : registration(type)?.name ?? "work type \(type)"
-  }
-
-  /// Where each sender that ever set the bit last did so: one of these is the one.
-  private func callSite(_ cpu: Int, _ type: Int) -> String? {
-    let senders = registry.withLock { $0.senders.map(\.slot) }
-    let sites = senders.compactMap { sender -> String? in
-      let cell = sender.cell(target: cpu, type: UInt64(type))
-      let file = cell.value.file.load(ordering: .relaxed)
-      // Safety: call sites are static strings, which end with a zero.
-      guard let text = unsafe UnsafePointer<CChar>(bitPattern: file) else { return nil }
-      return unsafe "\(String(cString: text)):\(cell.value.lineNumber.load(ordering: .relaxed))"
-    }
-    return sites.isEmpty ? nil : sites.joined(separator: " or ")
   }
 }
 

@@ -168,7 +168,7 @@ public struct Tracer: Sendable {
       symbols: symbols + sites.sorted().compactMap(Self.symbol(at:)),
       threadNames: Dictionary(
         uniqueKeysWithValues: threads.compactMap { id in
-          (Self.name(ofThread: id) ?? names[id]).map { (id, $0) }
+          (CurrentThread.name(of: id) ?? names[id]).map { (id, $0) }
         }))
   }
 
@@ -186,15 +186,6 @@ public struct Tracer: Sendable {
     let path = unsafe String(cString: file)
     let name = path.split(separator: "/").last.map(String.init) ?? path
     return SymbolTable.Symbol("\(name):\(site.line)", address..<address + 1)
-  }
-
-  private static func name(ofThread id: Int32) -> String? {
-    var name = [UInt8](repeating: 0, count: 17)
-    // Safety: the name has 16 bytes.
-    let count = unsafe name.withUnsafeMutableBufferPointer {
-      unsafe cpi_thread_name(id, $0.baseAddress.unsafelyUnwrapped, 16)
-    }
-    return count > 0 ? String(decoding: name[..<Int(count)], as: UTF8.self) : nil
   }
 }
 

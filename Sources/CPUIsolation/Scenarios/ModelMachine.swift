@@ -87,7 +87,7 @@
       for cpu in 0..<Self.cpus {
         let slot = core.slots[cpu]
         let state = slot.base.bits
-        for (offset, name) in ["W", "K", "pin", "isOwned", "isGap", "incarnation"].enumerated() {
+        for (offset, name) in ["W", "K", "pin", "isOwned", "incarnation"].enumerated() {
           engine.names[state + UInt(8 * offset)] = "\(name)\(cpu)"
         }
         for type in 0..<2 {

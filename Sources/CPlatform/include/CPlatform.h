@@ -216,6 +216,8 @@ void cpi_yield(void);
 /// Sleeps while `*word == expected`, for at most `timeout_ns` (UINT64_MAX: for ever). The futex system call
 /// has no wrapper in glibc. Returns 0 when woken, else EAGAIN, EINTR or ETIMEDOUT.
 int cpi_futex_wait(const uint32_t *_Nonnull word, uint32_t expected, uint64_t timeout_ns);
+/// Whether a sleep ends like this where nothing is wrong.
+bool cpi_is_end_of_sleep(int32_t error);
 /// Wakes up to `count` sleepers; returns how many.
 int cpi_futex_wake(const uint32_t *_Nonnull word, int32_t count);
 
@@ -238,6 +240,8 @@ int32_t cpi_default_interrupt_signal(void);
 int cpi_install_interrupt_handler(int32_t signal, void (*_Nonnull run)(void *_Nonnull cpu));
 /// Puts the default action back, if the handler is still ours.
 int cpi_remove_interrupt_handler(int32_t signal);
+/// Whether the signal's handler is that one.
+bool cpi_interrupt_handler_is_ours(int32_t signal);
 /// Lets this thread take the signal, whatever mask it inherited.
 int cpi_unblock_signal(int32_t signal);
 

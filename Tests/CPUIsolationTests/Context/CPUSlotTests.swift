@@ -66,7 +66,9 @@ struct CPUSlotTests {
     #expect(offset(core.generations.place(0).bits) == 512 + 64 * 128)
     #expect(offset(core.slots.base.bits) == 512 + 2 * 64 * 128)
     let end = offset(core.slots[1].base.bits) + CPUSlot.stride
-    #expect(end == CoordinatorCore.byteCount(cpus: 2))
+    // After the slots a word that says which numbers are CPUs.
+    #expect(end + 8 == CoordinatorCore.byteCount(cpus: 2))
+    #expect(core.cpus == [0, 1])
     #expect(core.slots.count == 2)
   }
 

@@ -10,7 +10,7 @@ import Testing
 @Suite struct RefusedKickTests {
   private enum Failed: Int32 {
     case limit = 10
-    case outcome, ranAnyway, statistics, deaf
+    case outcome, ranAnyway, statistics, deaf, silent
   }
 
   /// The soft limit of signals that may be queued for this user, from here on in this process.
@@ -27,6 +27,8 @@ import Testing
       func fail(_ reason: Failed) -> Never { exit(reason.rawValue) }
       var configuration = Coordinator.Configuration(housekeeping: [0], isolated: [1])
       configuration.isolatedInterrupter = .signal
+      let reports = Journal<Coordinator.StallReport>()
+      configuration.watchdog = .init(stallThreshold: .milliseconds(10)) { reports.append($0) }
       let coordinator = try Coordinator(configuration)
       var options = WorkType.Options()
       options.isInterruptSafe = true
@@ -49,6 +51,13 @@ import Testing
       guard counts[cpu: 1].refusedKicks > 0, counts[work, on: 1].interrupted == 0,
         counts[work, on: 1].sent == 1, counts[work, on: 1].queued == 1
       else { fail(.statistics) }
+      let isTold = eventually {
+        reports.entries.contains {
+          $0.kind == .kickUnanswered && $0.kickError == EAGAIN && !$0.kickedAgain
+            && $0.description.contains("the system refuses the signal: EAGAIN: ")
+        }
+      }
+      guard isTold else { fail(.silent) }
       guard RefusedKickTests.limitPendingSignals(to: 1000) else { fail(.limit) }
       // The watchdog tries again; the thread is in user all the time.
       guard eventually({ coordinator.statistics()[work, on: 1].executed == 1 }) else {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Glibc
 import Synchronization
 import Testing
 
@@ -198,16 +199,43 @@ struct WatchdogTests {
     options.mayRunOnBehalf = true
     let slow = try coordinator.register("slow", options: options) { _ in mayEnd.wait() }
     try cpu.enterUser()
+    let helper = Guarded<Int32>(0)
     let help = PlainThread.start { [coordinator] in
-      coordinator.send(slow, to: 1, urgency: .onBehalf)
+      helper.withLock { $0 = CurrentThread.id }
+      return coordinator.send(slow, to: 1, urgency: .onBehalf)
     }
     let stall = try report(.helperHoldsPin)
     #expect(stall.cpu == 1)
-    #expect(stall.description.contains("pinned by a helper"))
+    #expect(stall.thread?.id == helper.withLock { $0 })
+    #expect(stall.thread?.name != nil)
+    #expect(stall.description.contains("pinned by thread \(helper.withLock { $0 }) ("))
     mayEnd.raise()
     #expect(try help.value() == .ranOnBehalf)
     try cpu.enterKernel()
     try cpu.end()
+  }
+
+  @Test("a kick by a signal whose handler the program has replaced is told so")
+  func foreignHandler() async {
+    await #expect(processExitsWith: .success) {
+      let reports = Journal<Coordinator.StallReport>()
+      var configuration = WatchdogTests.watched(.signal, reports)
+      configuration.watchdog?.stallThreshold = .milliseconds(5)
+      let coordinator = try Coordinator(configuration)
+      let work = try coordinator.register("work", options: .init()) { _ in }
+      let cpu = try ScriptedThread(coordinator, on: 1)
+      try cpu.enterUser()
+      _ = signal(coordinator.signal, { _ in })
+      guard coordinator.send(work, to: 1, urgency: .immediate) == .interrupted else { exit(2) }
+      let isTold = eventually {
+        reports.entries.contains {
+          $0.kind == .kickUnanswered && $0.foreignSignal == coordinator.signal
+            && $0.description.contains(
+              "signal \(coordinator.signal) has a handler that is not this library's")
+        }
+      }
+      exit(isTold ? 0 : 3)
+    }
   }
 
   @Test("a coordinator may end on its watchdog's thread")

@@ -49,10 +49,15 @@ struct KeyTable: @unchecked Sendable {
     for group in 0..<Self.groups {
       word(at: Self.stampsOffset + group * 8).initialize(to: SharedWord(0))
     }
+    // What a former table has left: most slots' pages were never touched, and stay so.
     for cpu in 0..<slots.count {
-      for index in 0..<Limits.keyWords { copy(index, of: cpu).initialize(to: SharedWord(0)) }
-      for group in 0..<Self.groups { seen(group, by: cpu).initialize(to: SharedWord(0)) }
+      for index in 0..<Limits.keyWords { Self.clear(copy(index, of: cpu)) }
+      for group in 0..<Self.groups { Self.clear(seen(group, by: cpu)) }
     }
+  }
+
+  private static func clear(_ word: Place<SharedWord>) {
+    if word.value.load(ordering: .relaxed) != 0 { word.value.store(0, ordering: .relaxed) }
   }
 
   /// The same memory again: what a handler's context is.

@@ -68,7 +68,8 @@ enum DrainFlags {
 ///              384  summary      the generation of all catch-up types together: entries look at it
 ///              512  records      per work type a line: registration, function, context
 ///             8704  generations  per work type a line: ticketed and catch-up senders write them
-///            16896  slots        the CPUs
+///            16896  slots        the CPUs; where a number is no CPU, memory that nobody touches
+///                   there        a bit for each number: whether it is a CPU
 ///
 /// Every part stands at a constant distance: a drain sits between locked instructions, where each
 /// dependent load costs its full latency.
@@ -132,10 +133,13 @@ struct CoordinatorCore: Hashable, @unchecked Sendable {
   static var slotsOffset: Int { generationsOffset + 64 * 128 }
 
   /// How much memory a coordinator of so many CPUs takes.
-  static func byteCount(cpus: Int) -> Int { slotsOffset + cpus * CPUSlot.stride }
+  static func byteCount(cpus: Int) -> Int {
+    slotsOffset + cpus * CPUSlot.stride + (cpus + 63) / 64 * 8
+  }
 
-  /// Lays the coordinator out in zeroed memory.
-  init(initializing base: Address, cpus: Int) {
+  /// Lays the coordinator out in zeroed memory: numbers below `cpus`, of which `existing` are CPUs, or
+  /// all.
+  init(initializing base: Address, cpus: Int, existing: CPUMask? = nil) {
     self.base = base
     // Safety: the memory is this long, and nobody else has it yet.
     unsafe Place(base).initialize(to: CoreLine(count: cpus))
@@ -145,7 +149,8 @@ struct CoordinatorCore: Hashable, @unchecked Sendable {
       records.place(type).initialize(to: WorkRecord())
       generations.place(type).initialize(to: SharedWord(0))
     }
-    for cpu in 0..<cpus {
+    for cpu in existing ?? CPUMask(0..<cpus) {
+      there[cpu / 64] |= 1 << UInt64(cpu % 64)
       let slot = slots[cpu]
       slot.initialize()
       slot.owner.core.store(base.bits, ordering: .relaxed)
@@ -155,10 +160,15 @@ struct CoordinatorCore: Hashable, @unchecked Sendable {
 
   /// The CPUs that there are.
   var cpus: CPUMask {
-    CPUMask(
-      (0..<slots.count).filter {
-        slots[$0].state.isGap.load(ordering: .relaxed) == 0
-      })
+    CPUMask((0..<slots.count).filter(isCPU))
+  }
+
+  /// Whether a number below the count is that of a CPU.
+  func isCPU(_ cpu: Int) -> Bool { there[cpu / 64] >> UInt64(cpu % 64) & 1 != 0 }
+
+  private var there: Table<UInt64> {
+    // Safety: the words follow the slots, and are constant from initialisation on.
+    unsafe Table(base + Self.slotsOffset + line.count * CPUSlot.stride)
   }
 
   /// Whether nothing can be sent any more.
@@ -168,9 +178,7 @@ struct CoordinatorCore: Hashable, @unchecked Sendable {
   var isForked: Bool { line.forks != cpi_fork_generation() }
 
   func requireCPU(_ cpu: Int, _ site: CallSite) {
-    guard cpu >= 0, cpu < slots.count,
-      slots[cpu].state.isGap.load(ordering: .relaxed) == 0
-    else { refuseCPU(cpu, site) }
+    guard cpu >= 0, cpu < slots.count, isCPU(cpu) else { refuseCPU(cpu, site) }
   }
 
   func refuseCPU(_ cpu: Int, _ site: CallSite) -> Never {

@@ -34,13 +34,13 @@ extension SendPath {
     let slot = core.slots[cpu]
     // Sequentially consistent — catchUp:W. After the summary. Pairs with entry:W.
     let word = slot.state.word.load(ordering: .sequentiallyConsistent)
-    let context = ContextWord(rawValue: word).context ?? .kernel
+    let context = ContextWord(rawValue: word).contextIfThere ?? .kernel
     if urgency == .deferrable, isCovered(slot, context) {
       count(broadcasts(work.type)[cpu])
       traceSend(.deferredWorkSet, work, cpu, site)
       return .deferred
     }
-    let isGap = slot.state.isGap.load(ordering: .relaxed) != 0
+    let isGap = context == .offline && !core.isCPU(cpu)
     if context == .offline, !isGap {
       // Nothing to leave: a thread that attaches compares, or takes all generations as its own.
       let cell = sender.cell(target: cpu, type: work.type)
@@ -49,7 +49,7 @@ extension SendPath {
       return .gone
     }
     // Acquire — ticket:A. Somebody's run has covered this send already. Pairs with drain:A.
-    if !isGap, context == .kernel,
+    if context == .kernel,
       slot.applied[Int(work.type)].load(ordering: .acquiring) >= generation
     {
       let cell = sender.cell(target: cpu, type: work.type)

@@ -141,11 +141,9 @@ extension SendPath {
     let slot = core.slots[cpu]
     let cell = sender.cell(target: cpu, type: work.type)
     count(cell.value.sent)
-    let context = ContextWord(rawValue: word).context ?? .kernel
+    let context = ContextWord(rawValue: word).contextIfThere ?? .kernel
     if context == .offline {
-      if slot.state.isGap.load(ordering: .relaxed) != 0 {
-        core.refuseCPU(cpu, site)
-      }
+      if !core.isCPU(cpu) { core.refuseCPU(cpu, site) }
       // The bit stays: taking it back could take another's, sent to a thread that has attached
       // meanwhile. Whoever attaches next drops it, and until then it counts as gone.
       if wasPending { count(cell.value.gone) }

@@ -24,7 +24,7 @@ enum Kick {
       let error = unsafe CurrentThread.interrupt(
         reach.threadID, signal: reach.signal, cpu: slot.base
       ) { unsafe InterruptHandler.run($0) }
-      if error != 0 { return refuse(slot, context) }
+      if error != 0 { return refuse(slot, context, error) }
     }
     // Also beside a signal, which may be blocked for longer than the sleep.
     if context == .idle { slot.call.parker.unpark() }
@@ -41,10 +41,10 @@ enum Kick {
   /// Notes a signal that was not sent, as when the queue of the user's pending signals is full
   /// (`EAGAIN`), and takes the mark of a kick back, so that the next one is sent.
   @inline(never)
-  private static func refuse(_ slot: CPUSlot, _ context: CPUContext?) -> Bool {
+  private static func refuse(_ slot: CPUSlot, _ context: CPUContext?, _ error: Int32) -> Bool {
     slot.state.refusedKicks.wrappingAdd(1, ordering: .relaxed)
     // Relaxed — a hint for the watchdog: the work itself is in K.
-    slot.state.kickAgain.store(1, ordering: .relaxed)
+    slot.state.kickAgain.store(UInt64(UInt32(bitPattern: error)) << 32 | 1, ordering: .relaxed)
     // Acquire and release — watchdog:A. The attention bit alone, so that the next kick is a new one.
     slot.state.work.bitwiseAnd(~BuiltInWork.attentionMask, ordering: .acquiringAndReleasing)
     // A sleeper needs no signal.
