@@ -5,8 +5,8 @@
 @available(*, deprecated, renamed: "IsolationError")
 public typealias CoordinatorError = IsolationError
 
-@available(*, deprecated, renamed: "RawObjectPool.Statistics")
-public typealias PoolStatistics = RawObjectPool.Statistics
+@available(*, deprecated, renamed: "RawObjectPool.Counts")
+public typealias PoolStatistics = RawObjectPool.Counts
 
 @available(*, deprecated, renamed: "HazardDomain.Cohort")
 public typealias HazardCohort = HazardDomain.Cohort

@@ -86,7 +86,7 @@ public final class CrossCallPool<Message: Sendable>: Sendable {
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: the table
-  public var statistics: RawObjectPool.Statistics { calls.statistics }
+  public var statistics: RawObjectPool.Counts { calls.statistics }
 }
 
 extension Coordinator {

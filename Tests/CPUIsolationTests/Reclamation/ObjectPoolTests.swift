@@ -143,7 +143,7 @@ import Testing
     unsafe pool.push(guest)
     #expect(
       pool.statistics.shared
-        == RawObjectPool.Statistics.Counters(pops: 1, pushes: 1, misses: 0, steals: 1, free: 1))
+        == RawObjectPool.Counts.Counters(pops: 1, pushes: 1, misses: 0, steals: 1, free: 1))
   }
 
   @Test func whatItIsMadeOf() throws {

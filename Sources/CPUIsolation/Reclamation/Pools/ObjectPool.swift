@@ -120,7 +120,7 @@ public final class ObjectPool<Element: ~Copyable & Sendable>: Sendable {
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: the table
-  public var statistics: RawObjectPool.Statistics { RawObjectPool.Statistics(core) }
+  public var statistics: RawObjectPool.Counts { RawObjectPool.Counts(core) }
 }
 
 extension ObjectPool where Element: ~Copyable {

@@ -162,7 +162,7 @@ public final class RawObjectPool: Sendable {
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: the table
-  public var statistics: RawObjectPool.Statistics { RawObjectPool.Statistics(core) }
+  public var statistics: RawObjectPool.Counts { RawObjectPool.Counts(core) }
 }
 
 extension RawObjectPool {

@@ -13,7 +13,7 @@ extension RawObjectPool {
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: the table
-  public struct Statistics: Hashable, Sendable {
+  public struct Counts: Hashable, Sendable {
     /// The counters of one ring, or their sum.
     public struct Counters: Hashable, Sendable {
       /// Objects that the threads which worked in the ring have taken, wherever they found them.
