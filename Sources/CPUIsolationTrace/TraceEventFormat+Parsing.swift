@@ -30,7 +30,7 @@ extension TraceEventFormat {
   /// - Parameters:
   ///   - text: the file's text.
   ///   - system: the folder it is from.
-  /// - Throws: `TraceFormatError`, with the line.
+  /// - Throws: ``TraceFormatError``, with the line.
   /// - Source: `f_show` (kernel/trace/trace_events.c, Linux).
   /// - Progress: wait-free
   /// - Context: any thread

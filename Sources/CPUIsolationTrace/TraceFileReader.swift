@@ -151,7 +151,7 @@ extension TraceRecording {
   /// events are asked for; what is left out, or not understood, is in `warnings`.
   ///
   /// - Parameter path: the file; it stays open for as long as the recording is used.
-  /// - Throws: `TraceFileError`, with the byte.
+  /// - Throws: ``TraceFileError``, with the byte.
   /// - Progress: blocking: reads the file
   /// - Context: any thread
   /// - Allocates: the descriptions in the file, its symbols above all
@@ -167,7 +167,7 @@ extension TraceRecording {
   /// - Parameters:
   ///   - bytes: the file's content.
   ///   - name: what errors call it.
-  /// - Throws: `TraceFileError`, with the byte.
+  /// - Throws: ``TraceFileError``, with the byte.
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: the descriptions in the file

@@ -32,7 +32,7 @@ extension TraceRecording {
   ///   - compression: how `traceDat` is compressed; it is of version 7 then, and no pipe. Other
   ///     formats are never compressed.
   /// - Returns: what of the recording could not be read. It is missing in the file.
-  /// - Throws: `TraceFileError`, if the file cannot be written.
+  /// - Throws: ``TraceFileError``, if the file cannot be written.
   /// - Progress: blocking: writes a file
   /// - Context: any thread
   /// - Allocates: yes
@@ -54,7 +54,7 @@ extension TraceRecording {
   ///   - format: what to make.
   ///   - compression: how `traceDat` is compressed.
   /// - Returns: the bytes, and what of the recording could not be read.
-  /// - Throws: `TraceFileError`, if the recording's own file can no longer be read.
+  /// - Throws: ``TraceFileError``, if the recording's own file can no longer be read.
   /// - Progress: blocking, if the recording was read from a file
   /// - Context: any thread
   /// - Allocates: the bytes

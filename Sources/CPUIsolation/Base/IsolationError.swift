@@ -12,7 +12,7 @@ internal import CPlatform
 ///
 /// Programmer errors are not thrown: they end the process with a sentence. Expected outcomes are
 /// not thrown either: they are enums and reports. An error in a text has the same parts and a
-/// position: `CPUMask.ParseError`, `TraceFilter.ParseError`.
+/// position: ``CPUMask/ParseError``, ``TraceFilter/ParseError``.
 ///
 /// - Progress: wait-free
 /// - Context: any thread

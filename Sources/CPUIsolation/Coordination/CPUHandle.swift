@@ -2,7 +2,7 @@
 
 internal import Synchronization
 
-/// A CPU as two pointers: for callbacks, event loops and classes that cannot hold a `LocalCPU`.
+/// A CPU as two pointers: for callbacks, event loops and classes that cannot hold a ``LocalCPU``.
 ///
 ///     final class Handler {
 ///       let cpu: CPUHandle
@@ -10,9 +10,9 @@ internal import Synchronization
 ///     }
 ///
 /// A `~Copyable` value stored in a class costs 4–18 ns an access, a pointer nothing. In exchange
-/// each call checks at run time what the compiler checks for `LocalCPU`: that it is made by the
+/// each call checks at run time what the compiler checks for ``LocalCPU``: that it is made by the
 /// CPU's own thread. A call from another thread ends the process with a sentence. Where a
-/// `LocalCPU` can be held, hold that.
+/// ``LocalCPU`` can be held, hold that.
 ///
 /// The handle must not be used after its coordinator is gone.
 ///

@@ -13,7 +13,7 @@ extension Coordinator {
   ///
   /// - Progress: wait-free
   /// - Context: any thread
-  /// - Allocates: as `CPUMask`
+  /// - Allocates: as ``CPUMask``
   public struct Configuration: Sendable {
     /// The CPUs that change shared state. They stay in kernel, promise nothing, and pay nothing.
     public var housekeeping: CPUMask

@@ -8,7 +8,7 @@ internal import CPlatform
 ///     sender.send(flush, to: 3)  // 2 ns on a CPU in user, statistics included
 ///
 /// Any thread may send through `Coordinator.send`, which finds the thread's own slot, or counts
-/// atomically in a shared one. A housekeeping thread that sends often keeps a `Sender`. The value
+/// atomically in a shared one. A housekeeping thread that sends often keeps a ``Sender``. The value
 /// belongs to one thread at a time: it cannot be copied, and is not `Sendable`.
 ///
 /// - Progress: wait-free to send

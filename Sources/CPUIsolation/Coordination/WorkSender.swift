@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// Who can send work to CPUs: a `Coordinator` for any thread, a `Sender` for one that sends often, a
-/// `LocalCPU` or a `CPUHandle` for a CPU's own thread. All offer the same sends.
+/// ``LocalCPU`` or a ``CPUHandle`` for a CPU's own thread. All offer the same sends.
 ///
 ///     func refreshAll(_ sender: borrowing some WorkSender & ~Copyable) {
 ///       sender.send(refresh, to: sender.coordinator.cpus)
@@ -9,9 +9,9 @@
 ///
 /// | sends through | counts | belongs to |
 /// |---|---|---|
-/// | `Coordinator` | atomically, or in the slot of the calling CPU | any thread |
-/// | `Sender` | in a slot of its own | one thread at a time |
-/// | `LocalCPU`, `CPUHandle` | in the CPU's slot | the CPU's thread |
+/// | ``Coordinator`` | atomically, or in the slot of the calling CPU | any thread |
+/// | ``Sender`` | in a slot of its own | one thread at a time |
+/// | ``LocalCPU``, ``CPUHandle`` | in the CPU's slot | the CPU's thread |
 ///
 /// What the caller wrote before a send is seen by the handler. However often a type is sent, at most
 /// one run per CPU is pending. A CPU that the coordinator does not have ends the process with a

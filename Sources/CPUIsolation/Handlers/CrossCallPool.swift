@@ -2,7 +2,7 @@
 
 internal import Synchronization
 
-/// Immediate calls that carry a message each, with their records out of an `ObjectPool`: to be
+/// Immediate calls that carry a message each, with their records out of an ``ObjectPool``: to be
 /// posted from paths that must not allocate, several to one CPU at a time.
 ///
 ///     let orders = try CrossCallPool(coordinator, of: Order.self, capacity: 256) { order, cpu in

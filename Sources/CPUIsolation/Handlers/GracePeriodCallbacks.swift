@@ -17,7 +17,7 @@ internal import Synchronization
 /// CPU that stays in kernel into a process without memory.
 ///
 /// Do not use it for what a CPU may still reach from a cache of its own: a grace period does not
-/// flush caches. That is what `AddressSpace.Retirement` waits for.
+/// flush caches. That is what ``AddressSpace/Retirement`` waits for.
 ///
 /// After `call_rcu` and `rcu_barrier` (Linux; P. E. McKenney, J. D. Slingwine, 1998), and
 /// liburcu's `urcu-call-rcu-impl.h`.

@@ -18,7 +18,7 @@ internal import Synchronization
 /// Reading opens a few files of `/proc`; the isolated processors get no interrupt by it. Do not read
 /// on an isolated CPU.
 ///
-/// For single gaps in one loop take `NoiseMeter`. `KernelLedger` says more, and needs root.
+/// For single gaps in one loop take ``NoiseMeter``. ``KernelLedger`` says more, and needs root.
 ///
 /// - Progress: blocking
 /// - Context: any thread

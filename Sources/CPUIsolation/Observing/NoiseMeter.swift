@@ -100,7 +100,7 @@ public struct NoiseMeter: Sendable {
 }
 
 extension NoiseMeter {
-  /// What a `NoiseMeter` saw, in the fields and order of the osnoise tracer.
+  /// What a ``NoiseMeter`` saw, in the fields and order of the osnoise tracer.
   ///
   /// - Progress: wait-free
   /// - Context: any thread

@@ -19,7 +19,7 @@
 ///
 /// Keep a point in a `static let`; points are never given back.
 ///
-/// Do not use it for what is always on: a `Tracepoint` costs less then.
+/// Do not use it for what is always on: a ``Tracepoint`` costs less then.
 ///
 /// - Source: Linux's kprobes and uprobes, and the static probes of DTrace and LTTng.
 /// - Progress: wait-free while nothing is attached; else as what is attached

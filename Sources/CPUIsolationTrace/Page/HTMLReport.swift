@@ -64,7 +64,7 @@ public struct HTMLReport: Sendable {
   ///
   /// - Parameter path: the file; `-` is standard output.
   /// - Returns: what of the recordings could not be read. It is missing on the page, which says so.
-  /// - Throws: `TraceFileError`, if the file cannot be written.
+  /// - Throws: ``TraceFileError``, if the file cannot be written.
   /// - Progress: blocking: writes a file
   /// - Context: any thread
   /// - Allocates: yes, some megabytes

@@ -65,7 +65,7 @@ public struct StaticKey: Hashable, Sendable {
   ///
   ///     if sampling.isEnabled(on: cpu) { sample() }
   ///
-  /// A `LocalCPU` cannot be had inside a handler, so this needs no check for that.
+  /// A ``LocalCPU`` cannot be had inside a handler, so this needs no check for that.
   ///
   /// - Parameter cpu: the calling thread's CPU.
   /// - Returns: what the CPU's last drain found; it stays so until its next one.

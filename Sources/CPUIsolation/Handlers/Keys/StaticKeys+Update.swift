@@ -45,7 +45,7 @@ extension StaticKeys {
   ///
   ///     try keys.update(route, to: newTable, newFunction)
   ///
-  /// See `StaticCall` for when the old context may be freed.
+  /// See ``StaticCall`` for when the old context may be freed.
   ///
   /// - Parameters:
   ///   - call: a call of these keys; one of another coordinator ends the process with a sentence.

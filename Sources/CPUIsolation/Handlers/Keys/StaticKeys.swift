@@ -133,7 +133,7 @@ public final class StaticKeys: Sendable {
 
   // MARK: Looking
 
-  /// Whether the key is on, for a thread that has no `LocalCPU` at hand: a CPU's thread reads its
+  /// Whether the key is on, for a thread that has no ``LocalCPU`` at hand: a CPU's thread reads its
   /// copy, and any other the shared value, which is turned first.
   ///
   /// Inside a handler and in an interrupt this ends the process with a sentence that names the

@@ -195,8 +195,8 @@ extension AddressSpace {
     return AddressSpace.LocalTranslations(self, slot)
   }
 
-  /// The frame that a page is mapped to, for code that has no `LocalCPU`: event loops with a
-  /// `CPUHandle`, handlers. Nil: it is not mapped.
+  /// The frame that a page is mapped to, for code that has no ``LocalCPU``: event loops with a
+  /// ``CPUHandle``, handlers. Nil: it is not mapped.
   ///
   ///     let frame = space.lookUp(7, asCPU: handle.number)
   ///

@@ -14,7 +14,7 @@ extension AddressSpace {
   /// that would need more is refused.
   ///
   /// Reading the table gives what is mapped *now*; what a CPU may go on using is a matter of its
-  /// flushes. `AddressSpace` joins the two, and is what changes a table.
+  /// flushes. ``AddressSpace`` joins the two, and is what changes a table.
   ///
   /// - Progress: wait-free to read
   /// - Context: any thread

@@ -19,7 +19,7 @@ internal import Synchronization
 /// Changing is not freeing. What a CPU sees of a *change* may lag until it enters kernel or passes
 /// a safe point, for as long as both frames are good. What is *freed* or reused has to be waited
 /// for: here a frame comes out of an unmapping by no other way than the acknowledgement of every
-/// CPU (`AddressSpace.Retirement`), and until then its page cannot be mapped again.
+/// CPU (``AddressSpace/Retirement``), and until then its page cannot be mapped again.
 ///
 /// Do not use it where a lock or a version on each page is fast enough: it pays when lookups are
 /// many and changes few.

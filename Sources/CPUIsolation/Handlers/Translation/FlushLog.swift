@@ -9,11 +9,11 @@ internal import Synchronization
 ///     log.append(page..<page + 1)  // after the change
 ///     coordinator.send(flush, to: coordinator.cpus)
 ///
-/// The handler of `flush` has its CPU's `TranslationCache` catch up: it drops the ranges between
+/// The handler of `flush` has its CPU's ``TranslationCache`` catch up: it drops the ranges between
 /// its own generation and this one, or everything if it cannot know them all. So a pending flush
 /// needs no argument and no queue: it is a CPU whose generation lags.
 ///
-/// `AddressSpace` does all of this by itself. A log of one's own is for translations that are not
+/// ``AddressSpace`` does all of this by itself. A log of one's own is for translations that are not
 /// pages: routes, handles, names.
 ///
 /// After the TLB generations of Linux (arch/x86/mm/tlb.c, `mm->context.tlb_gen`), which remember no

@@ -40,7 +40,7 @@ extension UInt64: TranslationKey {
 /// Set-associative, four ways; a full set loses its entries in turn. Only the owner's thread reads
 /// and writes it, in kernel and in the handlers of its own drain, or a helper with the pin: there
 /// is nothing atomic in a lookup, and nothing to wait for. Nobody else can invalidate an entry; a
-/// housekeeper adds to the `FlushLog`, sends, and the owner drops the entries before it looks
+/// housekeeper adds to the ``FlushLog``, sends, and the owner drops the entries before it looks
 /// again.
 ///
 /// **The contract of a lookup.** What `lookUp` answers, and what a miss reads from the table, holds
@@ -48,7 +48,7 @@ extension UInt64: TranslationKey {
 /// - A change that comes before the lookup's kernel section began, and whose flush was sent, has
 ///   been dropped by the drain at entry.
 /// - A change that comes during the section is `queued`: the entry is dropped at the next safe
-///   point. Whoever frees what the entry leads to waits for that (`AddressSpace.Retirement`).
+///   point. Whoever frees what the entry leads to waits for that (``AddressSpace/Retirement``).
 /// - A miss that reads the table before a change and inserts after it is no exception: both happen
 ///   on the owner's thread, so the drain that serves the flush comes after the insertion and drops
 ///   it.

@@ -26,7 +26,7 @@ extension HazardDomain {
     public enum Kind: Hashable, Sendable {
       /// A scope of the thread with this id; 0 if that thread has ended inside its scope.
       case scope(thread: Int32)
-      /// A `HazardPointer`, which may be acquiring just now.
+      /// A ``HazardPointer``, which may be acquiring just now.
       case holder
       /// An isolated CPU that has not left kernel.
       case cpu(Int)

@@ -143,7 +143,7 @@ public final class HazardDomain: Sendable {
   ///
   /// The body borrows the node and cannot keep it: a node that is `~Copyable` cannot leave. Bodies
   /// may be nested, to any depth. A body that must not lose its protection at an `await` uses a
-  /// `HazardPointer`.
+  /// ``HazardPointer``.
   ///
   /// - Parameters:
   ///   - link: of this domain: every thread that unlinks from it retires there.

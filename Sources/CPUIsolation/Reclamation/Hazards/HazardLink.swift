@@ -17,7 +17,7 @@ public import Synchronization
 /// 2001). Nodes lie at even addresses.
 ///
 /// What a plain `load` returns may be compared, and stored elsewhere; looking into the node needs a
-/// `HazardPointer` or `HazardDomain.withProtected`.
+/// ``HazardPointer`` or `HazardDomain.withProtected`.
 ///
 /// - Progress: wait-free
 /// - Context: any thread

@@ -11,7 +11,7 @@
 ///
 /// The elements are made with the pool and end with it; in between they keep what the last user left
 /// in them. That an element is given back once and used by one thread at a time is checked by the
-/// compiler: `ObjectPool.Object` cannot be copied. Everything else is as in `RawObjectPool`.
+/// compiler: ``ObjectPool/Object`` cannot be copied. Everything else is as in ``RawObjectPool``.
 ///
 /// - Progress: as each member says
 /// - Context: any thread
@@ -124,7 +124,7 @@ public final class ObjectPool<Element: ~Copyable & Sendable>: Sendable {
 }
 
 extension ObjectPool where Element: ~Copyable {
-  /// A thread's registration: its own ring. See `RawObjectPool.Local`.
+  /// A thread's registration: its own ring. See ``RawObjectPool/Local``.
   ///
   /// - Progress: as each member says
   /// - Context: the thread that registered, outside signal handlers

@@ -29,7 +29,7 @@ internal import CPlatform
 /// it, unless two pops come at the same instant, too.
 ///
 /// Not for objects that are allocated once and kept, or where the number in use has no bound: use
-/// malloc. For elements with an `init` and a `deinit` use `ObjectPool`.
+/// malloc. For elements with an `init` and a `deinit` use ``ObjectPool``.
 ///
 /// - Source: Matt Wu's `objpool` in Linux 6.7 (lib/objpool.c) has a ring per processor and disables
 ///   interrupts; user threads can do neither, so a ring is a thread's, and the rings are the
