@@ -21,7 +21,10 @@ extension Coordinator {
   /// What isolated CPUs retire is found by the library's thread, which looks each `maximumAge`: they
   /// ring no bell. The domain keeps the CPUs' memory, and may outlive the coordinator.
   ///
-  /// - Parameter reclamation: who runs the reclaimers.
+  /// - Parameters:
+  ///   - reclamation: who runs the reclaimers.
+  ///   - maximumAge: how long what nobody protects may wait for its reclaimer.
+  ///   - maximumBytes: how many bytes may wait before a pass comes at once; nil is no limit.
   /// - Returns: the domain, for references and links that isolated CPUs read.
   /// - Throws: `outOfMemory`.
   /// - Progress: blocking
@@ -44,6 +47,8 @@ extension Coordinator {
   /// - Parameters:
   ///   - fence: how a reader's store and look are kept in order.
   ///   - reclamation: who runs the reclaimers.
+  ///   - maximumAge: how long what nobody protects may wait for its reclaimer.
+  ///   - maximumBytes: how many bytes may wait before a pass comes at once; nil is no limit.
   /// - Returns: the domain.
   /// - Throws: `fenceRefused` for `.membarrier` if the coordinator has isolated CPUs, which each pass
   ///   would interrupt, or if the system has none; `outOfMemory`.

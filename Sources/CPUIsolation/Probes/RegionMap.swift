@@ -54,7 +54,10 @@ public final class RegionMap<Value: BitwiseCopyable & Sendable>: Sendable {
   /// A value of more than 48 bytes ends the process with a sentence, and so does a capacity outside
   /// 1 to 4 194 304.
   ///
-  /// - Parameter capacity: how many regions there can be.
+  /// - Parameters:
+  ///   - capacity: how many regions there can be.
+  ///   - file: the caller's file, for messages and traces.
+  ///   - line: the caller's line.
   /// - Throws: `outOfMemory`.
   /// - Progress: blocking
   /// - Context: any thread

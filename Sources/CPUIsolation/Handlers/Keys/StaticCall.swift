@@ -60,6 +60,8 @@ public struct StaticCall: Hashable, Sendable {
   /// - Parameters:
   ///   - argument: handed on to the function.
   ///   - cpu: the calling thread's CPU.
+  ///   - file: the caller's file, for messages and traces.
+  ///   - line: the caller's line.
   /// - Returns: what the function returned; 0 if there is none.
   /// - Progress: wait-free, then as the function
   /// - Context: owner, in user or kernel, outside handlers

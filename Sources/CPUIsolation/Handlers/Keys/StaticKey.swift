@@ -67,7 +67,10 @@ public struct StaticKey: Hashable, Sendable {
   ///
   /// A ``LocalCPU`` cannot be had inside a handler, so this needs no check for that.
   ///
-  /// - Parameter cpu: the calling thread's CPU.
+  /// - Parameters:
+  ///   - cpu: the calling thread's CPU.
+  ///   - file: the caller's file, for messages and traces.
+  ///   - line: the caller's line.
   /// - Returns: what the CPU's last drain found; it stays so until its next one.
   /// - Progress: wait-free
   /// - Context: owner, in user or kernel, outside handlers

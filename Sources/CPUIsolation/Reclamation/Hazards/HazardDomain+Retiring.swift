@@ -25,6 +25,7 @@ extension HazardDomain {
   ///   - object: its address, which is even.
   ///   - context: handed on to `reclaim`; it has to live until that has run.
   ///   - cohort: what `barrier` can wait for apart; nil is none.
+  ///   - byteCount: how many bytes go with it, 0 or more, for the domain's `maximumBytes`.
   ///   - file: the caller's file, for messages and traces.
   ///   - line: the caller's line.
   ///   - reclaim: a C function; it runs once, on a thread that the domain's `reclamation` says.
@@ -58,6 +59,9 @@ extension HazardDomain {
   /// - Parameters:
   ///   - object: a reference that the caller holds, and gives away.
   ///   - cohort: what `barrier` can wait for apart; nil is none.
+  ///   - byteCount: how many bytes go with it, 0 or more, for the domain's `maximumBytes`.
+  ///   - file: the caller's file, for messages and traces.
+  ///   - line: the caller's line.
   /// - Progress: as the other form
   /// - Context: any thread, also inside a reclaimer; not in a signal handler
   /// - Allocates: as the other form

@@ -111,6 +111,8 @@ public struct ProtectedReference<Object: AnyObject>: ~Copyable {
   ///
   /// - Parameters:
   ///   - hazard: a holder of the same domain; it protects the object until its next use.
+  ///   - file: the caller's file, for messages and traces.
+  ///   - line: the caller's line.
   ///   - body: gets the object.
   /// - Returns: what `body` returned.
   /// - Throws: what `body` throws.
@@ -135,6 +137,8 @@ public struct ProtectedReference<Object: AnyObject>: ~Copyable {
   /// - Parameters:
   ///   - hazard: a holder of the same domain, which nothing else uses meanwhile.
   ///   - isolation: the actor that `body` runs on: the caller's.
+  ///   - file: the caller's file, for messages and traces.
+  ///   - line: the caller's line.
   ///   - body: gets the object, and may suspend.
   /// - Returns: what `body` returned.
   /// - Throws: what `body` throws.
@@ -157,7 +161,12 @@ public struct ProtectedReference<Object: AnyObject>: ~Copyable {
   ///
   ///     routes.replace(with: table, freeing: 10 << 20)
   ///
-  /// - Parameter object: the new object; the reference retains it.
+  /// - Parameters:
+  ///   - object: the new object; the reference retains it.
+  ///   - byteCount: how many bytes go with the old object, 0 or more, for the domain's
+  ///     `maximumBytes`.
+  ///   - file: the caller's file, for messages and traces.
+  ///   - line: the caller's line.
   /// - Progress: as `HazardDomain.retire`
   /// - Context: any thread; not in a signal handler
   /// - Allocates: as `HazardDomain.retire`
