@@ -44,7 +44,7 @@ public final class ScriptedCPU: Sendable {
     var handle: UInt64 = 0
     let context = unsafe Unmanaged.passRetained(self)
     let error = unsafe cpi_start_thread(
-      0, { unsafe Unmanaged<ScriptedCPU>.fromOpaque($0!).takeRetainedValue().follow() },
+      0, { unsafe Unmanaged<ScriptedCPU>.fromOpaque($0!).takeRetainedValue().follow() }, { _ in },
       context.toOpaque(), &handle)
     if error != 0 { fatalError("no thread for CPU \(number): errno \(error)") }
     thread.withLock { [handle] in $0 = handle }

@@ -73,6 +73,26 @@ void cpi_set_current_cpu(void *cpu, void (*on_exit)(void *)) {
     give_up("CPUIsolation: there is no memory to note the end of a CPU's thread\n");
 }
 
+// Made as the library is loaded: a handler may run on a CPU's behalf inside a signal handler, where a key cannot be made.
+static pthread_key_t helper_key;
+static bool has_helper_key;
+static _Thread_local bool is_helper;
+
+static void helper_exits(void *on_exit) {
+  void *cpu = cpi_this_thread.helped;
+  cpi_this_thread.helped = NULL;
+  if (cpu) ((void (*)(void *))on_exit)(cpu);
+}
+
+__attribute__((constructor)) static void create_helper_key(void) {
+  has_helper_key = pthread_key_create(&helper_key, helper_exits) == 0;
+}
+
+void cpi_set_helped_cpu(void *cpu, void (*on_exit)(void *)) {
+  if (!is_helper && has_helper_key) is_helper = pthread_setspecific(helper_key, (void *)on_exit) == 0;
+  cpi_this_thread.helped = cpu;
+}
+
 // MARK: Numbers of threads
 
 // A bit each: given out, and lost in a fork. Number 0 is nobody's.
@@ -160,6 +180,11 @@ void *cpi_map_zeroed(size_t bytes) {
   void *address =
       mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   return address == MAP_FAILED ? NULL : address;
+}
+
+bool cpi_is_mapped(const void *address) {
+  const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+  return msync((void *)((uintptr_t)address & ~(page - 1)), page, MS_ASYNC) == 0;
 }
 
 void cpi_unmap(void *address, size_t bytes) { munmap(address, bytes); }

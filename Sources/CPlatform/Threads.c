@@ -130,21 +130,38 @@ int cpi_set_timer_slack(uint64_t nanoseconds) {
 
 struct start {
   void (*run)(void *);
+  void (*ended)(void *);
   void *context;
 };
 
-static void *thread_main(void *argument) {
+static void *service_main(void *argument) {
   struct start start = *(struct start *)argument;
   free(argument);
   start.run(start.context);
   return NULL;
 }
 
+static void *thread_main(void *argument) {
+  struct start start = *(struct start *)argument;
+  free(argument);
+  pthread_cleanup_push(start.ended, start.context);
+  start.run(start.context);
+  pthread_cleanup_pop(1);
+  return NULL;
+}
+
+void cpi_run_guarded(void (*run)(void *), void (*ended)(void *), void *context) {
+  pthread_cleanup_push(ended, context);
+  run(context);
+  pthread_cleanup_pop(0);
+}
+
 int cpi_start_thread(
-    size_t stack_bytes, void (*run)(void *), void *context, uint64_t *handle) {
+    size_t stack_bytes, void (*run)(void *), void (*ended)(void *), void *context,
+    uint64_t *handle) {
   struct start *start = malloc(sizeof *start);
   if (!start) return ENOMEM;
-  *start = (struct start){run, context};
+  *start = (struct start){run, ended, context};
   pthread_attr_t attributes;
   pthread_attr_init(&attributes);
   int error = stack_bytes ? pthread_attr_setstacksize(&attributes, stack_bytes) : 0;
@@ -167,7 +184,7 @@ int cpi_start_service(
   cpi_stay_loaded();
   struct start *start = malloc(sizeof *start);
   if (!start) return ENOMEM;
-  *start = (struct start){run, context};
+  *start = (struct start){.run = run, .context = context};
   struct cpi_affinity allowed;
   *placement = places_for_services(avoided, &allowed);
   pthread_attr_t attributes;
@@ -188,11 +205,11 @@ int cpi_start_service(
   sigfillset(&every);
   pthread_sigmask(SIG_SETMASK, &every, &own);
   pthread_t thread;
-  error = pthread_create(&thread, &attributes, thread_main, start);
+  error = pthread_create(&thread, &attributes, service_main, start);
   if (error == EPERM || error == EINVAL) {
     // The system refuses the class or the processors: a thread that has its starter's is better than none.
     *placement = error;
-    error = pthread_create(&thread, NULL, thread_main, start);
+    error = pthread_create(&thread, NULL, service_main, start);
   }
   pthread_sigmask(SIG_SETMASK, &own, NULL);
   pthread_attr_destroy(&attributes);

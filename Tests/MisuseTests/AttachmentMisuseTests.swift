@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import CPUIsolation
+import Synchronization
 import Testing
 
 @Suite("Misuse of attachments and handles")
@@ -8,9 +9,11 @@ struct AttachmentMisuseTests {
   @Test("detaching in user")
   func detachInUser() async {
     let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
-      let cpu = try Coordinator.make().attach(to: 1)
-      cpu.enterUser()
-      cpu.detach()
+      try onThisThread {
+        let cpu = try Coordinator.make().attach(to: 1)
+        cpu.enterUser()
+        cpu.detach()
+      }
     }
     result.expect("CPU 1 cannot detach: it is in user")
   }
@@ -18,7 +21,9 @@ struct AttachmentMisuseTests {
   @Test("a launched body that ends in user")
   func launchedEndsInUser() async {
     let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
-      try Coordinator.make().launch(on: 3) { $0.enterUser() }.join()
+      try onThisThread {
+        try Coordinator.make().launch(on: 3) { $0.enterUser() }.join()
+      }
     }
     result.expect("CPU 3 cannot detach: it is in user", namesCaller: false)
   }
@@ -26,8 +31,10 @@ struct AttachmentMisuseTests {
   @Test("detaching inside a nested section")
   func detachInSection() async {
     let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
-      let cpu = try Coordinator.make().attach(to: 1)
-      cpu.inKernel { cpu.handle.detach() }
+      try onThisThread {
+        let cpu = try Coordinator.make().attach(to: 1)
+        cpu.inKernel { cpu.handle.detach() }
+      }
     }
     result.expect("CPU 1 cannot detach inside a nested kernel section")
   }
@@ -35,11 +42,13 @@ struct AttachmentMisuseTests {
   @Test("detaching inside a handler")
   func detachInHandler() async {
     let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
-      let coordinator = try Coordinator.make()
-      let cpu = try coordinator.attachHandle(to: 1)
-      let work = try coordinator.register("leaver") { _ in cpu.detach() }
-      coordinator.send(work, to: 1)
-      cpu.safePoint()
+      try onThisThread {
+        let coordinator = try Coordinator.make()
+        let cpu = try coordinator.attachHandle(to: 1)
+        let work = try coordinator.register("leaver") { _ in cpu.detach() }
+        coordinator.send(work, to: 1)
+        cpu.safePoint()
+      }
     }
     result.expect("CPU 1 cannot detach inside a handler")
   }
@@ -47,20 +56,83 @@ struct AttachmentMisuseTests {
   @Test("detaching twice: by the handle, then by the value")
   func detachTwice() async {
     let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
-      let cpu = try Coordinator.make().attach(to: 1)
-      cpu.handle.detach()
-      cpu.detach()
+      try onThisThread {
+        let cpu = try Coordinator.make().attach(to: 1)
+        cpu.handle.detach()
+        cpu.detach()
+      }
     }
-    result.expect("CPU 1 cannot detach: it is in offline")
+    result.expect(
+      "the LocalCPU of CPU 1 ended on a thread that is not attached to it: it was carried over an await, or sent"
+    )
+  }
+
+  @Test("a value that ends on another thread than its own")
+  func endsElsewhere() async {
+    let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+      try onThisThread {
+        let coordinator = try Coordinator.make()
+        let box = Box()
+        onOtherThread { box.cpu = try? coordinator.attach(to: 1) }
+        box.cpu = nil
+      }
+    }
+    result.expect(
+      "the LocalCPU of CPU 1 ended on a thread that is not attached to it: it was carried over an await, or sent",
+      namesCaller: false)
+  }
+
+  /// What the compiler does not look into.
+  // Sendable: it is not, which is the mistake.
+  private final class Box: @unchecked Sendable {
+    var cpu: LocalCPU? = nil
+  }
+
+  @Test("a handle whose coordinator is gone")
+  func handleOfNone() async {
+    let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+      try onThisThread {
+        func detached() throws -> CPUHandle {
+          let cpu = try Coordinator.make().attachHandle(to: 1)
+          cpu.detach()
+          return cpu
+        }
+        try detached().enterUser()
+      }
+    }
+    result.expect("a CPUHandle was used whose coordinator is gone")
+  }
+
+  @Test("joining one's own thread")
+  func joinsItself() async {
+    let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+      let coordinator = try Coordinator.make()
+      let holder = Holder()
+      holder.thread = try coordinator.launch(on: 1) { _ in
+        while !holder.isSet.load(ordering: .acquiring) {}
+        holder.thread?.join()
+      }
+      holder.isSet.store(true, ordering: .releasing)
+      holder.thread?.join()
+    }
+    result.expect("the thread of CPU 1 cannot join itself")
+  }
+
+  // Sendable: the flag says when the thread is there.
+  private final class Holder: @unchecked Sendable {
+    var thread: CPUThread? = nil
+    let isSet = Atomic<Bool>(false)
   }
 
   @Test("a handle that was detached")
   func handleAfterDetach() async {
     let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
-      let coordinator = try Coordinator.make()
-      let cpu = try coordinator.attachHandle(to: 1)
-      cpu.detach()
-      cpu.enterUser()
+      try onThisThread {
+        let coordinator = try Coordinator.make()
+        let cpu = try coordinator.attachHandle(to: 1)
+        cpu.detach()
+        cpu.enterUser()
+      }
     }
     result.expect("CPU 1 was used by a thread that is not attached to it")
   }
@@ -68,16 +140,18 @@ struct AttachmentMisuseTests {
   @Test("a poll by a thread that is no CPU any more, while somebody asks for attention")
   func pollOffline() async {
     let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
-      let coordinator = try Coordinator.make()
-      let work = try coordinator.register("work") { _ in }
-      let cpu = try coordinator.attachHandle(to: 1)
-      cpu.detach()
-      onOtherThread {
-        // The slot is somebody else's now, and that one is kicked.
-        guard let other = try? coordinator.attachHandle(to: 1) else { return }
-        other.enterUser()
-        onOtherThread { _ = coordinator.send(work, to: 1, urgency: .immediate) }
-        onOtherThread { cpu.poll() }
+      try onThisThread {
+        let coordinator = try Coordinator.make()
+        let work = try coordinator.register("work") { _ in }
+        let cpu = try coordinator.attachHandle(to: 1)
+        cpu.detach()
+        onOtherThread {
+          // The slot is somebody else's now, and that one is kicked.
+          guard let other = try? coordinator.attachHandle(to: 1) else { return }
+          other.enterUser()
+          onOtherThread { _ = coordinator.send(work, to: 1, urgency: .immediate) }
+          onOtherThread { cpu.poll() }
+        }
       }
     }
     result.expect("CPU 1 was used by a thread that is not attached to it")
@@ -89,19 +163,21 @@ struct AttachmentMisuseTests {
   func foreignThread(member: String) async {
     let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
       [member] in
-      let coordinator = try Coordinator.make()
-      let cpu = try coordinator.attachHandle(to: 3)
-      onOtherThread {
-        switch member {
-        case "enterUser": cpu.enterUser()
-        case "enterKernel": cpu.enterKernel()
-        case "safePoint": cpu.safePoint()
-        case "quiescent": cpu.declareQuiescent()
-        case "idle": cpu.idle(for: .zero)
-        default: cpu.detach()
+      try onThisThread {
+        let coordinator = try Coordinator.make()
+        let cpu = try coordinator.attachHandle(to: 3)
+        onOtherThread {
+          switch member {
+          case "enterUser": cpu.enterUser()
+          case "enterKernel": cpu.enterKernel()
+          case "safePoint": cpu.safePoint()
+          case "quiescent": cpu.declareQuiescent()
+          case "idle": cpu.idle(for: .zero)
+          default: cpu.detach()
+          }
         }
+        cpu.detach()
       }
-      cpu.detach()
     }
     result.expect("CPU 3 was used by a thread that is not attached to it")
   }
@@ -109,13 +185,15 @@ struct AttachmentMisuseTests {
   @Test("a handle of another CPU than the thread's own")
   func wrongCPU() async {
     let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
-      let coordinator = try Coordinator.make()
-      let cpu = try coordinator.attachHandle(to: 3)
-      onOtherThread {
-        guard (try? coordinator.attachHandle(to: 1)) != nil else { return }
-        cpu.enterUser()
+      try onThisThread {
+        let coordinator = try Coordinator.make()
+        let cpu = try coordinator.attachHandle(to: 3)
+        onOtherThread {
+          guard (try? coordinator.attachHandle(to: 1)) != nil else { return }
+          cpu.enterUser()
+        }
+        cpu.detach()
       }
-      cpu.detach()
     }
     result.expect("CPU 3 was used by a thread that is not attached to it")
   }
@@ -123,10 +201,12 @@ struct AttachmentMisuseTests {
   @Test("closing from a CPU of one's own")
   func closeFromCPU() async {
     let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
-      let coordinator = try Coordinator.make()
-      let cpu = try coordinator.attach(to: 1)
-      coordinator.close(timeout: .zero)
-      cpu.detach()
+      try onThisThread {
+        let coordinator = try Coordinator.make()
+        let cpu = try coordinator.attach(to: 1)
+        coordinator.close(timeout: .zero)
+        cpu.detach()
+      }
     }
     result.expect("CPU 1 cannot close its own coordinator: it would wait for itself")
   }
@@ -134,15 +214,17 @@ struct AttachmentMisuseTests {
   @Test("a CrossCall that goes out of scope while it is in flight")
   func crossCallInFlight() async {
     let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
-      let coordinator = try Coordinator.make()
-      let cpu = try coordinator.attach(to: 1)
-      func post() {
-        let call = unsafe CrossCall(context: nil) { _, _ in }
-        coordinator.post(call, on: 1)
+      try onThisThread {
+        let coordinator = try Coordinator.make()
+        let cpu = try coordinator.attach(to: 1)
+        func post() {
+          let call = unsafe CrossCall(context: nil) { _, _ in }
+          coordinator.post(call, on: 1)
+        }
+        post()
+        cpu.safePoint()
+        cpu.detach()
       }
-      post()
-      cpu.safePoint()
-      cpu.detach()
     }
     result.expect("a CrossCall went out of scope while it was in flight", namesCaller: false)
   }

@@ -15,7 +15,8 @@ struct CompileFailTests {
   @Test(
     "the compiler says what the fixture expects",
     arguments: [
-      "LocalCPUCopied", "LocalCPUAfterDetach", "LocalCPUSent", "LocalCPUCaptured", "SenderCopied",
+      "LocalCPUCopied", "LocalCPUAfterDetach", "LocalCPUSent", "LocalCPUCaptured",
+      "LocalCPUAwaited", "SenderCopied",
       "SenderSent", "CrossCallCopied", "KernelNames", "ProtectedNodeKept", "HazardPointerCopied",
     ])
   func diagnosed(fixture: String) throws {

@@ -28,19 +28,23 @@ struct HazardMisuseTests {
   @Test("an isolated CPU that reclaims")
   func isolated() async {
     let reclaim = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
-      let coordinator = try Coordinator.make()
-      let domain = try coordinator.makeHazardDomain(reclamation: .explicit)
-      let local = try coordinator.attach(to: 1)
-      domain.reclaim()
-      local.detach()
+      try onThisThread {
+        let coordinator = try Coordinator.make()
+        let domain = try coordinator.makeHazardDomain(reclamation: .explicit)
+        let local = try coordinator.attach(to: 1)
+        domain.reclaim()
+        local.detach()
+      }
     }
     reclaim.expect("an isolated CPU must not reclaim: reclaimers run on other threads")
     let barrier = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
-      let coordinator = try Coordinator.make()
-      let domain = try coordinator.makeHazardDomain(reclamation: .explicit)
-      let local = try coordinator.attach(to: 1)
-      local.inUser { _ = domain.barrier() }
-      local.detach()
+      try onThisThread {
+        let coordinator = try Coordinator.make()
+        let domain = try coordinator.makeHazardDomain(reclamation: .explicit)
+        let local = try coordinator.attach(to: 1)
+        local.inUser { _ = domain.barrier() }
+        local.detach()
+      }
     }
     barrier.expect("an isolated CPU must not wait for a barrier: reclaimers run on other threads")
   }

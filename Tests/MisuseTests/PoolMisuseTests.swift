@@ -137,16 +137,18 @@ struct PoolMisuseTests {
   @Test("posting a call out of a pool in a signal handler")
   func postInSignalHandler() async {
     let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
-      let coordinator = try Coordinator.make(.signal)
-      let calls = try CrossCallPool(coordinator, of: Int.self, capacity: 1) { _, _ in }
-      var options = WorkType.Options()
-      options.isInterruptSafe = true
-      let work = try coordinator.register("poster", options: options) { _ in
-        calls.post(1, on: 0)
+      try onThisThread {
+        let coordinator = try Coordinator.make(.signal)
+        let calls = try CrossCallPool(coordinator, of: Int.self, capacity: 1) { _, _ in }
+        var options = WorkType.Options()
+        options.isInterruptSafe = true
+        let work = try coordinator.register("poster", options: options) { _ in
+          calls.post(1, on: 0)
+        }
+        let cpu = try coordinator.attach(to: 1)
+        cpu.inUser { onOtherThread { coordinator.send(work, to: 1, urgency: .immediate) } }
+        cpu.detach()
       }
-      let cpu = try coordinator.attach(to: 1)
-      cpu.inUser { onOtherThread { coordinator.send(work, to: 1, urgency: .immediate) } }
-      cpu.detach()
     }
     result.expect(
       "CPU 1 must not post a call out of a pool in a signal handler", namesCaller: false)

@@ -53,14 +53,16 @@ struct RangeMisuseTests {
   func coordinator(member: String, cpu: Int) async {
     let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
       [member, cpu] in
-      let coordinator = try Coordinator.make()
-      switch member {
-      case "call": coordinator.call(on: [cpu]) { _ in }
-      case "post": _ = unsafe coordinator.post(on: [cpu], context: nil) { _, _ in }
-      case "attach": try coordinator.attach(to: cpu).detach()
-      case "attachHandle": try coordinator.attachHandle(to: cpu).detach()
-      case "launch": try coordinator.launch(on: cpu) { _ in }
-      default: _ = coordinator.context(of: cpu)
+      try onThisThread {
+        let coordinator = try Coordinator.make()
+        switch member {
+        case "call": coordinator.call(on: [cpu]) { _ in }
+        case "post": _ = unsafe coordinator.post(on: [cpu], context: nil) { _, _ in }
+        case "attach": try coordinator.attach(to: cpu).detach()
+        case "attachHandle": try coordinator.attachHandle(to: cpu).detach()
+        case "launch": try coordinator.launch(on: cpu) { _ in }
+        default: _ = coordinator.context(of: cpu)
+        }
       }
     }
     result.expect("there is no CPU \(cpu): this coordinator has CPUs 0-1,3", namesCaller: false)

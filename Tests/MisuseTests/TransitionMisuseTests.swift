@@ -8,27 +8,31 @@ struct TransitionMisuseTests {
   @Test("correct use ends well: what the others prove, they do not prove by accident")
   func control() async {
     await #expect(processExitsWith: .success) {
-      let coordinator = try Coordinator.make()
-      let work = try coordinator.register("work") { _ in }
-      let cpu = try coordinator.attach(to: 1)
-      cpu.enterUser()
-      coordinator.send(work, to: 1)
-      cpu.enterKernel()
-      cpu.inUser { cpu.inKernel {} }
-      cpu.idle(for: .zero)
-      cpu.declareQuiescent()
-      cpu.detach()
-      try coordinator.unregister(work)
-      coordinator.close()
+      try onThisThread {
+        let coordinator = try Coordinator.make()
+        let work = try coordinator.register("work") { _ in }
+        let cpu = try coordinator.attach(to: 1)
+        cpu.enterUser()
+        coordinator.send(work, to: 1)
+        cpu.enterKernel()
+        cpu.inUser { cpu.inKernel {} }
+        cpu.idle(for: .zero)
+        cpu.declareQuiescent()
+        cpu.detach()
+        try coordinator.unregister(work)
+        coordinator.close()
+      }
     }
   }
 
   @Test("leaving kernel twice")
   func enterUserTwice() async {
     let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
-      let cpu = try Coordinator.make().attach(to: 1)
-      cpu.enterUser()
-      cpu.enterUser()
+      try onThisThread {
+        let cpu = try Coordinator.make().attach(to: 1)
+        cpu.enterUser()
+        cpu.enterUser()
+      }
     }
     result.expect("CPU 1 cannot leave kernel: it is in user")
   }
@@ -36,10 +40,12 @@ struct TransitionMisuseTests {
   @Test("entering kernel twice")
   func enterKernelTwice() async {
     let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
-      let cpu = try Coordinator.make().attach(to: 1)
-      cpu.enterUser()
-      cpu.enterKernel()
-      cpu.enterKernel()
+      try onThisThread {
+        let cpu = try Coordinator.make().attach(to: 1)
+        cpu.enterUser()
+        cpu.enterKernel()
+        cpu.enterKernel()
+      }
     }
     result.expect("CPU 1 entered kernel from user, but it was in kernel")
   }
@@ -47,8 +53,10 @@ struct TransitionMisuseTests {
   @Test("entering kernel without ever having left it")
   func enterKernelFirst() async {
     let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
-      let cpu = try Coordinator.make().attach(to: 1)
-      cpu.enterKernel()
+      try onThisThread {
+        let cpu = try Coordinator.make().attach(to: 1)
+        cpu.enterKernel()
+      }
     }
     result.expect("CPU 1 entered kernel from user, but it was in kernel")
   }
@@ -56,8 +64,10 @@ struct TransitionMisuseTests {
   @Test("user inside user")
   func userInUser() async {
     let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
-      let cpu = try Coordinator.make().attach(to: 1)
-      cpu.inUser { cpu.inUser {} }
+      try onThisThread {
+        let cpu = try Coordinator.make().attach(to: 1)
+        cpu.inUser { cpu.inUser {} }
+      }
     }
     result.expect("CPU 1 cannot leave kernel: it is in user")
   }
@@ -65,8 +75,10 @@ struct TransitionMisuseTests {
   @Test("guest inside user")
   func guestInUser() async {
     let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
-      let cpu = try Coordinator.make().attach(to: 1)
-      cpu.inUser { cpu.inGuest {} }
+      try onThisThread {
+        let cpu = try Coordinator.make().attach(to: 1)
+        cpu.inUser { cpu.inGuest {} }
+      }
     }
     result.expect("CPU 1 cannot leave kernel: it is in user")
   }
@@ -74,12 +86,14 @@ struct TransitionMisuseTests {
   @Test("leaving kernel inside a handler")
   func enterUserInHandler() async {
     let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
-      let coordinator = try Coordinator.make()
-      let cpu = try coordinator.attach(to: 1)
-      let handle = cpu.handle
-      let work = try coordinator.register("leaver") { _ in handle.enterUser() }
-      coordinator.send(work, to: 1)
-      cpu.safePoint()
+      try onThisThread {
+        let coordinator = try Coordinator.make()
+        let cpu = try coordinator.attach(to: 1)
+        let handle = cpu.handle
+        let work = try coordinator.register("leaver") { _ in handle.enterUser() }
+        coordinator.send(work, to: 1)
+        cpu.safePoint()
+      }
     }
     result.expect("CPU 1 cannot leave kernel inside a handler")
   }
@@ -87,11 +101,13 @@ struct TransitionMisuseTests {
   @Test("leaving kernel inside a handler that an entry runs")
   func enterUserInEntry() async {
     let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
-      let coordinator = try Coordinator.make()
-      let cpu = try coordinator.attach(to: 1)
-      let handle = cpu.handle
-      let work = try coordinator.register("leaver") { _ in handle.enterUser() }
-      cpu.inUser { _ = coordinator.send(work, to: 1) }
+      try onThisThread {
+        let coordinator = try Coordinator.make()
+        let cpu = try coordinator.attach(to: 1)
+        let handle = cpu.handle
+        let work = try coordinator.register("leaver") { _ in handle.enterUser() }
+        cpu.inUser { _ = coordinator.send(work, to: 1) }
+      }
     }
     result.expect("CPU 1 cannot leave kernel inside a handler")
   }
@@ -99,11 +115,13 @@ struct TransitionMisuseTests {
   @Test("entering kernel inside a handler")
   func enterKernelInHandler() async {
     let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
-      let coordinator = try Coordinator.make()
-      let cpu = try coordinator.attach(to: 1)
-      let handle = cpu.handle
-      let work = try coordinator.register("enterer") { _ in handle.enterKernel() }
-      coordinator.send(work, to: 1)
+      try onThisThread {
+        let coordinator = try Coordinator.make()
+        let cpu = try coordinator.attach(to: 1)
+        let handle = cpu.handle
+        let work = try coordinator.register("enterer") { _ in handle.enterKernel() }
+        coordinator.send(work, to: 1)
+      }
     }
     result.expect("CPU 1 entered kernel from user, but it was in kernel")
   }
@@ -111,13 +129,15 @@ struct TransitionMisuseTests {
   @Test("leaving kernel inside a cross call")
   func enterUserInCall() async {
     let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
-      let coordinator = try Coordinator.make()
-      let cpu = try coordinator.attach(to: 1)
-      _ = unsafe coordinator.post(on: [1], context: nil) { _, _ in
-        unsafe Leaver.handle!.enterUser()
+      try onThisThread {
+        let coordinator = try Coordinator.make()
+        let cpu = try coordinator.attach(to: 1)
+        _ = unsafe coordinator.post(on: [1], context: nil) { _, _ in
+          unsafe Leaver.handle!.enterUser()
+        }
+        unsafe Leaver.handle = cpu.handle
+        cpu.safePoint()
       }
-      unsafe Leaver.handle = cpu.handle
-      cpu.safePoint()
     }
     result.expect("CPU 1 cannot leave kernel inside a handler")
   }
@@ -130,8 +150,10 @@ struct TransitionMisuseTests {
   @Test("leaving kernel inside a nested section")
   func enterUserInSection() async {
     let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
-      let cpu = try Coordinator.make().attach(to: 1)
-      cpu.inKernel { cpu.enterUser() }
+      try onThisThread {
+        let cpu = try Coordinator.make().attach(to: 1)
+        cpu.inKernel { cpu.enterUser() }
+      }
     }
     result.expect("CPU 1 cannot leave kernel inside a nested kernel section")
   }
@@ -180,8 +202,10 @@ struct TransitionMisuseTests {
   func leaveSection(_ outside: Outside, _ leaving: Leaving) async {
     let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
       [outside, leaving] in
-      let cpu = try Coordinator.make().attach(to: 1)
-      outside.run(on: cpu) { leaving.run(on: cpu) }
+      try onThisThread {
+        let cpu = try Coordinator.make().attach(to: 1)
+        outside.run(on: cpu) { leaving.run(on: cpu) }
+      }
     }
     result.expect("CPU 1 cannot \(leaving.action) inside a nested kernel section")
   }
@@ -189,12 +213,14 @@ struct TransitionMisuseTests {
   @Test("a safe point in user")
   func safePointInUser() async {
     let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
-      let coordinator = try Coordinator.make()
-      let work = try coordinator.register("work") { _ in }
-      let cpu = try coordinator.attach(to: 1)
-      cpu.enterUser()
-      coordinator.send(work, to: 1)
-      cpu.safePoint()
+      try onThisThread {
+        let coordinator = try Coordinator.make()
+        let work = try coordinator.register("work") { _ in }
+        let cpu = try coordinator.attach(to: 1)
+        cpu.enterUser()
+        coordinator.send(work, to: 1)
+        cpu.safePoint()
+      }
     }
     result.expect("CPU 1 declared a safe point outside kernel")
   }
@@ -202,8 +228,10 @@ struct TransitionMisuseTests {
   @Test("a quiescent state in user")
   func quiescentInUser() async {
     let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
-      let cpu = try Coordinator.make().attach(to: 1)
-      cpu.inUser { cpu.declareQuiescent() }
+      try onThisThread {
+        let cpu = try Coordinator.make().attach(to: 1)
+        cpu.inUser { cpu.declareQuiescent() }
+      }
     }
     result.expect("CPU 1 cannot declare a quiescent state: it is in user")
   }
@@ -211,8 +239,10 @@ struct TransitionMisuseTests {
   @Test("a quiescent state inside a nested section, which may hold something")
   func quiescentInSection() async {
     let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
-      let cpu = try Coordinator.make().attach(to: 1)
-      cpu.inKernel { cpu.declareQuiescent() }
+      try onThisThread {
+        let cpu = try Coordinator.make().attach(to: 1)
+        cpu.inKernel { cpu.declareQuiescent() }
+      }
     }
     result.expect("CPU 1 cannot declare a quiescent state inside a nested kernel section")
   }
@@ -220,8 +250,10 @@ struct TransitionMisuseTests {
   @Test("sleeping in user")
   func idleInUser() async {
     let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
-      let cpu = try Coordinator.make().attach(to: 1)
-      cpu.inUser { cpu.idle(for: .zero) }
+      try onThisThread {
+        let cpu = try Coordinator.make().attach(to: 1)
+        cpu.inUser { cpu.idle(for: .zero) }
+      }
     }
     result.expect("CPU 1 cannot become idle: it is in user")
   }
@@ -229,11 +261,13 @@ struct TransitionMisuseTests {
   @Test("sleeping inside a handler")
   func idleInHandler() async {
     let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
-      let coordinator = try Coordinator.make()
-      let cpu = try coordinator.attach(to: 1)
-      let handle = cpu.handle
-      let work = try coordinator.register("sleeper") { _ in handle.idle(for: .zero) }
-      coordinator.send(work, to: 1)
+      try onThisThread {
+        let coordinator = try Coordinator.make()
+        let cpu = try coordinator.attach(to: 1)
+        let handle = cpu.handle
+        let work = try coordinator.register("sleeper") { _ in handle.idle(for: .zero) }
+        coordinator.send(work, to: 1)
+      }
     }
     result.expect("CPU 1 cannot become idle inside a handler")
   }

@@ -11,19 +11,21 @@ struct TranslationMisuseTests {
   func earlyEntry(place: Early) async {
     let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
       [place] in
-      let coordinator = try Coordinator.make()
-      let space = try AddressSpace(coordinator, AddressSpace.Options(pages: 64))
-      _ = try space.map(7, to: 70)
-      let work = try coordinator.register("early") { cpu in _ = space.lookUp(7, asCPU: cpu) }
-      let cpu = try coordinator.attach(to: 1)
-      if place == .entry { cpu.enterUser() }
-      coordinator.send(work, to: 1)
-      switch place {
-      case .entry: cpu.enterKernel()
-      case .safePoint: cpu.safePoint()
-      case .detach: break
+      try onThisThread {
+        let coordinator = try Coordinator.make()
+        let space = try AddressSpace(coordinator, AddressSpace.Options(pages: 64))
+        _ = try space.map(7, to: 70)
+        let work = try coordinator.register("early") { cpu in _ = space.lookUp(7, asCPU: cpu) }
+        let cpu = try coordinator.attach(to: 1)
+        if place == .entry { cpu.enterUser() }
+        coordinator.send(work, to: 1)
+        switch place {
+        case .entry: cpu.enterKernel()
+        case .safePoint: cpu.safePoint()
+        case .detach: break
+        }
+        cpu.detach()
       }
-      cpu.detach()
     }
     let text = result.map { String(decoding: $0.standardErrorContent, as: UTF8.self) } ?? ""
     #expect(text.contains("CPUIsolation: CPU 1 looked up page 7 at "), "\(text)")
@@ -34,38 +36,42 @@ struct TranslationMisuseTests {
   @Test("what is never deferred may be looked up there, and other pages elsewhere")
   func control() async {
     await #expect(processExitsWith: .success) {
-      let coordinator = try Coordinator.make()
-      let space = try AddressSpace(coordinator, AddressSpace.Options(pages: 64))
-      _ = try space.map(7, to: 70, neverDeferred: true)
-      _ = try space.map(8, to: 80)
-      let work = try coordinator.register("early") { cpu in
-        precondition(space.lookUp(7, asCPU: cpu) == 70)
-        precondition(space.lookUp(9, asCPU: cpu) == nil)
+      try onThisThread {
+        let coordinator = try Coordinator.make()
+        let space = try AddressSpace(coordinator, AddressSpace.Options(pages: 64))
+        _ = try space.map(7, to: 70, neverDeferred: true)
+        _ = try space.map(8, to: 80)
+        let work = try coordinator.register("early") { cpu in
+          precondition(space.lookUp(7, asCPU: cpu) == 70)
+          precondition(space.lookUp(9, asCPU: cpu) == nil)
+        }
+        let cpu = try coordinator.attach(to: 1)
+        coordinator.send(work, to: 1)
+        cpu.safePoint()
+        precondition(space.lookUp(8, asCPU: 1) == 80)
+        cpu.detach()
       }
-      let cpu = try coordinator.attach(to: 1)
-      coordinator.send(work, to: 1)
-      cpu.safePoint()
-      precondition(space.lookUp(8, asCPU: 1) == 80)
-      cpu.detach()
     }
   }
 
   @Test("a handler that runs on behalf of a CPU looks up nothing for it")
   func onBehalf() async {
     let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
-      let coordinator = try Coordinator.make()
-      let space = try AddressSpace(coordinator, AddressSpace.Options(pages: 64))
-      _ = try space.map(7, to: 70, neverDeferred: true)
-      var options = WorkType.Options()
-      options.mayRunOnBehalf = true
-      let work = try coordinator.register("helper", options: options) { cpu in
-        _ = space.lookUp(7, asCPU: cpu)
+      try onThisThread {
+        let coordinator = try Coordinator.make()
+        let space = try AddressSpace(coordinator, AddressSpace.Options(pages: 64))
+        _ = try space.map(7, to: 70, neverDeferred: true)
+        var options = WorkType.Options()
+        options.mayRunOnBehalf = true
+        let work = try coordinator.register("helper", options: options) { cpu in
+          _ = space.lookUp(7, asCPU: cpu)
+        }
+        let cpu = try coordinator.attach(to: 1)
+        cpu.enterUser()
+        onOtherThread { _ = coordinator.send(work, to: 1, urgency: .onBehalf) }
+        cpu.enterKernel()
+        cpu.detach()
       }
-      let cpu = try coordinator.attach(to: 1)
-      cpu.enterUser()
-      onOtherThread { _ = coordinator.send(work, to: 1, urgency: .onBehalf) }
-      cpu.enterKernel()
-      cpu.detach()
     }
     let text = result.map { String(decoding: $0.standardErrorContent, as: UTF8.self) } ?? ""
     #expect(text.contains("page 7 was looked up at "), "\(text)")
@@ -199,26 +205,28 @@ struct TranslationMisuseTests {
   func callbacks(_ mistake: Callbacks) async {
     let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
       [mistake] in
-      let coordinator = try Coordinator.make()
-      let callbacks = try GracePeriodCallbacks(coordinator, capacity: 4, runsThread: false)
-      switch mistake {
-      case .runOnIsolated:
-        let cpu = try coordinator.attach(to: 1)
-        callbacks.runReady()
-        cpu.detach()
-      case .barrierInCallback:
-        _ = callbacks.retire { _ = callbacks.barrier(timeout: .milliseconds(10)) }
-        callbacks.runReady()
-      case .retireWaitingInCallback:
-        // There is no room until the callback has returned.
-        let full = try GracePeriodCallbacks(coordinator, capacity: 1, runsThread: false)
-        _ = full.retire { _ = full.retireWaiting(timeout: .milliseconds(10)) {} }
-        full.runReady()
-      case .barrierInKernel:
-        let cpu = try coordinator.attach(to: 1)
-        _ = callbacks.retire {}
-        _ = callbacks.barrier(timeout: .milliseconds(10))
-        cpu.detach()
+      try onThisThread {
+        let coordinator = try Coordinator.make()
+        let callbacks = try GracePeriodCallbacks(coordinator, capacity: 4, runsThread: false)
+        switch mistake {
+        case .runOnIsolated:
+          let cpu = try coordinator.attach(to: 1)
+          callbacks.runReady()
+          cpu.detach()
+        case .barrierInCallback:
+          _ = callbacks.retire { _ = callbacks.barrier(timeout: .milliseconds(10)) }
+          callbacks.runReady()
+        case .retireWaitingInCallback:
+          // There is no room until the callback has returned.
+          let full = try GracePeriodCallbacks(coordinator, capacity: 1, runsThread: false)
+          _ = full.retire { _ = full.retireWaiting(timeout: .milliseconds(10)) {} }
+          full.runReady()
+        case .barrierInKernel:
+          let cpu = try coordinator.attach(to: 1)
+          _ = callbacks.retire {}
+          _ = callbacks.barrier(timeout: .milliseconds(10))
+          cpu.detach()
+        }
       }
     }
     let text = result.map { String(decoding: $0.standardErrorContent, as: UTF8.self) } ?? ""

@@ -5,7 +5,7 @@ import Testing
 
 /// The ways to wait, each with a deadline so that one that is not refused ends all the same.
 enum Wait: String, CaseIterable, Codable {
-  case ticket, call, synchronize, unregister, startGracePeriod
+  case ticket, call, synchronize, unregister, startGracePeriod, join, close
 
   /// What the sentence says that the CPU must not do.
   var action: String {
@@ -15,6 +15,8 @@ enum Wait: String, CaseIterable, Codable {
     case .synchronize: "synchronize"
     case .unregister: "unregister a work type"
     case .startGracePeriod: "begin a grace period"
+    case .join: "join the thread of CPU 3"
+    case .close: "close a coordinator"
     }
   }
 
@@ -27,6 +29,8 @@ enum Wait: String, CaseIterable, Codable {
     case .synchronize: _ = coordinator.synchronize(timeout: .milliseconds(10))
     case .unregister: _ = try? coordinator.unregister(work, timeout: .milliseconds(10))
     case .startGracePeriod: _ = coordinator.startGracePeriod()
+    case .join: _ = try? coordinator.launch(on: 3) { _ in }.join(timeout: .milliseconds(10))
+    case .close: _ = try? Coordinator.make().close(timeout: .milliseconds(10))
     }
   }
 }
@@ -37,13 +41,15 @@ struct WaitMisuseTests {
   func inHandler(wait: Wait) async {
     let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
       [wait] in
-      let coordinator = try Coordinator.make()
-      let other = try coordinator.register("other") { _ in }
-      let work = try coordinator.register("waiter") { _ in wait.perform(coordinator, other) }
-      let cpu = try coordinator.attach(to: 1)
-      coordinator.send(work, to: 1)
-      cpu.safePoint()
-      cpu.detach()
+      try onThisThread {
+        let coordinator = try Coordinator.make()
+        let other = try coordinator.register("other") { _ in }
+        let work = try coordinator.register("waiter") { _ in wait.perform(coordinator, other) }
+        let cpu = try coordinator.attach(to: 1)
+        coordinator.send(work, to: 1)
+        cpu.safePoint()
+        cpu.detach()
+      }
     }
     result.expect("CPU 1 must not \(wait.action) inside a handler")
   }
@@ -52,16 +58,18 @@ struct WaitMisuseTests {
   func inCall(wait: Wait) async {
     let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
       [wait] in
-      let coordinator = try Coordinator.make()
-      let other = try coordinator.register("other") { _ in }
-      let thread = try coordinator.launch(on: 1) { cpu in
-        while !coordinator.isClosed {
-          cpu.inUser { for _ in 0..<100 { cpu.poll() } }
+      try onThisThread {
+        let coordinator = try Coordinator.make()
+        let other = try coordinator.register("other") { _ in }
+        let thread = try coordinator.launch(on: 1) { cpu in
+          while !coordinator.isClosed {
+            cpu.inUser { for _ in 0..<100 { cpu.poll() } }
+          }
         }
+        coordinator.call(on: [1], timeout: .seconds(10)) { _ in wait.perform(coordinator, other) }
+        coordinator.close()
+        thread.join()
       }
-      coordinator.call(on: [1], timeout: .seconds(10)) { _ in wait.perform(coordinator, other) }
-      coordinator.close()
-      thread.join()
     }
     result.expect("CPU 1 must not \(wait.action) inside a handler")
   }
@@ -71,21 +79,44 @@ struct WaitMisuseTests {
   func onBehalf(wait: Wait) async {
     let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
       [wait] in
-      let coordinator = try Coordinator.make()
-      let other = try coordinator.register("other") { _ in }
-      var options = WorkType.Options()
-      options.mayRunOnBehalf = true
-      let work = try coordinator.register("waiter", options: options) { _ in
-        wait.perform(coordinator, other)
+      try onThisThread {
+        let coordinator = try Coordinator.make()
+        let other = try coordinator.register("other") { _ in }
+        var options = WorkType.Options()
+        options.mayRunOnBehalf = true
+        let work = try coordinator.register("waiter", options: options) { _ in
+          wait.perform(coordinator, other)
+        }
+        let cpu = try coordinator.attach(to: 1)
+        cpu.enterUser()
+        onOtherThread { _ = coordinator.send(work, to: 1, urgency: .onBehalf) }
+        cpu.enterKernel()
+        cpu.detach()
       }
-      let cpu = try coordinator.attach(to: 1)
-      cpu.enterUser()
-      onOtherThread { _ = coordinator.send(work, to: 1, urgency: .onBehalf) }
-      cpu.enterKernel()
-      cpu.detach()
     }
     let text = result.map { String(decoding: $0.standardErrorContent, as: UTF8.self) }
     #expect(text?.contains("must not \(wait.action) inside a handler") == true)
+  }
+
+  @Test("asleep, inside a handler that a CPU runs on behalf of another one")
+  func idleOnBehalf() async {
+    let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+      try onThisThread {
+        let coordinator = try Coordinator.make()
+        let helper = try coordinator.attachHandle(to: 0)
+        var options = WorkType.Options()
+        options.mayRunOnBehalf = true
+        let work = try coordinator.register("sleeper", options: options) { _ in
+          helper.idle(for: .milliseconds(1))
+        }
+        try coordinator.launch(on: 1) { cpu in
+          cpu.inUser { while !coordinator.isClosed {} }
+        }
+        while coordinator.context(of: 1) != .user {}
+        _ = coordinator.send(work, to: 1, urgency: .onBehalf)
+      }
+    }
+    result.expect("CPU 0 cannot become idle inside a handler")
   }
 
   @Test(
@@ -94,11 +125,13 @@ struct WaitMisuseTests {
   func inIsolatedKernel(wait: Wait) async {
     let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
       [wait] in
-      let coordinator = try Coordinator.make()
-      let work = try coordinator.register("work") { _ in }
-      let cpu = try coordinator.attach(to: 1)
-      wait.perform(coordinator, work)
-      cpu.detach()
+      try onThisThread {
+        let coordinator = try Coordinator.make()
+        let work = try coordinator.register("work") { _ in }
+        let cpu = try coordinator.attach(to: 1)
+        wait.perform(coordinator, work)
+        cpu.detach()
+      }
     }
     let text = result.map { String(decoding: $0.standardErrorContent, as: UTF8.self) } ?? ""
     #expect(text.contains("CPUIsolation: CPU 1 cannot "), "\(text)")
@@ -111,15 +144,17 @@ struct WaitMisuseTests {
   func inHousekeepersSection(wait: Wait, fromUser: Bool) async {
     let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
       [wait, fromUser] in
-      let coordinator = try Coordinator.make()
-      let work = try coordinator.register("work") { _ in }
-      let cpu = try coordinator.attach(to: 0)
-      if fromUser {
-        cpu.inUser { cpu.inKernel { wait.perform(coordinator, work) } }
-      } else {
-        cpu.inKernel { wait.perform(coordinator, work) }
+      try onThisThread {
+        let coordinator = try Coordinator.make()
+        let work = try coordinator.register("work") { _ in }
+        let cpu = try coordinator.attach(to: 0)
+        if fromUser {
+          cpu.inUser { cpu.inKernel { wait.perform(coordinator, work) } }
+        } else {
+          cpu.inKernel { wait.perform(coordinator, work) }
+        }
+        cpu.detach()
       }
-      cpu.detach()
     }
     result.expect(
       "CPU 0 cannot \(wait.action) inside a kernel section: it would wait for itself")
@@ -128,11 +163,13 @@ struct WaitMisuseTests {
   @Test("a housekeeper outside its sections may wait for what it likes", arguments: Wait.allCases)
   func control(wait: Wait) async {
     await #expect(processExitsWith: .success) { [wait] in
-      let coordinator = try Coordinator.make()
-      let work = try coordinator.register("work") { _ in }
-      let cpu = try coordinator.attach(to: 0)
-      wait.perform(coordinator, work)
-      cpu.detach()
+      try onThisThread {
+        let coordinator = try Coordinator.make()
+        let work = try coordinator.register("work") { _ in }
+        let cpu = try coordinator.attach(to: 0)
+        wait.perform(coordinator, work)
+        cpu.detach()
+      }
     }
   }
 }

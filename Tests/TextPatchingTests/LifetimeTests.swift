@@ -99,41 +99,43 @@ extension TextPatchingTests {
     /// The child of a fork has neither the text nor its CPUs.
     @Test func aForkLeavesTheTextBehind() async throws {
       await #expect(processExitsWith: .exitCode(9)) {
-        let coordinator = try Coordinator.quiet()
-        let patcher = try TextPatcher(coordinator: coordinator)
-        let site = try patcher.makeSite("site", original: Functions.original)
-        let cpu = try coordinator.attach(to: 1)
-        guard site(on: cpu, 1, 1) == 2 else { _exit(1) }
-        func status(_ body: () -> Never) -> Int32 {
-          let child = cfk_fork()
-          if child == 0 { body() }
-          return cfk_end(child, 120)
-        }
-        // Patching is refused there, and changes nothing here.
-        let refused = status {
-          do throws(IsolationError) {
-            try patcher.patch(site, to: .jump(to: Functions.replacement))
-            _exit(1)
-          } catch {
-            guard error.code == .forked else { _exit(2) }
+        try onThisThread {
+          let coordinator = try Coordinator.quiet()
+          let patcher = try TextPatcher(coordinator: coordinator)
+          let site = try patcher.makeSite("site", original: Functions.original)
+          let cpu = try coordinator.attach(to: 1)
+          guard site(on: cpu, 1, 1) == 2 else { _exit(1) }
+          func status(_ body: () -> Never) -> Int32 {
+            let child = cfk_fork()
+            if child == 0 { body() }
+            return cfk_end(child, 120)
           }
-          do throws(IsolationError) {
-            _ = try TextPatcher(coordinator: coordinator)
-            _exit(3)
-          } catch {
-            _exit(error.code == .forked ? 5 : 4)
+          // Patching is refused there, and changes nothing here.
+          let refused = status {
+            do throws(IsolationError) {
+              try patcher.patch(site, to: .jump(to: Functions.replacement))
+              _exit(1)
+            } catch {
+              guard error.code == .forked else { _exit(2) }
+            }
+            do throws(IsolationError) {
+              _ = try TextPatcher(coordinator: coordinator)
+              _exit(3)
+            } catch {
+              _exit(error.code == .forked ? 5 : 4)
+            }
           }
+          guard refused == 5 << 8, site(on: cpu, 1, 1) == 2 else { _exit(2) }
+          // A call there ends that process, with a sentence and not by executing what is not there.
+          let called = status {
+            _ = site(on: cpu, 1, 1)
+            _exit(0)
+          }
+          guard called > 0, called & 0x7f != 0, called & 0x7f != SIGSEGV else { _exit(3) }
+          try patcher.patch(site, to: .jump(to: Functions.replacement))
+          guard site(on: cpu, 1, 1) == 1_001 else { _exit(4) }
+          _exit(9)
         }
-        guard refused == 5 << 8, site(on: cpu, 1, 1) == 2 else { _exit(2) }
-        // A call there ends that process, with a sentence and not by executing what is not there.
-        let called = status {
-          _ = site(on: cpu, 1, 1)
-          _exit(0)
-        }
-        guard called > 0, called & 0x7f != 0, called & 0x7f != SIGSEGV else { _exit(3) }
-        try patcher.patch(site, to: .jump(to: Functions.replacement))
-        guard site(on: cpu, 1, 1) == 1_001 else { _exit(4) }
-        _exit(9)
       }
     }
 

@@ -16,56 +16,66 @@ extension TextPatchingTests {
 
     @Test func correctUseEndsWell() async {
       await #expect(processExitsWith: .success) {
-        let (coordinator, patcher, site) = try Self.make()
-        let cpu = try coordinator.attach(to: 1)
-        _ = site(on: cpu, 1, 1)
-        cpu.enterUser()
-        try patcher.patch(site, to: .call(Functions.hook))
-        cpu.enterKernel()
-        _ = site(on: cpu, 1, 1)
-        _ = site(on: cpu.handle, 1, 1)
-        cpu.detach()
-        patcher.close()
-        coordinator.close()
+        try onThisThread {
+          let (coordinator, patcher, site) = try Self.make()
+          let cpu = try coordinator.attach(to: 1)
+          _ = site(on: cpu, 1, 1)
+          cpu.enterUser()
+          try patcher.patch(site, to: .call(Functions.hook))
+          cpu.enterKernel()
+          _ = site(on: cpu, 1, 1)
+          _ = site(on: cpu.handle, 1, 1)
+          cpu.detach()
+          patcher.close()
+          coordinator.close()
+        }
       }
     }
 
     @Test func calledInUser() async {
       let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
-        let (coordinator, _, site) = try Self.make()
-        let cpu = try coordinator.attach(to: 1)
-        _ = site(on: cpu, 1, 1)
-        cpu.inUser { _ = site(on: cpu, 1, 1) }
+        try onThisThread {
+          let (coordinator, _, site) = try Self.make()
+          let cpu = try coordinator.attach(to: 1)
+          _ = site(on: cpu, 1, 1)
+          cpu.inUser { _ = site(on: cpu, 1, 1) }
+        }
       }
       result.expect("site route was called on CPU 1 in user: it has to be in kernel")
     }
 
     @Test func calledOnAnotherCoordinatorsCPU() async {
       let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
-        let (_, _, site) = try Self.make()
-        let cpu = try Coordinator.quiet(isolated: [1, 900]).attach(to: 900)
-        _ = site(on: cpu, 1, 1)
+        try onThisThread {
+          let (_, _, site) = try Self.make()
+          let cpu = try Coordinator.quiet(isolated: [1, 900]).attach(to: 900)
+          _ = site(on: cpu, 1, 1)
+        }
       }
       result.expect("site route was called on CPU 900 of another coordinator")
     }
 
     @Test func calledByAnotherThread() async {
       let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
-        let (coordinator, _, site) = try Self.make()
-        let cpu = try coordinator.attach(to: 1)
-        let handle = cpu.handle
-        TestThread { _ = site(on: handle, 1, 1) }.join()
+        try onThisThread {
+          let (coordinator, _, site) = try Self.make()
+          let cpu = try coordinator.attach(to: 1)
+          let handle = cpu.handle
+          TestThread { _ = site(on: handle, 1, 1) }.join()
+        }
       }
       result.expect("site route was called on CPU 1 by another thread")
     }
 
     @Test func calledInsideAHandler() async {
       let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
-        let (coordinator, _, site) = try Self.make()
-        let cpu = try coordinator.attach(to: 1)
-        let handle = cpu.handle
-        let work = try coordinator.register("caller") { _ in _ = site(on: handle, 1, 1) }
-        coordinator.send(work, to: 1)
+        try onThisThread {
+          let (coordinator, _, site) = try Self.make()
+          let cpu = try coordinator.attach(to: 1)
+          let handle = cpu.handle
+          let work = try coordinator.register("caller") { _ in _ = site(on: handle, 1, 1) }
+          coordinator.send(work, to: 1)
+        }
       }
       result.expect("site route was called on CPU 1 inside a handler")
     }
@@ -88,13 +98,15 @@ extension TextPatchingTests {
 
     @Test func patchedInsideAHandler() async {
       let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
-        let (coordinator, patcher, site) = try Self.make()
-        let cpu = try coordinator.attach(to: 1)
-        let work = try coordinator.register("patcher") { _ in
-          _ = try? patcher.patch(site, to: .call(Functions.hook))
+        try onThisThread {
+          let (coordinator, patcher, site) = try Self.make()
+          let cpu = try coordinator.attach(to: 1)
+          let work = try coordinator.register("patcher") { _ in
+            _ = try? patcher.patch(site, to: .call(Functions.hook))
+          }
+          coordinator.send(work, to: 1)
+          cpu.detach()
         }
-        coordinator.send(work, to: 1)
-        cpu.detach()
       }
       result.expect("CPU 1 must not patch text inside a handler")
     }

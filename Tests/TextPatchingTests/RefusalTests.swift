@@ -76,15 +76,17 @@ extension TextPatchingTests {
     /// address is written and another executed.
     @Test func writableOrExecutableIsEnough() async {
       await #expect(processExitsWith: .exitCode(9)) {
-        let error = crf_refuse_execution_of_what_is_written()
-        // A kernel before 6.3 does not know it.
-        guard error == 0 else { _exit(error == EINVAL ? 9 : 2) }
-        let coordinator = try Coordinator.quiet()
-        let patcher = try TextPatcher(coordinator: coordinator)
-        let site = try patcher.makeSite("site", original: Functions.original)
-        try patcher.patch(site, to: .jump(to: Functions.replacement))
-        let cpu = try coordinator.attach(to: 1)
-        _exit(site(on: cpu, 1, 1) == 1_001 ? 9 : 1)
+        try onThisThread {
+          let error = crf_refuse_execution_of_what_is_written()
+          // A kernel before 6.3 does not know it.
+          guard error == 0 else { _exit(error == EINVAL ? 9 : 2) }
+          let coordinator = try Coordinator.quiet()
+          let patcher = try TextPatcher(coordinator: coordinator)
+          let site = try patcher.makeSite("site", original: Functions.original)
+          try patcher.patch(site, to: .jump(to: Functions.replacement))
+          let cpu = try coordinator.attach(to: 1)
+          _exit(site(on: cpu, 1, 1) == 1_001 ? 9 : 1)
+        }
       }
     }
 

@@ -56,20 +56,22 @@
 
       @Test func anEarlierHandlerIsCalled() async {
         await #expect(processExitsWith: .exitCode(9)) {
-          signal(SIGTRAP) { number in
-            Seen.traps.wrappingAdd(Int(number), ordering: .relaxed)
-            errno = ENOENT
+          try onThisThread {
+            signal(SIGTRAP) { number in
+              Seen.traps.wrappingAdd(Int(number), ordering: .relaxed)
+              errno = ENOENT
+            }
+            let (patcher, site) = try Self.makePatcher()
+            errno = EEXIST
+            crf_meet_breakpoint()
+            let kept = errno == EEXIST
+            raise(SIGTRAP)
+            let cpu = try patcher.coordinator.attach(to: 1)
+            let works = site(on: cpu, 1, 1) == 1_001
+            let traps = Seen.traps.load(ordering: .relaxed)
+            cpu.detach()
+            _exit(kept && works && traps == 2 * Int(SIGTRAP) ? 9 : 1)
           }
-          let (patcher, site) = try Self.makePatcher()
-          errno = EEXIST
-          crf_meet_breakpoint()
-          let kept = errno == EEXIST
-          raise(SIGTRAP)
-          let cpu = try patcher.coordinator.attach(to: 1)
-          let works = site(on: cpu, 1, 1) == 1_001
-          let traps = Seen.traps.load(ordering: .relaxed)
-          cpu.detach()
-          _exit(kept && works && traps == 2 * Int(SIGTRAP) ? 9 : 1)
         }
       }
 
@@ -132,15 +134,17 @@
       /// changed.
       @Test func aHandlerOverOursIsNoticed() async {
         await #expect(processExitsWith: .exitCode(9)) {
-          let (patcher, site) = try Self.makePatcher()
-          signal(SIGTRAP) { _ in }
-          do {
-            try patcher.patch(site, to: .nop)
-          } catch let error as IsolationError where error.code == .signalTaken {
-            let cpu = try patcher.coordinator.attach(to: 1)
-            _exit(site(on: cpu, 1, 1) == 1_001 ? 9 : 2)
+          try onThisThread {
+            let (patcher, site) = try Self.makePatcher()
+            signal(SIGTRAP) { _ in }
+            do {
+              try patcher.patch(site, to: .nop)
+            } catch let error as IsolationError where error.code == .signalTaken {
+              let cpu = try patcher.coordinator.attach(to: 1)
+              _exit(site(on: cpu, 1, 1) == 1_001 ? 9 : 2)
+            }
+            _exit(1)
           }
-          _exit(1)
         }
       }
 

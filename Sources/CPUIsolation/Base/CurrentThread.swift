@@ -46,17 +46,38 @@ enum CurrentThread {
       #if ModelChecking
         if let engine = ModelEngine.current { return engine.isHelping }
       #endif
-      return cpi_is_helping()
+      return unsafe cpi_helped_cpu() != nil
     }
-    set {
-      #if ModelChecking
-        if let engine = ModelEngine.current {
-          engine.isHelping = newValue
-          return
-        }
-      #endif
-      cpi_set_helping(newValue)
-    }
+  }
+
+  /// Says on whose behalf this thread runs a handler, or that it runs none. `onExit` runs here if the
+  /// thread ends meanwhile. Returns on whose behalf it ran one so far.
+  // Safety: what the thread helps is a slot, which its pin holds.
+  static func setHelped(
+    _ cpu: Address?, onExit: @convention(c) (UnsafeMutableRawPointer) -> Void
+  ) -> Address? {
+    #if ModelChecking
+      if let engine = ModelEngine.current {
+        engine.isHelping = cpu != nil
+        return nil
+      }
+    #endif
+    let before = unsafe cpi_helped_cpu().map { unsafe Address($0) }
+    unsafe cpi_set_helped_cpu(cpu?.pointer, onExit)
+    return before
+  }
+
+  /// Runs the body; where `pthread_exit` leaves it, `ended` runs, while the caller's frame is there.
+  // Safety: the context is the caller's, for both.
+  static func guarding(
+    _ context: UnsafeMutableRawPointer,
+    _ body: @convention(c) (UnsafeMutableRawPointer?) -> Void,
+    ifThreadEnds ended: @convention(c) (UnsafeMutableRawPointer?) -> Void
+  ) {
+    #if ModelChecking
+      if ModelEngine.current != nil { return unsafe body(context) }
+    #endif
+    unsafe cpi_run_guarded(body, ended, context)
   }
 
   /// The kernel's number of this thread.

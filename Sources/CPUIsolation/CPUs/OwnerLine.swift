@@ -29,6 +29,13 @@ struct OwnerLine: ~Copyable {
   /// The sender slot of the thread that is attached.
   let sender = SharedAddress(0)
   @usableFromInline let number = SharedWord(0)
+  /// What keeps the coordinator while a thread is attached: a reference, or 0.
+  let keeper = SharedAddress(0)
+  /// The cross call that runs, with a `CallKind` in its low bits; 0 is none. For the end of a thread
+  /// inside it.
+  let servedCall = SharedAddress(0)
+  /// The calls that were taken with it and have not run yet.
+  let unservedCalls = SharedAddress(0)
 
   init() {}
 }

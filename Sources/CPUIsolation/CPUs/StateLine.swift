@@ -26,5 +26,8 @@ struct StateLine: ~Copyable {
   /// How many kicks the system has refused.
   let refusedKicks = SharedWord(0)
 
+  /// The work that the holder of the pin has taken and not run: 0 is none.
+  let helpTaken = SharedWord(0)
+
   init() {}
 }

@@ -14,7 +14,8 @@ internal import Synchronization
 /// CPU's own thread. A call from another thread ends the process with a sentence. Where a
 /// ``LocalCPU`` can be held, hold that.
 ///
-/// The handle must not be used after its coordinator is gone.
+/// The coordinator stays for as long as a thread is attached; after that, and once nobody refers to it, the
+/// handle must not be used.
 ///
 /// - Progress: as each member says
 /// - Context: owner
@@ -94,6 +95,7 @@ public struct CPUHandle: Hashable, WorkSender {
   /// - Progress: wait-free when nothing is pending; else as the pending handlers
   /// - Context: owner, in kernel, outside handlers and nested sections
   /// - Allocates: never
+  @available(*, noasync, message: "a task may go on on another thread: use attach(to:_:)")
   @inlinable
   public func enterUser(file: StaticString = #fileID, line: UInt = #line) {
     OwnerTransitions.requireOwner(slot, CallSite(file, line))
@@ -108,6 +110,7 @@ public struct CPUHandle: Hashable, WorkSender {
   /// - Progress: wait-free when nothing is pending; else as the pending handlers
   /// - Context: owner, in user
   /// - Allocates: never
+  @available(*, noasync, message: "a task may go on on another thread: use attach(to:_:)")
   @inlinable
   public func enterKernel(file: StaticString = #fileID, line: UInt = #line) {
     OwnerTransitions.requireOwner(slot, CallSite(file, line))
@@ -122,6 +125,7 @@ public struct CPUHandle: Hashable, WorkSender {
   /// - Progress: wait-free when nobody asks; else as the pending handlers
   /// - Context: owner, in user or kernel
   /// - Allocates: never
+  @available(*, noasync, message: "a task may go on on another thread: use attach(to:_:)")
   @inlinable
   public func poll(file: StaticString = #fileID, line: UInt = #line) {
     if ContextTracker(slot).isAttentionWanted {
@@ -138,6 +142,7 @@ public struct CPUHandle: Hashable, WorkSender {
   /// - Progress: wait-free when nothing is pending; else as the pending handlers
   /// - Context: owner, in kernel; inside a handler it does nothing
   /// - Allocates: never
+  @available(*, noasync, message: "a task may go on on another thread: use attach(to:_:)")
   public func safePoint(file: StaticString = #fileID, line: UInt = #line) {
     OwnerTransitions.requireOwner(slot, CallSite(file, line))
     OwnerTransitions.safePoint(slot, CallSite(file, line))
@@ -151,6 +156,7 @@ public struct CPUHandle: Hashable, WorkSender {
   /// - Progress: wait-free when nothing is pending; else as the pending handlers
   /// - Context: owner, in kernel, outside handlers and nested sections
   /// - Allocates: never
+  @available(*, noasync, message: "a task may go on on another thread: use attach(to:_:)")
   public func declareQuiescent(file: StaticString = #fileID, line: UInt = #line) {
     OwnerTransitions.requireOwner(slot, CallSite(file, line))
     OwnerTransitions.quiescent(slot, CallSite(file, line))
@@ -165,6 +171,7 @@ public struct CPUHandle: Hashable, WorkSender {
   /// - Progress: blocking
   /// - Context: owner, in kernel, outside handlers and nested sections
   /// - Allocates: never
+  @available(*, noasync, message: "a task may go on on another thread: use attach(to:_:)")
   public func idle(
     for duration: Duration? = nil, file: StaticString = #fileID, line: UInt = #line
   ) {
@@ -180,6 +187,7 @@ public struct CPUHandle: Hashable, WorkSender {
   /// - Progress: blocking, while a helper holds the CPU
   /// - Context: owner, in kernel, outside handlers and nested sections
   /// - Allocates: never
+  @available(*, noasync, message: "a task may go on on another thread: use attach(to:_:)")
   public func detach(file: StaticString = #fileID, line: UInt = #line) {
     OwnerTransitions.requireOwner(slot, CallSite(file, line))
     OwnerTransitions.detach(slot, CallSite(file, line))

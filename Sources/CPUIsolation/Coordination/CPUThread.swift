@@ -25,15 +25,20 @@ public final class CPUThread: Sendable {
     var result: Result<Void, IsolationError>? = nil
     var isJoining = false
     var isOver = false
+    var threadID: Int32 = 0
   }
   private let state = Lock(State())
+  /// The fork since which the thread is there: it is not in a child.
+  private let forks = cpi_fork_generation()
 
   init(cpu: Int) { self.cpu = cpu }
 
   deinit {
     let unjoined = state.withLock { $0.isJoining ? nil : $0.handle }
-    if let unjoined { _ = cpi_detach_thread(unjoined) }
+    if let unjoined, !isForked { _ = cpi_detach_thread(unjoined) }
   }
+
+  private var isForked: Bool { forks != cpi_fork_generation() }
 
   /// How a thread is started.
   ///
@@ -115,31 +120,54 @@ public final class CPUThread: Sendable {
     }
   }
 
-  /// Waits until the thread has ended. Several threads may join.
+  /// Waits until the thread has ended, by its body's return or otherwise. Several threads may join.
   ///
+  /// A caller that is a CPU serves its own work meanwhile. A thread that joins itself, or waits inside a
+  /// handler, ends the process with a sentence. In the child of a fork, where the thread is not, the
+  /// answer is `forked` at once.
+  ///
+  /// - Parameters:
+  ///   - timeout: how long it waits; nil is for ever.
+  ///   - file: the caller's file, for messages.
+  ///   - line: the caller's line.
+  /// - Returns: `settled` once it has ended, `timedOut` with its CPU, or `forked`.
   /// - Progress: blocking
-  /// - Context: any thread but this one
+  /// - Context: any thread but this one, outside handlers
   /// - Allocates: never
-  public func join() {
+  @discardableResult
+  public func join(
+    timeout: Duration? = nil, file: StaticString = #fileID, line: UInt = #line
+  ) -> WaitOutcome {
+    if isForked { return .forked }
+    Coordinator.requireMayWait("join the thread of CPU \(cpu)", file, line)
+    if state.withLock({ $0.threadID }) == CurrentThread.id {
+      misuse("the thread of CPU \(cpu) cannot join itself", file, line)
+    }
+    return waitForEnd(Deadline(after: timeout))
+  }
+
+  func waitForEnd(_ until: Deadline) -> WaitOutcome {
+    // Who has nothing to serve and all the time sleeps until the system says that the thread has ended.
+    if CurrentThread.cpu == nil, until.remaining == .max { joinOnce() }
+    var backoff = Backoff()
+    while !state.withLock({ $0.isOver }) {
+      if until.hasPassed { return .timedOut([cpu]) }
+      Coordinator.serveWhileWaiting()
+      backoff.wait()
+    }
+    // It has nothing left to do but to end.
+    joinOnce()
+    return .settled
+  }
+
+  /// Joins the system's thread, unless somebody has or does.
+  private func joinOnce() {
     let mine = state.withLock { state -> UInt64? in
       if state.isJoining { return nil }
       state.isJoining = true
       return state.handle
     }
     if let mine { _ = cpi_join_thread(mine) }
-    waitUntilOver(Deadline(after: nil))
-  }
-
-  /// Waits until the thread's body has ended and its CPU is given back; false when the deadline
-  /// came first.
-  @discardableResult
-  func waitUntilOver(_ deadline: Deadline) -> Bool {
-    var backoff = Backoff()
-    while !state.withLock({ $0.isOver }) {
-      if deadline.hasPassed { return false }
-      backoff.wait()
-    }
-    return true
   }
 
   func started(_ handle: UInt64) { state.withLock { $0.handle = handle } }
@@ -147,9 +175,18 @@ public final class CPUThread: Sendable {
     state.withLock {
       $0.result = result
       $0.isPinned = isPinned
+      $0.threadID = CurrentThread.id
     }
   }
-  func ended() { state.withLock { $0.isOver = true } }
+  /// The last thing that the thread does.
+  func ended() {
+    state.withLock { state in
+      state.isOver = true
+      guard state.result == nil else { return }
+      state.result = .failure(
+        IsolationError(.threadCreationFailed, "the thread of CPU \(cpu) ended while it attached"))
+    }
+  }
 
   /// Waits for the thread's word on whether it could attach.
   func waitUntilAttached() throws(IsolationError) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import CPlatform
 internal import Synchronization
 
 extension Coordinator {
@@ -13,7 +14,9 @@ extension Coordinator {
   /// caller that is a CPU serves its own calls while it waits.
   ///
   /// At the deadline, calls that have not begun are taken back. One that has begun is waited for:
-  /// it uses the caller's closure.
+  /// it uses the caller's closure. A CPU that does not look keeps the records of a few calls that were
+  /// given up; further calls wait for one of these, so that they are not more and more. A call whose
+  /// function ends its thread is `gone`.
   ///
   /// Do not use it where the work may wait: `send` disturbs nobody.
   ///
@@ -42,13 +45,11 @@ extension Coordinator {
   ) -> Report<CallOutcome> {
     withoutActuallyEscaping(body) { body in
       // Safety: the pointer is used within the scope, as below.
-      unsafe withUnsafePointer(to: body) { pointer in
+      unsafe withUnsafePointer(to: CallBody(run: body)) { pointer in
         // Safety: the closure is there until every call has run or was taken back.
         let handler = unsafe CPUHandler(
-          {
-            unsafe $0.unsafelyUnwrapped.assumingMemoryBound(to: (@Sendable (Int) -> Void).self)
-              .pointee($1)
-          }, UnsafeMutableRawPointer(mutating: pointer))
+          { unsafe CallBody.run($0.unsafelyUnwrapped, on: $1) },
+          UnsafeMutableRawPointer(mutating: pointer))
         return callAndWait(
           mask, Deadline(after: timeout), isInterruptSafe, CallSite(file, line), predicate, handler)
       }
@@ -64,77 +65,58 @@ extension Coordinator {
     requireMayWait("make a waiting call", site.file, site.line)
     if isClosed { return Report(.closed, of: mask) }
     if isForked { return Report(.gone, of: mask) }
-    var report = Report<CallOutcome>()
-    guard let memory = takeCallMemory() else {
+    guard let memory = takeCallMemory(for: mask) else {
       misuse("cannot map the records of a cross call")
     }
-    let queue = CallPath(core, path)
-    var waiting = CPUMask()
-    let own = ownSlot.map(OwnerTransitions.number)
-    for cpu in mask where cpu != own {
+    var call = WaitedCall(
+      self, memory, handler, until, isInterruptSafe: isInterruptSafe, from: site)
+    for cpu in mask {
       core.requireCPU(cpu, site)
-      guard predicate(cpu) else {
-        report.record(.skipped, for: cpu)
-        continue
-      }
-      let record = memory.record(cpu)
-      _ = CallRecord.claim(record, handler, isWaitedFor: true, site: site)
-      _ = queue.enqueue(record, on: cpu, isInterruptSafe: isInterruptSafe, from: site)
-      waiting.insert(cpu)
+      call.address(cpu, isSkipped: !predicate(cpu))
     }
-    // As in the kernel, the caller's own turn comes while the others work.
-    if let own, mask.contains(own) {
-      if predicate(own) {
-        runInline(own, handler)
-        report.record(.ranInline, for: own)
-      } else {
-        report.record(.skipped, for: own)
-      }
-    }
-    var backoff = Backoff()
-    while true {
-      let isOver = until.hasPassed || isClosed
-      for cpu in waiting {
-        guard let outcome = CallPath.outcome(of: memory.record(cpu), isOver: isOver) else {
-          continue
-        }
-        waiting.remove(cpu)
-        report.record(outcome, for: cpu)
-      }
-      if waiting.isEmpty { break }
-      Self.serveOwnCPU()
-      backoff.wait()
-    }
-    giveBack(memory)
-    return report
+    call.run()
+    return call.report
   }
 
-  /// A call of a CPU to itself. Nothing runs while the word says user.
-  private func runInline(
-    _ cpu: Int, _ handler: CPUHandler
-  ) {
-    let slot = core.slots[cpu]
-    let outside = OwnerTransitions.beginSection(slot)
-    handler.run(on: cpu)
-    OwnerTransitions.endSection(slot, outside)
-  }
+  /// How many sets of records that are not whole are kept, besides those in use.
+  private static let givenUpLimit = 8
 
-  private func takeCallMemory() -> CallMemory? {
+  /// A set whose records for these CPUs are free. Those of calls that were given up are in the queues of
+  /// their CPUs until these look: where there are many such sets, one of them has to do, and the call
+  /// waits for its record.
+  private func takeCallMemory(for mask: CPUMask) -> CallMemory? {
     let free = registry.withLock { state -> CallMemory? in
-      // A set of records in which a call was cancelled comes back when its target has passed it.
-      guard let index = state.freeCallMemory.lastIndex(where: isIdle) else { return nil }
-      return state.freeCallMemory.remove(at: index)
+      if let index = state.freeCallMemory.lastIndex(where: { isIdle($0, for: mask) }) {
+        return state.freeCallMemory.remove(at: index)
+      }
+      let isFull = state.freeCallMemory.count >= Self.givenUpLimit
+      return isFull ? state.freeCallMemory.removeFirst() : nil
     }
     return free ?? (try? CallMemory(cpus: core.slots.count))
   }
 
-  private func isIdle(_ memory: CallMemory) -> Bool {
-    (0..<core.slots.count).allSatisfy {
-      memory.record($0).value.state.load(ordering: .relaxed) == CallRecord.State.idle
+  private func isIdle(_ memory: CallMemory, for mask: CPUMask) -> Bool {
+    mask.allSatisfy {
+      $0 >= core.slots.count
+        || memory.record($0).value.state.load(ordering: .relaxed) == CallRecord.State.idle
     }
   }
 
-  private func giveBack(_ memory: CallMemory) {
+  func giveBack(_ memory: CallMemory) {
     registry.withLock { $0.freeCallMemory.append(memory) }
+  }
+}
+
+/// The closure of a call, in its caller's frame.
+private struct CallBody {
+  let run: @Sendable (Int) -> Void
+
+  /// Runs it without taking a reference: the function may end its thread, and the caller's compiler
+  /// checks that nothing refers to its closure any more.
+  // Safety: the body is there; a closure in memory is its function and its context.
+  @unsafe
+  static func run(_ body: UnsafeMutableRawPointer, on cpu: Int) {
+    unsafe cpi_call_closure(
+      body.load(as: UInt.self), body.load(fromByteOffset: 8, as: UInt.self), cpu)
   }
 }

@@ -18,7 +18,9 @@ extension Coordinator {
   /// Sends are `rejected(.closed)`. Then the threads are waited for: each runs what is pending on
   /// its way out. CPUs that sleep are woken, once, so that their loops can see that they should
   /// end. The answer is `.settled` when every thread has left, and else names the CPUs whose threads
-  /// have not. Closing twice waits again.
+  /// have not. Closing twice waits again. When the last thread has left, the handlers and what they
+  /// capture are freed, and the watchdog ends. In the child of a fork, which has none of the threads, the
+  /// answer is `forked` at once.
   ///
   /// - Parameters:
   ///   - timeout: how long to wait at most; nil waits for ever, and zero looks once.
@@ -26,7 +28,8 @@ extension Coordinator {
   ///   - line: the caller's line.
   /// - Returns: `.settled` when every thread has left; else the CPUs whose threads have not.
   /// - Progress: blocking
-  /// - Context: any thread that is no CPU of this coordinator
+  /// - Context: any thread that is no CPU of this coordinator, outside handlers; a CPU of another one serves
+  ///   its own work meanwhile
   /// - Allocates: yes
   @discardableResult
   public func close(
@@ -37,6 +40,7 @@ extension Coordinator {
         "CPU \(OwnerTransitions.number(own)) cannot close its own coordinator: it would wait for itself",
         file, line)
     }
+    requireMayWait("close a coordinator", file, line)
     let until = Deadline(after: timeout)
     registry.withLock { state in
       state.isClosed = true
@@ -49,12 +53,33 @@ extension Coordinator {
     // A token for each, asleep or about to be: who has looked at `isClosed` and goes to sleep now,
     // does not.
     for cpu in cpus { core.slots[cpu].call.parker.unpark() }
+    if isForked { return .forked }
     var backoff = Backoff()
     while !attached.isEmpty {
+      Self.serveOwnCPU()
       if until.hasPassed { return .timedOut(attached) }
       backoff.wait()
     }
+    endIfClosed()
     return .settled
+  }
+
+  /// Once the coordinator is closed and its last thread has gone: lets go of the handlers and what they
+  /// capture, the coordinator perhaps, and ends the watchdog.
+  func endIfClosed() {
+    if !isClosed || isForked { return }
+    let boxes = registry.withLock { state -> [any Sendable] in
+      // Acquire — detach:R. No thread attaches any more, under this lock: a slot without one stays so,
+      // and no handler runs there again. What the last run did comes before its closure ends.
+      let isOver = cpus.allSatisfy { core.slots[$0].state.isOwned.load(ordering: .acquiring) == 0 }
+      guard isOver else { return [] }
+      return state.registrations.indices.compactMap { index in
+        defer { state.registrations[index]?.box = nil }
+        return state.registrations[index]?.box
+      }
+    }
+    if attached.isEmpty { watchdog?.retire() }
+    withExtendedLifetime(boxes) {}
   }
 
   /// Per work type that is pending on CPUs with a thread, its name and those CPUs: the runs come when

@@ -39,7 +39,7 @@ extension Coordinator {
     }
     return try HazardDomain(
       fencing: HazardFencing.byTransition, reclamation: reclamation, maximumAge: maximumAge,
-      maximumBytes: maximumBytes, slots: core.slots, isolated: isolated, keeper: registry)
+      maximumBytes: maximumBytes, slots: core.slots, isolated: isolated, home: registry)
   }
 
   /// The same with another fence than the transition.

@@ -9,6 +9,8 @@ private final class Start: Sendable {
   let thread: CPUThread
   let options: CPUThread.Options
   let body: @Sendable (borrowing LocalCPU) -> Void
+  /// The stack on which the thread is interrupted.
+  let interruptStack = Lock<Address?>(nil)
 
   init(
     _ coordinator: Coordinator, _ thread: CPUThread, _ options: CPUThread.Options,
@@ -59,7 +61,8 @@ extension Coordinator {
     let start = unsafe Unmanaged.passRetained(Start(self, thread, options, body))
     var handle: UInt64 = 0
     let error = unsafe cpi_start_thread(
-      options.stackSize ?? 0, { unsafe Coordinator.threadMain($0) }, start.toOpaque(), &handle)
+      options.stackSize ?? 0, { unsafe Coordinator.threadMain($0) },
+      { unsafe Coordinator.threadEnded($0) }, start.toOpaque(), &handle)
     if error != 0 {
       unsafe start.release()
       throw IsolationError(
@@ -71,44 +74,53 @@ extension Coordinator {
     do {
       try thread.waitUntilAttached()
     } catch {
-      thread.join()
+      _ = thread.waitForEnd(Deadline(after: nil))
       throw error
     }
     return thread
   }
 
+  /// The frame owns nothing: `pthread_exit` in the body, or in what runs there, skips it.
   private static func threadMain(_ context: UnsafeMutableRawPointer?) {
+    // Safety: the reference that `launch` has passed, until `threadEnded` gives it back.
+    unsafe Unmanaged<Start>.fromOpaque(context.unsafelyUnwrapped)._withUnsafeGuaranteedRef {
+      start in
+      let thread = start.thread
+      do throws(IsolationError) {
+        let isPinned = try start.coordinator.prepareThread(thread.cpu, start.options)
+        start.coordinator.installInterruptStack(start)
+        let local = try start.coordinator.attach(to: thread.cpu)
+        thread.attached(.success(()), isPinned: isPinned)
+        start.body(local)
+        local.detach()
+      } catch {
+        thread.attached(.failure(error), isPinned: false)
+      }
+    }
+  }
+
+  /// The end of every launched thread, also of one whose body did not return.
+  private static func threadEnded(_ context: UnsafeMutableRawPointer?) {
     // Safety: the reference that `launch` has passed.
     let start = unsafe Unmanaged<Start>.fromOpaque(context.unsafelyUnwrapped).takeRetainedValue()
-    let (coordinator, thread) = (start.coordinator, start.thread)
-    defer { thread.ended() }
-    do {
-      let isPinned = try coordinator.prepareThread(thread.cpu, start.options)
-      let stack = coordinator.installAlternateStack(thread.cpu)
-      defer {
-        if let stack {
-          // Safety: it is the one that was installed, and this thread is not on it.
-          unsafe cpi_remove_alternate_stack(stack.pointer, alternateStackBytes)
-        }
-      }
-      let local = try coordinator.attach(to: thread.cpu)
-      thread.attached(.success(()), isPinned: isPinned)
-      start.body(local)
-      local.detach()
-    } catch {
-      thread.attached(.failure(error), isPinned: false)
+    if let slot = CurrentThread.slot { OwnerTransitions.threadExits(slot) }
+    if let stack = start.interruptStack.withLock({ $0 }) {
+      // Safety: it is the one that was installed, and this thread is not on it.
+      unsafe cpi_remove_alternate_stack(stack.pointer, alternateStackBytes)
     }
+    start.thread.ended()
   }
 
   /// Gives a thread that is to be interrupted a stack for it: an interrupt must not overflow a small
   /// or nearly full one. Without it, which takes a lack of memory, the handler runs on the thread's own.
-  private func installAlternateStack(_ cpu: Int) -> Address? {
-    guard configuration.interrupter(of: cpu) == .signal else { return nil }
+  private func installInterruptStack(_ start: Start) {
+    guard configuration.interrupter(of: start.thread.cpu) == .signal else { return }
     var error: Int32 = 0
     // Safety: the error is this function's; the stack is the thread's until it is removed.
-    return unsafe cpi_install_alternate_stack(alternateStackBytes, &error).map {
+    let stack = unsafe cpi_install_alternate_stack(alternateStackBytes, &error).map {
       unsafe Address($0)
     }
+    start.interruptStack.withLock { $0 = stack }
   }
 
   /// Names, binds and schedules the calling thread; tells whether it is bound.
@@ -182,7 +194,8 @@ extension Coordinator {
   ///     cpu.detach()
   ///
   /// The thread is in kernel from here on. Its name, processor and scheduling stay its own. It has
-  /// nothing pending and has seen everything that was sent before.
+  /// nothing pending and has seen everything that was sent before. A thread that ends without having
+  /// detached, as by `pthread_exit`, is detached at its end.
   ///
   /// - Parameters:
   ///   - cpu: the number of a CPU of the coordinator; any other ends the process with a sentence.
@@ -194,17 +207,42 @@ extension Coordinator {
   /// - Progress: blocking
   /// - Context: any thread that is no CPU
   /// - Allocates: yes
+  @available(*, noasync, message: "a task may go on on another thread: use attach(to:_:)")
   public func attach(
     to cpu: Int, file: StaticString = #fileID, line: UInt = #line
   ) throws(IsolationError) -> LocalCPU {
-    let path = try attachCurrentThread(to: cpu, file, line)
-    return LocalCPU(slot: core.slots[cpu], path: path, coordinator: self)
+    let attachment = Attachment(self)
+    let path = try attachCurrentThread(to: cpu, attachment, hasValue: true, file, line)
+    return LocalCPU(slot: core.slots[cpu], path: path, attachment: attachment)
+  }
+
+  /// Makes the calling thread this CPU for as long as the closure runs: the form for tasks too, which stay
+  /// on one thread meanwhile.
+  ///
+  ///     try coordinator.attach(to: 3) { cpu in cpu.inUser { loop() } }
+  ///
+  /// - Parameters:
+  ///   - cpu: the number of a CPU of the coordinator; any other ends the process with a sentence.
+  ///   - file: the caller's file, for messages and traces.
+  ///   - line: the caller's line.
+  ///   - body: what the thread does as this CPU; it ends in kernel.
+  /// - Returns: what the closure returns.
+  /// - Throws: as `attach(to:)`, and what the closure throws.
+  /// - Progress: blocking
+  /// - Context: any thread that is no CPU
+  /// - Allocates: yes
+  public func attach<Result: ~Copyable>(
+    to cpu: Int, file: StaticString = #fileID, line: UInt = #line,
+    _ body: (borrowing LocalCPU) throws -> Result
+  ) throws -> Result {
+    let local = try attach(to: cpu, file: file, line: line)
+    return try body(local)
   }
 
   /// As `attach(to:)`, for threads whose code runs in callbacks: gives the copyable handle, and
   /// `CPUHandle.detach()` ends it.
   ///
-  /// The caller keeps the coordinator alive until then.
+  /// The coordinator stays until then.
   ///
   /// - Parameters:
   ///   - cpu: the number of a CPU of the coordinator; any other ends the process with a sentence.
@@ -215,15 +253,16 @@ extension Coordinator {
   /// - Progress: blocking
   /// - Context: any thread that is no CPU
   /// - Allocates: yes
+  @available(*, noasync, message: "a task may go on on another thread: use attach(to:_:)")
   public func attachHandle(
     to cpu: Int, file: StaticString = #fileID, line: UInt = #line
   ) throws(IsolationError) -> CPUHandle {
-    _ = try attachCurrentThread(to: cpu, file, line)
+    _ = try attachCurrentThread(to: cpu, Attachment(self), hasValue: false, file, line)
     return CPUHandle(slot: core.slots[cpu], core: core)
   }
 
   private func attachCurrentThread(
-    to cpu: Int, _ file: StaticString, _ line: UInt
+    to cpu: Int, _ attachment: Attachment, hasValue: Bool, _ file: StaticString, _ line: UInt
   ) throws(IsolationError) -> SendPath {
     requireCPU(cpu, file, line)
     try requireSameProcess()
@@ -252,6 +291,7 @@ extension Coordinator {
         }
         state.trace.name(thread: reach.threadID, name)
         state.attached.insert(cpu)
+        OwnerTransitions.keep(attachment, isKeptByValue: hasValue, slot)
         return OwnerTransitions.attach(slot, core: core, reach: reach, &abandoned)
       }
     } catch {

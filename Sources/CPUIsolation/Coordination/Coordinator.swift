@@ -179,6 +179,10 @@ public final class Coordinator: Sendable {
 
   /// Traps if the calling thread is inside a handler or a cross call, where it must not wait.
   func requireMayWait(_ action: String, _ file: StaticString, _ line: UInt) {
+    Self.requireMayWait(action, file, line)
+  }
+
+  static func requireMayWait(_ action: String, _ file: StaticString, _ line: UInt) {
     if CurrentThread.isHelping {
       misuse(
         "a thread that works on behalf of a CPU must not \(action) inside a handler", file, line)
@@ -193,7 +197,7 @@ public final class Coordinator: Sendable {
   /// One step of a waiting loop: a waiter that is itself a CPU serves what is asked of it
   /// meanwhile.
   static func serveOwnCPU() {
-    guard let slot = CurrentThread.slot else { return }
+    guard !CurrentThread.isHelping, let slot = CurrentThread.slot else { return }
     let context = ContextWord(rawValue: ContextTracker(slot).ownContext).context
     switch context {
     case .kernel?: OwnerTransitions.safePoint(slot)

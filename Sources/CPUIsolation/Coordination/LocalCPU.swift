@@ -19,6 +19,11 @@ internal import Synchronization
 /// transitions. When it ends, the thread has detached. A thread is in kernel when it attaches, and
 /// has to be in kernel when it detaches.
 ///
+/// A task may go on, after an `await`, on another thread: transitions do not compile in asynchronous
+/// functions. A task that is to be a CPU for a while uses `Coordinator.attach(to:_:)`, whose closure
+/// stays on one thread. A value that ends on another thread than its own ends the process with a
+/// sentence.
+///
 /// A mistake (leaving twice, entering twice, leaving inside a handler or a nested section) ends the
 /// process with a sentence.
 ///
@@ -30,24 +35,26 @@ public struct LocalCPU: ~Copyable, WorkSender {
   @usableFromInline let slot: CPUSlot
   /// The way of its sends: the library's own.
   public let path: WorkType.SendPath
-  @usableFromInline let home: Unmanaged<Coordinator>
+  @usableFromInline let home: Unmanaged<Attachment>
 
-  init(slot: CPUSlot, path: SendPath, coordinator: Coordinator) {
+  init(slot: CPUSlot, path: SendPath, attachment: Attachment) {
     self.slot = slot
     self.path = path
-    // Safety: one reference, which `deinit` gives back.
-    unsafe home = unsafe Unmanaged.passRetained(coordinator)
+    // Safety: one reference, which `deinit` gives back, or the end of the thread where that skips it.
+    unsafe home = unsafe Unmanaged.passRetained(attachment)
   }
 
   deinit {
+    // A thread that has ended without this has given the reference back.
+    OwnerTransitions.requireOwnEnd(slot)
     // Safety: the reference of `init`.
-    unsafe home.takeUnretainedValue().detach(slot)
+    unsafe home.takeUnretainedValue().coordinator.detach(slot)
     unsafe home.release()
   }
 
   /// The coordinator that it is a CPU of.
   // Safety: the reference of `init`.
-  public var coordinator: Coordinator { unsafe home.takeUnretainedValue() }
+  public var coordinator: Coordinator { unsafe home.takeUnretainedValue().coordinator }
 
   /// Gives the CPU back: what is pending runs first, what comes later is `gone`.
   ///
@@ -63,8 +70,10 @@ public struct LocalCPU: ~Copyable, WorkSender {
   /// - Progress: blocking, while a helper holds the CPU
   /// - Context: owner, in kernel, outside handlers
   /// - Allocates: never
+  @available(*, noasync, message: "a task may go on on another thread: use attach(to:_:)")
   public consuming func detach(file: StaticString = #fileID, line: UInt = #line) {
     // The end of the value, which detaches, knows no caller.
+    OwnerTransitions.requireOwnEnd(slot, CallSite(file, line))
     OwnerTransitions.requirePlainKernel(slot, "detach", CallSite(file, line))
   }
 
@@ -104,6 +113,7 @@ extension LocalCPU {
   /// - Progress: wait-free when nothing is pending; else as the pending handlers
   /// - Context: owner, in kernel, outside handlers and nested sections
   /// - Allocates: never
+  @available(*, noasync, message: "a task may go on on another thread: use attach(to:_:)")
   @inlinable @inline(__always)
   public func inUser<Result: ~Copyable, Failure: Error>(
     file: StaticString = #fileID, line: UInt = #line,
@@ -131,6 +141,7 @@ extension LocalCPU {
   /// - Progress: wait-free when nothing is pending; else as the pending handlers
   /// - Context: owner
   /// - Allocates: never
+  @available(*, noasync, message: "a task may go on on another thread: use attach(to:_:)")
   @inlinable @inline(__always)
   public func inKernel<Result: ~Copyable, Failure: Error>(
     file: StaticString = #fileID, line: UInt = #line,
@@ -160,6 +171,7 @@ extension LocalCPU {
   /// - Progress: wait-free when nothing is pending; else as the pending handlers
   /// - Context: owner, in kernel, outside handlers and nested sections
   /// - Allocates: never
+  @available(*, noasync, message: "a task may go on on another thread: use attach(to:_:)")
   @inlinable @inline(__always)
   public func enterUser(file: StaticString = #fileID, line: UInt = #line) {
     OwnerTransitions.leave(slot, to: .user, CallSite(file, line))
@@ -173,6 +185,7 @@ extension LocalCPU {
   /// - Progress: wait-free when nothing is pending; else as the pending handlers
   /// - Context: owner, in user
   /// - Allocates: never
+  @available(*, noasync, message: "a task may go on on another thread: use attach(to:_:)")
   @inlinable @inline(__always)
   public func enterKernel(file: StaticString = #fileID, line: UInt = #line) {
     OwnerTransitions.enter(slot, path.core, from: .user, CallSite(file, line))
@@ -194,6 +207,7 @@ extension LocalCPU {
   /// - Progress: wait-free when nothing is pending; else as the pending handlers
   /// - Context: owner, in kernel, outside handlers and nested sections
   /// - Allocates: never
+  @available(*, noasync, message: "a task may go on on another thread: use attach(to:_:)")
   @inlinable
   public func inGuest<Result: ~Copyable, Failure: Error>(
     file: StaticString = #fileID, line: UInt = #line,
@@ -217,6 +231,7 @@ extension LocalCPU {
   /// - Progress: wait-free when nobody asks; else as the pending handlers
   /// - Context: owner, in user or kernel
   /// - Allocates: never
+  @available(*, noasync, message: "a task may go on on another thread: use attach(to:_:)")
   @inlinable @inline(__always)
   public func poll(file: StaticString = #fileID, line: UInt = #line) {
     if ContextTracker(slot).isAttentionWanted {
@@ -234,6 +249,7 @@ extension LocalCPU {
   /// - Progress: wait-free when nothing is pending; else as the pending handlers
   /// - Context: owner, in kernel; inside a handler it does nothing
   /// - Allocates: never
+  @available(*, noasync, message: "a task may go on on another thread: use attach(to:_:)")
   @inlinable @inline(__always)
   public func safePoint(file: StaticString = #fileID, line: UInt = #line) {
     OwnerTransitions.safePoint(slot, CallSite(file, line))
@@ -252,6 +268,7 @@ extension LocalCPU {
   /// - Progress: wait-free when nothing is pending; else as the pending handlers
   /// - Context: owner, in kernel, outside handlers and nested sections
   /// - Allocates: never
+  @available(*, noasync, message: "a task may go on on another thread: use attach(to:_:)")
   public func declareQuiescent(file: StaticString = #fileID, line: UInt = #line) {
     OwnerTransitions.quiescent(slot, CallSite(file, line))
   }
@@ -274,6 +291,7 @@ extension LocalCPU {
   /// - Progress: blocking
   /// - Context: owner, in kernel, outside handlers and nested sections
   /// - Allocates: never
+  @available(*, noasync, message: "a task may go on on another thread: use attach(to:_:)")
   public func idle(
     for duration: Duration? = nil, file: StaticString = #fileID, line: UInt = #line
   ) {

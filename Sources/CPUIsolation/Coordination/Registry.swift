@@ -33,7 +33,7 @@ struct Registry {
 
 /// A coordinator's memory and its lock, together: a watchdog whose report lets the coordinator go
 /// keeps them until it is through.
-final class RegistryMemory: Sendable {
+final class RegistryMemory: HazardHome {
   let core: CoordinatorCore
   private let memory: MappedMemory
   private let state: Lock<Registry>
@@ -43,6 +43,14 @@ final class RegistryMemory: Sendable {
     core = CoordinatorCore(initializing: memory.address, cpus: cpus, existing: existing)
     state = Lock(Registry(senders: senders))
   }
+
+  var isClosed: Bool { core.isClosed }
+
+  func requireMayWait(_ action: String, _ file: StaticString, _ line: UInt) {
+    Coordinator.requireMayWait(action, file, line)
+  }
+
+  func serveWhileWaiting() { Coordinator.serveOwnCPU() }
 
   func withLock<Result, Failure: Error>(
     _ body: (inout Registry) throws(Failure) -> Result

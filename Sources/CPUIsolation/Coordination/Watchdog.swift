@@ -31,6 +31,8 @@ final class WatchdogService: Sendable {
   }
   private let state = Lock(State())
   private let wake = WatchdogAlarm()
+  /// The fork since which its thread is there: it is not in a child.
+  private let forks = cpi_fork_generation()
 
   init(
     _ registry: RegistryMemory, sender: SenderSlot, settings: Settings,
@@ -65,7 +67,13 @@ final class WatchdogService: Sendable {
 
   /// Its thread, as far as it has one, and how it was placed.
   var serviceThread: (id: Int32, thread: ServiceThread)? {
-    state.withLock { state in state.thread.map { (state.threadID, $0) } }
+    state.withLock { state in state.isStopping ? nil : state.thread.map { (state.threadID, $0) } }
+  }
+
+  /// Has its thread end, without waiting for that: it may be inside a report.
+  func retire() {
+    state.withLock { $0.isStopping = true }
+    wake.parker.unpark()
   }
 
   func stop() {
@@ -74,7 +82,7 @@ final class WatchdogService: Sendable {
       return (state.thread?.handle, state.threadID)
     }
     wake.parker.unpark()
-    guard let handle else { return }
+    guard let handle, forks == cpi_fork_generation() else { return }
     // A report may have let go of the last reference to the coordinator: then this is the thread.
     _ = threadID == CurrentThread.id ? cpi_detach_thread(handle) : cpi_join_thread(handle)
   }

@@ -20,7 +20,8 @@ extension GracePeriodCallbacks {
     }
     coordinator.requireMayWait("run grace period callbacks", file, line)
     let isFirst = state.withLock { state in
-      if state.runner != 0 { return false }
+      // A runner whose thread has ended inside a callback will not come back.
+      if state.runner != 0, CurrentThread.isAlive(state.runner) { return false }
       state.runner = CurrentThread.knownID
       return true
     }

@@ -26,7 +26,7 @@
       domain = try! HazardDomain(
         fencing: byTransition ? HazardFencing.byTransition : HazardFencing.full,
         reclamation: .explicit, slots: byTransition ? machine.core.slots : nil,
-        isolated: byTransition ? [0] : [], keeper: nil)
+        isolated: byTransition ? [0] : [], home: nil)
       link[0].store(4096, ordering: .relaxed)
       let core = domain.core
       let scan = core.base.bits + 256

@@ -26,7 +26,7 @@ struct cpi_thread {
   void *_Nullable cpu;  // the CPU slot that this thread is attached to
   int32_t id;           // what the kernel calls it, once somebody has asked; else 0
   char name[16];        // its name when somebody asked first
-  bool is_helping;      // it runs a handler on behalf of another CPU
+  void *_Nullable helped; // the slot of the CPU on whose behalf it runs a handler
   uint32_t number;      // its small number, once somebody has asked; else 0
   uintptr_t fenced_cpu; // `cpu` if that is an isolated CPU, 1 if it is not, 0 while nobody has asked
 };
@@ -36,8 +36,10 @@ extern _Thread_local struct cpi_thread cpi_this_thread
 
 static inline void *_Nullable cpi_current_cpu(void) { return cpi_this_thread.cpu; }
 
-static inline bool cpi_is_helping(void) { return cpi_this_thread.is_helping; }
-static inline void cpi_set_helping(bool is_helping) { cpi_this_thread.is_helping = is_helping; }
+static inline void *_Nullable cpi_helped_cpu(void) { return cpi_this_thread.helped; }
+/// Says on whose behalf this thread runs a handler, or that it runs none. `on_exit` runs on this thread if the thread
+/// ends meanwhile.
+void cpi_set_helped_cpu(void *_Nullable cpu, void (*_Nonnull on_exit)(void *_Nonnull cpu));
 
 /// What hazard pointers ask at every protection, in one word: whether this thread is an isolated CPU,
 /// and which. Forgotten whenever the thread changes its CPU.
@@ -48,6 +50,29 @@ static inline void cpi_set_fenced_cpu(uintptr_t cpu) { cpi_this_thread.fenced_cp
 /// ends while still bound: a pthread key destructor, which Swift could create but not safely share
 /// with the signal handler's view of the same word.
 void cpi_set_current_cpu(void *_Nullable cpu, void (*_Nullable on_exit)(void *_Nonnull cpu));
+
+// MARK: Closures
+
+/// Calls a closure `(Int) -> Void` as Swift would, but without a reference of its own for that time: a thread that ends
+/// inside would keep it for good.
+static inline void cpi_call_closure(uintptr_t function, uintptr_t context, intptr_t argument) {
+  typedef void closure(intptr_t, __attribute__((swift_context)) void *_Nullable) __attribute__((swiftcall));
+  ((closure *)function)(argument, (void *)context);
+}
+
+// MARK: Locks
+
+/// A mutex that lends its holder the priority of whoever waits, finds a thread that waits for itself, and outlives a
+/// fork: all of them are taken before it, and made anew in the child, so that what they protect is whole there, but for
+/// one whose holder does not let go in time.
+struct cpi_lock;
+
+int cpi_make_lock(struct cpi_lock *_Nullable *_Nonnull out);
+void cpi_end_lock(struct cpi_lock *_Nonnull lock);
+/// EDEADLK if the calling thread has it.
+int cpi_take_lock(struct cpi_lock *_Nonnull lock);
+int cpi_try_lock(struct cpi_lock *_Nonnull lock);
+void cpi_release_lock(struct cpi_lock *_Nonnull lock);
 
 // MARK: Instructions
 
@@ -102,6 +127,8 @@ uint64_t cpi_monotonic_nanoseconds(void);
 /// Zeroed, page-aligned memory that costs nothing until it is touched. Swift allocates aligned memory,
 /// but zeroing it would touch every page of a table of which most is never used.
 void *_Nullable cpi_map_zeroed(size_t bytes);
+/// Whether there is memory at this address; a system call.
+bool cpi_is_mapped(const void *_Nonnull address);
 void cpi_unmap(void *_Nonnull address, size_t bytes);
 
 /// Locks the pages that the process has now and will have. MCL_* are macros that Swift does not see
@@ -189,10 +216,14 @@ int cpi_reset_scheduling_on_fork(void);
 /// How late the kernel may fire this thread's timers, in nanoseconds: `prctl` is variadic.
 int cpi_set_timer_slack(uint64_t nanoseconds);
 
-/// Starts a thread with a stack of `stack_bytes` (0: the default). The function runs with `context`.
+/// Starts a thread with a stack of `stack_bytes` (0: the default). The function runs with `context`, and after it, also
+/// where `pthread_exit` leaves it, `ended` does.
 int cpi_start_thread(
-    size_t stack_bytes, void (*_Nonnull run)(void *_Nullable), void *_Nullable context,
-    uint64_t *_Nonnull handle);
+    size_t stack_bytes, void (*_Nonnull run)(void *_Nullable), void (*_Nonnull ended)(void *_Nullable),
+    void *_Nullable context, uint64_t *_Nonnull handle);
+/// Runs the function with `context`; where `pthread_exit` leaves it, `ended` runs, while the caller's frame is there.
+void cpi_run_guarded(
+    void (*_Nonnull run)(void *_Nullable), void (*_Nonnull ended)(void *_Nullable), void *_Nullable context);
 /// Starts a thread of the library's own: all signals blocked, the ordinary class, and the processors of the process less
 /// `avoided`, whatever its starter has. `placement` is 0, or why it is not so: ENODEV where no processor would be
 /// left, and it runs on all of them; else the errno of what the system refused.

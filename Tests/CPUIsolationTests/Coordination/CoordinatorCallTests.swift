@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Glibc
 import Synchronization
 import Testing
 
@@ -244,6 +245,50 @@ struct CoordinatorCallTests {
     try loop.value()
     #expect(runs.value == 200 * callers)
     #expect(coordinator.statistics()[cpu: 1].calls.executed == UInt64(200 * callers))
+    try cpu.end()
+  }
+
+  @Test("calls that are given up leave few records behind, however many they are")
+  func givenUp() throws {
+    for _ in 0..<200 {
+      let report = coordinator.call(on: [1], timeout: .microseconds(1)) { [journal] _ in
+        journal.append("given up")
+      }
+      #expect(report[.timedOut] == [1])
+    }
+    #expect(coordinator.registry.withLock { $0.freeCallMemory.count } <= 16)
+    // A CPU that looks is called as ever, while another one still does not.
+    let second = try ScriptedThread(coordinator, on: 2)
+    let stop = Flag()
+    let loop = second.startPolling(until: stop)
+    let report = coordinator.call(on: [1, 2], timeout: .milliseconds(100)) { [journal] cpu in
+      journal.append("CPU \(cpu)")
+    }
+    #expect(report[.timedOut].contains(1) && !report[.executed].contains(1))
+    try cpu.safePoint()
+    let call = startCall("at last")
+    #expect(awaitKick())
+    try cpu.safePoint()
+    #expect(try call.value()[.executed] == [1])
+    #expect(!journal.entries.contains("given up"))
+    stop.raise()
+    try loop.value()
+    try second.end()
+    try cpu.end()
+  }
+
+  @Test("a call waits for a record that an earlier one has left in the queue")
+  func waitsForItsRecord() throws {
+    for _ in 0..<20 { coordinator.call(on: [1], timeout: .microseconds(1)) { _ in } }
+    let call = startCall()
+    usleep(20_000)
+    #expect(!call.isOver)
+    let stop = Flag()
+    let loop = cpu.startPolling(until: stop)
+    #expect(try call.value()[.executed] == [1])
+    #expect(journal.entries == ["call"])
+    stop.raise()
+    try loop.value()
     try cpu.end()
   }
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Glibc
 import Synchronization
 import Testing
 
@@ -131,6 +132,82 @@ struct CoordinatorCloseTests {
     coordinator.close(timeout: .milliseconds(1))
     #expect(try await outcome == .closed([1]))
     try cpu.end()
+  }
+
+  @Test("those who wait for the barrier of a hazard domain are let go")
+  func hazardBarrier() throws {
+    final class Node: Sendable {}
+    let domain = try coordinator.makeHazardDomain(reclamation: .explicit)
+    unsafe domain.retire(instance: .passRetained(Node()))
+    let barrier = PlainThread.start { domain.barrier() }
+    usleep(20_000)
+    #expect(!barrier.isOver)
+    coordinator.close(timeout: .milliseconds(1))
+    #expect(try barrier.value() == .closed([1]))
+    try cpu.end()
+    #expect(domain.barrier(timeout: .seconds(60)) == .settled)
+  }
+
+  @Test("those who wait for grace period callbacks are let go")
+  func callbacks() throws {
+    let callbacks = try GracePeriodCallbacks(coordinator, capacity: 1)
+    #expect(callbacks.retire {} == .accepted)
+    let barrier = PlainThread.start { callbacks.barrier() }
+    usleep(20_000)
+    #expect(!barrier.isOver)
+    coordinator.close(timeout: .milliseconds(1))
+    #expect(try barrier.value() == .closed([1]))
+    try cpu.end()
+    #expect(callbacks.barrier(timeout: .seconds(60)) == .settled)
+  }
+
+  @Test("a task that waits for a grace period is let go")
+  func asynchronousGracePeriod() async throws {
+    var gracePeriod = coordinator.startGracePeriod()
+    coordinator.close(timeout: .milliseconds(1))
+    #expect(try await gracePeriod.wait() == .closed([1]))
+    try cpu.end()
+  }
+
+  /// What a handler of its own coordinator captures.
+  private final class Server: Sendable {
+    let coordinator: Coordinator
+    init(_ coordinator: Coordinator) throws {
+      self.coordinator = coordinator
+      _ = try coordinator.register("refresh") { [self] cpu in refresh(cpu) }
+    }
+    func refresh(_ cpu: Int) {}
+  }
+
+  private static func hasWatchdog(_ coordinator: Coordinator) -> Bool {
+    coordinator.statistics().serviceThreads.contains { $0.name == "cpu/watchdog" }
+  }
+
+  @Test(
+    "handlers that capture their coordinator are freed, and the watchdog ends, however late the last thread leaves",
+    arguments: [false, true])
+  func handlersEnd(isLate: Bool) throws {
+    func used() throws -> () -> Coordinator? {
+      var configuration = Coordinator.Configuration.scripted()
+      configuration.watchdog = .init()
+      let coordinator = try Coordinator(configuration)
+      let server = try Server(coordinator)
+      let cpu = try ScriptedThread(coordinator, on: 1)
+      #expect(Self.hasWatchdog(coordinator))
+      if isLate {
+        #expect(coordinator.close(timeout: .milliseconds(1)) == .timedOut([1]))
+        #expect(Self.hasWatchdog(coordinator), "a CPU is still there")
+        try cpu.end()
+        #expect(eventually { !Self.hasWatchdog(coordinator) })
+      } else {
+        try cpu.end()
+        #expect(coordinator.close(timeout: .seconds(60)) == .settled)
+        #expect(!Self.hasWatchdog(coordinator))
+      }
+      return { [weak coordinator = server.coordinator] in coordinator }
+    }
+    let coordinator = try used()
+    #expect(eventually { coordinator() == nil })
   }
 
   @Test("sends that race with the end are accepted and accounted for, or rejected")

@@ -35,7 +35,7 @@ extension StressTests.FailureCases {
 
     let calls = try CrossCallPool(coordinator, of: Int.self, capacity: 1) { _, _ in }
     let child = cfk_fork()
-    if child == 0 { _exit(Self.failuresInChild(coordinator, work, spare, calls)) }
+    if child == 0 { _exit(Self.failuresInChild(coordinator, thread, work, spare, calls)) }
     try #require(child > 0, "no fork: errno \(errno)")
     let status = cfk_end(child, 120)
     #expect(status != -1, "the child waits for threads that it does not have")
@@ -50,7 +50,7 @@ extension StressTests.FailureCases {
   /// The number of the first step that went wrong; 0 if none did. It must not allocate much, lock what others held,
   /// or return to the test.
   private static func failuresInChild(
-    _ coordinator: Coordinator, _ work: WorkType, _ spare: WorkType,
+    _ coordinator: Coordinator, _ thread: CPUThread, _ work: WorkType, _ spare: WorkType,
     _ calls: CrossCallPool<Int>
   ) -> Int32 {
     func isRefused(_ action: () throws -> Void) -> Bool {
@@ -84,7 +84,8 @@ extension StressTests.FailureCases {
     if unsafe coordinator.post(CrossCall(context: nil) { _, _ in }, on: 1) != .gone { return 11 }
     // The record came home.
     if calls.post(1, on: 1) != .gone || calls.post(2, on: 1) != .gone { return 12 }
-    _ = coordinator.close(timeout: .milliseconds(50))
+    if coordinator.close() != .forked { return 13 }
+    if thread.join() != .forked { return 14 }
     if coordinator.send(work, to: 1) != .rejected(.closed) { return 9 }
     _ = coordinator.statistics()
     return 0

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import CPlatform
 internal import Synchronization
 
 /// Words that housekeepers change and every CPU has a copy of, which it brings up to date in its
@@ -143,10 +144,15 @@ struct KeyTable: @unchecked Sendable {
 extension KeyTable {
   /// Whether the caller is the one who may change masters now.
   func claim() -> Bool {
+    let own = UInt64(cpi_fork_generation()) + 1
     // Relaxed: a hint, that whoever waits does not pull the line away from the claimer.
-    if claimed.value.load(ordering: .relaxed) != 0 { return false }
+    let holder = claimed.value.load(ordering: .relaxed)
+    // A claimer from before a fork is not in this process.
+    if holder == own { return false }
     // Acquire — patch:C. What the last claimer wrote. Pairs with patch:U.
-    return claimed.value.exchange(1, ordering: .acquiring) == 0
+    return claimed.value.compareExchange(
+      expected: holder, desired: own, successOrdering: .acquiring, failureOrdering: .relaxed
+    ).exchanged
   }
 
   /// Lets the next one change something.

@@ -233,8 +233,9 @@ extension AddressSpace {
         _ = flushBatch(ofAtLeast: 1, file, line)
         if pendingPages == 0 { return .settled }
         if end != .settled { return end }
-        if until.hasPassed { return .timedOut(CPUMask()) }
         // Another thread has the flight, or the next one has only been sent.
+        if let end = space.coordinator.endOfWait(until, CPUMask()) { return end }
+        Coordinator.serveOwnCPU()
         backoff.wait()
       }
     }

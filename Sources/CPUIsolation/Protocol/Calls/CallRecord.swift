@@ -13,6 +13,7 @@ internal import Synchronization
 /// | queued | a waiter whose deadline came | cancelled |
 /// | queued | whoever finds the target gone | gone, or idle if nobody waits |
 /// | done, gone | the waiter | idle |
+/// | running | the target whose thread ends inside the function | gone |
 /// | cancelled | the target, when it finds it in its queue | idle |
 @usableFromInline
 struct CallRecord: ~Copyable {
@@ -105,6 +106,12 @@ struct CallRecord: ~Copyable {
     }
     // Release — callRecord:G, as above: nobody waits, or the waiter has given up.
     state.store(State.idle, ordering: .releasing)
+  }
+
+  /// Ends a call that somebody waits for, and whose function the thread will not return from.
+  func endWithThread() {
+    // Release — callRecord:D, as after a run: the waiter sees what the function did until then.
+    state.store(State.gone, ordering: .releasing)
   }
 
   /// Sends a pooled call home that has been taken back.

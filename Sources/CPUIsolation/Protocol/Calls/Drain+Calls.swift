@@ -41,15 +41,21 @@ extension Drain {
         others.append(current)
       }
     }
+    waitedFor.append(all: others)
     run(waitedFor.first)
-    run(others.first)
   }
 
   private func run(_ first: Inbox.Node?) {
+    if first == nil { return }
+    defer { slot.owner.servedCall.store(0, ordering: .relaxed) }
     var node = first
     while let current = node {
       node = Inbox.next(after: current)
       let record = current.record
+      // For the end of the thread inside the function. The rest first: a call is in one of the two.
+      slot.owner.unservedCalls.store(node?.bits ?? 0, ordering: .relaxed)
+      slot.owner.servedCall.store(
+        current.bits | CallKind.bits(of: record), ordering: .relaxed)
       // Nobody waits for most records: they are not ours any more once they run.
       let site = record.value.site
       core.traceCall(.csdFunctionEntry, record, from: site)
@@ -58,6 +64,35 @@ extension Drain {
         slot.executed[Int(BuiltInWork.calls)].countOne()
       } else {
         slot.dropped[Int(BuiltInWork.calls)].wrappingAdd(1, ordering: .relaxed)
+      }
+    }
+  }
+
+  /// Settles the calls that the thread has in its hands and will never come back to, since it ends
+  /// inside the function of one of them: nobody waits for them any longer.
+  func endServedCalls() {
+    let served = slot.owner.servedCall.exchange(0, ordering: .relaxed)
+    guard let node = Inbox.Node(at: served & ~CallKind.mask) else { return }
+    slot.dropped[Int(BuiltInWork.calls)].wrappingAdd(1, ordering: .relaxed)
+    // A plain record has been given back before its function ran, and may be anywhere by now.
+    if served & CallKind.waitedFor != 0 { node.record.value.endWithThread() }
+    // Safety: the record of a pooled call is the first thing in it, and the pool's until it is put home.
+    if served & CallKind.pooled != 0 { unsafe PooledCallHeader.putHome(node.base) }
+    var pooled = CallList()
+    abandon(
+      Inbox.Node(at: slot.owner.unservedCalls.exchange(0, ordering: .relaxed)), &pooled)
+    AbandonedCalls(first: pooled.first).end()
+  }
+
+  private func abandon(_ first: Inbox.Node?, _ pooled: inout CallList) {
+    var node = first
+    while let current = node {
+      node = Inbox.next(after: current)
+      slot.dropped[Int(BuiltInWork.calls)].wrappingAdd(1, ordering: .relaxed)
+      if current.record.value.isPooled {
+        pooled.append(current)
+      } else {
+        current.record.value.abandon()
       }
     }
   }
@@ -94,6 +129,18 @@ extension Drain {
   }
 }
 
+/// What is kept of a record beside its address, which ends with zeros: what becomes of the record
+/// after its function must not be asked of a record that is given back before.
+enum CallKind {
+  static let waitedFor: UInt = 1
+  static let pooled: UInt = 2
+  static let mask: UInt = 3
+
+  static func bits(of record: Place<CallRecord>) -> UInt {
+    record.value.isWaitedFor ? waitedFor : record.value.isPooled ? pooled : 0
+  }
+}
+
 /// Pooled calls that were taken back.
 ///
 /// To end one is to end its message, which may do anything but wait, and perhaps its pool: under no
@@ -118,6 +165,12 @@ private struct CallList {
   private var last: Inbox.Node? = nil
 
   init() {}
+
+  mutating func append(all list: CallList) {
+    guard let first = list.first else { return }
+    if let last { Inbox.setNext(after: last, first) } else { self.first = first }
+    last = list.last
+  }
 
   mutating func append(_ node: Inbox.Node) {
     Inbox.setNext(after: node, nil)

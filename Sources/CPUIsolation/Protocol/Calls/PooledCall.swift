@@ -26,7 +26,14 @@ struct PooledCallHeader: ~Copyable {
     let call = unsafe Address(context.unsafelyUnwrapped)
     let header = unsafe Place<PooledCallHeader>(call)
     unsafe header.value.route._withUnsafeGuaranteedRef { $0.deliver(call, cpu) }
-    let home = unsafe header.value.home.unsafelyUnwrapped
+    unsafe putHome(call)
+  }
+
+  /// Puts a call back into its pool.
+  // Safety: the caller has a pooled call that is over.
+  @unsafe
+  static func putHome(_ call: Address) {
+    let home = unsafe Place<PooledCallHeader>(call).value.home.unsafelyUnwrapped
     home.holdAsGuest()
     // After this the call is somebody else's, or the pool has ended and taken its memory along.
     home.putAsGuest(home.receive(call))

@@ -30,16 +30,7 @@ extension Drain {
         successOrdering: .sequentiallyConsistent, failureOrdering: .relaxed
       ).exchanged
     else { return .busy }
-    defer {
-      // Relaxed: the holder of the pin alone writes it.
-      let helps = slot.state.helps.load(ordering: .relaxed)
-      // Release — onBehalf:H. Everything the handlers did before a grace period takes this helper for
-      // gone, also where the next one has the pin by then. Pairs with gracePeriod:H.
-      slot.state.helps.store(helps &+ 1, ordering: .releasing)
-      // Release — onBehalf:U. Everything the handlers did, and `applied`, before the owner goes on.
-      // Pairs with entry:P.
-      slot.state.pin.store(0, ordering: .releasing)
-    }
+    defer { Self.unpin(slot) }
     // Sequentially consistent — onBehalf:W. The look comes after the pin.
     let word = ContextWord(
       rawValue: slot.state.word.load(ordering: .sequentiallyConsistent))
@@ -53,11 +44,63 @@ extension Drain {
     guard taken | lagging != 0 else { return .busy }
     // Acquire — drain:V, as for the owner.
     let live = core.line.live.load(ordering: .acquiring)
-    CurrentThread.isHelping = true
+    slot.state.helpTaken.store(taken, ordering: .relaxed)
+    let before = Self.setHelped(slot.base)
     runHandlers(taken | lagging, live: live, nil, bits: taken)
-    CurrentThread.isHelping = false
+    _ = Self.setHelped(before)
+    slot.state.helpTaken.store(0, ordering: .relaxed)
     // What ran may be what the sleeper's loop waits for, and nothing is left in K to wake it.
     if context == .idle { slot.call.parker.unpark() }
     return .ran
+  }
+
+  /// Lets go of the pin.
+  private static func unpin(_ slot: CPUSlot) {
+    // Relaxed: the holder of the pin alone writes it.
+    let helps = slot.state.helps.load(ordering: .relaxed)
+    // Release — onBehalf:H. Everything the handlers did before a grace period takes this helper for
+    // gone, also where the next one has the pin by then. Pairs with gracePeriod:H.
+    slot.state.helps.store(helps &+ 1, ordering: .releasing)
+    // Release — onBehalf:U. Everything the handlers did, and `applied`, before the owner goes on.
+    // Pairs with entry:P.
+    slot.state.pin.store(0, ordering: .releasing)
+  }
+
+  /// Says on whose behalf this thread runs a handler now; returns on whose it did before.
+  private static func setHelped(_ cpu: Address?) -> Address? {
+    // Safety: what is helped is a slot, and stays one while it is pinned.
+    unsafe CurrentThread.setHelped(cpu) { base in
+      unsafe Drain.helperExits(CPUSlot(base: Address(base)))
+    }
+  }
+
+  /// The calling thread ends inside a handler that it runs on behalf of a CPU, perhaps inside one that
+  /// a handler on behalf of another CPU has sent for. What was taken and has not run to its end is
+  /// pending again: the CPU's next entry runs it.
+  private static func helperExits(_ helped: CPUSlot) {
+    let core = Drain(helped).core
+    let own = UInt64(UInt32(bitPattern: CurrentThread.id))
+    for cpu in 0..<core.slots.count {
+      let slot = core.slots[cpu]
+      guard slot.state.pin.load(ordering: .relaxed) == own else { continue }
+      giveBack(slot.state.helpTaken.exchange(0, ordering: .relaxed), of: slot, core)
+      unpin(slot)
+    }
+  }
+
+  /// Makes taken bits pending again, with everything that their handlers can be told.
+  private static func giveBack(_ bits: UInt64, of slot: CPUSlot, _ core: CoordinatorCore) {
+    var left = bits
+    while left != 0 {
+      let type = left.trailingZeroBitCount
+      switch core.records[UInt64(type)].form {
+      case .maximum, .union, .hull: slot.payloads[type].store(.max, ordering: .relaxed)
+      case .bit, .catchUp: break
+      }
+      left &= left &- 1
+    }
+    // Acquire and release — onBehalf:B. Before the pin is let go (onBehalf:U): the owner's look at K
+    // after that, or its next entry's, finds them. Pairs with drain:T.
+    if bits != 0 { slot.state.work.bitwiseOr(bits, ordering: .acquiringAndReleasing) }
   }
 }

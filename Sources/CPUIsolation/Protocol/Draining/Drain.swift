@@ -239,6 +239,14 @@ struct Drain {
     // Acquire — entry:P. Pairs with onBehalf:U.
     guard slot.state.pin.load(ordering: .acquiring) != 0 else { return }
     var backoff = Backoff()
-    while slot.state.pin.load(ordering: .acquiring) != 0 { backoff.wait() }
+    while true {
+      let pin = slot.state.pin.load(ordering: .acquiring)
+      if pin == 0 { return }
+      // A helper that is not in the child of a fork lets go of nothing there.
+      if core.isForked, !CurrentThread.isAlive(Int32(truncatingIfNeeded: pin)) {
+        return slot.state.pin.store(0, ordering: .relaxed)
+      }
+      backoff.wait()
+    }
   }
 }

@@ -88,9 +88,26 @@ extension OwnerTransitions {
     let abandoned = abandonPending(slot, drain.core)
     // Safety: nothing is bound any more.
     unsafe CurrentThread.bind(to: nil, onExit: nil)
+    let keeper = slot.owner.keeper.exchange(0, ordering: .relaxed)
     // Release — detach:R. The slot's next thread sees everything this one did. Pairs with attach:O.
     slot.state.isOwned.store(0, ordering: .releasing)
     abandoned.end()
+    letGo(keeper)
+  }
+
+  /// Has the slot keep an object for as long as its thread is attached. `isKeptByValue` says that a
+  /// `LocalCPU` in the thread's frames keeps it as well.
+  static func keep(_ keeper: any AnyObject & Sendable, isKeptByValue: Bool, _ slot: CPUSlot) {
+    // Safety: one reference, which `letGo` gives back.
+    let kept = unsafe UInt(bitPattern: Unmanaged<AnyObject>.passRetained(keeper).toOpaque())
+    slot.owner.keeper.store(kept | (isKeptByValue ? 1 : 0), ordering: .relaxed)
+  }
+
+  /// Lets go of what a slot has kept: the slot's memory may go with it.
+  private static func letGo(_ keeper: UInt) {
+    guard let kept = unsafe UnsafeRawPointer(bitPattern: keeper & ~1) else { return }
+    // Safety: the reference of `keep`.
+    unsafe Unmanaged<AnyObject>.fromOpaque(kept).release()
   }
 
   #if ModelChecking
@@ -105,8 +122,14 @@ extension OwnerTransitions {
     private static let detachRounds = 8
   #endif
 
-  private static func threadExits(_ slot: CPUSlot) {
+  /// The calling thread ends, and has not detached: its scope was left by `pthread_exit`, perhaps inside
+  /// a handler or a cross call, or a handle was forgotten.
+  static func threadExits(_ slot: CPUSlot) {
     let tracker = ContextTracker(slot)
+    // A slot that has another thread by now is that one's. In the child of a fork the thread has
+    // another number.
+    let reach = Reach(rawValue: slot.state.reach.load(ordering: .relaxed))
+    guard reach.threadID == CurrentThread.id || Drain(slot).core.isForked else { return }
     guard let context = ContextWord(rawValue: tracker.ownContext).context, context != .offline
     else {
       return
@@ -114,8 +137,12 @@ extension OwnerTransitions {
     // Whatever section the thread was in, it is over.
     slot.owner.special.store(0, ordering: .relaxed)
     tracker.endSection()
+    Drain(slot).endServedCalls()
     if context != .kernel { enter(slot, Drain(slot).core, from: context) }
+    // The `LocalCPU` was in a frame that nobody returns to.
+    let keeper = slot.owner.keeper.load(ordering: .relaxed)
     detach(slot)
+    if keeper & 1 != 0 { letGo(keeper) }
   }
 
   /// Drops what is left in the work word of a slot that nobody is attached to.

@@ -229,7 +229,7 @@ enum OwnerTransitions {
       misuse("CPU \(number(slot)) cannot \(action): it is in \(name)", site.file, site.line)
     }
     let special = slot.owner.special.load(ordering: .relaxed)
-    if special & OwnerFlags.inHandler != 0 {
+    if special & OwnerFlags.inHandler != 0 || CurrentThread.isHelping {
       misuse("CPU \(number(slot)) cannot \(action) inside a handler", site.file, site.line)
     }
     if special & OwnerFlags.depthMask != 0 || ContextTracker(slot).isInSection {
@@ -241,10 +241,30 @@ enum OwnerTransitions {
   /// Traps unless the calling thread is the CPU's.
   @usableFromInline
   static func requireOwner(_ slot: CPUSlot, _ site: CallSite = CallSite(#fileID, #line)) {
-    if !CurrentThread.isThread(of: slot) {
-      misuse(
-        "CPU \(number(slot)) was used by a thread that is not attached to it", site.file, site.line)
+    if !CurrentThread.isThread(of: slot) { refuseOthers(slot, site) }
+  }
+
+  /// Traps unless the calling thread is the CPU's, whose `LocalCPU` ends.
+  static func requireOwnEnd(
+    _ slot: CPUSlot, _ site: CallSite = CallSite(#fileID, #line)
+  ) {
+    if CurrentThread.isThread(of: slot) { return }
+    // Safety: the address is not looked into.
+    let isThere = unsafe cpi_is_mapped(slot.base.pointer)
+    let name = isThere ? "the LocalCPU of CPU \(number(slot))" : "a LocalCPU"
+    misuse(
+      "\(name) ended on a thread that is not attached to it: it was carried over an await, or sent",
+      site.file, site.line)
+  }
+
+  private static func refuseOthers(_ slot: CPUSlot, _ site: CallSite) -> Never {
+    // Safety: the address is not looked into. A handle may be older than its coordinator's end.
+    let isThere = unsafe cpi_is_mapped(slot.base.pointer)
+    if !isThere {
+      misuse("a CPUHandle was used whose coordinator is gone", site.file, site.line)
     }
+    misuse(
+      "CPU \(number(slot)) was used by a thread that is not attached to it", site.file, site.line)
   }
 
   static func number(_ slot: CPUSlot) -> Int {

@@ -71,8 +71,10 @@ extension HazardDomain {
   ///
   /// What the kernel's `rcu_barrier` is before a module goes: when it answers `.settled`, no
   /// reclaimer of those objects is still to run or running. `.timedOut` names the isolated CPUs that
-  /// have not left kernel; `obstacles` names readers as well. A caller that protects such an object
-  /// itself waits for itself.
+  /// have not left kernel; `obstacles` names readers as well. `.closed` names them when the coordinator is
+  /// closed, and they may never leave. A caller that protects such an object
+  /// itself waits for itself; one that is a housekeeping CPU of the domain's coordinator serves its own
+  /// work meanwhile.
   ///
   /// - Parameters:
   ///   - cohort: the objects to wait for; nil is all of the domain's.
@@ -89,21 +91,26 @@ extension HazardDomain {
     file: StaticString = #fileID, line: UInt = #line
   ) -> WaitOutcome {
     requireMayReclaim("wait for a barrier", file, line)
+    home?.requireMayWait("wait for a barrier", file, line)
     let until = Deadline(after: timeout)
     var backoff = Backoff()
     var search = HazardScanner.Search()
     while true {
       let isOver = until.hasPassed
+      let isClosed = home?.isClosed == true
       let end = scanner.withLock { () -> WaitOutcome? in
         guard let left = scanner.advance(&search, cohort: cohort?.number) else { return nil }
         if left.isEmpty { return .settled }
         // What nobody protects any more goes in the next round.
+        let cpus = CPUMask(scanner.stragglers)
+        if isClosed, !isOver, !cpus.isEmpty { return .closed(cpus) }
         guard isOver, !scanner.obstacles(to: left).isEmpty else { return nil }
-        return .timedOut(CPUMask(scanner.stragglers))
+        return .timedOut(cpus)
       }
       if let end = end ?? nil { return end }
       // Another thread reclaims, or is in the middle of a retirement: no CPU holds that up.
       if isOver, end == nil || !search.isOver { return .timedOut(CPUMask()) }
+      home?.serveWhileWaiting()
       backoff.wait()
     }
   }

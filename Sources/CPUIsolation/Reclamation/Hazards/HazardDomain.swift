@@ -46,8 +46,8 @@ public final class HazardDomain: Sendable {
   /// `retire` was told.
   public let maximumBytes: Int?
   private let memory: MappedMemory
-  /// Keeps the CPUs' memory.
-  private let keeper: (any AnyObject & Sendable)?
+  /// Keeps the CPUs' memory, and knows them.
+  let home: (any HazardHome)?
 
   /// How the order between a reader's store to its slot and its look at the link is kept.
   public enum Fence: Hashable, Sendable {
@@ -106,7 +106,7 @@ public final class HazardDomain: Sendable {
     try self.init(
       fencing: fence == .full ? HazardFencing.full : HazardFencing.membarrier,
       reclamation: reclamation, maximumAge: maximumAge, maximumBytes: maximumBytes, slots: nil,
-      isolated: CPUMask(), keeper: nil)
+      isolated: CPUMask(), home: nil)
   }
 
   /// 10 ms.
@@ -115,7 +115,7 @@ public final class HazardDomain: Sendable {
   init(
     fencing: UInt, reclamation: Reclamation,
     maximumAge: Duration = HazardDomain.defaultMaximumAge, maximumBytes: Int? = nil,
-    slots: CPUSlots?, isolated: CPUMask, keeper: (any AnyObject & Sendable)?
+    slots: CPUSlots?, isolated: CPUMask, home: (any HazardHome)?
   ) throws(IsolationError) {
     memory = try MappedMemory(byteCount: HazardCore.byteCount)
     core = HazardCore(
@@ -124,7 +124,7 @@ public final class HazardDomain: Sendable {
     self.reclamation = reclamation
     self.maximumAge = maximumAge
     self.maximumBytes = maximumBytes
-    self.keeper = keeper
+    self.home = home
     beginReclamation()
   }
 

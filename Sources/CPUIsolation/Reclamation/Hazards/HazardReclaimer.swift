@@ -13,8 +13,7 @@ internal import Synchronization
 /// What isolated CPUs retire rings no bell: once there may be some, the thread looks at the alarms of
 /// all domains as often as the least `maximumAge` says.
 ///
-/// The child of a fork has one of its own. What it inherits has no thread, and may be locked by one
-/// that the child does not have.
+/// The child of a fork has one of its own: what it inherits has no thread.
 // Sendable: a lock, and a parker that any thread may ring and the one thread sleeps on.
 @safe
 final class HazardReclaimer: @unchecked Sendable {
@@ -59,8 +58,7 @@ final class HazardReclaimer: @unchecked Sendable {
     let known = next.load(ordering: .acquiring)
     if known != 0 { return Self.reclaimer(at: known) }
     let made = HazardReclaimer(since: forks)
-    // Where somebody held the lock at the fork, the state may be half changed: it is left where it
-    // is, and a domain is known again when it rings.
+    // A domain that the thread was looking at is known again when it rings.
     if let inherited = state.withLockIfAvailable({ $0 }) {
       made.state.withLock { state in
         state.schedule = inherited.schedule
