@@ -18,7 +18,7 @@
     /// The sequence begins one change before it wraps.
     init(_ machine: ModelMachine, _ regions: [[UInt64]]) {
       self.machine = machine
-      storage = try! RegionStorage(capacity: 4, valueBytes: 16, type: "")
+      storage = try! RegionStorage(capacity: 4, valueBytes: 16, type: "", #fileID, #line)
       states = []
       for region in regions { tree.add(region) }
       states = [tree.region(at: Self.address) ?? []]
