@@ -11,7 +11,7 @@ final class Flag: Sendable {
   var isRaised: Bool { word.load(ordering: .acquiring) }
 }
 
-func quickStart(_ stop: Flag, _ inUser: Flag) throws {
+func quickStart(_ stop: Flag, _ isBusy: Flag) throws {
   // README begins
   let coordinator = try Coordinator(.init(housekeeping: [0], isolated: [1]))
   let refresh = try coordinator.register("refresh") { cpu in
@@ -19,13 +19,13 @@ func quickStart(_ stop: Flag, _ inUser: Flag) throws {
   }
   let thread = try coordinator.launch(on: 1) { cpu in
     cpu.inUser {  // nobody disturbs what runs in here
-      inUser.raise()
+      isBusy.raise()
       while !stop.isRaised { cpu.poll() }
     }  // back in kernel: each refresh sent meanwhile has run, once
   }
-  while !inUser.isRaised {}
-  print(coordinator.send(refresh, to: [1]))  // deferred 1
-  print(coordinator.send(refresh, to: [1]))  // merged 1
+  while !isBusy.isRaised {}
+  print(coordinator.send(refresh, to: [1]))  // deferred 1: the note waits for CPU 1
+  print(coordinator.send(refresh, to: [1]))  // merged 1: the same note serves both
   stop.raise()
   thread.join()  // CPU 1 drops its cached routes
   // README ends

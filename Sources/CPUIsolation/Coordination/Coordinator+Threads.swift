@@ -201,8 +201,7 @@ extension Coordinator {
   ///   - cpu: the number of a CPU of the coordinator; any other ends the process with a sentence.
   ///   - file: the caller's file, for messages and traces.
   ///   - line: the caller's line.
-  /// - Returns: the CPU, which stays on this thread; `detach()`, or the end of this value, gives it
-  ///   back.
+  /// - Returns: the CPU; `detach()`, or the end of this value, gives it back.
   /// - Throws: `cpuTaken`, `threadAlreadyAttached`, `closed`, `outOfMemory`, `forked`.
   /// - Progress: blocking
   /// - Context: any thread that is no CPU
