@@ -4,6 +4,8 @@
   extension Mutant {
     private static let protecting = "Reclamation/Hazards/HazardCore+Protecting.swift"
     private static let lines = "Reclamation/Hazards/HazardLines.swift"
+    private static let scopes = "Reclamation/Hazards/HazardCore+Scopes.swift"
+    private static let alarm = "Reclamation/Hazards/HazardAlarm.swift"
     private static let holders = "Reclamation/Hazards/HazardHolders.swift"
     private static let scanner = "Reclamation/Hazards/HazardScanner.swift"
     private static let fences = "a hazard by fences"
@@ -13,6 +15,7 @@
     private static let chunk = "holders in a new chunk"
     private static let newChunk = "a holder in a new chunk"
     private static let batches = "batches of several threads"
+    private static let rest = "a reclaimer that goes to rest"
 
     // Not here: hazard:D and hazard:G, whose acquire and release count where the look at the link is
     // no sequentially consistent one (membarriers, which the engine does not know); hazard:M, for
@@ -43,7 +46,7 @@
         "hazard:F", .dropped, "fence between the unlinking and the looks at W", at: "transition",
         in: scanner, occurrence: 1, by: transition, .weak),
       Mutant("hazard:S", .relaxed, "load of a slot", in: scanner, by: fences, .weak),
-      Mutant("hazard:R", .relaxed, "store that empties a slot", in: lines, by: fences, .weak),
+      Mutant("hazard:R", .relaxed, "store that empties a slot", in: scopes, by: fences, .weak),
       Mutant(
         "hazard:T", .relaxed, "store to the slot in a section", in: protecting, occurrence: 1,
         by: transition, .weak),
@@ -62,6 +65,12 @@
       Mutant(
         "hazardBatch:T", .split, "taking one's own batch", at: "retire", in: lines,
         occurrence: 1, by: batches, .totalStoreOrder),
+      Mutant(
+        "hazardAlarm:B", .relaxed, "count of a batch that has begun", in: alarm, by: rest, .weak),
+      Mutant(
+        "hazardAlarm:B", .split, "count of a batch that has begun", in: alarm, by: rest,
+        .totalStoreOrder),
+      Mutant("hazardAlarm:L", .relaxed, "load before the pass", in: alarm, by: rest, .weak),
     ]
   }
 #endif
