@@ -74,6 +74,7 @@
       + translationScenarios
       + poolScenarios
       + hazardScenarios
+      + hazardRestScenarios
       + regionScenarios
       + lookupScenarios
       + probeScenarios
