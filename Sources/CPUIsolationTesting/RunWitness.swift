@@ -19,6 +19,9 @@ struct RunWitness: Sendable {
   /// Waits that no page fault explains.
   var unexplainedWaits: Int { max(0, waits - faults) }
 
+  /// Whether it can be told if the run waited: page faults hide a wait.
+  var isClear: Bool { faults == 0 || unexplainedWaits > 0 }
+
   /// Runs the body on the calling thread and tells what it did.
   static func watch(_ body: () -> Void) -> RunWitness {
     chw_begin()

@@ -74,6 +74,11 @@ private final class SignalStorm: Sendable {
   }
 
   private func serve() {
+    // Threads of the Swift pool block most signals, and those that they start inherit it.
+    var storm = sigset_t()
+    unsafe sigemptyset(&storm)
+    unsafe sigaddset(&storm, SIGUSR1)
+    #expect(unsafe pthread_sigmask(SIG_UNBLOCK, &storm, nil) == 0)
     guard let cpu = try? coordinator.attach(to: 1) else { return }
     var made = 0
     thread.store(UInt(pthread_self()), ordering: .releasing)

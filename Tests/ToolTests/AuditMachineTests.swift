@@ -13,10 +13,17 @@ import Testing
   /// Runs a copy of the command that every user may execute.
   private func run(_ arguments: [String], under tool: [String] = []) throws -> DemoProcess {
     let copy = FileManager.default.temporaryDirectory.appendingPathComponent("audit-\(UUID())")
-    try FileManager.default.copyItem(
-      at: DemoProcess.directory.appendingPathComponent("isolation-audit"), to: copy)
     defer { try? FileManager.default.removeItem(at: copy) }
-    try FileManager.default.setAttributes([.posixPermissions: 0o755], ofItemAtPath: copy.path)
+    // By another process: the child of a fork in another test would have the file open for writing, and nothing
+    // could execute it meanwhile.
+    let install = try #require(DemoProcess.find("install"))
+    let copying = try DemoProcess(
+      [
+        "-m", "755", DemoProcess.directory.appendingPathComponent("isolation-audit").path,
+        copy.path,
+      ],
+      of: install)
+    try #require(copying.status == 0, "\(copying.errors)")
     return try DemoProcess(arguments, of: copy.path, under: tool)
   }
 
