@@ -24,7 +24,7 @@ import Testing
     "$s12CPUIsolation8PoolCoreV",
     "$s12CPUIsolation8PoolRingV12popContended",
     "$s12CPUIsolation8PoolRingV14refuseStranger",
-    "$s12CPUIsolation17LocalTranslationsV",
+    "$s12CPUIsolation12AddressSpaceC17LocalTranslationsV",
     // A record is made up on the stack, which the compiler guards.
     "__stack_chk_fail",
   ]
