@@ -74,8 +74,13 @@ struct GracePeriodWait {
   }
 
   private static func helps(_ slot: CPUSlot) -> UInt64 {
-    // Relaxed — gracePeriod:H. After the unlinking's fence (gracePeriod:F); before the fence at the
-    // end (gracePeriod:E), which shows what the helper did. Pairs with onBehalf:H.
-    slot.state.helps.load(ordering: .relaxed)
+    #if CPUISOLATION_THREAD_SANITIZER
+      // Acquire — gracePeriod:H. The sanitizer does not model fences.
+      slot.state.helps.load(ordering: .acquiring)
+    #else
+      // Relaxed — gracePeriod:H. After the unlinking's fence (gracePeriod:F); before the fence at the
+      // end (gracePeriod:E), which shows what the helper did. Pairs with onBehalf:H.
+      slot.state.helps.load(ordering: .relaxed)
+    #endif
   }
 }

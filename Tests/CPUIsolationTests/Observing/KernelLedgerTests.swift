@@ -54,7 +54,7 @@ struct KernelLedgerTests {
   }
 
   /// One loop, one housekeeper, and three accounts of the same seconds.
-  @Test(.disabled(if: isSanitized, "a sanitizer's allocator flushes, between the readings too"))
+  @Test(.disabled(if: Sanitizer.isPresent, "a sanitizer's allocator flushes, between the readings too"))
   func theKernelTheLedgerAndTheLibraryAgree() throws {
     let loop = Int(sysconf(Int32(_SC_NPROCESSORS_ONLN))) - 1
     var configuration = Coordinator.Configuration(housekeeping: [0], isolated: [loop])
@@ -145,13 +145,8 @@ struct KernelLedgerTests {
     try cpu.enterKernel()
   }
 
-  /// A sanitizer's allocator gives memory back to the system while it allocates.
-  private static var isSanitized: Bool {
-    unsafe dlsym(nil, "__asan_init") != nil || dlsym(nil, "__tsan_init") != nil
-  }
-
   /// What reads the counts of a processor calls nothing there.
-  @Test(.disabled(if: isSanitized, "a sanitizer's allocator flushes"))
+  @Test(.disabled(if: Sanitizer.isPresent, "a sanitizer's allocator flushes"))
   func readingALedgerIsNoInterrupt() throws {
     let loop = Int(sysconf(Int32(_SC_NPROCESSORS_ONLN))) - 1
     var configuration = Coordinator.Configuration(housekeeping: [0], isolated: [loop])
