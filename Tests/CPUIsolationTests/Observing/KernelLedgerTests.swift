@@ -54,7 +54,7 @@ struct KernelLedgerTests {
   }
 
   /// One loop, one housekeeper, and three accounts of the same seconds.
-  @Test(.disabled(if: Sanitizer.isPresent, "a sanitizer's allocator flushes, between the readings too"))
+  @Test(.disabled(if: Sanitizer.isPresent, "a sanitizer's allocator flushes"))
   func theKernelTheLedgerAndTheLibraryAgree() throws {
     let loop = Int(sysconf(Int32(_SC_NPROCESSORS_ONLN))) - 1
     var configuration = Coordinator.Configuration(housekeeping: [0], isolated: [loop])
