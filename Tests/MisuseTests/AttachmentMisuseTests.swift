@@ -74,7 +74,8 @@ struct AttachmentMisuseTests {
         let coordinator = try Coordinator.make()
         let box = Box()
         onOtherThread { box.cpu = try? coordinator.attach(to: 1) }
-        box.cpu = nil
+        // The other thread's end has let go of what its CPU kept.
+        withExtendedLifetime(coordinator) { box.cpu = nil }
       }
     }
     result.expect(
