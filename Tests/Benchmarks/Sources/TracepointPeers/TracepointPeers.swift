@@ -41,6 +41,16 @@ struct TracepointPeers {
     print("  \(name): \(mine.text); LTTng-UST: \(peer.text); ratio \(ratio)")
   }
 
+  /// The rate of the counter, measured over 50 ms.
+  private static let cyclesPerSecond: Double = {
+    let clock = ContinuousClock()
+    let (start, first) = (clock.now, lttng_peer_cycles())
+    var took = Duration.zero
+    while took < .milliseconds(50) { took = start.duration(to: clock.now) }
+    let cycles = Double(lttng_peer_cycles() &- first)
+    return cycles / (Double(took.components.attoseconds) * 1e-18 + Double(took.components.seconds))
+  }()
+
   /// What `body` takes per turn, less what a bare loop takes.
   private static func nanoseconds(_ body: () -> Void) -> Double {
     let start = lttng_peer_cycles()
@@ -49,7 +59,7 @@ struct TracepointPeers {
     body()
     let end = lttng_peer_cycles()
     let cycles = Double(end &- middle) - Double(middle &- start)
-    return cycles * 1e9 / Double(CycleClock.frequency) / Double(count)
+    return cycles * 1e9 / cyclesPerSecond / Double(count)
   }
 
   @inline(never)
