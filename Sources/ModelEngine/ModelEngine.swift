@@ -279,8 +279,9 @@ public final class ModelEngine {
     unsafe cfiber_switch(fiber.position, fibers[next].position.pointee)
   }
 
-  /// The end of a body. What it has stored stays in its buffer until somebody looks for it.
-  func bodyEnded() -> Never {
+  /// The end of a body, wherever it is, as by `pthread_exit`. What it has stored stays in its buffer until
+  /// somebody looks for it.
+  public func bodyEnded() -> Never {
     noteProgress()
     switchAway(as: .done)
     fatalError("a body went on after its end")

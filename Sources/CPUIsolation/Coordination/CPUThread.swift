@@ -139,7 +139,7 @@ public final class CPUThread: Sendable {
     timeout: Duration? = nil, file: StaticString = #fileID, line: UInt = #line
   ) -> WaitOutcome {
     if isForked { return .forked }
-    Coordinator.requireMayWait("join the thread of CPU \(cpu)", file, line)
+    CurrentThread.requireMayWait("join the thread of CPU \(cpu)", file, line)
     if state.withLock({ $0.threadID }) == CurrentThread.id {
       misuse("the thread of CPU \(cpu) cannot join itself", file, line)
     }

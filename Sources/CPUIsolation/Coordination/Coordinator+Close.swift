@@ -56,7 +56,7 @@ extension Coordinator {
     if isForked { return .forked }
     var backoff = Backoff()
     while !attached.isEmpty {
-      Self.serveOwnCPU()
+      CurrentThread.serveOwnCPU()
       if until.hasPassed { return .timedOut(attached) }
       backoff.wait()
     }

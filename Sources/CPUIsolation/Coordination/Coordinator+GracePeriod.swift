@@ -142,7 +142,7 @@ extension Coordinator {
       if own != nil, let slot = ownSlot {
         OwnerTransitions.quiescent(slot)
       } else {
-        Self.serveOwnCPU()
+        CurrentThread.serveOwnCPU()
       }
       backoff.wait()
     }

@@ -95,7 +95,7 @@ extension Coordinator {
       case false?:
         hasWaited = true
         if until.hasPassed { return .timedOut(CPUMask()) }
-        Self.serveOwnCPU()
+        CurrentThread.serveOwnCPU()
         backoff.wait()
       }
     }

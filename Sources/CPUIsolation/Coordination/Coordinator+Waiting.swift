@@ -15,7 +15,7 @@ extension Coordinator {
 
   /// One step of a loop that waits for another thread: a caller that is a CPU runs what is pending
   /// for it, or the thread that it waits for might wait for that.
-  package static func serveWhileWaiting() { serveOwnCPU() }
+  package static func serveWhileWaiting() { CurrentThread.serveOwnCPU() }
 
   /// Whether a wait is over although what it is for has not happened: nil lets it go on. `cpus` are
   /// those that hold it up.

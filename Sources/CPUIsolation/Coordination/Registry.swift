@@ -47,10 +47,10 @@ final class RegistryMemory: HazardHome {
   var isClosed: Bool { core.isClosed }
 
   func requireMayWait(_ action: String, _ file: StaticString, _ line: UInt) {
-    Coordinator.requireMayWait(action, file, line)
+    CurrentThread.requireMayWait(action, file, line)
   }
 
-  func serveWhileWaiting() { Coordinator.serveOwnCPU() }
+  func serveWhileWaiting() { CurrentThread.serveOwnCPU() }
 
   func withLock<Result, Failure: Error>(
     _ body: (inout Registry) throws(Failure) -> Result

@@ -151,7 +151,7 @@ public struct Ticket: Sendable {
       let left = unsettled(goal)
       if left.isEmpty { return .settled }
       if let end = coordinator.endOfWait(until, left) { return end }
-      Coordinator.serveOwnCPU()
+      CurrentThread.serveOwnCPU()
       backoff.wait()
     }
   }

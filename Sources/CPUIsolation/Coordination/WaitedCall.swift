@@ -72,7 +72,7 @@ struct WaitedCall {
     while true {
       look(isOver: until.hasPassed || coordinator.isClosed)
       if waiting.isEmpty && unposted.isEmpty { break }
-      Coordinator.serveOwnCPU()
+      CurrentThread.serveOwnCPU()
       backoff.wait()
       post()
     }

@@ -117,7 +117,7 @@ extension GracePeriodCallbacks {
 
   /// One step of a waiting loop.
   func step(_ file: StaticString, _ line: UInt) {
-    Coordinator.serveOwnCPU()
+    CurrentThread.serveOwnCPU()
     if let cpu = coordinator.currentCPU {
       if coordinator.isolated.contains(cpu) {
         if coordinator.context(of: cpu) == .kernel {

@@ -65,6 +65,7 @@
     /// Every scenario that there is.
     public static let all: [ModelScenario] =
       sendScenarios + ticketScenarios + helpScenarios + slotScenarios + callScenarios
+      + threadEndScenarios
       + pooledCallScenarios
       + signalScenarios
       + traceScenarios

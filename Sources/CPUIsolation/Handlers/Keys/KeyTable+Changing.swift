@@ -84,7 +84,7 @@ extension KeyTable {
   ) {
     var backoff = Backoff()
     while !claim() {
-      Coordinator.serveOwnCPU()
+      CurrentThread.serveOwnCPU()
       backoff.wait()
     }
     for index in turns.indices { turns[index].begin() }

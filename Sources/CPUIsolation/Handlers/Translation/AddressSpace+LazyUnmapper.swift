@@ -235,7 +235,7 @@ extension AddressSpace {
         if end != .settled { return end }
         // Another thread has the flight, or the next one has only been sent.
         if let end = space.coordinator.endOfWait(until, CPUMask()) { return end }
-        Coordinator.serveOwnCPU()
+        CurrentThread.serveOwnCPU()
         backoff.wait()
       }
     }

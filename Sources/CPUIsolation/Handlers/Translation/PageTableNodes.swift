@@ -90,7 +90,7 @@ struct PageTableNodes: @unchecked Sendable {
     var node = root
     var level = levels - 1
     while level > 0 {
-      if level <= AddressSpace.PageSize.huge.rawValue {
+      if level <= PageWord.highestLevel {
         // Acquire — table:L. What the frame held before it was mapped is seen by whoever finds it
         // here. Pairs with table:W.
         let word = Self.entry(page, in: node, at: level).value.load(ordering: .acquiring)

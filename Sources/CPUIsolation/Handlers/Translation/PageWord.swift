@@ -28,6 +28,8 @@ struct PageWord: Hashable, Sendable {
   static let retiring: UInt64 = 2
   static let neverDeferred: UInt64 = 4
   private static let frameShift: UInt64 = 3
+  /// The highest level at which a word maps something: a word there spans 512 × 512 pages.
+  static let highestLevel = 2
   /// The highest frame that a word can hold.
   static let maximumFrame = UInt64.max >> frameShift
 
@@ -52,24 +54,5 @@ struct PageWord: Hashable, Sendable {
   /// The word after a change of the frame.
   func changed(to frame: UInt64) -> PageWord {
     PageWord(rawValue: frame << Self.frameShift | rawValue & ~(.max << Self.frameShift))
-  }
-}
-
-extension AddressSpace {
-  /// How many base pages a mapping spans.
-  ///
-  /// - Progress: wait-free
-  /// - Context: any thread
-  /// - Allocates: never
-  public enum PageSize: Int, Hashable, Sendable, CaseIterable {
-    /// One page.
-    case base = 0
-    /// 512 pages.
-    case large = 1
-    /// 512 × 512 pages.
-    case huge = 2
-
-    /// How many base pages.
-    public var pages: UInt64 { 1 << UInt64(9 * rawValue) }
   }
 }

@@ -44,14 +44,25 @@ extension Drain {
     guard taken | lagging != 0 else { return .busy }
     // Acquire — drain:V, as for the owner.
     let live = core.line.live.load(ordering: .acquiring)
-    slot.state.helpTaken.store(taken, ordering: .relaxed)
     let before = Self.setHelped(slot.base)
-    runHandlers(taken | lagging, live: live, nil, bits: taken)
+    runOnBehalf(taken | lagging, live: live, bits: taken)
     _ = Self.setHelped(before)
-    slot.state.helpTaken.store(0, ordering: .relaxed)
     // What ran may be what the sleeper's loop waits for, and nothing is left in K to wake it.
     if context == .idle { slot.call.parker.unpark() }
     return .ran
+  }
+
+  /// Runs one type after the other, and keeps what has not run to its end where the end of the thread
+  /// finds it.
+  private func runOnBehalf(_ types: UInt64, live: UInt64, bits: UInt64) {
+    var left = types
+    while left != 0 {
+      slot.state.helpTaken.store(left & bits, ordering: .relaxed)
+      let type = left & (0 &- left)
+      runHandlers(type, live: live, nil, bits: bits & type)
+      left ^= type
+    }
+    slot.state.helpTaken.store(0, ordering: .relaxed)
   }
 
   /// Lets go of the pin.
@@ -77,7 +88,7 @@ extension Drain {
   /// The calling thread ends inside a handler that it runs on behalf of a CPU, perhaps inside one that
   /// a handler on behalf of another CPU has sent for. What was taken and has not run to its end is
   /// pending again: the CPU's next entry runs it.
-  private static func helperExits(_ helped: CPUSlot) {
+  static func helperExits(_ helped: CPUSlot) {
     let core = Drain(helped).core
     let own = UInt64(UInt32(bitPattern: CurrentThread.id))
     for cpu in 0..<core.slots.count {
@@ -99,8 +110,15 @@ extension Drain {
       }
       left &= left &- 1
     }
-    // Acquire and release — onBehalf:B. Before the pin is let go (onBehalf:U): the owner's look at K
-    // after that, or its next entry's, finds them. Pairs with drain:T.
-    if bits != 0 { slot.state.work.bitwiseOr(bits, ordering: .acquiringAndReleasing) }
+    // Relaxed — all who take from K for this CPU look at the pin before, and see it let go
+    // (onBehalf:U): its owner at `entry:P`, another helper at `onBehalf:P`. What the bits announced
+    // this helper has acquired with its take; what was sent since keeps its release in K.
+    let before = slot.state.work.bitwiseOr(bits, ordering: .relaxed).oldValue
+    // Sent again since the take: one run is for both, and the send that was in hand has none.
+    left = before & bits
+    while left != 0 {
+      slot.dropped[left.trailingZeroBitCount].wrappingAdd(1, ordering: .relaxed)
+      left &= left &- 1
+    }
   }
 }

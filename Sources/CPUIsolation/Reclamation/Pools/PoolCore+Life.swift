@@ -108,7 +108,7 @@ extension PoolCore {
 
   @inline(never)
   private func free() {
-    control.value.memory?.end(self)
+    control.value.memory?.end(control.address)
     control.value.memory = nil
     PoolCore.dropControl(control)
   }

@@ -25,7 +25,10 @@ extension PoolCore {
   init(
     mapping geometry: Geometry, position: UInt64, end: @escaping @Sendable (PoolCore) -> Void
   ) throws(IsolationError) {
-    let memory = try PoolMemory(byteCount: geometry.byteCount, end: end)
+    let memory = try PoolMemory(byteCount: geometry.byteCount) { control in
+      // Safety: the control of this pool, which has it until the memory is through.
+      end(PoolCore(control: unsafe Place(control)))
+    }
     // Safety: new memory, until nobody holds it.
     let control = unsafe Place<PoolControl>(
       Address(

@@ -34,6 +34,9 @@ struct PoolCore: @unchecked Sendable {
     }
   }
 
+  /// The pool of a control.
+  init(control: Place<PoolControl>) { self.control = control }
+
   /// Lays a pool out in zeroed memory, every object in a ring, the counters at `position`.
   init(initializing control: Place<PoolControl>, position: UInt64) {
     self.control = control
