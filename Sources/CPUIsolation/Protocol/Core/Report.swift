@@ -63,6 +63,11 @@ extension Report where Outcome: TargetOutcome {
     if let place = outcome.place { masks[place].insert(cpu) } else { refusal = outcome }
   }
 
+  /// Files an outcome that no target had before.
+  mutating func file(_ outcome: Outcome, of targets: CPUMask) {
+    if let place = outcome.place { masks[place] = targets }
+  }
+
   fileprivate func targets(_ outcome: Outcome) -> CPUMask {
     outcome.place.map { masks[$0] } ?? CPUMask()
   }

@@ -14,7 +14,51 @@ extension SendPath {
         urgency: urgency, from: site, asks: false
       ) { _ in true }
     }
+    if urgency == .deferrable, work.care == 0, mask.wordCount <= 2,
+      (mask.last ?? 0) < core.slots.count
+    {
+      return deliver(work, to: mask, from: site)
+    }
     return send(work, to: mask, urgency: urgency, from: site, asks: false) { _ in true }
+  }
+
+  /// The plain send to CPUs below 128. The two outcomes that most targets have are kept in words, and
+  /// filed once.
+  private func deliver(
+    _ work: WorkType, to mask: CPUMask, from site: CallSite
+  ) -> Report<SendOutcome> {
+    var report = Report<SendOutcome>()
+    let low = deliver(work, mask.word(at: 0), from: 0, site, &report)
+    let rest = report.refusal == nil ? mask.word(at: 1) : 0
+    let high = deliver(work, rest, from: 64, site, &report)
+    report.file(.deferred, of: CPUMask(low: low.deferred, high: high.deferred))
+    if low.merged | high.merged != 0 {
+      report.file(.merged, of: CPUMask(low: low.merged, high: high.merged))
+    }
+    return report
+  }
+
+  @inline(__always)
+  private func deliver(
+    _ work: WorkType, _ word: UInt64, from first: Int, _ site: CallSite,
+    _ report: inout Report<SendOutcome>
+  ) -> (deferred: UInt64, merged: UInt64) {
+    var left = word
+    var deferred: UInt64 = 0
+    var merged: UInt64 = 0
+    while left != 0 {
+      let bit = left & (0 &- left)
+      let cpu = first &+ left.trailingZeroBitCount
+      switch deliver(work, to: cpu, from: site) {
+      case .deferred: deferred |= bit
+      case .merged: merged |= bit
+      case let outcome:
+        report.record(outcome, for: cpu)
+        if report.refusal != nil { return (deferred, merged) }
+      }
+      left ^= bit
+    }
+    return (deferred, merged)
   }
 
   func requireMerging(_ work: WorkType, _ site: CallSite) {
