@@ -154,6 +154,15 @@
         "onBehalf:U", .relaxed, "store that gives the pin back", in: onBehalf,
         by: "what a helper did",
         .weak),
+      Mutant(
+        "onBehalf:B", .split, "OR of what was taken, where the thread ends", in: onBehalf,
+        by: "a helper that ends", .totalStoreOrder),
+      Mutant(
+        "onBehalf:B", .weakened, "OR of what was taken, where the thread ends", in: onBehalf,
+        by: "a helper that ends", .weak),
+      Mutant(
+        "onBehalf:E", .weakened, "look at W after it", in: onBehalf, by: "a helper that ends",
+        .weak),
     ]
 
     private static let gracePeriodMutants: [Mutant] = [

@@ -9,7 +9,8 @@ struct StateLine: ~Copyable {
   @usableFromInline let word = SharedWord(ContextWord.offline.rawValue)
   /// K, the work word. Anyone sets bits, takers clear them.
   @usableFromInline let work = SharedWord(0)
-  /// The try-lock of whoever runs this CPU's work on its behalf: 0, or the helper's thread id.
+  /// The try-lock of whoever runs this CPU's work on its behalf: 0, or the helper's thread id;
+  /// `Drain.endedHelper` where that thread has ended and the CPU is on its way in.
   @usableFromInline let pin = SharedWord(0)
   /// 1 from the beginning of an attachment to the end of the detachment: wider than W's "not
   /// offline", since a thread still has things to do after it has published offline.

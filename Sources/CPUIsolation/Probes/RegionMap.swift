@@ -245,6 +245,12 @@ final class RegionStorage: Sendable {
       recordWords: recordWords)
   }
 
+  // What is in the tree is out of the pools, which would wait for it.
+  deinit {
+    nodes.endWithObjects()
+    records.endWithObjects()
+  }
+
   var byteCount: Int { header.byteCount + nodes.byteCount + records.byteCount }
 
   /// Runs the body with the tree, alone among those that take the lock.

@@ -247,6 +247,24 @@ struct RegionMapTests {
     #expect(map.count == 2000)
     #expect(map.insert(0, over: 9000..<9001) == .full)
   }
+
+  @Test("a map that ends gives its memory back, with the regions that are in it")
+  func memory() throws {
+    weak var nodes: PoolMemory?
+    weak var records: PoolMemory?
+    do {
+      let map = try RegionMap<UInt64>(capacity: 1000)
+      for index in 0..<100 as Range<UInt64> {
+        #expect(map.insert(index, over: index * 4..<index * 4 + 1) == .inserted)
+      }
+      let header = map.storage.tree.header
+      nodes = header.value.nodes.control.value.memory
+      records = header.value.records.control.value.memory
+      #expect(nodes != nil && records != nil)
+      #expect(map.count == 100)
+    }
+    #expect(nodes == nil && records == nil)
+  }
 }
 
 /// SplitMix64 (G. Steele, D. Lea, C. Flood, 2014).

@@ -65,8 +65,11 @@ extension Drain {
     slot.state.helpTaken.store(0, ordering: .relaxed)
   }
 
-  /// Lets go of the pin.
-  private static func unpin(_ slot: CPUSlot) {
+  /// In the pin: the helper's thread has ended, and the CPU, which is on its way into kernel, clears it.
+  static let endedHelper: UInt64 = 1 << 32
+
+  /// Lets go of the pin, or leaves that to its CPU.
+  private static func unpin(_ slot: CPUSlot, leaving pin: UInt64 = 0) {
     // Relaxed: the holder of the pin alone writes it.
     let helps = slot.state.helps.load(ordering: .relaxed)
     // Release — onBehalf:H. Everything the handlers did before a grace period takes this helper for
@@ -74,7 +77,7 @@ extension Drain {
     slot.state.helps.store(helps &+ 1, ordering: .releasing)
     // Release — onBehalf:U. Everything the handlers did, and `applied`, before the owner goes on.
     // Pairs with entry:P.
-    slot.state.pin.store(0, ordering: .releasing)
+    slot.state.pin.store(pin, ordering: .releasing)
   }
 
   /// Says on whose behalf this thread runs a handler now; returns on whose it did before.
@@ -88,6 +91,11 @@ extension Drain {
   /// The calling thread ends inside a handler that it runs on behalf of a CPU, perhaps inside one that
   /// a handler on behalf of another CPU has sent for. What was taken and has not run to its end is
   /// pending again: the CPU's next entry runs it.
+  ///
+  /// An entry looks at K before it looks at the pin, so the bits may come too late for its first look:
+  /// - If our OR comes before that look, the entry sees the bits.
+  /// - Else the owner's addition to W, which precedes the look, comes before our look at W. We see
+  ///   kernel, and do not let go: the entry finds the pin held, clears it, and looks at K again.
   static func helperExits(_ helped: CPUSlot) {
     let core = Drain(helped).core
     let own = UInt64(UInt32(bitPattern: CurrentThread.id))
@@ -95,7 +103,16 @@ extension Drain {
       let slot = core.slots[cpu]
       guard slot.state.pin.load(ordering: .relaxed) == own else { continue }
       giveBack(slot.state.helpTaken.exchange(0, ordering: .relaxed), of: slot, core)
+      // Sequentially consistent — onBehalf:E. Dekker with entry:W/entry:K.
+      let word = ContextWord(
+        rawValue: slot.state.word.load(ordering: .sequentiallyConsistent))
+      guard let context = word.context, context.acceptsDeferral else {
+        unpin(slot, leaving: endedHelper)
+        continue
+      }
       unpin(slot)
+      // Its loop may wait for what is pending again.
+      if context == .idle { slot.call.parker.unpark() }
     }
   }
 
@@ -110,10 +127,8 @@ extension Drain {
       }
       left &= left &- 1
     }
-    // Relaxed — all who take from K for this CPU look at the pin before, and see it let go
-    // (onBehalf:U): its owner at `entry:P`, another helper at `onBehalf:P`. What the bits announced
-    // this helper has acquired with its take; what was sent since keeps its release in K.
-    let before = slot.state.work.bitwiseOr(bits, ordering: .relaxed).oldValue
+    // Sequentially consistent — onBehalf:B. Before the look at W (onBehalf:E). Pairs with drain:T.
+    let before = slot.state.work.bitwiseOr(bits, ordering: .sequentiallyConsistent).oldValue
     // Sent again since the take: one run is for both, and the send that was in hand has none.
     left = before & bits
     while left != 0 {

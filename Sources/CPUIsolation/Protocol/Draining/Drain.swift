@@ -242,6 +242,8 @@ struct Drain {
     while true {
       let pin = slot.state.pin.load(ordering: .acquiring)
       if pin == 0 { return }
+      // Relaxed: a helper that pins later has seen us leave.
+      if pin == Self.endedHelper { return slot.state.pin.store(0, ordering: .relaxed) }
       // A helper that is not in the child of a fork lets go of nothing there.
       if core.isForked, !CurrentThread.isAlive(Int32(truncatingIfNeeded: pin)) {
         return slot.state.pin.store(0, ordering: .relaxed)

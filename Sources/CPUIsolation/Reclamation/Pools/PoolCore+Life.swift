@@ -66,6 +66,15 @@ extension PoolCore {
     return true
   }
 
+  /// Closes the pool, whose memory ends now, with the objects that are out. Nobody but the caller can
+  /// reach one of them, and no thread has a ring.
+  func endWithObjects() {
+    _ = close()
+    // Relaxed: nobody else has a reference.
+    let left = control.value.references.load(ordering: .relaxed)
+    if left != 0 { drop(Int(left)) }
+  }
+
   /// Takes everything out of a ring; how many there were.
   private func empty(_ ring: PoolRing) -> Int {
     var count = 0

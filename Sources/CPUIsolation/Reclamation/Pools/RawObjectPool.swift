@@ -74,6 +74,9 @@ public final class RawObjectPool: Sendable {
     PoolCore.dropControl(core.control)
   }
 
+  /// Ends the memory with the objects that are out, for an owner who alone can reach them.
+  func endWithObjects() { core.endWithObjects() }
+
   /// Gives the calling thread a ring of its own; nil when all are taken, or the pool is closed.
   ///
   /// A ring whose thread has died without ending its registration is taken over, with the objects in
