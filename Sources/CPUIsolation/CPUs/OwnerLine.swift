@@ -36,6 +36,9 @@ struct OwnerLine: ~Copyable {
   let servedCall = SharedAddress(0)
   /// The calls that were taken with it and have not run yet.
   let unservedCalls = SharedAddress(0)
+  /// The bits that a drain of several, or of one without an entry, has taken and not run, above them
+  /// `OwnerFlags.hand`; 0 where none is on. For the end of a thread inside a handler.
+  let inHand = SharedWord(0)
 
   init() {}
 }
@@ -54,6 +57,8 @@ enum OwnerFlags {
   @usableFromInline static let calling: UInt64 = 1 << 3
   /// A handler or a cross call runs: waiting is refused.
   @usableFromInline static let inHandler: UInt64 = 1 << 0 | calling
+  /// Of `inHand`: it is known. No work type is so high.
+  static let hand: UInt64 = 1 << 63
   /// One level of nested kernel sections.
   @usableFromInline static let depth: UInt64 = 1 << 8
   @usableFromInline static let depthMask: UInt64 = 0xffff_ffff << 8

@@ -83,6 +83,35 @@ struct ThreadExitTests {
     }
   }
 
+  @Test(
+    "work that a thread has taken and ends in is gone, and what it has run is not", arguments: 1...3
+  )
+  func takenWork(types: Int) throws {
+    let runs = Counter()
+    let works = try (0..<types).map { number in
+      // The last but one ends the thread: one before it has run, one after it has not.
+      try coordinator.register("type \(number)") { _ in
+        if number == max(types - 2, 0) { endThread() }
+        runs.increment()
+      }
+    }
+    let isInUser = Flag()
+    let isSent = Flag()
+    let thread = try coordinator.launch(on: 1) { cpu in
+      cpu.inUser {
+        isInUser.raise()
+        isSent.wait()
+      }
+    }
+    isInUser.wait()
+    for work in works { #expect(coordinator.send(work, to: 1) == .deferred) }
+    isSent.raise()
+    #expect(thread.join(timeout: .seconds(60)) == .settled)
+    #expect(runs.value == (types == 3 ? 1 : 0))
+    for work in works { coordinator.expectBalance(of: work, sent: 1) }
+    #expect(coordinator.close(timeout: .seconds(60)) == .settled)
+  }
+
   @Test("a call that ends its thread is gone, and so are those after it")
   func call() throws {
     let (runs, mayPoll) = (Counter(), Flag())
@@ -163,6 +192,36 @@ struct ThreadExitTests {
     try cpu.enterKernel()
     #expect(runs.value == 1)
     coordinator.expectBalance(of: work, sent: 1)
+    try cpu.end()
+  }
+
+  @Test("what a helper had run before it ended does not run again")
+  func helperOfTwo() throws {
+    var options = WorkType.Options()
+    options.mayRunOnBehalf = true
+    let runs = Counter()
+    let isDeadly = Flag()
+    let first = try coordinator.register("first", options: options) { _ in runs.increment() }
+    let deadly = try coordinator.register("deadly", options: options) { _ in
+      if !isDeadly.isRaised {
+        isDeadly.raise()
+        endThread()
+      }
+    }
+    let cpu = try ScriptedThread(coordinator, on: 1)
+    try cpu.enterUser()
+    for work in [first, deadly] { #expect(coordinator.send(work, to: 1) == .deferred) }
+    let slot = coordinator.core.slots[1]
+    _ = PlainThread.start { [coordinator] in
+      let types: UInt64 = 1 << first.type | 1 << deadly.type
+      _ = Drain(coordinator.core, slot).drainOnBehalf(types, helper: CurrentThread.id)
+    }
+    #expect(eventually { isDeadly.isRaised })
+    #expect(eventually { slot.state.pin.load(ordering: .relaxed) == 0 })
+    #expect(runs.value == 1)
+    try cpu.enterKernel()
+    #expect(runs.value == 1)
+    for work in [first, deadly] { coordinator.expectBalance(of: work, sent: 1) }
     try cpu.end()
   }
 }

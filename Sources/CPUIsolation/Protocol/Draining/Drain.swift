@@ -147,6 +147,7 @@ struct Drain {
     let flags = core.line.drainFlags.load(ordering: .relaxed)
     let start = flags & DrainFlags.times != 0 ? cpi_cycles() : 0
     let draining = special | OwnerFlags.draining
+    slot.owner.inHand.store(bits | OwnerFlags.hand, ordering: .relaxed)
     if types & (types &- 1) == 0 {
       runHandler(
         UInt64(types.trailingZeroBitCount), live: live, draining, isBit: bits != 0,
@@ -158,6 +159,7 @@ struct Drain {
       runHandlers(types & ~early & ~late, live: live, draining, bits: bits)
       runHandlers(types & late, live: live, draining, bits: bits)
     }
+    slot.owner.inHand.store(0, ordering: .relaxed)
     slot.owner.special.store(draining, ordering: .relaxed)
     if flags & DrainFlags.times != 0 {
       slot.owner.longestDrain.raise(to: cpi_cycles() &- start)
@@ -172,6 +174,28 @@ struct Drain {
         UInt64(left.trailingZeroBitCount), live: live, draining,
         isBit: bits >> UInt64(left.trailingZeroBitCount) & 1 != 0,
         traces: flags & DrainFlags.traces != 0)
+      if draining != nil {
+        let bit = left & (0 &- left)
+        let inHand = slot.owner.inHand.load(ordering: .relaxed)
+        slot.owner.inHand.store(inHand & ~bit, ordering: .relaxed)
+      }
+      left &= left &- 1
+    }
+  }
+
+  /// Settles the work that the thread has taken and will never run to its end, since it ends inside a
+  /// handler: it is gone.
+  func endTakenWork() {
+    let special = slot.owner.special.load(ordering: .relaxed)
+    let inHand = slot.owner.inHand.exchange(0, ordering: .relaxed)
+    guard special & OwnerFlags.draining != 0 else { return }
+    var left = inHand & ~OwnerFlags.hand
+    // Drained straight from an entry: the one that runs.
+    if inHand == 0, let type = OwnerFlags.runningType(special), type < BuiltInWork.calls {
+      left = 1 << UInt64(type)
+    }
+    while left != 0 {
+      slot.dropped[left.trailingZeroBitCount].wrappingAdd(1, ordering: .relaxed)
       left &= left &- 1
     }
   }

@@ -134,6 +134,7 @@ extension OwnerTransitions {
     else {
       return
     }
+    Drain(slot).endTakenWork()
     // Whatever section the thread was in, it is over.
     slot.owner.special.store(0, ordering: .relaxed)
     tracker.endSection()
