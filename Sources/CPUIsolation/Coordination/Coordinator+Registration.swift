@@ -144,6 +144,17 @@ extension Coordinator {
     return try register(name, options: options, box: nil, handler)
   }
 
+  /// Registers a C function whose context is an object: the coordinator keeps that until the type is
+  /// unregistered, or it closes.
+  func register(
+    _ name: String, options: WorkType.Options, keeping object: some AnyObject & Sendable,
+    function: CPUFunction
+  ) throws(IsolationError) -> WorkType {
+    // Safety: the object is kept for as long as the function may run.
+    let handler = unsafe CPUHandler(function, Unmanaged.passUnretained(object).toOpaque())
+    return try register(name, options: options, box: object, WorkHandler(handler))
+  }
+
   private func register(
     _ name: String, options: WorkType.Options, box: (any Sendable)?,
     _ handler: WorkHandler

@@ -59,18 +59,10 @@ final class LookupStorage: Sendable {
     stride = core.stride
     var options = WorkType.Options()
     options.order = .early
-    // The handler has to find it for as long as it may run: `close` gives it back.
-    // Safety: one reference for the handler, given back where it does not run any more.
-    let context = unsafe Unmanaged.passRetained(core).toOpaque()
-    do throws(IsolationError) {
-      work = unsafe try coordinator.register(name, options: options, context: context) {
-        context, cpu in
-        unsafe Unmanaged<Core>.fromOpaque(context.unsafelyUnwrapped)
-          ._withUnsafeGuaranteedRef { $0.sets(of: cpu).catchUp(with: $0.ring, ceiling: $0.ceiling) }
-      }
-    } catch {
-      unsafe Unmanaged.passUnretained(core).release()
-      throw error
+    work = try coordinator.register(name, options: options, keeping: core) { context, cpu in
+      // Safety: it is kept for as long as this may run.
+      unsafe Unmanaged<Core>.fromOpaque(context.unsafelyUnwrapped)
+        ._withUnsafeGuaranteedRef { $0.sets(of: cpu).catchUp(with: $0.ring, ceiling: $0.ceiling) }
     }
   }
 
@@ -117,12 +109,7 @@ final class LookupStorage: Sendable {
     for cpu in coordinator.cpus {
       core.sets(of: cpu).owner.joined.store(.max, ordering: .relaxed)
     }
-    let isFirst = writers.withLock { isReleased in
-      defer { isReleased = true }
-      return !isReleased
-    }
-    // Safety: the reference of the handler, which does not run any more.
-    if isFirst { unsafe Unmanaged.passUnretained(core).release() }
+    writers.withLock { $0 = true }
   }
 
   /// Has a CPU use its cache again, whose entries are of another attachment. False: it is closed.

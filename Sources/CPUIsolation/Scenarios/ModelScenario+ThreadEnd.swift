@@ -7,7 +7,7 @@
       ModelScenario(
         "a helper that ends",
         rule: "what a helper took and did not run to its end, the owner's next entry runs",
-        preemptions: 3,
+        preemptions: 2,
         bodies: { machine in
           let work = machine.registerType(onBehalf: true)
           let deadly = machine.registerType(1, onBehalf: true)

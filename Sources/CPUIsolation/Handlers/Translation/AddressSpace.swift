@@ -139,9 +139,6 @@ public final class AddressSpace: Sendable {
       caches: CacheTable(
         initializing: caches.memory.address, cpus: cpus, entries: options.cacheEntries),
       ceiling: options.flushCeiling, keeping: [table, log, caches])
-    // The handlers have to find it for as long as they may run: `close` gives it back.
-    // Safety: one reference for the handlers.
-    let context = unsafe Unmanaged.passRetained(core).toOpaque()
     var work = WorkType.Options()
     work.order = .early
     work.isInterruptSafe = true
@@ -151,31 +148,22 @@ public final class AddressSpace: Sendable {
       misuse("a flush has no payload that could be merged", file, line)
     }
     work.delivery = options.delivery
-    do throws(IsolationError) {
-      flushAllWork = try unsafe coordinator.register(
-        "flush_tlb_all", options: work, context: context
-      ) { context, cpu in
-        unsafe Unmanaged<TranslationCore>.fromOpaque(context.unsafelyUnwrapped)
-          ._withUnsafeGuaranteedRef { $0.flushAll(cpu) }
-      }
-    } catch {
-      // Safety: the reference of the handlers, which do not run.
-      unsafe Unmanaged.passUnretained(core).release()
-      throw error
+    flushAllWork = try coordinator.register("flush_tlb_all", options: work, keeping: core) {
+      context, cpu in
+      // Safety: it is kept for as long as this may run.
+      unsafe Unmanaged<TranslationCore>.fromOpaque(context.unsafelyUnwrapped)
+        ._withUnsafeGuaranteedRef { $0.flushAll(cpu) }
     }
     do throws(IsolationError) {
-      flushRangeWork = try unsafe coordinator.register(
-        "flush_tlb_range", options: work, context: context
-      ) { context, cpu in
+      flushRangeWork = try coordinator.register("flush_tlb_range", options: work, keeping: core) {
+        context, cpu in
+        // Safety: as above.
         unsafe Unmanaged<TranslationCore>.fromOpaque(context.unsafelyUnwrapped)
           ._withUnsafeGuaranteedRef { $0.flushRange(cpu) }
       }
     } catch {
       // A CPU that stays in kernel for so long keeps the first type, and its memory.
-      if (try? coordinator.unregister(flushAllWork, timeout: .seconds(1))) != nil {
-        // Safety: the reference of the handlers, which do not run.
-        unsafe Unmanaged.passUnretained(core).release()
-      }
+      _ = try? coordinator.unregister(flushAllWork, timeout: .seconds(1))
       throw error
     }
     for work in [flushAllWork, flushRangeWork] { coordinator.own(work) }
@@ -185,8 +173,8 @@ public final class AddressSpace: Sendable {
   /// reference.
   ///
   /// A CPU that has the translations open, or opens them later, would keep what nobody flushes any
-  /// more: that ends the process with a sentence. An address space that is never closed keeps its
-  /// memory, and its two work types, to the end of the process. What is unmapped after this, or
+  /// more: that ends the process with a sentence. An address space that is never closed keeps
+  /// its memory until the coordinator closes, and its two work types. What is unmapped after this, or
   /// while it goes on, is flushed by nobody: its frames come back when the CPUs' threads have left.
   ///
   /// Unless the answer is `.settled`, nothing has been given back, and the call can be repeated.
@@ -220,8 +208,6 @@ public final class AddressSpace: Sendable {
     }
     if isFirst {
       for work in [flushAllWork, flushRangeWork] { coordinator.disown(work) }
-      // Safety: the reference of the handlers, which do not run.
-      unsafe Unmanaged.passUnretained(core).release()
     }
     return .settled
   }
