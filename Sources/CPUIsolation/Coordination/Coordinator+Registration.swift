@@ -146,6 +146,7 @@ extension Coordinator {
 
   /// Registers a C function whose context is an object: the coordinator keeps that until the type is
   /// unregistered, or it closes.
+  @safe
   func register(
     _ name: String, options: WorkType.Options, keeping object: some AnyObject & Sendable,
     function: CPUFunction
