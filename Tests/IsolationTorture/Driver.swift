@@ -9,6 +9,8 @@ struct Driver {
     case send, sendWithSender, sendToMask, sendWithTicket
     case replaceTable, call, post, postMessage
     case usePool, readHazard, replaceHazard, changeKeys, bringForward
+    case changePages, changeProbes, hitProbes, changeLookups, changeRegions, lookIntoRegions
+    case changeTraces, record, changeRegistrations, exhaust
     case look, leak, hang
 
     var weight: Int {
@@ -25,6 +27,14 @@ struct Driver {
       case .replaceHazard: 12
       case .changeKeys: 2
       case .bringForward: 6
+      case .changePages: 6
+      case .changeProbes: 1
+      case .hitProbes, .lookIntoRegions, .record: 8
+      case .changeLookups: 4
+      case .changeRegions: 6
+      case .changeTraces: 2
+      case .changeRegistrations: 1
+      case .exhaust: 1
       case .look: 1
       case .leak, .hang: 1
       }
@@ -73,9 +83,30 @@ struct Driver {
     case .replaceHazard: world.hazards.replace(mayReclaim: true, &turn)
     case .changeKeys: world.keys.change(&turn)
     case .bringForward: world.timers.bringForward(&turn)
+    case .changePages: world.pages.change(&turn)
+    case .changeProbes: world.probes.change(&turn)
+    case .hitProbes: world.probes.hit(&turn)
+    case .changeLookups:
+      world.lookups.change(&turn)
+      world.lookups.look(&turn)
+    case .changeRegions: world.regions.change(&turn)
+    case .lookIntoRegions: world.regions.look(mayWait: true, &turn)
+    case .changeTraces: world.traces.change(&turn)
+    case .record: world.traces.record(&turn)
+    case .changeRegistrations: world.registrations.change(&turn)
+    case .exhaust: exhaust(world, &turn)
     case .look: look(world, &turn)
     case .leak: leak(&turn)
     case .hang: if turn.bug == .hang { while true { sleep(1) } }
+    }
+  }
+
+  private static func exhaust(_ world: World, _ turn: inout Turn) {
+    guard world.torture.faults.isOn(.exhaust), turn.random.oneIn(16) else { return }
+    switch turn.random.below(3) {
+    case 0: world.registrations.exhaust(&turn)
+    case 1: world.probes.exhaust(&turn)
+    default: world.regions.exhaust(&turn)
     }
   }
 

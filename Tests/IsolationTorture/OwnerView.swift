@@ -10,6 +10,9 @@ struct OwnerView {
   private var promises: [UInt64]
   private(set) var keys = KeyRig.Expectation()
   private(set) var timer: UInt64 = 0
+  /// An entry of the lookup cache, another one each time.
+  private(set) var key = 0
+  private(set) var entry: UInt64 = 0
 
   /// A thread begins to be the CPU.
   init(_ world: World, _ cpu: Int) {
@@ -26,6 +29,8 @@ struct OwnerView {
     world.sends.ledger.readPromises(to: cpu, into: &promises)
     keys = world.keys.expectation()
     timer = world.timers.promise(to: cpu)
+    key = (key + 7) % LookupRig.keys
+    entry = world.lookups.promise(of: key)
   }
 
   /// Notes a promise that was not kept, in kernel after that.

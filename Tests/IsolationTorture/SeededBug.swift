@@ -17,6 +17,12 @@ enum SeededBug: String, CaseIterable {
   case lostTimer = "lost-timer"
   case lateCall = "late-call"
   case lostMessage = "lost-message"
+  case earlyReuse = "early-reuse"
+  case earlyProbe = "early-probe"
+  case staleLookup = "stale-lookup"
+  case wrongRegion = "wrong-region"
+  case tornRecord = "torn-record"
+  case earlyUnregister = "early-unregister"
   case memoryLeak = "memory-leak"
   case hang
 
@@ -37,6 +43,13 @@ enum SeededBug: String, CaseIterable {
     case .lostTimer: "a deadline is told to be known that nobody was told of"
     case .lateCall: "a caller leaves before its call has returned"
     case .lostMessage: "a message of a pooled call is forgotten"
+    case .earlyReuse:
+      "a frame is used again when its page was unmapped, and not when all have dropped it"
+    case .earlyProbe: "what a probe's function uses is given up before the probe was removed"
+    case .staleLookup: "an entry of a table changes, and caches are not told"
+    case .wrongRegion: "one region in four gets the value of another"
+    case .tornRecord: "an event is recorded with half of another one"
+    case .earlyUnregister: "what a handler uses is given up before its type was unregistered"
     case .memoryLeak: "4 MiB are lost every 10 ms"
     case .hang: "a thread waits for ever"
     }

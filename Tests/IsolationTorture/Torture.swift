@@ -61,6 +61,8 @@ final class Torture: Sendable {
       threads.append(TortureThread { Driver.run(self, worlds, number) })
     }
     threads.append(TortureThread { Lifetime.run(self) })
+    threads.append(TortureThread { Refusal.run(self, worlds) })
+    threads.append(TortureThread { ForkedChild.run(self, worlds) })
     threads.append(TortureThread { self.faults.disturb(self) })
     if threads.contains(where: { $0 == nil }) { violations.note("a thread cannot be started") }
     return threads.compactMap { $0 }

@@ -48,13 +48,19 @@ extension World {
   private func live(_ local: borrowing LocalCPU, _ cpu: Int, _ turn: inout Turn) {
     turn.count(.attachment)
     var view = OwnerView(self, cpu)
-    for _ in 0..<20 << turn.random.below(8) where !torture.isOver { step(local, &view, &turn) }
+    let caches = OwnerCaches(self, local)
+    for _ in 0..<20 << turn.random.below(8) where !torture.isOver {
+      step(local, caches, &view, &turn)
+    }
   }
 
   // MARK: Steps
 
   /// One step, after which everything holds that was promised before its last look at what is pending.
-  private func step(_ local: borrowing LocalCPU, _ view: inout OwnerView, _ turn: inout Turn) {
+  private func step(
+    _ local: borrowing LocalCPU, _ caches: borrowing OwnerCaches, _ view: inout OwnerView,
+    _ turn: inout Turn
+  ) {
     view.read()
     switch turn.random.below(12) {
     case 0..<4:
@@ -71,7 +77,7 @@ extension World {
           view.read()
           local.inKernel {
             view.check("a section", &turn)
-            visit(local, view, &turn)
+            visit(local, caches, view, &turn)
           }
           turn.count(.entry)
         }
@@ -100,7 +106,7 @@ extension World {
       turn.count(.safePoint)
     }
     view.check("a step", &turn)
-    visit(local, view, &turn)
+    visit(local, caches, view, &turn)
     send(local, &turn)
     if turn.random.oneIn(512) { wait(local.number, &turn) }
   }
@@ -110,11 +116,21 @@ extension World {
     turn.spin()
     local.poll()
     turn.count(.poll)
+    if turn.random.oneIn(8) { regions.look(mayWait: false, &turn) }
+    if turn.random.oneIn(4) { probes.hit(&turn) }
     if turn.random.oneIn(64) { usleep(UInt32(turn.random.below(200))) }
   }
 
   /// What a CPU does in kernel.
-  private func visit(_ local: borrowing LocalCPU, _ view: OwnerView, _ turn: inout Turn) {
+  private func visit(
+    _ local: borrowing LocalCPU, _ caches: borrowing OwnerCaches, _ view: OwnerView,
+    _ turn: inout Turn
+  ) {
+    if turn.random.oneIn(2) { pages.look(caches.translations, local, &turn) }
+    lookups.look(caches.lookups, local, view.key, view.entry, &turn)
+    if turn.random.oneIn(8) { regions.look(mayWait: true, &turn) }
+    if turn.random.oneIn(4) { probes.hit(&turn) }
+    if turn.random.oneIn(4) { traces.record(&turn) }
     tables.look(&turn)
     keys.look(local, view.keys, &turn)
     timers.look(local, view.timer, &turn)
@@ -179,6 +195,8 @@ extension World {
     view.check("a step by a handle", &turn)
     tables.look(&turn)
     keys.look(handle, view.keys, &turn)
+    pages.look(asCPU: handle.number, &turn)
+    lookups.look(&turn)
     switch turn.random.below(8) {
     case 0: handle.idle(for: .microseconds(50))
     case 1: handle.declareQuiescent()

@@ -17,20 +17,31 @@ final class World: Sendable {
   let timers: TimerRig
   let pools: PoolRig
   let hazards: HazardRig
+  let pages: PageRig
+  let probes: ProbeRig
+  let lookups: LookupRig
+  let regions: RegionRig
+  let traces: TraceRig
+  let registrations: RegistrationRig
   let signalSender: SignalSender
 
-  /// Who writes: drivers, then owners, then a signal handler.
-  static let writers = Torture.drivers + cpus + 1
+  /// Who writes: drivers, then owners, then a signal handler, then a thread to which something is refused.
+  static let writers = Torture.drivers + cpus + 2
   static func writer(ofCPU cpu: Int) -> Int { Torture.drivers + cpu }
-  private static let signalWriter = writers - 1
+  private static let signalWriter = writers - 2
+  static let refusedWriter = writers - 1
 
   static func all(_ torture: Torture) throws(IsolationError) -> [World] {
     var worlds: [World] = []
-    for number in 0..<2 { worlds.append(try World(torture, number)) }
+    // Registries of probes are never freed.
+    let registry = try ProbeRegistry(capacity: 64, activations: 16)
+    for number in 0..<2 { worlds.append(try World(torture, number, registry)) }
     return worlds
   }
 
-  private init(_ torture: Torture, _ number: Int) throws(IsolationError) {
+  private init(
+    _ torture: Torture, _ number: Int, _ registry: ProbeRegistry
+  ) throws(IsolationError) {
     self.torture = torture
     self.number = number
     var configuration = Coordinator.Configuration(
@@ -50,6 +61,12 @@ final class World: Sendable {
       number == 0
       ? try coordinator.makeHazardDomain() : try HazardDomain(reclamation: .retiring)
     hazards = HazardRig(domain, torture)
+    pages = try PageRig(coordinator, torture)
+    probes = ProbeRig(registry, coordinator, number, torture)
+    lookups = try LookupRig(coordinator)
+    regions = try RegionRig()
+    traces = try TraceRig(coordinator)
+    registrations = RegistrationRig(coordinator, torture)
     signalSender = SignalSender(sends, coordinator, writer: Self.signalWriter, torture)
   }
 
@@ -63,6 +80,8 @@ final class World: Sendable {
     pools.finish()
     sends.checkAccounts(name)
     timers.finish(torture)
+    pages.finish()
+    lookups.finish(torture)
     let outcome = coordinator.close(timeout: Torture.generous)
     torture.violations.check(outcome == .settled, "\(name) closes as \(outcome)")
     torture.violations.check(
