@@ -11,7 +11,7 @@ struct Driver {
     case usePool, readHazard, replaceHazard, changeKeys, bringForward
     case changePages, changeProbes, hitProbes, changeLookups, changeRegions, lookIntoRegions
     case changeTraces, record, changeRegistrations, exhaust
-    case look, leak, hang
+    case look, hang
 
     var weight: Int {
       switch self {
@@ -36,7 +36,7 @@ struct Driver {
       case .changeRegistrations: 1
       case .exhaust: 1
       case .look: 1
-      case .leak, .hang: 1
+      case .hang: 1
       }
     }
   }
@@ -62,6 +62,7 @@ struct Driver {
     _ world: World, _ sender: borrowing Sender, _ writer: Int, _ turn: inout Turn
   ) {
     let coordinator = world.coordinator
+    if turn.bug == .memoryLeak, turn.random.oneIn(64) { leak() }
     switch actions[turn.random.below(actions.count)] {
     case .send:
       world.sends.send(with: coordinator, by: writer, &turn) { coordinator.send($0, to: $1) }
@@ -96,7 +97,6 @@ struct Driver {
     case .changeRegistrations: world.registrations.change(&turn)
     case .exhaust: exhaust(world, &turn)
     case .look: look(world, &turn)
-    case .leak: leak(&turn)
     case .hang: if turn.bug == .hang { while true { sleep(1) } }
     }
   }
@@ -125,9 +125,8 @@ struct Driver {
     turn.count(.statistics)
   }
 
-  private static func leak(_ turn: inout Turn) {
-    guard turn.bug == .memoryLeak else { return }
-    let bytes = 4 << 20
+  private static func leak() {
+    let bytes = 512 << 10
     // Safety: new memory, of which the last byte is this block's.
     unsafe UnsafeMutableRawPointer.allocate(byteCount: bytes, alignment: 16)
       .initializeMemory(as: UInt8.self, repeating: 1, count: bytes)
