@@ -22,7 +22,7 @@ extension ArchitectureTests {
         page: "Translation", tests: "CPUIsolationTests/Translation/TranslationArticleTests",
         pieces: 1),
       Article(
-        page: "Probes", tests: "CPUIsolationTests/Probes/ProbeArticleTests", pieces: 2),
+        page: "Probes", tests: "CPUIsolationTests/Probes/ProbeArticleTests", pieces: 3),
       Article(page: "TextPatching", tests: "TextPatchingTests/ArticleTests", pieces: 1),
       Article(page: "Tracing", tests: "TraceTests/TracingArticleTests", pieces: 6),
       Article(

@@ -40,18 +40,25 @@ extension ProbeCore {
   static func hit(_ site: ProbeSite, _ words: Table<UInt64>) {
     let core = site.base.value.core
     guard let line = core.enter(site) else { return }
-    if let list = core.list(of: site) {
-      let count = list.count
-      var index = 0
-      while index < count {
-        let record = list[index]
-        // Without a scope there is nothing to measure.
-        if !record.value.isReturning { core.run(record, words, line, site) }
-        index &+= 1
-      }
-      if count == 0 { core.countLate() }
-    }
+    core.runList(of: site, words, line)
     core.shape.value.sections.leave(line)
+  }
+
+  /// What a section does for a hit without a scope.
+  @inline(__always)
+  func runList(
+    of site: ProbeSite, _ words: Table<UInt64>, _ line: ProbeSections.Line
+  ) {
+    guard let list = list(of: site) else { return }
+    let count = list.count
+    var index = 0
+    while index < count {
+      let record = list[index]
+      // Without a scope there is nothing to measure.
+      if !record.value.isReturning { run(record, words, line, site) }
+      index &+= 1
+    }
+    if count == 0 { countLate() }
   }
 
   /// The same for the beginning of a scope: what returns takes an activation each. The answer is the

@@ -27,4 +27,19 @@ struct ProbeArticleTests {
     #expect(long.filtered == 101)
     #expect(all.map(\.hits) == [1000])
   }
+
+  @Test("a histogram of an argument, hit by address")
+  func address() throws {
+    let registry = ProbeRegistry.shared
+    let code = try ProbeRegistry.AddressTable()
+    let parser: UInt64 = 7
+    _ = code.insert(ProbePoint<Int>("parser.begin", "length"), at: 0x40, of: parser)
+    _ = code.map(parser, over: 0x7000_0000..<0x7000_2000)
+    let lengths = try code.attach(.values(of: "length"), at: 0x40, of: parser)
+    code.hit(at: 0x7000_0040, 17)
+    print(lengths.histogram!.percentile(50))
+    registry.remove([lengths])
+    #expect(lengths.hits == 1)
+    #expect(lengths.histogram?.percentile(50) == 17)
+  }
 }
