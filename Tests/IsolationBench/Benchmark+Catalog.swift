@@ -12,5 +12,6 @@ extension Benchmark {
     + PoolBenchmarks.all
     + HazardBenchmarks.all
     + ProbeBenchmarks.all
+    + RegionBenchmarks.all
     + CountBenchmarks.all
 }

@@ -23,6 +23,8 @@ struct Benchmark: Sendable {
     case secondProcessor
     /// Counters of allocations and reference counts.
     case counters
+    /// A tracefs that can be written.
+    case kernelProbes
   }
 
   init(

@@ -18,6 +18,10 @@ enum BenchmarkCommand {
         print(PoolTable.measure(), terminator: "")
         return 0
       }
+      if options.printsProbeTable {
+        print(try ProbeTable.measure(), terminator: "")
+        return 0
+      }
       return try rows(options)
     } catch let error as UsageError {
       report(error.message)

@@ -131,7 +131,19 @@ struct Stage: ~Copyable {
     case .counters:
       peer_counters_are_available()
         ? nil : "sanitized builds, and C libraries other than glibc, count no allocations"
+    case .kernelProbes: Self.refusesKernelProbes
     }
+  }
+
+  /// Why the kernel lets this program set no probe; nil if it does. The place is given back at once.
+  private static var refusesKernelProbes: String? {
+    for isReturn in [false, true] {
+      guard peer_begin_kernel_probe(isReturn) else {
+        return "the kernel's uprobe_events in tracefs cannot be written, or refuse the program"
+      }
+      peer_end_kernel_probe()
+    }
+    return nil
   }
 
   /// The nanoseconds that one of the operations in `body` takes.

@@ -46,6 +46,20 @@ import Testing
     #expect(try !parse("--only poll").printsPoolTable)
   }
 
+  @Test func probeTable() throws {
+    #expect(try parse("--only probe-table").printsProbeTable)
+    #expect(try !parse("--only pool-table").printsProbeTable)
+  }
+
+  @Test func aGroupSelectsItsFamilies() throws {
+    let rows = Benchmark.catalog.map(\.name)
+    let options = try BenchmarkOptions(arguments: ["--only", "probes"], rowNames: rows)
+    let families = Set(rows.filter(options.selects).map { $0.prefix { $0 != ":" } })
+    #expect(families == ["probe", "lookup", "region"])
+    // Where there is none of them it is no name.
+    #expect(complaint("--only probes")?.contains("no row") == true)
+  }
+
   @Test func neverEnters() throws {
     #expect(try parse("--only never-enters --sends 1000").neverEntersSends == 1000)
     #expect(try parse("--sends 7 --only never-enters").neverEntersSends == 7)
@@ -63,6 +77,8 @@ import Testing
     ("--sends 5", "goes with"), ("--only poll --sends 5", "goes with"),
     ("--only never-enters,poll", "cannot be combined"),
     ("--only pool-table,poll", "cannot be combined"), ("--only pool-table --sends 5", "goes with"),
+    ("--only probe-table,pool-table", "cannot be combined"),
+    ("--only probe-table --sends 5", "goes with"),
   ])
   func mistakes(_ line: String, _ expected: String) {
     #expect(complaint(line)?.contains(expected) == true)

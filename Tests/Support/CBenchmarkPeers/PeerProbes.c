@@ -6,6 +6,7 @@
 #include <elf.h>
 #include <fcntl.h>
 #include <link.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -127,16 +128,6 @@ static const char *tracefs(void) {
   return NULL;
 }
 
-static bool write_file(const char *folder, const char *name, const char *text, int flags) {
-  char path[256];
-  snprintf(path, sizeof path, "%s/%s", folder, name);
-  int file = open(path, O_WRONLY | O_CLOEXEC | flags);
-  if (file < 0) return false;
-  bool done = write(file, text, strlen(text)) == (ssize_t)strlen(text);
-  close(file);
-  return done;
-}
-
 // The function's place in the program's file: its address without where the program was loaded, by
 // the segment that it is in.
 static int find_offset(struct dl_phdr_info *info, size_t size, void *out) {
@@ -153,25 +144,62 @@ static int find_offset(struct dl_phdr_info *info, size_t size, void *out) {
   return 0;
 }
 
+// The event that stands in the kernel now, and is taken away however the program ends but by SIGKILL. Its
+// name has the process's number, so that two programs do not meet; all texts are made before it is set.
+static struct {
+  volatile sig_atomic_t is_set;
+  char events[128];
+  char enable[192];
+  char removal[64];
+} probe;
+
+static bool write_path(const char *path, const char *text, int flags) {
+  int file = open(path, O_WRONLY | O_CLOEXEC | flags);
+  if (file < 0) return false;
+  bool done = write(file, text, strlen(text)) == (ssize_t)strlen(text);
+  close(file);
+  return done;
+}
+
+// Safe in a signal handler.
+void peer_end_kernel_probe(void) {
+  if (!probe.is_set) return;
+  write_path(probe.enable, "0", 0);
+  write_path(probe.events, probe.removal, O_APPEND);
+  probe.is_set = 0;
+}
+
+static void end_by_signal(int number) {
+  peer_end_kernel_probe();
+  signal(number, SIG_DFL);
+  raise(number);
+}
+
 bool peer_begin_kernel_probe(bool is_return) {
+  static bool is_guarded;
   const char *folder = tracefs();
   uint64_t offset = 0;
-  char program[512], line[640];
+  char program[512], line[704];
   ssize_t length = readlink("/proc/self/exe", program, sizeof program - 1);
   if (!folder || length <= 0 || !dl_iterate_phdr(find_offset, &offset)) return false;
   program[length] = 0;
+  char name[48];
+  snprintf(name, sizeof name, "cpuisolation_%d/probed", (int)getpid());
+  snprintf(probe.events, sizeof probe.events, "%s/uprobe_events", folder);
+  snprintf(probe.enable, sizeof probe.enable, "%s/events/%s/enable", folder, name);
+  snprintf(probe.removal, sizeof probe.removal, "-:%s\n", name);
   snprintf(
-      line, sizeof line, "%c:peer/probed %s:0x%llx\n", is_return ? 'r' : 'p', program,
+      line, sizeof line, "%c:%s %s:0x%llx\n", is_return ? 'r' : 'p', name, program,
       (unsigned long long)offset);
-  if (!write_file(folder, "uprobe_events", line, O_APPEND)) return false;
-  if (write_file(folder, "events/peer/probed/enable", "1", 0)) return true;
+  if (!is_guarded) {
+    is_guarded = true;
+    atexit(peer_end_kernel_probe);
+    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
+    for (int i = 0; i < 3; i++) signal(numbers[i], end_by_signal);
+  }
+  // Before it stands: the removal of what does not stand is refused, and does no harm.
+  probe.is_set = 1;
+  if (write_path(probe.events, line, O_APPEND) && write_path(probe.enable, "1", 0)) return true;
   peer_end_kernel_probe();
   return false;
-}
-
-void peer_end_kernel_probe(void) {
-  const char *folder = tracefs();
-  if (!folder) return;
-  write_file(folder, "events/peer/probed/enable", "0", 0);
-  write_file(folder, "uprobe_events", "-:peer/probed\n", O_APPEND);
 }
