@@ -67,6 +67,9 @@ let package = Package(
     .executableTarget(
       name: "buffer-pool", dependencies: ["CPUIsolation"], path: "Examples/BufferPool",
       swiftSettings: settings),
+    .executableTarget(
+      name: "probed-server", dependencies: ["CPUIsolation"], path: "Examples/ProbedServer",
+      swiftSettings: settings),
     .target(name: "CBenchmarkPeers", path: "Tests/Support/CBenchmarkPeers"),
     .executableTarget(
       name: "isolation-bench",
@@ -127,7 +130,7 @@ let package = Package(
       name: "ToolTests",
       dependencies: [
         "buffer-pool", "IsolationAudit", "IsolationDemo", "isolation-bench", "IsolationTrace",
-        "CRefusals",
+        "probed-server", "CRefusals",
       ],
       swiftSettings: settings),
   ],
