@@ -15,6 +15,7 @@
       + poolMutants
       + hazardMutants
       + probeMutants
+      + elsewhereMutants
 
     private static let tracker = "CPUs/ContextTracker.swift"
     private static let sendPath = "Protocol/Sending/SendPath.swift"

@@ -229,4 +229,44 @@ struct AttachmentMisuseTests {
     }
     result.expect("a CrossCall went out of scope while it was in flight", namesCaller: false)
   }
+
+  @Test("sleeping elsewhere without a wake function")
+  func idleWithoutWakeFunction() async {
+    let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+      try onThisThread { _ = try Coordinator.make().attachHandle(to: 1).beginIdle() }
+    }
+    result.expect(
+      "CPU 1 cannot sleep elsewhere: its thread attached without a wake function")
+  }
+
+  @Test("waking up without having slept")
+  func endIdleInKernel() async {
+    let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+      try onThisThread { try Coordinator.make().attachHandle(to: 1) {}.endIdle() }
+    }
+    result.expect("CPU 1 entered kernel from idle, but it was in kernel")
+  }
+
+  @Test("going to sleep elsewhere in user")
+  func beginIdleInUser() async {
+    let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+      try onThisThread {
+        let cpu = try Coordinator.make().attachHandle(to: 1) {}
+        cpu.enterUser()
+        _ = cpu.beginIdle()
+      }
+    }
+    result.expect("CPU 1 cannot become idle: it is in user")
+  }
+
+  @Test("a handle that another thread says idle by")
+  func beginIdleElsewhere() async {
+    let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+      try onThisThread {
+        let cpu = try Coordinator.make().attachHandle(to: 1) {}
+        onOtherThread { _ = cpu.beginIdle() }
+      }
+    }
+    result.expect("CPU 1 was used by a thread that is not attached to it")
+  }
 }

@@ -15,7 +15,7 @@ internal import Synchronization
 /// ``LocalCPU`` can be held, hold that.
 ///
 /// The coordinator stays for as long as a thread is attached; after that, and once nobody refers to it, the
-/// handle must not be used.
+/// handle must not be used. It may be sent anywhere: what is the owner's is refused elsewhere.
 ///
 /// - Progress: as each member says
 /// - Context: owner

@@ -59,10 +59,21 @@ extension Coordinator {
   /// As `attach(to:)`, for threads whose code runs in callbacks: gives the copyable handle, and
   /// `CPUHandle.detach()` ends it.
   ///
-  /// The coordinator stays until then.
+  ///     let cpu = try coordinator.attachHandle(to: 1) { eventLoop.execute { tick() } }
+  ///
+  /// The coordinator stays until then. A thread that sleeps in epoll, in io_uring or on a condition variable
+  /// brings a function that wakes it there, and says `beginIdle()` before it sleeps and `endIdle()` after. Then
+  /// whatever ends `idle()` reaches it too: calls, immediate work, work that is too old, and `close`. Without
+  /// such a function nothing reaches a thread that sleeps outside the library.
   ///
   /// - Parameters:
   ///   - cpu: the number of a CPU of the coordinator; any other ends the process with a sentence.
+  ///   - wake: wakes the thread from its sleep, or keeps it from the next one; nil is for threads that sleep by
+  ///     `idle()` alone. The thread that kicks calls it, once for each idle at most, and perhaps
+  ///     inside a handler: it must not block, wait or end its thread. With the `.signal` interrupter, and where
+  ///     what is interrupt-safe kicks this CPU, it runs in signal handlers: a write to an eventfd is allowed
+  ///     there, a lock is not.
+  ///     It is freed when the thread detaches.
   ///   - file: the caller's file, for messages and traces.
   ///   - line: the caller's line.
   /// - Returns: the handle, for the callbacks of this thread.
@@ -72,10 +83,13 @@ extension Coordinator {
   /// - Allocates: yes
   @available(*, noasync, message: "a task may go on on another thread: use attach(to:_:)")
   public func attachHandle(
-    to cpu: Int, file: StaticString = #fileID, line: UInt = #line
+    to cpu: Int, file: StaticString = #fileID, line: UInt = #line,
+    wake: (@Sendable () -> Void)? = nil
   ) throws(IsolationError) -> CPUHandle {
     _ = try attachCurrentThread(to: cpu, Attachment(self), hasValue: false, file, line)
-    return CPUHandle(slot: core.slots[cpu], core: core)
+    let slot = core.slots[cpu]
+    if let wake { slot.call.parker.setWakeFunction(WakeFunction(wake)) }
+    return CPUHandle(slot: slot, core: core)
   }
 
   private func attachCurrentThread(

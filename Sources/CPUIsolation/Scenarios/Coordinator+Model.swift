@@ -2,11 +2,12 @@
 
 #if ModelChecking
   extension CPUSlot {
-    /// The owner's line, and the tables of counters round the generations at attach.
+    /// The owner's line, the tables of counters round the generations at attach, and the word of a wake
+    /// function that is not there.
     var modelPrivateRanges: [Range<UInt>] {
       let first = base.bits
       return [
-        first + 256..<first + 384,
+        first + 256..<first + 384, call.parker.wakeWord,
         executed.bits..<attachGeneration.bits, pendingSince.bits..<payloads.bits,
         ages(ofType: 0).bits..<first + UInt(CPUSlot.stride),
       ]

@@ -79,5 +79,6 @@
       + regionScenarios
       + lookupScenarios
       + probeScenarios
+      + elsewhereScenarios
   }
 #endif

@@ -5,9 +5,10 @@ internal import Synchronization
 
 /// Kicks: making a CPU look.
 enum Kick {
-  /// Asks the CPU to look at its work at once, whatever its context. True if a kick was sent, false
-  /// if one was on its way already and has not been answered, if there is no thread, or if the system
-  /// refused the signal: then the watchdog tries again.
+  /// Asks the CPU to look at its work at once, whatever its context. True if a kick was sent: a signal, a
+  /// wake-up, or the bit that the CPU's loop polls. False if one was on its way already and has not been
+  /// answered, if there is no thread, if the CPU is one that sleeps when it has nothing to do, and is awake,
+  /// or if the system refused the signal: then the watchdog tries again.
   ///
   /// The work is in K before. If our bit comes before the answer's take, the taker sees the work;
   /// if the take comes first, it cleared the bit, we set it again, and kick again.
@@ -28,7 +29,8 @@ enum Kick {
     }
     // Also beside a signal, which may be blocked for longer than the sleep.
     if context == .idle { slot.call.parker.unpark() }
-    return true
+    // Nothing reaches a CPU that is awake and polls nothing: it looks by itself.
+    return context == .idle || reach.interrupter != .park
   }
 
   /// Whether the caller is this CPU's thread, inside what a drain of it runs: the drain looks again, and
@@ -51,6 +53,12 @@ enum Kick {
     guard context == .idle else { return false }
     slot.call.parker.unpark()
     return true
+  }
+
+  /// Gets the CPU up if it sleeps, or keeps it from its next sleep, and interrupts nothing.
+  static func rouse(_ slot: CPUSlot) {
+    // Sequentially consistent — kick:A. Before the look at W, as in `send`. Pairs with drain:T.
+    if !slot.state.work.setBit(BuiltInWork.attention) { wakeIfIdle(slot) }
   }
 
   /// Wakes the CPU if it sleeps.

@@ -88,10 +88,12 @@ extension OwnerTransitions {
     let abandoned = abandonPending(slot, drain.core)
     // Safety: nothing is bound any more.
     unsafe CurrentThread.bind(to: nil, onExit: nil)
+    let wakeFunction = slot.call.parker.takeWakeFunction()
     let keeper = slot.owner.keeper.exchange(0, ordering: .relaxed)
     // Release — detach:R. The slot's next thread sees everything this one did. Pairs with attach:O.
     slot.state.isOwned.store(0, ordering: .releasing)
     abandoned.end()
+    withExtendedLifetime(wakeFunction) {}
     letGo(keeper)
   }
 
@@ -139,7 +141,7 @@ extension OwnerTransitions {
     slot.owner.special.store(0, ordering: .relaxed)
     tracker.endSection()
     Drain(slot).endServedCalls()
-    if context != .kernel { enter(slot, Drain(slot).core, from: context) }
+    _ = enterIfNeeded(slot, CallSite(#fileID, #line))
     // The `LocalCPU` was in a frame that nobody returns to.
     let keeper = slot.owner.keeper.load(ordering: .relaxed)
     detach(slot)

@@ -155,6 +155,12 @@ enum OwnerTransitions {
       Drain(slot).drainPending()
       return
     }
+    if publishIdle(slot) { slot.call.parker.park(until: deadline) }
+    enter(slot, Drain(slot).core, from: .idle)
+  }
+
+  /// Publishes idle. True if the thread may sleep.
+  static func publishIdle(_ slot: CPUSlot) -> Bool {
     let tracker = ContextTracker(slot)
     let isHousekeeper =
       Reach(rawValue: slot.state.reach.load(ordering: .relaxed)).isHousekeeping
@@ -165,8 +171,7 @@ enum OwnerTransitions {
     // What may wait does not end an isolated CPU's sleep; a cross call does, also one that no
     // signal announces.
     let wakes = isHousekeeper ? pending : pending & BuiltInWork.mask
-    if wakes == 0 { slot.call.parker.park(until: deadline) }
-    enter(slot, Drain(slot).core, from: .idle)
+    return wakes == 0
   }
 
   /// Begins a kernel section that is not entered from user alone: one inside another, or in guest.
