@@ -50,6 +50,14 @@ enum CurrentThread {
     }
   }
 
+  /// Whether this thread runs a handler on behalf of that CPU.
+  static func isHelping(_ cpu: Address) -> Bool {
+    #if ModelChecking
+      if let engine = ModelEngine.current { return engine.isHelping }
+    #endif
+    return unsafe cpi_helped_cpu().map { unsafe Address($0) } == cpu
+  }
+
   /// Says on whose behalf this thread runs a handler, or that it runs none. `onExit` runs here if the
   /// thread ends meanwhile. Returns on whose behalf it ran one so far.
   // Safety: what the thread helps is a slot, which its pin holds.

@@ -7,9 +7,12 @@ extension Coordinator {
   /// - Context: any thread
   /// - Allocates: yes
   public func statistics() -> Statistics {
-    let senders = registry.withLock { $0.senders.map(\.slot) }
+    let (senders, known, registered) = registry.withLock {
+      ($0.senders.map(\.slot), $0.freshTypes, $0.workTypes.map { ($0.name, $0.type.bit) })
+    }
     var statistics = Statistics(
-      core, senders: senders, hasWatchdog: configuration.watchdog != nil)
+      core, senders: senders, types: known, hasWatchdog: configuration.watchdog != nil)
+    statistics.registered = registered
     statistics.serviceThreads = serviceThreads()
     return statistics
   }

@@ -13,10 +13,15 @@ extension Coordinator.Statistics {
   /// - Allocates: never
   public struct AgeHistogram: Hashable, Sendable {
     /// The counts, youngest first.
-    public internal(set) var counts: [UInt64] = Array(repeating: 0, count: CPUSlot.ageBuckets)
+    ///
+    /// - Progress: wait-free
+    /// - Context: any thread
+    /// - Allocates: an array
+    public var counts: [UInt64] { buckets.indices.map { buckets[$0] } }
 
-    static func += (sum: inout AgeHistogram, other: AgeHistogram) {
-      for bucket in sum.counts.indices { sum.counts[bucket] += other.counts[bucket] }
-    }
+    /// The counts, in the histogram itself: a snapshot has one for each type and CPU.
+    var buckets = SIMD8<UInt64>()
+
+    static func += (sum: inout AgeHistogram, other: AgeHistogram) { sum.buckets &+= other.buckets }
   }
 }

@@ -100,9 +100,14 @@ extension Coordinator {
       public internal(set) var calls = Work()
     }
 
+    /// By CPU, the types that were ever registered, and the two kinds of cross calls.
     private let work: [Work]
     private let perCPU: [CPU]
     private let types: Int
+    /// The CPUs that there are.
+    let cpus: [Int]
+    /// The types that are registered, with their names and bits.
+    var registered: [(name: String, bit: Int)] = []
 
     /// The counts of a work type, over all CPUs. They belong to the bit: a type that took over the
     /// bit of an unregistered one continues its counts.
@@ -112,9 +117,7 @@ extension Coordinator {
     /// - Progress: wait-free
     /// - Context: any thread
     /// - Allocates: never
-    public subscript(type: WorkType) -> Work {
-      (0..<perCPU.count).reduce(into: Work()) { $0 += self[type, on: $1] }
-    }
+    public subscript(type: WorkType) -> Work { sum(type.bit) }
 
     /// The counts of a work type on one CPU.
     ///
@@ -125,7 +128,16 @@ extension Coordinator {
     /// - Progress: wait-free
     /// - Context: any thread
     /// - Allocates: never
-    public subscript(type: WorkType, on cpu: Int) -> Work { work[cpu * types + type.bit] }
+    public subscript(type: WorkType, on cpu: Int) -> Work { work(type.bit, on: cpu) }
+
+    func work(_ type: Int, on cpu: Int) -> Work {
+      // A type that was never registered has counted nothing.
+      type < types ? work[cpu * types + type] : Work()
+    }
+
+    func sum(_ type: Int) -> Work {
+      cpus.reduce(into: Work()) { $0 += work(type, on: $1) }
+    }
 
     /// The counts of one CPU.
     ///
@@ -139,24 +151,26 @@ extension Coordinator {
     /// The library's own threads that serve this coordinator, and where they run.
     public internal(set) var serviceThreads: [ServiceThread] = []
 
-    init(_ core: CoordinatorCore, senders: [SenderSlot], hasWatchdog: Bool) {
+    /// `types` is how many there ever were: the bits above have never been used.
+    init(_ core: CoordinatorCore, senders: [SenderSlot], types: Int, hasWatchdog: Bool) {
       let slots = core.slots
-      let now = core.clock.value.load(ordering: .relaxed)
-      types = Limits.workTypes
+      let now = hasWatchdog ? core.clock.value.load(ordering: .relaxed) : nil
+      let timesDrains = core.line.drainFlags.load(ordering: .relaxed) & DrainFlags.times != 0
+      self.types = types
+      cpus = Array(core.cpus)
       var work: [Work] = []
       var perCPU: [CPU] = []
+      work.reserveCapacity(slots.count * types)
+      perCPU.reserveCapacity(slots.count)
       for cpu in 0..<slots.count {
-        for type in 0..<Limits.workTypes {
-          work.append(
-            Self.count(slots[cpu], cpu, type, senders, now: hasWatchdog ? now : nil))
+        for type in 0..<types {
+          work.append(Self.count(slots[cpu], cpu, type, senders, now: now))
           Self.countCatchUp(&work[work.count - 1], core, cpu, UInt64(type), senders)
         }
-        var counts = Self.count(
-          slots[cpu],
-          timesDrains: core.line.drainFlags.load(ordering: .relaxed)
-            & DrainFlags.times != 0)
-        counts.calls = work[cpu * types + Int(BuiltInWork.calls)]
-        counts.calls += work[cpu * types + Int(BuiltInWork.patientCalls)]
+        var counts = Self.count(slots[cpu], timesDrains: timesDrains)
+        for kind in [BuiltInWork.calls, BuiltInWork.patientCalls] {
+          counts.calls += Self.count(slots[cpu], cpu, Int(kind), senders, now: now)
+        }
         perCPU.append(counts)
       }
       self.work = work
@@ -176,7 +190,7 @@ extension Coordinator {
         counts.pending = 0
       }
       for bucket in 0..<CPUSlot.ageBuckets {
-        counts.ages.counts[bucket] = slot.ages(ofType: type)[bucket].load(ordering: .relaxed)
+        counts.ages.buckets[bucket] = slot.ages(ofType: type)[bucket].load(ordering: .relaxed)
       }
       let since = slot.pendingSince[type].load(ordering: .relaxed)
       if let now, counts.pending != 0 {
@@ -184,16 +198,22 @@ extension Coordinator {
       }
       for sender in senders {
         let cell = sender.cell(target: cpu, type: UInt64(type))
-        counts.sent += cell.value.sent.load(ordering: .relaxed)
+        let sent = cell.value.sent.load(ordering: .relaxed)
+        let skipped = cell.value.skipped.load(ordering: .relaxed)
+        // The watchdog kicks, and sends nothing.
+        let interrupted = cell.value.interrupted.load(ordering: .relaxed)
+        let escalated = cell.value.escalated.load(ordering: .relaxed)
+        if sent | skipped | interrupted | escalated == 0 { continue }
+        counts.sent += sent
+        counts.skipped += skipped
+        counts.interrupted += interrupted
+        counts.escalated += escalated
         counts.merged += cell.value.merged.load(ordering: .relaxed)
         counts.deferred += cell.value.deferred.load(ordering: .relaxed)
         counts.queued += cell.value.queued.load(ordering: .relaxed)
-        counts.interrupted += cell.value.interrupted.load(ordering: .relaxed)
         counts.ranInline += cell.value.ranInline.load(ordering: .relaxed)
         counts.ranOnBehalf += cell.value.ranOnBehalf.load(ordering: .relaxed)
-        counts.skipped += cell.value.skipped.load(ordering: .relaxed)
         counts.gone += cell.value.gone.load(ordering: .relaxed)
-        counts.escalated += cell.value.escalated.load(ordering: .relaxed)
       }
       return counts
     }

@@ -135,9 +135,9 @@ struct StatisticsTests {
     var (first, second) = (
       Coordinator.Statistics.AgeHistogram(), Coordinator.Statistics.AgeHistogram()
     )
-    first.counts[1] = 2
-    second.counts[1] = 3
-    second.counts[7] = 1
+    first.buckets[1] = 2
+    second.buckets[1] = 3
+    second.buckets[7] = 1
     first += second
     #expect(first.counts == [0, 5, 0, 0, 0, 0, 0, 1])
   }
