@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import CPUIsolation
+import CPUIsolationNIO
+import Glibc
+import Logging
+import NIOConcurrencyHelpers
+import NIOCore
+import NIOPosix
+import ServiceLifecycle
+
+/// A table that clients read and change over TCP, line by line: `GET key`, `SET key value`, `COUNT`.
+struct KeyValueServer: Service {
+  let loops: IsolatedEventLoops
+  let table: LoopLocal<[String: String]>
+  let port: Int
+  let logger: Logger
+
+  func run() async throws {
+    let quiesce = ChannelSet()
+    let table = table
+    let channel = try await ServerBootstrap(group: loops.group)
+      .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+      .childChannelInitializer { child in
+        child.eventLoop.makeCompletedFuture {
+          quiesce.insert(child)
+          try child.pipeline.syncOperations.addHandlers([
+            ByteToMessageHandler(LineDecoder()), LineHandler(table: table),
+          ])
+        }
+      }
+      .bind(host: "127.0.0.1", port: port).get()
+    print("listening on port \(channel.localAddress?.port ?? 0)")
+    fflush(nil)  // a pipe would keep it
+    try? await gracefulShutdown()
+    logger.info("closing \(quiesce.count) connections")
+    try await channel.close()
+    await quiesce.close()
+  }
+}
+
+/// The open connections.
+private final class ChannelSet: Sendable {
+  private let channels = NIOLockedValueBox<[ObjectIdentifier: any Channel]>([:])
+
+  var count: Int { channels.withLockedValue { $0.count } }
+
+  func insert(_ channel: any Channel) {
+    channels.withLockedValue { $0[ObjectIdentifier(channel)] = channel }
+    channel.closeFuture.whenComplete { [channels] _ in
+      channels.withLockedValue { $0[ObjectIdentifier(channel)] = nil }
+    }
+  }
+
+  func close() async {
+    for channel in channels.withLockedValue({ Array($0.values) }) { try? await channel.close() }
+  }
+}
+
+/// Bytes up to the end of a line.
+private struct LineDecoder: ByteToMessageDecoder {
+  typealias InboundOut = String
+
+  mutating func decode(context: ChannelHandlerContext, buffer: inout ByteBuffer) -> DecodingState {
+    guard let end = buffer.readableBytesView.firstIndex(of: UInt8(ascii: "\n")) else {
+      return .needMoreData
+    }
+    let line = buffer.readString(length: end - buffer.readerIndex)!
+    buffer.moveReaderIndex(forwardBy: 1)
+    context.fireChannelRead(wrapInboundOut(line))
+    return .continue
+  }
+}
+
+/// Answers each line.
+private final class LineHandler: ChannelInboundHandler, Sendable {
+  typealias InboundIn = String
+  typealias OutboundOut = ByteBuffer
+
+  private let table: LoopLocal<[String: String]>
+
+  init(table: LoopLocal<[String: String]>) { self.table = table }
+
+  func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+    let answer = answer(unwrapInboundIn(data))
+    context.writeAndFlush(wrapOutboundOut(ByteBuffer(string: answer + "\n")), promise: nil)
+  }
+
+  private func answer(_ line: String) -> String {
+    let words = line.split(separator: " ", maxSplits: 2).map(String.init)
+    switch (words.first, words.count) {
+    case ("GET", 2): return table.value[words[1]].map { "VALUE \($0)" } ?? "NONE"
+    case ("COUNT", 1): return "VALUE \(table.value.count)"
+    case ("SET", 3):
+      table.update { $0[words[1]] = words[2] }
+      return "STORED"
+    default: return "ERROR expected GET key, SET key value or COUNT"
+    }
+  }
+}
