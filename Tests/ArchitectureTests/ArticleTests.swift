@@ -28,6 +28,8 @@ extension ArchitectureTests {
       Article(
         page: "Interference", tests: "CPUIsolationTests/Observing/InterferenceArticleTests",
         pieces: 1),
+      Article(
+        page: "Embedding", tests: "CPUIsolationTests/Coordination/EmbeddingArticleTests", pieces: 9),
     ]
 
     @Test(arguments: articles)
