@@ -25,6 +25,7 @@ extension ModeReport {
       ("noise", Noise(sumOf: noise).json),
       ("transitions", "\(transitions)"),
       ("trace", traceJSON),
+      ("kernel", kernelJSON),
     ])
   }
 }
@@ -33,16 +34,42 @@ extension ModeReport {
   private var traceJSON: String {
     let filters = traced.recorded.map { ($0.format.name, string($0.filter)) }
     let ipis = traced.ipis.sorted { $0.key < $1.key }.map { ($0.key, "\($0.value)") }
-    let isEqual =
-      switch agreement {
-      case .equal: "true"
-      case .different: "false"
-      case .notMade: "null"
-      }
     return object([
       ("filters", object(filters)), ("events", "\(traced.events)"), ("lost", "\(traced.lost)"),
-      ("ipis", object(ipis)), ("equals_statistics", isEqual),
+      ("ipis", object(ipis)), ("equals_statistics", agreement.json),
     ])
+  }
+
+  private var kernelJSON: String {
+    guard let kernel, let kernelAgreement else { return "null" }
+    let interrupts = kernel.rows.map { kind, count in
+      object([
+        ("callback", string(kind.callback)), ("sender", string(kind.sender)),
+        ("process", string(kind.origin.rawValue)), ("carries_our_signal", "\(kind.isOurSignal)"),
+        ("set_up", "\(count.setUp)"), ("run", "\(count.run)"),
+      ])
+    }
+    let rest = kernel.ownRest.sorted { $0.key < $1.key }.map { ($0.key, "\($0.value.run)") }
+    return object([
+      ("refused", kernel.refusal.map(string) ?? "null"),
+      ("processors", string("\(kernel.processors)")),
+      ("interrupts", "[\(interrupts.joined(separator: ","))]"),
+      ("interrupts_total", "\(kernel.interrupts)"),
+      ("own_besides_signals_after_set_up", object(rest)),
+      ("signals", "\(kernel.signals)"),
+      ("signals_with_interrupt", "\(kernel.signalInterrupts)"),
+      ("lost", "\(kernel.lost)"), ("equals_statistics", kernelAgreement.json),
+    ])
+  }
+}
+
+extension IPICounts.Agreement {
+  fileprivate var json: String {
+    switch self {
+    case .equal: "true"
+    case .different: "false"
+    case .notMade: "null"
+    }
   }
 }
 

@@ -14,6 +14,7 @@ extension ModeReport {
   fileprivate var text: String {
     var text = broken.map { $0.sentence + "\n" } ?? ""
     text += ipiTable + "\n"
+    if let kernel, let kernelAgreement { text += kernelTable(kernel, kernelAgreement) + "\n" }
     text += table(
       [
         "callback", "sent", "ipis", "deferred", "queued", "coalesced", "executed", "pending",
@@ -53,6 +54,38 @@ extension ModeReport {
     case .equal: return text + "counted from the trace; the statistics say the same\n"
     case .notMade(let reason):
       return text + "counted from the trace; not compared with the statistics: \(reason)\n"
+    case .different(let counts):
+      return text + "THE STATISTICS SAY OTHERWISE: \(counts.joined(separator: "; "))\n"
+    }
+  }
+
+  /// The kernel's table beside ours.
+  private func kernelTable(
+    _ kernel: KernelAccount, _ agreement: IPICounts.Agreement
+  ) -> String {
+    let title =
+      "\(mode.rawValue): interrupts of processors \(kernel.processors), by the kernel's count\n"
+    if let refusal = kernel.refusal {
+      return "\(mode.rawValue): no count by the kernel: \(refusal)\n"
+    }
+    var text = title
+    for (kind, count) in kernel.rows {
+      text += "\(right(count.total, 7)) callback=\(kind.callback) sender=\(kind.sender)"
+      switch kind.origin {
+      case .own: text += kind.isOurSignal ? ", our signal" : ", of this process"
+      case .other: break
+      case .unknown: text += ", of an unknown process"
+      }
+      text += count.setUp == 0 ? "\n" : "; \(count.setUp) of them in set-up\n"
+    }
+    text += "\(right(kernel.interrupts, 7)) in all, \(kernel.signalInterrupts) with our signals\n"
+    let rest = kernel.ownRest.filter { $0.value.run > 0 }.sorted { $0.key < $1.key }
+    let names = rest.map { "\($0.value.run) \($0.key)" }.joined(separator: ", ")
+    text += "besides signals, after set-up, from this process: \(names.isEmpty ? "none" : names)\n"
+    switch agreement {
+    case .equal: return text + "\(kernel.signals) signals sent; the statistics say the same\n"
+    case .notMade(let reason):
+      return text + "signals are not compared with the statistics: \(reason)\n"
     case .different(let counts):
       return text + "THE STATISTICS SAY OTHERWISE: \(counts.joined(separator: "; "))\n"
     }

@@ -6,8 +6,8 @@ struct DemoReport: Equatable, Sendable {
   /// Nil if the run ended before it, or was broken on purpose.
   var badCase: BadCaseReport?
 
-  /// Whether no send was lost, nothing illegal was seen, all counts add up, and the trace tells the
-  /// same ones.
+  /// Whether no send was lost, nothing illegal was seen, all counts add up, and the trace and
+  /// the kernel tell the same ones.
   var isSound: Bool {
     modes.allSatisfy {
       $0.lost == 0 && $0.legality.violations == 0 && $0.isBalanced && $0.disagreement == nil

@@ -65,13 +65,16 @@ final class Experiment: Sendable {
     var oldest = Duration.zero
     var threadNames: [Int32: String] = [:]
     var refusal: IsolationError?
+    var recording =
+      options.asksKernel ? KernelRecording(options, signal: coordinator.signal) : nil
     do {
       // Receivers first and senders first to go: no send finds nobody.
       for cpu in coordinator.isolated { receivers.append(try launchIsolated(cpu)) }
       for (index, cpu) in coordinator.housekeeping.enumerated() {
         senders.append(try launchHousekeeper(cpu, index))
       }
-      oldest = watch(for: options.duration, progress)
+      recording?.threadsHaveStarted()
+      oldest = watch(for: options.duration, progress, &recording)
       // The system knows the names of threads while they run.
       threadNames = coordinator.tracer.snapshot().threadNames
     } catch {
@@ -81,11 +84,12 @@ final class Experiment: Sendable {
     for thread in senders { thread.join() }
     stopIsolated.set()
     for receiver in receivers { receiver.thread.join() }
+    let kernel = recording.take()?.finish()
     progress.clear()
     if let error = refusal ?? failure.withLock({ $0 }) { throw error }
     witness.checkAll()
     let trace = HalfTrace(snapshot: coordinator.tracer.snapshot(), threadNames: threadNames)
-    let report = report(oldest, receivers, IPICounts(trace, options))
+    let report = report(oldest, receivers, IPICounts(trace, options), kernel)
     try live.close()
     coordinator.close()
     return (report, trace)
@@ -142,7 +146,9 @@ final class Experiment: Sendable {
 
   /// Waits, and returns the greatest age of the witness's pending work that it met. Something
   /// illegal ends it.
-  private func watch(for duration: Duration, _ progress: Progress) -> Duration {
+  private func watch(
+    for duration: Duration, _ progress: Progress, _ recording: inout KernelRecording?
+  ) -> Duration {
     let begin = ContinuousClock.now
     var oldest = Duration.zero
     var samples = 0
@@ -153,6 +159,7 @@ final class Experiment: Sendable {
         progress.show("\(mode.rawValue)", passed, of: duration)
       }
       samples += 1
+      recording?.drainIfDue()
       let statistics = coordinator.statistics()
       for cpu in targets {
         for work in works { oldest = max(oldest, statistics[work, on: cpu].oldestPending ?? .zero) }
@@ -162,7 +169,7 @@ final class Experiment: Sendable {
   }
 
   private func report(
-    _ oldest: Duration, _ receivers: [Receiver], _ traced: IPICounts
+    _ oldest: Duration, _ receivers: [Receiver], _ traced: IPICounts, _ kernel: KernelAccount?
   ) -> ModeReport {
     let statistics = coordinator.statistics()
     var callbacks = Callback.deferrable.map { callback in
@@ -183,6 +190,7 @@ final class Experiment: Sendable {
     return ModeReport(
       mode: mode, broken: options.broken, callbacks: callbacks, lost: witness.lost,
       legality: legality, oldestPending: oldest, noise: outcomes.map(\.noise),
-      transitions: targets.reduce(0) { $0 + statistics[cpu: $1].transitions }, traced: traced)
+      transitions: targets.reduce(0) { $0 + statistics[cpu: $1].transitions }, traced: traced,
+      kernel: kernel)
   }
 }

@@ -18,10 +18,14 @@ struct ModeReport: Equatable, Sendable {
   var transitions: UInt64
   /// The IPIs once more, counted from the trace.
   var traced: IPICounts
+  /// What the kernel counts, if it was asked.
+  var kernel: KernelAccount?
 
   var ipis: UInt64 { callbacks.reduce(0) { $0 + $1.ipis } }
   var isBalanced: Bool { callbacks.allSatisfy(\.isBalanced) }
   var agreement: IPICounts.Agreement { traced.agreement(with: callbacks) }
+  /// The same for the kernel's count of signals; nil if it was not asked.
+  var kernelAgreement: IPICounts.Agreement? { kernel?.agreement(with: ipis) }
 
   /// What was seen that must not be; nil if nothing was.
   var violation: String? {
@@ -30,11 +34,16 @@ struct ModeReport: Equatable, Sendable {
     return "\(mode.rawValue): \(legality.violations) violations\(order); the first: \(first)"
   }
 
-  /// What the trace and the statistics disagree about; nil if they do not, or nobody can tell.
+  /// What the trace, the kernel and the statistics disagree about; nil if they do not, or nobody can
+  /// tell.
   var disagreement: String? {
-    guard case .different(let counts) = agreement else { return nil }
-    return "\(mode.rawValue): the trace and the statistics count different IPIs ("
-      + counts.joined(separator: "; ") + ")"
+    let sentences = [("trace", agreement), ("kernel", kernelAgreement)].compactMap {
+      source, agreement -> String? in
+      guard case .different(let counts) = agreement else { return nil }
+      return "\(mode.rawValue): the \(source) and the statistics count different IPIs ("
+        + counts.joined(separator: "; ") + ")"
+    }
+    return sentences.isEmpty ? nil : sentences.joined(separator: "; ")
   }
 }
 

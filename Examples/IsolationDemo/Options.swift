@@ -9,6 +9,8 @@ struct Options: Equatable, Sendable {
   var housekeeping: CPUMask
   var isolated: CPUMask
   var isJSON = false
+  /// Whether the kernel is asked what it interrupted isolated CPUs for.
+  var asksKernel = false
   /// How many probes there are to be, in the place of the usual load.
   var probes: Int?
   /// The order that is wrong on purpose.
@@ -51,6 +53,8 @@ struct Options: Equatable, Sendable {
       --housekeeping LIST             the CPUs that send, such as 0 or 0-1,4
       --isolated LIST                 the CPUs that are sent to
       --json                          print one JSON object
+      --kernel                        print the kernel's own count of interrupts too, with senders;
+                                      where tracefs may not be written, say so
       --probes N                      something else: N points under load, half of which are probed
                                       and left alone in ten steps, again and again
       --break ORDER                   run something that is wrong on purpose; deferred alone,
@@ -75,8 +79,12 @@ struct Options: Equatable, Sendable {
     holds all halves that ran, one after the other; a page shows them side by side, with the events
     deferred_work_set, deferred_work_merge and deferred_work_drain under 'cpu & CPUS{isolated}'.
 
+    With --kernel the kernel's trace counts every interrupt of the processors of isolated CPUs, from
+    whatever process, before and after the last thread has started. How often it says that signals
+    were sent is compared with the statistics.
+
     Exit status: 0, 1 if a send was lost, something illegal was seen, or counts do not add up or
-    differ between trace and statistics, 64 for bad options, 71 if the system refuses something.
+    differ between trace, kernel and statistics, 64 for bad options, 71 if the system refuses something.
 
     """
 
@@ -90,6 +98,7 @@ struct Options: Equatable, Sendable {
     var housekeeping: CPUMask?
     var isolated: CPUMask?
     var isJSON = false
+    var asksKernel = false
     var probes: Int?
     var filters: [String] = []
     var traceFile: String?
@@ -99,6 +108,7 @@ struct Options: Equatable, Sendable {
       switch option {
       case "--help": return .help
       case "--json": isJSON = true
+      case "--kernel": asksKernel = true
       case "--mode": modes = try Self.modes(value(of: option, &rest))
       case "--duration": duration = try Self.duration(value(of: option, &rest))
       case "--housekeeping": housekeeping = try mask(option, value(of: option, &rest))
@@ -116,6 +126,9 @@ struct Options: Equatable, Sendable {
     guard both.isEmpty else {
       throw UsageError("--housekeeping and --isolated both name \(both)")
     }
+    if asksKernel, probes != nil {
+      throw UsageError("--kernel is for the usual load, and --probes runs another")
+    }
     if let traceFile, traceFile == reportFile {
       throw UsageError("--trace and --report both name \(traceFile)")
     }
@@ -123,7 +136,7 @@ struct Options: Equatable, Sendable {
       Options(
         modes: modes ?? (broken == nil ? Mode.allCases : [.deferred]), duration: duration,
         housekeeping: cpus.housekeeping, isolated: cpus.isolated,
-        isJSON: isJSON, probes: probes, broken: broken,
+        isJSON: isJSON, asksKernel: asksKernel, probes: probes, broken: broken,
         events: try RecordedEvent.parse(
           filters, housekeeping: cpus.housekeeping, isolated: cpus.isolated,
           recordsDeferrals: reportFile != nil),

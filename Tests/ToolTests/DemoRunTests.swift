@@ -40,9 +40,10 @@ import Testing
       #expect(
         Set(mode.keys) == [
           "mode", "broken", "callbacks", "ipis_total", "lost", "violations", "first_violation",
-          "checked", "patching", "oldest_pending_us", "noise", "transitions", "trace",
+          "checked", "patching", "oldest_pending_us", "noise", "transitions", "trace", "kernel",
         ])
       #expect(mode["lost"] as? Int == 0)
+      #expect(mode["kernel"] is NSNull)
       #expect(mode["violations"] as? Int == 0)
       #expect(mode["first_violation"] is NSNull && mode["broken"] is NSNull)
       let checked = try #require(mode["checked"] as? [String: Int])

@@ -19,19 +19,19 @@ import Testing
     #expect(options.duration == .seconds(5))
     #expect(options.housekeeping == [0])
     #expect(options.isolated == [1])
-    #expect(!options.isJSON)
+    #expect(!options.isJSON && !options.asksKernel)
     #expect(options.broken == nil)
   }
 
   @Test func everythingSaid() throws {
     let options = try options(
       "--mode", "deferred", "--duration", "0.25", "--housekeeping", "0-1,4", "--isolated", "2-3",
-      "--json")
+      "--json", "--kernel")
     #expect(options.modes == [.deferred])
     #expect(options.duration == .milliseconds(250))
     #expect(options.housekeeping == [0, 1, 4])
     #expect(options.isolated == [2, 3])
-    #expect(options.isJSON)
+    #expect(options.isJSON && options.asksKernel)
     #expect(try self.options("--mode", "immediate").modes == [.immediate])
     #expect(try self.options("--mode", "both").modes == [.immediate, .deferred])
   }
@@ -77,7 +77,7 @@ import Testing
     #expect(try Options.parse(["--json", "--help", "--nonsense"], processors: 2) == .help)
     for option in [
       "--mode", "--duration", "--housekeeping", "--isolated", "--json", "--filter", "--trace",
-      "--report", "--break", "--help",
+      "--report", "--break", "--kernel", "--help",
     ] {
       #expect(Options.help.contains(option))
     }
@@ -194,7 +194,7 @@ import Testing
         + #""oldest_pending_us":1500.000,"noise":"# + noise
         + #","transitions":8,"trace":{"filters":{"ipi_send_cpu":"cpu & CPUS{1}","#
         + #""ipi_send_cpumask":"cpumask & CPUS{1}","context_user_exit":"comm != \"\\\""},"#
-        + #""events":4,"lost":0,"ipis":{"sync_core":4},"equals_statistics":true}}],"bad_case":{"ns_per_round_trip_idle":2.250,"#
+        + #""events":4,"lost":0,"ipis":{"sync_core":4},"equals_statistics":true},"kernel":null}],"bad_case":{"ns_per_round_trip_idle":2.250,"#
         + #""ns_per_round_trip_storm":180.000}}"#)
   }
 

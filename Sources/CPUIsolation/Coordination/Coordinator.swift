@@ -28,7 +28,7 @@ internal import Synchronization
 public final class Coordinator: Sendable {
   @usableFromInline let core: CoordinatorCore
   let configuration: Configuration
-  let signal: Int32
+  package let signal: Int32
   let registry: RegistryMemory
   /// The slot of threads that have none of their own: it counts atomically.
   let sharedSender: SenderSlot
