@@ -13,5 +13,6 @@ extension Benchmark {
     + HazardBenchmarks.all
     + ProbeBenchmarks.all
     + RegionBenchmarks.all
+    + MeterBenchmarks.all
     + CountBenchmarks.all
 }

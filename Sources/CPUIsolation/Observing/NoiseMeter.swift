@@ -11,7 +11,7 @@
 ///
 /// A gap between two samples that is longer than the threshold is noise: the loop was not running.
 /// Gaps that the loop knows about are attributed by `sample(after:)`; the rest is the system's:
-/// interrupts, other threads, the hypervisor.
+/// interrupts, other threads, the hypervisor. `nameCauses` tells these apart.
 ///
 /// Do not use it to prove that nothing was sent: a virtual machine is noisy by itself. Count kicks
 /// for that.
@@ -27,6 +27,7 @@ public struct NoiseMeter: Sendable {
   private var maximum: UInt64 = 0
   private var samples: UInt64 = 0
   private var counts = [4 of UInt64](repeating: 0)
+  private var witnesses: Witnesses? = nil
 
   /// What a gap is due to, as far as the library knows.
   public enum Source: Int, CaseIterable, Sendable {
@@ -72,6 +73,36 @@ public struct NoiseMeter: Sendable {
     noise &+= gap
     maximum = max(maximum, gap)
     counts[source.rawValue] &+= 1
+    if witnesses != nil { ask(gap, source) }
+  }
+
+  private mutating func ask(_ gap: UInt64, _ source: Source) {
+    witnesses?.note(gap, isKnown: source != .unknown)
+    // What asking took is no noise.
+    last = CycleClock.now
+  }
+
+  /// Names the causes of gaps from now on: each that `sample` puts down to `unknown` is counted in
+  /// `report.causes`.
+  ///
+  ///     meter.nameCauses()
+  ///     while running {
+  ///       meter.sample()  // costs what it did: questions are asked after a gap alone
+  ///       step()
+  ///     }
+  ///     print(meter.report.causes?.preempted ?? 0, "times another thread had the processor")
+  ///
+  /// After a gap one system call asks what the kernel has counted for the thread, which takes less than
+  /// a microsecond. What happened since the last gap without being a gap itself, such as a short page
+  /// fault, is put down to the next one.
+  ///
+  /// - Progress: wait-free
+  /// - Context: the thread that samples
+  /// - Allocates: never
+  /// - Source: `getrusage(2)`; restartable sequences, `linux/rseq.h`.
+  public mutating func nameCauses() {
+    witnesses = Witnesses()
+    last = CycleClock.now
   }
 
   /// Begins again from now.
@@ -87,6 +118,11 @@ public struct NoiseMeter: Sendable {
     maximum = 0
     samples = 0
     counts = [4 of UInt64](repeating: 0)
+    if witnesses != nil {
+      witnesses?.reset()
+      begun = CycleClock.now
+      last = begun
+    }
   }
 
   /// What has been seen so far.
@@ -95,7 +131,8 @@ public struct NoiseMeter: Sendable {
       runtime: CycleClock.duration(ofCycles: last &- begun),
       noise: CycleClock.duration(ofCycles: noise),
       maximumSingle: CycleClock.duration(ofCycles: maximum), samples: samples,
-      kicks: counts[0], drains: counts[1], signals: counts[2], unknown: counts[3])
+      kicks: counts[0], drains: counts[1], signals: counts[2], unknown: counts[3],
+      causes: witnesses?.causes)
   }
 }
 
@@ -122,6 +159,8 @@ extension NoiseMeter {
     public let signals: UInt64
     /// Gaps that nobody explains: the system's.
     public let unknown: UInt64
+    /// What these were due to, since causes are named; nil if they are not.
+    public let causes: Causes?
 
     /// The share of the time that was the loop's own, in percent.
     public var percentAvailable: Double {

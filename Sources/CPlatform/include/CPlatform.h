@@ -135,6 +135,24 @@ void cpi_unmap(void *_Nonnull address, size_t bytes);
 /// with glibc's feature set.
 int cpi_lock_memory(void);
 
+// MARK: Witnesses of a gap
+
+/// Announces to the kernel that it should take something back when it has preempted, moved or signalled this thread:
+/// a restartable sequence that is never entered, in the area that glibc has registered. No system call. False where
+/// there is no such area. Another user of the area may put an announcement of its own in that place.
+bool cpi_watch_preemption(void);
+/// Whether the kernel has taken it back since. No system call.
+bool cpi_was_preempted(void);
+
+/// What the kernel has counted for the calling thread: RUSAGE_THREAD is a macro under a GNU guard.
+struct cpi_usage {
+  uint64_t preemptions, sleeps, faults;
+};
+bool cpi_thread_usage(struct cpi_usage *_Nonnull out);
+
+/// The time between two ticks of the kernel, 0 if it does not tell. CLOCK_MONOTONIC_COARSE is a macro.
+uint64_t cpi_tick_nanoseconds(void);
+
 // MARK: Errors
 
 /// The name of an error number, `EPERM`, and its meaning; null for one that no call of this library gives.
