@@ -4,6 +4,17 @@ internal import CPlatform
 internal import Synchronization
 
 extension Coordinator {
+  /// The handle of the CPU that the calling thread is attached to, of this coordinator; nil if to none: for
+  /// code deep in a server that was not handed it.
+  ///
+  ///     guard let cpu = coordinator.currentHandle else { return try await answerElsewhere() }
+  ///     cpu.enterKernelIfNeeded()
+  ///
+  /// - Progress: wait-free
+  /// - Context: any thread
+  /// - Allocates: never
+  public var currentHandle: CPUHandle? { ownSlot.map { CPUHandle(slot: $0, core: core) } }
+
   /// Makes the calling thread, which somebody else made, this CPU: a SwiftNIO event loop, a
   /// pthread.
   ///

@@ -125,17 +125,6 @@ public final class Coordinator: Sendable {
   /// - Allocates: never
   public var currentCPU: Int? { ownSlot.map(OwnerTransitions.number) }
 
-  /// The handle of the CPU that the calling thread is attached to, of this coordinator; nil if to none: for
-  /// code deep in a server that was not handed it.
-  ///
-  ///     guard let cpu = coordinator.currentHandle else { return try await answerElsewhere() }
-  ///     cpu.enterKernelIfNeeded()
-  ///
-  /// - Progress: wait-free
-  /// - Context: any thread
-  /// - Allocates: never
-  public var currentHandle: CPUHandle? { ownSlot.map { CPUHandle(slot: $0, core: core) } }
-
   // MARK: For scripted tests
 
   /// Moves the manual clock of a watchdog that has one, and lets it look.

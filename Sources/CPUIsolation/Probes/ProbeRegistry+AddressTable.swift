@@ -194,7 +194,7 @@ extension ProbeRegistry {
         }
         if isOver { return .removed }
         if until.hasPassed { return .timedOut }
-        Coordinator.serveOwnCPU()
+        CurrentThread.serveOwnCPU()
         backoff.wait()
       }
     }
