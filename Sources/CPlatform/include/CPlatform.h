@@ -135,6 +135,30 @@ void cpi_unmap(void *_Nonnull address, size_t bytes);
 /// with glibc's feature set.
 int cpi_lock_memory(void);
 
+// MARK: Quiet memory
+
+/// Has malloc keep what it got: no mapping of its own for a block, nothing given back, and one arena for the threads
+/// that have none yet, if wanted. M_* are macros of a header that `Glibc` has not. EOPNOTSUPP where another allocator
+/// answers.
+int cpi_keep_heap(bool has_one_arena);
+/// By how much the heap grows at a time.
+int cpi_set_heap_growth(int32_t bytes);
+/// Puts back what `cpi_keep_heap` and `cpi_set_heap_growth` have set, and gives back what is free.
+int cpi_release_heap(void);
+/// Takes so many bytes from malloc, writes every page, and frees them.
+int cpi_populate_heap(size_t bytes);
+/// Makes every page of the data of the program and its libraries the process's own, as writing it would; `bytes` is how
+/// much that is. `dl_iterate_phdr` is GNU-only. Returns the first refusal; the other parts are done all the same.
+int cpi_populate_images(size_t *_Nonnull bytes);
+/// Locks the pages that the process has now. MCL_* are macros under a GNU guard.
+int cpi_lock_current_memory(void);
+int cpi_unlock_memory(void);
+/// Has `is_late` asked before each fork, on the thread that forks; one for the process. `pthread_atfork` wants C
+/// functions that are there for good.
+int cpi_watch_late_forks(bool (*_Nonnull is_late)(void));
+/// How often it said so.
+uint64_t cpi_late_forks(void);
+
 // MARK: Witnesses of a gap
 
 /// Announces to the kernel that it should take something back when it has preempted, moved or signalled this thread:
