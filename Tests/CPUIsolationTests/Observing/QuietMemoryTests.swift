@@ -74,7 +74,7 @@ import Testing
   }
 
   /// Every page of the program's data has been written, as the kernel counts it.
-  @Test func dataIsTheProcesssOwn() async {
+  @Test func dataIsPrivate() async {
     await #expect(processExitsWith: .success) {
       let coordinator = try Coordinator(.scripted())
       let report = coordinator.quietMemory(.init(heapBytes: 0, locksMemory: false)).report
