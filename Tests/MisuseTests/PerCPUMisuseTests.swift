@@ -17,6 +17,17 @@ struct PerCPUMisuseTests {
     result.expect("the value of CPU 1 was touched by a thread that is not attached to it")
   }
 
+  @Test("a value touched after its coordinator has gone")
+  func goneCoordinator() async {
+    let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+      try onThisThread {
+        let values = Coordinator.PerCPU(try Coordinator.make()) { _ in 0 }
+        values[1] += 1
+      }
+    }
+    result.expect("the value of CPU 1 was touched by a thread that is not attached to it")
+  }
+
   @Test("a value touched in user")
   func inUser() async {
     let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {

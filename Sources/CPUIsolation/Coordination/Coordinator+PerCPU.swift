@@ -26,7 +26,8 @@ extension Coordinator {
       var value: Value
     }
 
-    private let core: CoordinatorCore
+    /// Their addresses: the coordinator may have gone when a thread that has nothing to do here is refused.
+    private let slots: CPUSlots
     private let cpus: CPUMask
     private let memory: UnsafeMutableRawPointer
     /// From one CPU's value to the next: no two share a line.
@@ -46,11 +47,11 @@ extension Coordinator {
     ) throws(Failure) {
       var values: [(Int, Value)] = []
       for cpu in coordinator.cpus { values.append((cpu, try makeValue(cpu))) }
-      core = coordinator.core
+      slots = coordinator.core.slots
       cpus = coordinator.cpus
       // Safety: new memory, until `deinit`; each CPU's cell is its own.
       unsafe memory = .allocate(
-        byteCount: max(1, core.slots.count) * Self.stride, alignment: 128)
+        byteCount: max(1, slots.count) * Self.stride, alignment: 128)
       for (cpu, value) in values { unsafe cell(cpu).initialize(to: Cell(value: value)) }
     }
 
@@ -92,7 +93,7 @@ extension Coordinator {
       _ cpu: Int, _ file: StaticString, _ line: UInt
     ) -> UnsafeMutablePointer<Cell> {
       if !cpus.contains(cpu) { misuse("there is no CPU \(cpu) with a value", file, line) }
-      let slot = core.slots[cpu]
+      let slot = slots[cpu]
       if !CurrentThread.isHelping(slot.base) {
         if !CurrentThread.isThread(of: slot) {
           misuse(
