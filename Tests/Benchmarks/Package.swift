@@ -17,6 +17,11 @@ let package = Package(
     .executableTarget(
       name: "TracepointPeers",
       dependencies: ["CLTTngPeer", .product(name: "CPUIsolation", package: "CPUIsolation")]),
+    // Needs nothing but the library: `swift run -c release interruptions`, as root for the kernel's trace.
+    .executableTarget(
+      name: "interruptions",
+      dependencies: [.product(name: "CPUIsolation", package: "CPUIsolation")],
+      path: "Sources/Interruptions"),
   ],
   swiftLanguageModes: [.v6]
 )
