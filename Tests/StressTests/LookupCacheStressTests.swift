@@ -160,12 +160,14 @@ private final class LookupExperiment: Sendable {
 /// Lookups by the handler of a timer's signal, on whatever thread it interrupts: in the middle of a fill
 /// or of a lookup, in a drain, in user, and on the writer.
 private enum SignalledCacheLookup {
-  nonisolated(unsafe) private static var experiment: LookupExperiment? = nil
+  /// A reference that is never given back: a handler may be at it on another thread.
+  private static let experiment = Atomic<UInt>(0)
   private static let wrong = Atomic<Int>(0)
   private static let next = Atomic<UInt64>(0)
 
   static func install(_ experiment: LookupExperiment) {
-    unsafe self.experiment = experiment
+    let kept = unsafe UInt(bitPattern: Unmanaged.passRetained(experiment).toOpaque())
+    self.experiment.store(kept, ordering: .releasing)
     var action = sigaction()
     unsafe action.__sigaction_handler.sa_handler = { _ in SignalledCacheLookup.handle() }
     action.sa_flags = SA_RESTART
@@ -176,7 +178,9 @@ private enum SignalledCacheLookup {
   }
 
   private static func handle() {
-    guard let experiment = unsafe experiment else { return }
+    let kept = unsafe UnsafeRawPointer(bitPattern: Self.experiment.load(ordering: .acquiring))
+    guard let kept = unsafe kept else { return }
+    let experiment = unsafe Unmanaged<LookupExperiment>.fromOpaque(kept).takeUnretainedValue()
     let key = experiment.key(next.wrappingAdd(1, ordering: .relaxed).oldValue &* 7)
     let before = experiment.settledChange(key)
     let value = experiment.cache.lookUp(UInt64(key), orIn: experiment.ask)
@@ -187,7 +191,7 @@ private enum SignalledCacheLookup {
     var never = itimerval()
     unsafe setitimer(__itimer_which_t(ITIMER_REAL.rawValue), &never, nil)
     signal(SIGALRM, SIG_IGN)
-    defer { unsafe experiment = nil }
+    experiment.store(0, ordering: .relaxed)
     return wrong.load(ordering: .relaxed)
   }
 }

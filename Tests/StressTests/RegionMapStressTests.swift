@@ -177,13 +177,15 @@ private final class RegionExperiment: Sendable {
 /// Lookups by the handler of a timer's signal, on whatever thread it interrupts: writers in the
 /// middle of a change, and readers that hold the lock.
 private enum SignalledLookup {
-  nonisolated(unsafe) private static var map: RegionMap<RegionExperiment.Stamp>? = nil
+  /// A reference that is never given back: a handler may be at it on another thread.
+  private static let map = Atomic<UInt>(0)
   private static let wrong = Atomic<Int>(0)
   private static let asked = Atomic<Int>(0)
   private static let next = Atomic<UInt64>(0)
 
   static func install(_ map: RegionMap<RegionExperiment.Stamp>) {
-    unsafe self.map = map
+    let kept = unsafe UInt(bitPattern: Unmanaged.passRetained(map).toOpaque())
+    self.map.store(kept, ordering: .releasing)
     var action = sigaction()
     unsafe action.__sigaction_handler.sa_handler = { _ in SignalledLookup.handle() }
     action.sa_flags = SA_RESTART
@@ -194,7 +196,10 @@ private enum SignalledLookup {
   }
 
   private static func handle() {
-    guard let map = unsafe map else { return }
+    let kept = unsafe UnsafeRawPointer(bitPattern: Self.map.load(ordering: .acquiring))
+    guard let kept = unsafe kept else { return }
+    let map = unsafe Unmanaged<RegionMap<RegionExperiment.Stamp>>.fromOpaque(kept)
+      .takeUnretainedValue()
     let number = next.wrappingAdd(1, ordering: .relaxed).oldValue
     asked.wrappingAdd(1, ordering: .relaxed)
     guard let region = map.lookUpSpeculatively(number % 128) else { return }
@@ -208,7 +213,7 @@ private enum SignalledLookup {
     var never = itimerval()
     unsafe setitimer(__itimer_which_t(ITIMER_REAL.rawValue), &never, nil)
     signal(SIGALRM, SIG_IGN)
-    defer { unsafe map = nil }
+    map.store(0, ordering: .relaxed)
     return (wrong.load(ordering: .relaxed), asked.load(ordering: .relaxed))
   }
 }
