@@ -168,13 +168,7 @@ private enum SignalledCacheLookup {
   static func install(_ experiment: LookupExperiment) {
     let kept = unsafe UInt(bitPattern: Unmanaged.passRetained(experiment).toOpaque())
     self.experiment.store(kept, ordering: .releasing)
-    var action = sigaction()
-    unsafe action.__sigaction_handler.sa_handler = { _ in SignalledCacheLookup.handle() }
-    action.sa_flags = SA_RESTART
-    unsafe sigaction(SIGALRM, &action, nil)
-    var every = itimerval(
-      it_interval: timeval(tv_sec: 0, tv_usec: 200), it_value: timeval(tv_sec: 0, tv_usec: 200))
-    unsafe setitimer(__itimer_which_t(ITIMER_REAL.rawValue), &every, nil)
+    AlarmTimer.start { _ in SignalledCacheLookup.handle() }
   }
 
   private static func handle() {
@@ -188,9 +182,7 @@ private enum SignalledCacheLookup {
   }
 
   static func end() -> Int {
-    var never = itimerval()
-    unsafe setitimer(__itimer_which_t(ITIMER_REAL.rawValue), &never, nil)
-    signal(SIGALRM, SIG_IGN)
+    AlarmTimer.stop()
     experiment.store(0, ordering: .relaxed)
     return wrong.load(ordering: .relaxed)
   }

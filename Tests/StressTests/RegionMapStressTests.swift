@@ -186,13 +186,7 @@ private enum SignalledLookup {
   static func install(_ map: RegionMap<RegionExperiment.Stamp>) {
     let kept = unsafe UInt(bitPattern: Unmanaged.passRetained(map).toOpaque())
     self.map.store(kept, ordering: .releasing)
-    var action = sigaction()
-    unsafe action.__sigaction_handler.sa_handler = { _ in SignalledLookup.handle() }
-    action.sa_flags = SA_RESTART
-    unsafe sigaction(SIGALRM, &action, nil)
-    var every = itimerval(
-      it_interval: timeval(tv_sec: 0, tv_usec: 200), it_value: timeval(tv_sec: 0, tv_usec: 200))
-    unsafe setitimer(__itimer_which_t(ITIMER_REAL.rawValue), &every, nil)
+    AlarmTimer.start { _ in SignalledLookup.handle() }
   }
 
   private static func handle() {
@@ -210,9 +204,7 @@ private enum SignalledLookup {
   }
 
   static func end() -> (wrong: Int, asked: Int) {
-    var never = itimerval()
-    unsafe setitimer(__itimer_which_t(ITIMER_REAL.rawValue), &never, nil)
-    signal(SIGALRM, SIG_IGN)
+    AlarmTimer.stop()
     map.store(0, ordering: .relaxed)
     return (wrong.load(ordering: .relaxed), asked.load(ordering: .relaxed))
   }
