@@ -19,6 +19,9 @@ internal import Glibc
 /// The instance is removed by `close()` and when the ledger ends. What a process that crashed has
 /// left is removed by the next one that makes a ledger.
 ///
+/// The kernel's numbers of threads are those outside all namespaces. A process that has a PID namespace
+/// finds itself among the others there: what it counts as its own signals is nothing then.
+///
 /// - Progress: blocking
 /// - Context: any thread
 /// - Allocates: yes
