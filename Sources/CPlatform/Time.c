@@ -12,6 +12,12 @@ uint64_t cpi_monotonic_nanoseconds(void) {
   return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
+uint64_t cpi_thread_nanoseconds(void) {
+  struct timespec used;
+  if (clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used) != 0) return 0;
+  return (uint64_t)used.tv_sec * 1000000000u + (uint64_t)used.tv_nsec;
+}
+
 static uint64_t cycles_per_second;
 static pthread_once_t cycles_once = PTHREAD_ONCE_INIT;
 

@@ -92,8 +92,11 @@ extension Coordinator {
 
     /// The thread that keeps the coarse clock, measures ages, escalates and reports.
     public struct Watchdog: Sendable {
-      /// How often it looks at the CPUs that have a thread; also the resolution of ages. Where none has
-      /// one it sleeps for 100 ms.
+      /// How often it looks at the CPUs that have a thread while something is pending there or runs;
+      /// also the resolution of ages. Where there is nothing to see it looks as often as takes less
+      /// than a thousandth of a processor, if that is seldomer: a pending bit is then seen first after
+      /// up to 2 s, half of the stall threshold, and an eighth of the least maximum age, whichever is
+      /// least.
       public var interval: Duration
       /// After how long something that should have happened is reported. The kernel's figure for
       /// cross calls.

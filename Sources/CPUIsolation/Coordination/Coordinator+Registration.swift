@@ -166,6 +166,7 @@ extension Coordinator {
     }
     try checkMaximumAge(name, options)
     let registration = lastRegistration.wrappingAdd(1, ordering: .relaxed).newValue
+    defer { if options.maximumAge != nil { watchdog?.notice() } }
     return try registry.withLock { state throws(IsolationError) in
       if state.isClosed { throw IsolationError(.closed, "the coordinator is closed") }
       let index: Int

@@ -9,7 +9,8 @@ internal import Synchronization
 /// It learns of a pending bit by looking, once per interval, so senders pay for no time stamp and
 /// write no second line of the target; ages are exact to one interval. It reads the lines of
 /// isolated CPUs at that rate, and writes only what it has to. It looks at CPUs that have a thread, and
-/// at no types but those that are pending or were; where no CPU has one it sleeps longer.
+/// at no types but those that are pending or were; where there is nothing to see it sleeps longer
+/// (`Pace`).
 final class WatchdogService: Sendable {
   /// What of the configuration concerns the watchdog.
   struct Settings {
@@ -92,6 +93,8 @@ final class WatchdogService: Sendable {
   /// What the watchdog remembers of one bit of one CPU.
   struct Sight {
     var since: UInt64 = 0
+    /// How long before that it may have begun.
+    var unseen: UInt64 = 0
     var executed: UInt64 = 0
     var type: Int? = nil
     var nextReport: UInt64 = 0
@@ -108,57 +111,72 @@ final class WatchdogService: Sendable {
 
     var isEmpty: Bool { begun == 0 && running.type == nil && pin.since == 0 }
   }
+  /// The CPUs of which there is something to remember.
   private let seen = Lock<[Int: Memory]>([:])
 
-  /// How long it sleeps where no CPU has a thread.
-  private static let longestInterval = Duration.milliseconds(100)
+  /// How long it sleeps at least where no CPU has a thread: it is told of the first.
+  private static let intervalWithoutThreads = Duration.milliseconds(100)
 
   private func run() {
+    var pace = Pace()
     while !state.withLock({ $0.isStopping }) {
-      let isIdle = look(at: cpi_monotonic_nanoseconds())
-      let pause = isIdle ? max(settings.interval, Self.longestInterval) : settings.interval
-      wake.parker.park(until: Deadline(after: pause))
+      let isQuiet = look(at: cpi_monotonic_nanoseconds(), unseen: pace.pause)
+      let isAlone = registry.withLock { $0.attached.isEmpty }
+      let interval =
+        isAlone ? max(settings.interval, Self.intervalWithoutThreads) : settings.interval
+      pace.lookEnded(
+        used: cpi_thread_nanoseconds(), isQuiet: isQuiet, interval, atMost: longestPause)
+      wake.parker.park(until: Deadline(after: .nanoseconds(Int64(pace.pause))))
     }
   }
 
-  /// A thread has attached.
+  /// There is something new to look at: a thread that has attached, or a type with a maximum age.
   func notice() { wake.parker.unpark() }
 
-  /// Moves a clock that only the test moves, and looks.
-  func advance(by nanoseconds: UInt64) {
-    _ = look(at: core.clock.value.load(ordering: .relaxed) + nanoseconds)
+  /// Moves a clock that only the test moves, and looks. Whether there was nothing to see.
+  @discardableResult
+  func advance(by nanoseconds: UInt64) -> Bool {
+    look(at: core.clock.value.load(ordering: .relaxed) + nanoseconds)
   }
 
-  /// Whether there is no CPU with a thread.
-  private func look(at now: UInt64) -> Bool {
+  /// The CPUs of which it remembers something.
+  var remembered: CPUMask { CPUMask(seen.withLock { Array($0.keys) }) }
+
+  /// Looks at the CPUs that have a thread; the last look may be so long ago. Whether there was nothing
+  /// to see.
+  private func look(at now: UInt64, unseen: UInt64 = 0) -> Bool {
     core.clock.value.store(now, ordering: .relaxed)
     let attached = registry.withLock { $0.attached }
     if attached.isEmpty { return true }
-    let left = seen.withLock { seen in
+    let (left, isQuiet) = seen.withLock { seen in
       var left: [Int] = []
       for cpu in attached {
-        look(at: cpu, now, &seen[cpu, default: Memory()])
-        lookAtHandler(of: cpu, now, &seen[cpu, default: Memory()].running)
-        lookAtPin(of: cpu, now, &seen[cpu, default: Memory()].pin)
-        guard isOffline(cpu), seen[cpu]?.isEmpty == true else { continue }
+        let isOffline = isOffline(cpu)
+        if !isOffline, isUneventful(core.slots[cpu]), seen[cpu] == nil { continue }
+        look(at: cpu, now, unseen, &seen[cpu, default: Memory()])
+        guard seen[cpu]?.isEmpty == true else { continue }
         seen[cpu] = nil
-        left.append(cpu)
+        if isOffline { left.append(cpu) }
       }
-      return left
+      return (left, seen.isEmpty)
     }
-    if left.isEmpty { return false }
+    if left.isEmpty { return isQuiet }
     registry.withLock { state in
       // A thread attaches under this lock.
       for cpu in left where isOffline(cpu) { state.attached.remove(cpu) }
     }
-    return false
+    return isQuiet
   }
 
-  private func isOffline(_ cpu: Int) -> Bool {
-    ContextWord(rawValue: core.slots[cpu].state.word.load(ordering: .relaxed)).context == .offline
+  private func look(at cpu: Int, _ now: UInt64, _ unseen: UInt64, _ seen: inout Memory) {
+    lookAtWork(of: cpu, now, unseen, &seen)
+    lookAtHandler(of: cpu, now, &seen.running)
+    lookAtPin(of: cpu, now, &seen.pin)
   }
 
-  private func look(at cpu: Int, _ now: UInt64, _ seen: inout Memory) {
+  private func lookAtWork(
+    of cpu: Int, _ now: UInt64, _ unseen: UInt64, _ seen: inout Memory
+  ) {
     let slot = core.slots[cpu]
     // Relaxed — watchdog:L, hints throughout: what it decides is checked by whoever acts.
     let word = ContextWord(rawValue: slot.state.word.load(ordering: .relaxed))
@@ -186,13 +204,15 @@ final class WatchdogService: Sendable {
         if seen.sights[type].reports > 0 {
           recovered(&seen.sights[type], cpu, context, type, now)
         }
-        seen.sights[type] = Sight(since: now, executed: executed)
+        seen.sights[type] = Sight(since: now, unseen: unseen, executed: executed)
         seen.begun |= 1 << UInt64(type)
         slot.pendingSince[type].store(now, ordering: .relaxed)
         continue
       }
       let age = now - seen.sights[type].since
-      if type < Int(BuiltInWork.calls) { escalate(slot, cpu, type, age: age) }
+      if type < Int(BuiltInWork.calls) {
+        escalate(slot, cpu, type, age: age, unseen: seen.sights[type].unseen)
+      }
       let isKicked = work & BuiltInWork.attentionMask != 0
       guard context == .kernel || isKicked || refusal != 0 else { continue }
       report(
@@ -216,44 +236,16 @@ final class WatchdogService: Sendable {
     Int32(truncatingIfNeeded: slot.state.kickAgain.load(ordering: .relaxed) >> 32)
   }
 
-  private func lookAtHandler(of cpu: Int, _ now: UInt64, _ sight: inout Sight) {
-    let slot = core.slots[cpu]
-    let special = slot.owner.special.load(ordering: .relaxed)
-    guard let type = OwnerFlags.runningType(special) else {
-      if let last = sight.type { recovered(&sight, cpu, .kernel, last, now) }
-      sight = Sight()
-      return
-    }
-    // Runs of either kind: a bit's, and those of a comparison.
-    let executed =
-      slot.executed[type].load(ordering: .relaxed)
-      &+ slot.catchUps[type].load(ordering: .relaxed)
-    if sight.type != type || sight.executed != executed {
-      if let last = sight.type { recovered(&sight, cpu, .kernel, last, now) }
-      sight = Sight(since: now, executed: executed, type: type)
-      return
-    }
-    report(.handlerRunning, &sight, cpu, .kernel, type, now)
-  }
-
-  private func lookAtPin(of cpu: Int, _ now: UInt64, _ sight: inout Sight) {
-    let slot = core.slots[cpu]
-    let pin = slot.state.pin.load(ordering: .relaxed)
-    if pin == 0 || sight.since == 0 || sight.executed != pin {
-      sight = pin == 0 ? Sight() : Sight(since: now, executed: pin)
-      return
-    }
-    report(.helperHoldsPin, &sight, cpu, .user, 0, now, thread: Int32(truncatingIfNeeded: pin))
-  }
-
   /// Makes a deferral run that is older than its type allows: on behalf where that is allowed, else
   /// by a kick.
-  private func escalate(_ slot: CPUSlot, _ cpu: Int, _ type: Int, age: UInt64) {
+  private func escalate(
+    _ slot: CPUSlot, _ cpu: Int, _ type: Int, age: UInt64, unseen: UInt64
+  ) {
     guard let registration = registration(type), let maximum = registration.options.maximumAge
     else { return }
-    // One interval less: the bit may have been set just after the look before the first that saw
-    // it.
-    guard Duration.nanoseconds(Int64(age)) + settings.interval >= maximum else { return }
+    // The bit may have been set just after the look before the first that saw it.
+    let oldest = age + max(unseen, settings.interval.wholeNanoseconds)
+    guard oldest >= maximum.wholeNanoseconds else { return }
     let path = SendPath(core: core, sender: sender)
     let cell = sender.cell(target: cpu, type: UInt64(type))
     if registration.options.mayRunOnBehalf,

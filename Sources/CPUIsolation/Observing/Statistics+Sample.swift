@@ -106,10 +106,11 @@ extension Coordinator.Statistics {
         figure = 0
         if row < workRows {
           let type = statistics.registered[row / cpus.count].bit
+          let place = row % cpus.count
           work =
-            cpus[row % cpus.count].map { statistics.work(type, on: $0) } ?? statistics.sum(type)
+            cpus[place] == nil ? statistics.sum(type) : statistics.work(type, at: place)
         } else if row - workRows < statistics.cpus.count {
-          cpu = statistics[cpu: statistics.cpus[row - workRows]]
+          cpu = statistics.cpu(at: row - workRows)
         }
       }
 

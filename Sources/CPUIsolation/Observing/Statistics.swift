@@ -100,11 +100,11 @@ extension Coordinator {
       public internal(set) var calls = Work()
     }
 
-    /// By CPU, the types that were ever registered, and the two kinds of cross calls.
+    /// By place of the CPU, the types that were ever registered, and the two kinds of cross calls.
     private let work: [Work]
     private let perCPU: [CPU]
     private let types: Int
-    /// The CPUs that there are.
+    /// The CPUs that there are, in ascending order: each has its place here.
     let cpus: [Int]
     /// The types that are registered, with their names and bits.
     var registered: [(name: String, bit: Int)] = []
@@ -123,30 +123,56 @@ extension Coordinator {
     ///
     /// - Parameters:
     ///   - type: a type of the coordinator.
-    ///   - cpu: the number of a CPU of the coordinator; another one traps.
+    ///   - cpu: the number of a CPU of the coordinator; any other ends the process with a sentence.
+    ///   - file: the caller's file, for messages.
+    ///   - line: the caller's line.
     /// - Returns: the counts there.
     /// - Progress: wait-free
     /// - Context: any thread
     /// - Allocates: never
-    public subscript(type: WorkType, on cpu: Int) -> Work { work(type.bit, on: cpu) }
-
-    func work(_ type: Int, on cpu: Int) -> Work {
-      // A type that was never registered has counted nothing.
-      type < types ? work[cpu * types + type] : Work()
+    public subscript(
+      type: WorkType, on cpu: Int, file: StaticString = #fileID, line: UInt = #line
+    ) -> Work {
+      work(type.bit, at: place(of: cpu, file, line))
     }
 
+    func work(_ type: Int, at place: Int) -> Work {
+      // A type that was never registered has counted nothing.
+      type < types ? work[place * types + type] : Work()
+    }
+
+    func cpu(at place: Int) -> CPU { perCPU[place] }
+
     func sum(_ type: Int) -> Work {
-      cpus.reduce(into: Work()) { $0 += work(type, on: $1) }
+      cpus.indices.reduce(into: Work()) { $0 += work(type, at: $1) }
+    }
+
+    /// Where a CPU's counts are.
+    private func place(of cpu: Int, _ file: StaticString, _ line: UInt) -> Int {
+      var (first, end) = (0, cpus.count)
+      while first < end {
+        let middle = (first + end) / 2
+        if cpus[middle] < cpu { first = middle + 1 } else { end = middle }
+      }
+      if first < cpus.count, cpus[first] == cpu { return first }
+      misuse("there are no statistics of CPU \(cpu): the CPUs are \(CPUMask(cpus))", file, line)
     }
 
     /// The counts of one CPU.
     ///
-    /// - Parameter cpu: the number of a CPU of the coordinator; another one traps.
+    /// - Parameters:
+    ///   - cpu: the number of a CPU of the coordinator; any other ends the process with a sentence.
+    ///   - file: the caller's file, for messages.
+    ///   - line: the caller's line.
     /// - Returns: the counts.
     /// - Progress: wait-free
     /// - Context: any thread
     /// - Allocates: never
-    public subscript(cpu cpu: Int) -> CPU { perCPU[cpu] }
+    public subscript(
+      cpu cpu: Int, file: StaticString = #fileID, line: UInt = #line
+    ) -> CPU {
+      perCPU[place(of: cpu, file, line)]
+    }
 
     /// The library's own threads that serve this coordinator, and where they run.
     public internal(set) var serviceThreads: [ServiceThread] = []
@@ -160,9 +186,9 @@ extension Coordinator {
       cpus = Array(core.cpus)
       var work: [Work] = []
       var perCPU: [CPU] = []
-      work.reserveCapacity(slots.count * types)
-      perCPU.reserveCapacity(slots.count)
-      for cpu in 0..<slots.count {
+      work.reserveCapacity(cpus.count * types)
+      perCPU.reserveCapacity(cpus.count)
+      for cpu in cpus {
         for type in 0..<types {
           work.append(Self.count(slots[cpu], cpu, type, senders, now: now))
           Self.countCatchUp(&work[work.count - 1], core, cpu, UInt64(type), senders)

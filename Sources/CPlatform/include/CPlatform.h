@@ -121,6 +121,8 @@ uint64_t cpi_cycles_per_second(void);
 /// Nanoseconds of CLOCK_MONOTONIC. `clock_gettime` is visible to Swift; this spares each caller the
 /// struct and keeps the clock's choice in one place.
 uint64_t cpi_monotonic_nanoseconds(void);
+/// The processor time that the calling thread has used, in nanoseconds; 0 if the system does not tell.
+uint64_t cpi_thread_nanoseconds(void);
 
 // MARK: Memory
 
