@@ -31,6 +31,7 @@ final class StepBell: Sendable {
   /// Sleeps until it rings again after `seen`, for at most so many nanoseconds.
   func wait(after seen: UInt32, nanoseconds: UInt64 = .max) {
     let address = unsafe UnsafeRawPointer(word).assumingMemoryBound(to: UInt32.self)
+    // Whatever ends the sleep, the caller looks again.
     _ = unsafe cpi_futex_wait(address, seen, nanoseconds)
   }
 }

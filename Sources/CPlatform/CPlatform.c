@@ -27,7 +27,8 @@
 static pthread_once_t stay_once = PTHREAD_ONCE_INIT;
 
 static void stay(void) {
-  // The program itself has no name that could be opened, and stays anyway.
+  // The program itself has no name that could be opened, and stays anyway. Where the loader refuses, a plug-in must not
+  // be unloaded: nothing here can change that.
   Dl_info self;
   if (dladdr((void *)stay, &self) != 0 && self.dli_fname)
     (void)dlopen(self.dli_fname, RTLD_NOW | RTLD_NOLOAD | RTLD_NODELETE);
@@ -89,6 +90,7 @@ __attribute__((constructor)) static void create_helper_key(void) {
 }
 
 void cpi_set_helped_cpu(void *cpu, void (*on_exit)(void *)) {
+  // Without the key the end of a thread inside a handler is overlooked: the watchdog names it as who holds the pin.
   if (!is_helper && has_helper_key) is_helper = pthread_setspecific(helper_key, (void *)on_exit) == 0;
   cpi_this_thread.helped = cpu;
 }
@@ -187,7 +189,11 @@ bool cpi_is_mapped(const void *address) {
   return msync((void *)((uintptr_t)address & ~(page - 1)), page, MS_ASYNC) == 0;
 }
 
-void cpi_unmap(void *address, size_t bytes) { munmap(address, bytes); }
+void cpi_unmap(void *address, size_t bytes) {
+  // The kernel joins neighbouring mappings, and a hole in a joint one is another mapping, of which a process may have as
+  // many as it has (ENOMEM): then at least the pages go back.
+  if (munmap(address, bytes) != 0) (void)madvise(address, bytes, MADV_DONTNEED);
+}
 
 int cpi_lock_memory(void) { return mlockall(MCL_CURRENT | MCL_FUTURE) == 0 ? 0 : errno; }
 
@@ -206,6 +212,7 @@ bool cpi_is_end_of_sleep(int32_t error) {
 }
 
 int cpi_futex_wake(const uint32_t *word, int32_t count) {
+  // It is refused for an address that cannot be a futex's alone.
   long woken = syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, count, NULL, NULL, 0);
   return woken < 0 ? 0 : (int)woken;
 }

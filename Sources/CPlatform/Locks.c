@@ -15,7 +15,8 @@ struct cpi_lock {
   struct cpi_lock *next, *previous;
 };
 
-// All locks of the process, for a fork to take.
+// All locks of the process, for a fork to take. Taking and letting go of a mutex of this kind is never refused, and of
+// an error-checking one neither, to the thread that has it: no answer below is left unread but theirs.
 static pthread_mutex_t list_mutex = PTHREAD_MUTEX_INITIALIZER;
 static struct cpi_lock *first;
 static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
@@ -24,6 +25,7 @@ static int make(pthread_mutex_t *mutex) {
   pthread_mutexattr_t attributes;
   int error = pthread_mutexattr_init(&attributes);
   if (error != 0) return error;
+  // Refused are values that there are not.
   pthread_mutexattr_settype(&attributes, PTHREAD_MUTEX_ERRORCHECK);
   pthread_mutexattr_setprotocol(&attributes, PTHREAD_PRIO_INHERIT);
   error = pthread_mutex_init(mutex, &attributes);
@@ -54,7 +56,7 @@ static bool take_all(void) {
 
 static uint64_t milliseconds(void) {
   struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
+  clock_gettime(CLOCK_MONOTONIC, &now);  // as in `cpi_monotonic_nanoseconds`
   return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
@@ -115,7 +117,7 @@ void cpi_end_lock(struct cpi_lock *lock) {
   if (lock->next) lock->next->previous = lock->previous;
   if (lock->previous) lock->previous->next = lock->next; else first = lock->next;
   pthread_mutex_unlock(&list_mutex);
-  pthread_mutex_destroy(&lock->mutex);
+  pthread_mutex_destroy(&lock->mutex);  // nobody has it
   free(lock);
 }
 

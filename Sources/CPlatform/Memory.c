@@ -33,10 +33,11 @@ int cpi_release_heap(void) {
   // What was set cannot be asked for, and the moving threshold does not come back: these are glibc's own numbers, and
   // for the two thresholds the highest to which it would have moved them.
   const int highest = 32 << 20;
+  const long processors = sysconf(_SC_NPROCESSORS_ONLN);
   const bool is_set = mallopt(M_MMAP_MAX, 65536) == 1 && mallopt(M_MMAP_THRESHOLD, highest) == 1 &&
                       mallopt(M_TRIM_THRESHOLD, 2 * highest) == 1 && mallopt(M_TOP_PAD, 128 << 10) == 1 &&
-                      mallopt(M_ARENA_MAX, 8 * (int)sysconf(_SC_NPROCESSORS_ONLN)) == 1;
-  malloc_trim(0);
+                      mallopt(M_ARENA_MAX, 8 * (int)(processors > 0 ? processors : 1)) == 1;
+  malloc_trim(0);  // whether there was anything to give back
   return is_set ? 0 : EOPNOTSUPP;
 }
 

@@ -18,6 +18,7 @@
 int32_t cpi_thread_id(void) { return (int32_t)syscall(SYS_gettid); }
 
 const char *cpi_known_thread_name(void) {
+  // Refused by a system call filter, it stays empty, and is asked for again.
   if (cpi_this_thread.name[0] == 0) prctl(PR_GET_NAME, cpi_this_thread.name);
   return cpi_this_thread.name;
 }
@@ -28,7 +29,7 @@ int cpi_thread_name(int32_t id, uint8_t *out, int capacity) {
   int file = open(path, O_RDONLY | O_CLOEXEC);
   if (file < 0) return 0;
   ssize_t count = read(file, out, (size_t)capacity);
-  close(file);
+  close(file);  // it was read alone: there is nothing to lose
   while (count > 0 && out[count - 1] == '\n') count--;
   return count > 0 ? (int)count : 0;
 }
@@ -163,8 +164,12 @@ int cpi_start_thread(
   if (!start) return ENOMEM;
   *start = (struct start){run, ended, context};
   pthread_attr_t attributes;
-  pthread_attr_init(&attributes);
-  int error = stack_bytes ? pthread_attr_setstacksize(&attributes, stack_bytes) : 0;
+  int error = pthread_attr_init(&attributes);
+  if (error != 0) {
+    free(start);
+    return error;
+  }
+  if (stack_bytes) error = pthread_attr_setstacksize(&attributes, stack_bytes);
   pthread_t thread;
   if (error == 0) error = pthread_create(&thread, &attributes, thread_main, start);
   pthread_attr_destroy(&attributes);
@@ -194,6 +199,7 @@ int cpi_start_service(
     return error;
   }
   struct sched_param ordinary = {.sched_priority = 0};
+  // Refused are values that there are not, here and for the signal masks.
   pthread_attr_setinheritsched(&attributes, PTHREAD_EXPLICIT_SCHED);
   pthread_attr_setschedpolicy(&attributes, SCHED_OTHER);
   pthread_attr_setschedparam(&attributes, &ordinary);

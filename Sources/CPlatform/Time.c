@@ -8,6 +8,7 @@
 
 uint64_t cpi_monotonic_nanoseconds(void) {
   struct timespec now;
+  // Every Linux has this clock, and answers without a system call that a filter could refuse.
   clock_gettime(CLOCK_MONOTONIC, &now);
   return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
@@ -61,7 +62,7 @@ uint64_t cpi_cycles_per_second(void) {
 void cpi_sleep_nanoseconds(uint64_t nanoseconds) {
   struct timespec duration = {
       .tv_sec = (time_t)(nanoseconds / 1000000000u), .tv_nsec = (long)(nanoseconds % 1000000000u)};
-  nanosleep(&duration, NULL);
+  nanosleep(&duration, NULL);  // who calls looks at a clock or a word afterwards
 }
 
-void cpi_yield(void) { sched_yield(); }
+void cpi_yield(void) { sched_yield(); }  // always succeeds

@@ -96,18 +96,25 @@ int ctp_map(size_t bytes, struct ctp_text *out) {
     errno = error;
     return refuse(out, ctp_step_executable, file);
   }
-  // Nobody resizes it below a thread that executes it, and nobody maps it again.
-  fcntl(file, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
-  close(file);
   // The pages are shared: a child of a fork would execute what its parent patches, out of the parent's sight.
-  madvise(writable, bytes, MADV_DONTFORK);
-  madvise(executable, bytes, MADV_DONTFORK);
+  if (madvise(writable, bytes, MADV_DONTFORK) != 0 || madvise(executable, bytes, MADV_DONTFORK) != 0) {
+    int error = errno;
+    munmap(executable, bytes);
+    munmap(writable, bytes);
+    errno = error;
+    return refuse(out, ctp_step_executable, file);
+  }
+  // Nobody resizes it below a thread that executes it, and nobody maps it again. One more bar, where the kernel has it:
+  // nobody else has the file.
+  (void)fcntl(file, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
+  close(file);  // the mappings stay
   out->writable = writable;
   out->executable = executable;
   return 0;
 }
 
 void ctp_unmap(const struct ctp_text *text, size_t bytes) {
+  // Whole mappings of a file: nothing is cut in two, which is all that could be refused.
   munmap(text->executable, bytes);
   munmap(text->writable, bytes);
 }

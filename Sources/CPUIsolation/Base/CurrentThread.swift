@@ -172,6 +172,7 @@ enum Futex {
         return
       }
     #endif
+    // How many it woke: the sleeper may have gone.
     // Safety: the address is not looked into.
     _ = unsafe cpi_futex_wake(word, 1)
   }

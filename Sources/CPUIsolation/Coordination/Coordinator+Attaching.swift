@@ -154,6 +154,7 @@ extension Coordinator {
       OwnerTransitions.detach(slot)
       throw IsolationError(.closed, "the coordinator was closed while CPU \(cpu) attached")
     }
+    // The signal has a handler, so that it is one that there is: it cannot be refused.
     if interrupter == .signal { _ = cpi_unblock_signal(signal) }
     return path
   }

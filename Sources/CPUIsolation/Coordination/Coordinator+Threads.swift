@@ -127,10 +127,11 @@ extension Coordinator {
   private func prepareThread(_ cpu: Int, _ options: CPUThread.Options) throws(IsolationError)
     -> Bool
   {
+    // A name that is refused is missed by `top` alone.
     // Safety: the text is there for the call.
     _ = unsafe cpi_set_thread_name(options.name ?? "cpu/\(cpu)")
     // Threads that this one starts, the tasks' among them, must not run in its class: they would stand
-    // in its way.
+    // in its way. Where a filter refuses it, they do: no CPU should start any.
     _ = cpi_reset_scheduling_on_fork()
     let isPinned = try pin(cpu)
     if let (kind, priority) = options.scheduling?.parts {

@@ -276,6 +276,7 @@ int cpi_start_service(
     void *_Nullable context, uint64_t *_Nonnull handle, int *_Nonnull placement);
 /// Places the calling thread, which is one of those, anew.
 int cpi_place_service(const struct cpi_affinity *_Nonnull avoided);
+/// Neither is refused for the handle of a thread that is joined or detached once.
 int cpi_join_thread(uint64_t handle);
 /// Lets a thread that nobody will join give its memory back by itself.
 int cpi_detach_thread(uint64_t handle);
