@@ -148,7 +148,13 @@ extension Coordinator {
 
     /// What the library's own threads keep off.
     var isolatedProcessors: ProcessorSet {
-      ProcessorSet(isolated.compactMap { processor(of: $0) })
+      // As `processor(of:)`, which asks for what was given each time.
+      if pinning == .wherePossible {
+        return ProcessorSet(
+          ProcessorSet.given.enumerated().lazy.filter { isolated.contains($0.offset) }
+            .map(\.element))
+      }
+      return ProcessorSet(isolated.compactMap { processor(of: $0) })
     }
 
     func validate() throws(IsolationError) {

@@ -34,10 +34,7 @@ extension Coordinator {
     reclamation: HazardDomain.Reclamation = .thread,
     maximumAge: Duration = HazardDomain.defaultMaximumAge, maximumBytes: Int? = nil
   ) throws(IsolationError) -> HazardDomain {
-    if reclamation == .thread {
-      HazardReclaimer.shared.avoid(configuration.isolatedProcessors)
-    }
-    return try HazardDomain(
+    try HazardDomain(
       fencing: HazardFencing.byTransition, reclamation: reclamation, maximumAge: maximumAge,
       maximumBytes: maximumBytes, slots: core.slots, isolated: isolated, home: registry)
   }

@@ -67,6 +67,8 @@ public final class Coordinator: Sendable {
           report: settings.report),
         avoiding: configuration.isolatedProcessors)
     }
+    // From here on `deinit` follows, also where something is refused.
+    HazardReclaimer.shared.avoid(configuration.isolatedProcessors)
     core.line.trace.store(
       traceMemory.buffers.base.bits, ordering: .relaxed)
     // Before anybody attaches, so that a call which comes first is in the right queue.
@@ -85,7 +87,10 @@ public final class Coordinator: Sendable {
       UInt(bitPattern: Unmanaged.passUnretained(self).toOpaque()), ordering: .relaxed)
   }
 
-  deinit { watchdog?.stop() }
+  deinit {
+    watchdog?.stop()
+    HazardReclaimer.shared.admit(configuration.isolatedProcessors)
+  }
 
   // MARK: What it consists of
 

@@ -44,12 +44,14 @@ import Testing
         Set(inner.statistics().serviceThreads.map(\.name))
           == ["cpu/watchdog", "cpu/callbacks", "hazard-reclaim"]
       })
-    let hasOthers = ProcessorSet.given.contains { $0 != inner.configuration.processor(of: 1) }
-    // The process's reclaimer may have been there before, and moves when it looks next.
+    let isolated = inner.configuration.processor(of: 1)
+    let hasOthers = ProcessorSet.given.contains { $0 != isolated }
+    // The process's reclaimer keeps off the CPUs of other tests, too: if that leaves nothing, it has all.
     #expect(
       eventually {
         inner.statistics().serviceThreads.allSatisfy {
-          $0.keepsOffIsolated == (hasOthers && thread.isPinned)
+          $0.name == "hazard-reclaim"
+            || $0.keepsOffIsolated == (isolated == nil || hasOthers && thread.isPinned)
         }
       }, "\(inner.statistics().serviceThreads)")
     for service in inner.statistics().serviceThreads {
@@ -61,6 +63,38 @@ import Testing
       }
     }
     callbacks.close()
+  }
+
+  @Test func theReclaimerKeepsOffTheCPUsOfEveryCoordinator() async {
+    await #expect(processExitsWith: .success) {
+      // A domain of nobody's, whose thread is there before the isolated CPU is.
+      let domain = try HazardDomain()
+      unsafe domain.retire(Witness.make(1))
+      func processors() -> [Int32]? {
+        HazardReclaimer.shared.serviceThread.flatMap { ProcessorSet.allowed(forThread: $0.id) }
+          .map(Array.init)
+      }
+      let given = Array(ProcessorSet.given)
+      guard eventually({ processors() == given }) else { exit(3) }
+      do {
+        let first = try Coordinator(.init(housekeeping: [0], isolated: [1]))
+        let second = try Coordinator(.init(housekeeping: [0], isolated: [1]))
+        let others = given.count > 1 ? given.filter { $0 != given[1] } : given
+        guard eventually({ processors() == others }) else { exit(4) }
+        withExtendedLifetime((first, second)) {}
+      }
+      // The processors of coordinators that have ended are like any other.
+      guard eventually({ processors() == given }) else { exit(5) }
+    }
+  }
+
+  @Test func theProcessorsOfIsolatedCPUs() {
+    var configuration = Coordinator.Configuration(housekeeping: [0], isolated: CPUMask(1..<8192))
+    #expect(Array(configuration.isolatedProcessors) == Array(ProcessorSet.given.dropFirst()))
+    configuration.pinning = .none
+    #expect(Array(configuration.isolatedProcessors) == [])
+    configuration = .init(housekeeping: [0], isolated: [1, 3], pinning: .processors([3: 0]))
+    #expect(Array(configuration.isolatedProcessors) == [0])
   }
 
   @Test func aCPUThatIsBoundToNothingInheritsNoBinding() throws {

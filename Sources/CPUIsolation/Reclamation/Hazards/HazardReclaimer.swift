@@ -29,8 +29,10 @@ final class HazardReclaimer: @unchecked Sendable {
 
   private struct State: Sendable {
     var schedule = HazardSchedule()
-    /// The processors that the thread keeps off.
-    var avoided = ProcessorSet()
+    /// The processors that the thread keeps off, and for how many coordinators.
+    var isolating: [Int32: Int] = [:]
+
+    var avoided: ProcessorSet { ProcessorSet(isolating.keys) }
     /// Whether there is a thread, which, and how it was placed.
     var isRunning = false
     var threadID: Int32 = 0
@@ -62,7 +64,7 @@ final class HazardReclaimer: @unchecked Sendable {
     if let inherited = state.withLockIfAvailable({ $0 }) {
       made.state.withLock { state in
         state.schedule = inherited.schedule
-        state.avoided = inherited.avoided
+        state.isolating = inherited.isolating
       }
     }
     // Safety: one reference, for good, or given back where another thread was faster.
@@ -128,10 +130,29 @@ final class HazardReclaimer: @unchecked Sendable {
     if mustLook { _ = start() }
   }
 
-  /// Keeps off these processors.
+  /// Keeps off the processors of a coordinator's isolated CPUs, until that ends: an objects' domain may
+  /// have nothing to do with the coordinator, and its reclaimers run there all the same.
   func avoid(_ processors: ProcessorSet) {
-    state.withLock { $0.avoided.formUnion(processors) }
-    _ = start()
+    move { for processor in processors { $0[processor, default: 0] += 1 } }
+  }
+
+  /// A coordinator has ended, for which it kept off these processors.
+  func admit(_ processors: ProcessorSet) {
+    move { isolating in
+      for processor in processors {
+        // In the child of a fork it may know nothing of the coordinator.
+        guard let count = isolating[processor] else { continue }
+        isolating[processor] = count > 1 ? count - 1 : nil
+      }
+    }
+  }
+
+  private func move(_ change: (inout [Int32: Int]) -> Void) {
+    let isRunning = state.withLock { state in
+      change(&state.isolating)
+      return state.isRunning
+    }
+    if isRunning { parker.value.unpark() }
   }
 
   /// Wakes the thread, and starts it where there is none; false where the system refuses one.
