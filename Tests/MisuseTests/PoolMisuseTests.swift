@@ -103,15 +103,13 @@ struct PoolMisuseTests {
       _ = try RawObjectPool(capacity: capacity, objectBytes: 8)
     }
     raw.expect(
-      "the capacity of a pool is \(capacity), and has to be between 1 and 16777216",
-      namesCaller: false)
+      "the capacity of a pool is \(capacity), and has to be between 1 and 16777216")
     let typed = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
       [capacity] in
       _ = try ObjectPool(capacity: capacity) { $0 }
     }
     typed.expect(
-      "the capacity of a pool is \(capacity), and has to be between 1 and 16777216",
-      namesCaller: false)
+      "the capacity of a pool is \(capacity), and has to be between 1 and 16777216")
   }
 
   @Test("a size or a number of rings that cannot be")
@@ -120,12 +118,12 @@ struct PoolMisuseTests {
       _ = try RawObjectPool(capacity: 1, objectBytes: -1)
     }
     size.expect(
-      "the object size of a pool is -1, and has to be between 0 and 1073741824", namesCaller: false)
+      "the object size of a pool is -1, and has to be between 0 and 1073741824")
     let rings = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
       _ = try RawObjectPool(capacity: 1, objectBytes: 8, rings: 0)
     }
     rings.expect(
-      "the number of rings of a pool is 0, and has to be between 1 and 4096", namesCaller: false)
+      "the number of rings of a pool is 0, and has to be between 1 and 4096")
   }
 
   // Sendable: what smuggles a registration out of its thread.

@@ -15,7 +15,7 @@ struct RangeMisuseTests {
       let work = try coordinator.register("work") { _ in }
       coordinator.send(work, to: cpu)
     }
-    result.expect("there is no CPU \(cpu): this coordinator has CPUs 0-1,3", namesCaller: false)
+    result.expect("there is no CPU \(cpu): this coordinator has CPUs 0-1,3")
   }
 
   @Test("an immediate send, and one by a sender", arguments: [4, -1])
@@ -26,7 +26,7 @@ struct RangeMisuseTests {
       let work = try coordinator.register("work") { _ in }
       coordinator.send(work, to: cpu, urgency: .immediate)
     }
-    immediate.expect("there is no CPU \(cpu): this coordinator has CPUs 0-1,3", namesCaller: false)
+    immediate.expect("there is no CPU \(cpu): this coordinator has CPUs 0-1,3")
     let sender = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
       [cpu] in
       let coordinator = try Coordinator.make()
@@ -34,7 +34,7 @@ struct RangeMisuseTests {
       let sender = try coordinator.makeSender()
       sender.send(work, to: cpu)
     }
-    sender.expect("there is no CPU \(cpu): this coordinator has CPUs 0-1,3", namesCaller: false)
+    sender.expect("there is no CPU \(cpu): this coordinator has CPUs 0-1,3")
   }
 
   @Test("a send to a mask, when its turn comes")
@@ -44,7 +44,7 @@ struct RangeMisuseTests {
       let work = try coordinator.register("work") { _ in }
       coordinator.send(work, to: [1, 200])
     }
-    result.expect("there is no CPU 200: this coordinator has CPUs 0-1,3", namesCaller: false)
+    result.expect("there is no CPU 200: this coordinator has CPUs 0-1,3")
   }
 
   @Test(
@@ -65,7 +65,7 @@ struct RangeMisuseTests {
         }
       }
     }
-    result.expect("there is no CPU \(cpu): this coordinator has CPUs 0-1,3", namesCaller: false)
+    result.expect("there is no CPU \(cpu): this coordinator has CPUs 0-1,3")
   }
 
   @Test("a send to a gap between the masks, by number and by mask", arguments: [false, true])
@@ -102,10 +102,57 @@ struct RangeMisuseTests {
     let range = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
       _ = CPUMask(8_000..<8_193)
     }
-    range.expect("CPUMask: the range 8000..<8193 is not within 0..<8192.", namesCaller: false)
+    range.expect("CPUMask: the range 8000..<8193 is not within 0..<8192.")
     let width = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
       _ = CPUMask.all(-1)
     }
-    width.expect("CPUMask.all: the width -1 is negative.", namesCaller: false)
+    width.expect("CPUMask.all: the width -1 is negative.")
+    let words = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+      _ = CPUMask(words: Array(repeating: 0, count: 128) + [1])
+    }
+    words.expect("CPUMask: CPU 8192 is outside 0..<8192.")
+    let list = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+      _ = try CPUMask(cpuList: "0", width: -1)
+    }
+    list.expect("CPUMask(cpuList:width:): the width -1 is outside 0...8192.")
+    let hex = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+      _ = CPUMask(3).hexWords(width: 8_193)
+    }
+    hex.expect("CPUMask.hexWords: the width 8193 is outside 0...8192.")
+  }
+
+  @Test("the statistics of a CPU that there is not", arguments: [2, -1, 4])
+  func statistics(cpu: Int) async {
+    let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+      [cpu] in
+      _ = try Coordinator.make().statistics()[cpu: cpu]
+    }
+    result.expect("there are no statistics of CPU \(cpu): the CPUs are 0-1,3")
+  }
+
+  @Test("fields, formats and filters of events that there cannot be")
+  func events() async {
+    let number = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+      _ = TraceEventFormat.Field.number("wide", as: UInt128.self)
+    }
+    number.expect("TraceEventFormat.Field.number: wide has 128 bits; 8, 16, 32 or 64 will do.")
+    let text = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+      _ = TraceEventFormat.Field.text("name", bytes: 0)
+    }
+    text.expect("TraceEventFormat.Field.text: name has 0 bytes.")
+    let field = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+      _ = TraceEventFormat.Field(name: "a", type: "int", offset: -4, size: 4, isSigned: true)
+    }
+    field.expect("TraceEventFormat.Field: the field a has the offset -4 and the size 4.")
+    let format = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+      let field = TraceEventFormat.Field.number("a", as: Int32.self)
+      _ = TraceEventFormat(
+        system: "s", name: "n", id: 1, declaring: [field, field], printFormat: "\"\"")
+    }
+    format.expect("TraceEventFormat: n has two fields of the name a.")
+    let filter = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+      _ = try TraceFilter("cpu == 1", for: .ipiSendCPU, cpuCount: 0)
+    }
+    filter.expect("TraceFilter: cpuCount 0 is outside 1...8192.")
   }
 }

@@ -23,9 +23,13 @@ struct CPUListParser {
 
   private init(width: Int) { self.width = UInt32(width) }
 
-  static func parse(_ bytes: Span<UInt8>, width: Int) throws(CPUMask.ParseError) -> CPUMask {
+  static func parse(
+    _ bytes: Span<UInt8>, width: Int, _ file: StaticString = #fileID, _ line: UInt = #line
+  ) throws(CPUMask.ParseError) -> CPUMask {
     guard width >= 0, width <= CPUMask.maximumWidth else {
-      misuse("CPUMask(cpuList:width:): the width \(width) is outside 0...\(CPUMask.maximumWidth).")
+      misuse(
+        "CPUMask(cpuList:width:): the width \(width) is outside 0...\(CPUMask.maximumWidth).", file,
+        line)
     }
     var parser = CPUListParser(width: width)
     var mask = CPUMask()

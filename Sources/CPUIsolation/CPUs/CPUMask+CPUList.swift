@@ -24,6 +24,8 @@ extension CPUMask {
   /// - Parameters:
   ///   - text: the list.
   ///   - width: how many CPUs there are; outside `0...CPUMask.maximumWidth` it stops the process.
+  ///   - file: the caller's file, for messages.
+  ///   - line: the caller's line.
   /// - Throws: ``CPUMask/ParseError`` for the first region that is wrong: `invalid` if it is not in the
   ///   grammar or makes no sense, `range` if it leaves the width, `overflow` if a number does not
   ///   fit 32 bits.
@@ -33,10 +35,11 @@ extension CPUMask {
   /// - Context: any thread
   /// - Allocates: only above CPU 127, for an error's message, and for a text that is not a `String`
   public init(
-    cpuList text: some StringProtocol, width: Int = CPUMask.maximumWidth
+    cpuList text: some StringProtocol, width: Int = CPUMask.maximumWidth,
+    file: StaticString = #fileID, line: UInt = #line
   ) throws(CPUMask.ParseError) {
     let text = String(text)
-    self = try CPUListParser.parse(text.utf8Span.span, width: width)
+    self = try CPUListParser.parse(text.utf8Span.span, width: width, file, line)
   }
 }
 
@@ -96,16 +99,22 @@ extension CPUMask: LosslessStringConvertible, CustomDebugStringConvertible {
   /// above the width are left out, as the kernel leaves them out. A width outside
   /// `0...CPUMask.maximumWidth` stops the process.
   ///
-  /// - Parameter width: how many CPUs there are.
+  /// - Parameters:
+  ///   - width: how many CPUs there are.
+  ///   - file: the caller's file, for messages.
+  ///   - line: the caller's line.
   /// - Returns: the words, with commas between them.
   /// - Source: the `%*pb` format (lib/vsprintf.c, Linux), for example in `/proc/self/status`.
   /// - Complexity: linear in the width.
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: the text
-  public func hexWords(width: Int) -> String {
+  public func hexWords(
+    width: Int, file: StaticString = #fileID, line: UInt = #line
+  ) -> String {
     guard width >= 0, width <= Self.maximumWidth else {
-      misuse("CPUMask.hexWords: the width \(width) is outside 0...\(Self.maximumWidth).")
+      misuse(
+        "CPUMask.hexWords: the width \(width) is outside 0...\(Self.maximumWidth).", file, line)
     }
     var text = ""
     var end = width

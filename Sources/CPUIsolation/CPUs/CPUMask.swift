@@ -83,13 +83,16 @@ public struct CPUMask: Sendable {
   ///
   /// A range that leaves `0..<CPUMask.maximumWidth` stops the process, unless it is empty.
   ///
-  /// - Parameter range: numbers from 0 to 8191.
+  /// - Parameters:
+  ///   - range: numbers from 0 to 8191.
+  ///   - file: the caller's file, for messages.
+  ///   - line: the caller's line.
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: only above CPU 127
-  public init(_ range: Range<Int>) {
+  public init(_ range: Range<Int>, file: StaticString = #fileID, line: UInt = #line) {
     self.init()
-    insert(contentsOf: range)
+    insert(contentsOf: range, file, line)
   }
 
   /// Makes a mask of the CPUs that a sequence yields, in any order; repetitions do no harm.
@@ -115,19 +118,27 @@ public struct CPUMask: Sendable {
   /// This is the layout in which Linux fills an affinity mask. A bit at or above
   /// `CPUMask.maximumWidth` stops the process.
   ///
-  /// - Parameter words: 64 CPUs each, from CPU 0 on.
+  /// - Parameters:
+  ///   - words: 64 CPUs each, from CPU 0 on.
+  ///   - file: the caller's file, for messages.
+  ///   - line: the caller's line.
   /// - Complexity: linear in the length of the sequence.
   /// - Progress: wait-free, if the sequence is
   /// - Context: any thread
   /// - Allocates: only above CPU 127
-  public init(words: some Sequence<UInt64>) {
+  public init(
+    words: some Sequence<UInt64>, file: StaticString = #fileID, line: UInt = #line
+  ) {
     self.init()
     var base = 0
     for word in words {
       var rest = word
       while rest != 0 {
-        let bit = rest.trailingZeroBitCount
-        insert(base + bit)
+        let cpu = base + rest.trailingZeroBitCount
+        if cpu >= Self.maximumWidth {
+          misuse("CPUMask: CPU \(cpu) is outside 0..<\(Self.maximumWidth).", file, line)
+        }
+        insert(cpu)
         rest &= rest &- 1
       }
       base += 64
@@ -140,15 +151,20 @@ public struct CPUMask: Sendable {
   ///
   /// A width outside `0...CPUMask.maximumWidth` stops the process.
   ///
-  /// - Parameter width: how many, 0 to 8192.
+  /// - Parameters:
+  ///   - width: how many, 0 to 8192.
+  ///   - file: the caller's file, for messages.
+  ///   - line: the caller's line.
   /// - Returns: the mask of CPUs `0..<width`.
   /// - Source: `cpumask_setall` (Linux).
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: only above CPU 127
-  public static func all(_ width: Int) -> CPUMask {
-    guard width >= 0 else { misuse("CPUMask.all: the width \(width) is negative.") }
-    return CPUMask(0..<width)
+  public static func all(
+    _ width: Int, file: StaticString = #fileID, line: UInt = #line
+  ) -> CPUMask {
+    guard width >= 0 else { misuse("CPUMask.all: the width \(width) is negative.", file, line) }
+    return CPUMask(0..<width, file: file, line: line)
   }
 
   /// Reads a word of the mask: bit *b* of word *i* says whether CPU 64·*i* + *b* is a member.
@@ -243,10 +259,12 @@ extension CPUMask {
   }
 
   /// Inserts a range word by word; a long list of wide regions stays linear that way.
-  mutating func insert(contentsOf range: Range<Int>) {
+  mutating func insert(
+    contentsOf range: Range<Int>, _ file: StaticString = #fileID, _ line: UInt = #line
+  ) {
     guard !range.isEmpty else { return }
     guard range.lowerBound >= 0, range.upperBound <= Self.maximumWidth else {
-      misuse("CPUMask: the range \(range) is not within 0..<\(Self.maximumWidth).")
+      misuse("CPUMask: the range \(range) is not within 0..<\(Self.maximumWidth).", file, line)
     }
     if range.upperBound <= Self.inlineWidth, case .inline(let low, let high) = storage {
       storage = .inline(

@@ -90,14 +90,19 @@ extension TraceEventFormat {
     ///   - offset: the distance from the start of the record, in bytes.
     ///   - size: how many bytes it has there.
     ///   - isSigned: whether its numbers can be negative.
+    ///   - file: the caller's file, for messages.
+    ///   - line: the caller's line.
     /// - Progress: wait-free
     /// - Context: any thread
     /// - Allocates: the two texts, if they are long
-    public init(name: String, type: String, offset: Int, size: Int, isSigned: Bool) {
+    public init(
+      name: String, type: String, offset: Int, size: Int, isSigned: Bool,
+      file: StaticString = #fileID, line: UInt = #line
+    ) {
       guard offset >= 0, size >= 0 else {
         misuse(
-          "TraceEventFormat.Field: the field \(name) has the offset \(offset) and the size \(size)."
-        )
+          "TraceEventFormat.Field: the field \(name) has the offset \(offset) and the size \(size).",
+          file, line)
       }
       self.name = name
       self.type = type

@@ -9,12 +9,14 @@ extension TraceEventFormat.Field {
   /// - Parameters:
   ///   - name: the name by which a filter knows it; letters, digits and `_`.
   ///   - type: a Swift integer of at most 64 bits; the field gets the C type of its size.
+  ///   - file: the caller's file, for messages.
+  ///   - line: the caller's line.
   /// - Returns: the field, for an event's format.
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: the texts
   public static func number<Number: FixedWidthInteger>(
-    _ name: String, as type: Number.Type
+    _ name: String, as type: Number.Type, file: StaticString = #fileID, line: UInt = #line
   ) -> TraceEventFormat.Field {
     let base: String
     switch type.bitWidth {
@@ -24,8 +26,8 @@ extension TraceEventFormat.Field {
     case 64: base = "long"
     default:
       misuse(
-        "TraceEventFormat.Field.number: \(name) has \(type.bitWidth) bits; 8, 16, 32 or 64 will do."
-      )
+        "TraceEventFormat.Field.number: \(name) has \(type.bitWidth) bits; 8, 16, 32 or 64 will do.",
+        file, line)
     }
     // A plain `char` has the sign that the machine gives it.
     let sign = type.isSigned ? (base == "char" ? "signed " : "") : "unsigned "
@@ -55,12 +57,18 @@ extension TraceEventFormat.Field {
   /// - Parameters:
   ///   - name: the name by which a filter knows it; letters, digits and `_`.
   ///   - bytes: how many bytes there are for it, with the zero at the end of a shorter text.
+  ///   - file: the caller's file, for messages.
+  ///   - line: the caller's line.
   /// - Returns: the field, of so many bytes.
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: the texts
-  public static func text(_ name: String, bytes: Int) -> TraceEventFormat.Field {
-    guard bytes > 0 else { misuse("TraceEventFormat.Field.text: \(name) has \(bytes) bytes.") }
+  public static func text(
+    _ name: String, bytes: Int, file: StaticString = #fileID, line: UInt = #line
+  ) -> TraceEventFormat.Field {
+    guard bytes > 0 else {
+      misuse("TraceEventFormat.Field.text: \(name) has \(bytes) bytes.", file, line)
+    }
     return TraceEventFormat.Field(
       name: name, type: "char[\(bytes)]", offset: 0, size: bytes, isSigned: false)
   }

@@ -87,24 +87,27 @@ public struct TraceEventFormat: Hashable, Sendable, CustomStringConvertible {
   ///   - id: the number in `common_type`, which no other event may have; at most 65535.
   ///   - declared: fields as `TraceEventFormat.Field.number("cpu", as: UInt32.self)` makes them.
   ///   - printFormat: a C format in quotes, then its arguments as `REC->cpu`.
+  ///   - file: the caller's file, for messages.
+  ///   - line: the caller's line.
   /// - Progress: wait-free
   /// - Context: any thread
   /// - Allocates: the list of fields
   public init(
     system: String, name: String, id: Int, declaring declared: [TraceEventFormat.Field],
-    printFormat: String
+    printFormat: String, file: StaticString = #fileID, line: UInt = #line
   ) {
     guard (1...0xffff).contains(id) else {
-      misuse("TraceEventFormat: the number \(id) of the event \(name) is outside 1...65535.")
+      misuse(
+        "TraceEventFormat: the number \(id) of the event \(name) is outside 1...65535.", file, line)
     }
     var fields = Self.commonFields
     var end = Self.commonSize
     for field in declared {
       guard Self.isName(field.name) else {
-        misuse("TraceEventFormat: \(name) has a field of the name \"\(field.name)\".")
+        misuse("TraceEventFormat: \(name) has a field of the name \"\(field.name)\".", file, line)
       }
       guard !fields.contains(where: { $0.name == field.name }) else {
-        misuse("TraceEventFormat: \(name) has two fields of the name \(field.name).")
+        misuse("TraceEventFormat: \(name) has two fields of the name \(field.name).", file, line)
       }
       let boundary = field.alignment
       let offset = (end + boundary - 1) / boundary * boundary

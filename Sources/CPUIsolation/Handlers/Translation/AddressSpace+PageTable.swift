@@ -51,13 +51,18 @@ extension AddressSpace {
     /// - Parameters:
     ///   - pages: how many page numbers, 1 to 2³⁶; another number ends the process with a sentence.
     ///   - limit: the most bytes that nodes may take.
+    ///   - file: the caller's file, for messages.
+    ///   - line: the caller's line.
     /// - Throws: `outOfMemory`.
     /// - Progress: blocking
     /// - Context: any thread
     /// - Allocates: yes
-    public init(pages: UInt64, memory limit: Int = 1 << 30) throws(IsolationError) {
+    public init(
+      pages: UInt64, memory limit: Int = 1 << 30, file: StaticString = #fileID, line: UInt = #line
+    ) throws(IsolationError) {
       guard pages > 0, let levels = PageTableNodes.levels(spanning: pages) else {
-        misuse("a page table cannot span \(pages) pages: it spans 1 to \(UInt64(1) << 36)")
+        misuse(
+          "a page table cannot span \(pages) pages: it spans 1 to \(UInt64(1) << 36)", file, line)
       }
       let rootBytes = PageTableNodes.byteCount(ofNodeAt: levels - 1)
       let arena = try Arena(byteCount: max(rootBytes, min(Self.arenaBytes, limit)))

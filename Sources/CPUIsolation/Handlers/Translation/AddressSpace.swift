@@ -126,7 +126,9 @@ public final class AddressSpace: Sendable {
     if options.flushCeiling < 0 {
       misuse("the ceiling of a flush cannot be \(options.flushCeiling) pages", file, line)
     }
-    table = try AddressSpace.PageTable(pages: options.pages, memory: options.tableMemory)
+    TranslationCacheLayout<UInt64>.requireRoom(forEntries: options.cacheEntries, file, line)
+    table = try AddressSpace.PageTable(
+      pages: options.pages, memory: options.tableMemory, file: file, line: line)
     let ranges = options.loggedRanges.roundedUpToPowerOfTwo
     let log = try SharedMapping(byteCount: FlushRing.byteCount(ranges: ranges))
     let cpus = coordinator.core.slots.count

@@ -74,11 +74,16 @@ public struct TranslationCache<Key: TranslationKey, Value: BitwiseCopyable>: ~Co
   /// - Parameters:
   ///   - entries: how many translations it has room for.
   ///   - log: whose flushes it will follow.
+  ///   - file: the caller's file, for messages.
+  ///   - line: the caller's line.
   /// - Throws: `outOfMemory`.
   /// - Progress: blocking
   /// - Context: any thread
   /// - Allocates: yes
-  public init(entries: Int, of log: FlushLog) throws(IsolationError) {
+  public init(
+    entries: Int, of log: FlushLog, file: StaticString = #fileID, line: UInt = #line
+  ) throws(IsolationError) {
+    TranslationCacheLayout<Value>.requireRoom(forEntries: entries, file, line)
     let memory = try CacheMemory.map(
       TranslationCacheLayout<Value>.byteCount(entries: entries))
     self.init(initializing: memory.address, entries: entries, ownedBytes: memory.byteCount)

@@ -23,11 +23,15 @@ enum TranslationCacheLayout<Value: BitwiseCopyable> {
     return (bytes + 15) / 16 * 16
   }
 
-  static func sets(entries: Int) -> Int {
+  static func requireRoom(forEntries entries: Int, _ file: StaticString, _ line: UInt) {
     if entries < 1 || entries > 1 << 30 {
-      misuse("a translation cache cannot have \(entries) entries: it takes 1 to 1073741824")
+      misuse(
+        "a translation cache cannot have \(entries) entries: it takes 1 to 1073741824", file, line)
     }
-    return Swift.max(2, (entries.roundedUpToPowerOfTwo / 4))
+  }
+
+  static func sets(entries: Int) -> Int {
+    Swift.max(2, (entries.roundedUpToPowerOfTwo / 4))
   }
 
   static func byteCount(entries: Int) -> Int {

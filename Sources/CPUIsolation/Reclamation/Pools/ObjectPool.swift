@@ -27,18 +27,21 @@ public final class ObjectPool<Element: ~Copyable & Sendable>: Sendable {
   ///     processor.
   ///   - isCompact: Elements stand as close as they can, instead of 128 bytes apart: less memory, but
   ///     two threads that write neighbours share cache lines.
+  ///   - file: The caller's file, for messages.
+  ///   - line: The caller's line.
   ///   - make: Makes the element of a number from 0.
   /// - Throws: `outOfMemory`.
   /// - Progress: blocking
   /// - Context: any thread
   /// - Allocates: the whole pool, see `byteCount`
   public convenience init(
-    capacity: Int, rings: Int? = nil, isCompact: Bool = false, _ make: (Int) -> Element
+    capacity: Int, rings: Int? = nil, isCompact: Bool = false, file: StaticString = #fileID,
+    line: UInt = #line, _ make: (Int) -> Element
   ) throws(IsolationError) {
     try self.init(
       PoolCore.Geometry(
         checking: capacity, objectBytes: MemoryLayout<Element>.size, rings: rings,
-        isCompact: isCompact), make)
+        isCompact: isCompact, file, line), make)
   }
 
   init(_ geometry: PoolCore.Geometry, position: UInt64 = 0, _ make: (Int) -> Element)

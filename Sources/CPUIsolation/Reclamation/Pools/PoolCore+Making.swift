@@ -5,7 +5,10 @@ internal import Synchronization
 
 extension PoolCore.Geometry {
   /// What a caller asked for, or a sentence that says what is wrong with it.
-  init(checking capacity: Int, objectBytes: Int, rings: Int?, isCompact: Bool) {
+  init(
+    checking capacity: Int, objectBytes: Int, rings: Int?, isCompact: Bool, _ file: StaticString,
+    _ line: UInt
+  ) {
     let rings = rings ?? Int(cpi_processor_count())
     let limits = [
       ("capacity", capacity, 1...1 << 24), ("object size", objectBytes, 0...1 << 30),
@@ -14,7 +17,7 @@ extension PoolCore.Geometry {
     for (name, value, range) in limits where !range.contains(value) {
       misuse(
         "the \(name) of a pool is \(value), and has to be between \(range.lowerBound) and "
-          + "\(range.upperBound)")
+          + "\(range.upperBound)", file, line)
     }
     self.init(capacity: capacity, rings: rings, objectBytes: objectBytes, isCompact: isCompact)
   }

@@ -49,16 +49,20 @@ public final class RawObjectPool: Sendable {
   ///     processor.
   ///   - isCompact: Objects stand as close as they can, instead of 128 bytes apart: less memory, but
   ///     two threads that write neighbours share cache lines.
+  ///   - file: The caller's file, for messages.
+  ///   - line: The caller's line.
   /// - Throws: `outOfMemory`.
   /// - Progress: blocking
   /// - Context: any thread
   /// - Allocates: the whole pool, see `byteCount`
   public convenience init(
-    capacity: Int, objectBytes: Int, rings: Int? = nil, isCompact: Bool = false
+    capacity: Int, objectBytes: Int, rings: Int? = nil, isCompact: Bool = false,
+    file: StaticString = #fileID, line: UInt = #line
   ) throws(IsolationError) {
     try self.init(
       PoolCore.Geometry(
-        checking: capacity, objectBytes: objectBytes, rings: rings, isCompact: isCompact))
+        checking: capacity, objectBytes: objectBytes, rings: rings, isCompact: isCompact, file, line
+      ))
   }
 
   /// - Parameter position: Where the counters begin: for tests of the wrap.

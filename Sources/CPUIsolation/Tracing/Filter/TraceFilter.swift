@@ -47,6 +47,8 @@ public final class TraceFilter: Sendable, CustomStringConvertible {
   ///   - cpuCount: how many CPUs there are: `CPUS{…}` names no other, and a number at or above it is
   ///     no CPU. Outside `1...CPUMask.maximumWidth` it stops the process.
   ///   - symbols: the functions that `.function` finds.
+  ///   - file: the caller's file, for messages.
+  ///   - line: the caller's line.
   /// - Throws: ``TraceFilter/ParseError`` for the first thing that is wrong, in the kernel's order.
   /// - Complexity: linear in the length of the text.
   /// - Progress: wait-free
@@ -54,9 +56,11 @@ public final class TraceFilter: Sendable, CustomStringConvertible {
   /// - Allocates: the program
   public convenience init(
     _ text: String, for event: TraceEventFormat, cpuCount: Int = CPUMask.maximumWidth,
-    symbols: SymbolTable = SymbolTable()
+    symbols: SymbolTable = SymbolTable(), file: StaticString = #fileID, line: UInt = #line
   ) throws(TraceFilter.ParseError) {
-    try self.init(utf8: Array(text.utf8), for: event, cpuCount: cpuCount, symbols: symbols)
+    try self.init(
+      utf8: Array(text.utf8), for: event, cpuCount: cpuCount, symbols: symbols, file: file,
+      line: line)
   }
 
   /// Compiles a filter that comes as bytes, from a file or another program.
@@ -68,6 +72,8 @@ public final class TraceFilter: Sendable, CustomStringConvertible {
   ///   - event: the event whose records it is for.
   ///   - cpuCount: how many CPUs there are, `1...CPUMask.maximumWidth`.
   ///   - symbols: the functions that `.function` finds.
+  ///   - file: the caller's file, for messages.
+  ///   - line: the caller's line.
   /// - Throws: ``TraceFilter/ParseError`` for the first thing that is wrong, in the kernel's order.
   /// - Complexity: linear in the length of the text.
   /// - Progress: wait-free
@@ -75,10 +81,11 @@ public final class TraceFilter: Sendable, CustomStringConvertible {
   /// - Allocates: the program
   public init(
     utf8 bytes: [UInt8], for event: TraceEventFormat, cpuCount: Int = CPUMask.maximumWidth,
-    symbols: SymbolTable = SymbolTable()
+    symbols: SymbolTable = SymbolTable(), file: StaticString = #fileID, line: UInt = #line
   ) throws(TraceFilter.ParseError) {
     guard (1...CPUMask.maximumWidth).contains(cpuCount) else {
-      misuse("TraceFilter: cpuCount \(cpuCount) is outside 1...\(CPUMask.maximumWidth).")
+      misuse(
+        "TraceFilter: cpuCount \(cpuCount) is outside 1...\(CPUMask.maximumWidth).", file, line)
     }
     text = String(decoding: bytes, as: UTF8.self)
     var stripped = FilterText(bytes)
