@@ -12,16 +12,14 @@ struct ProbeRegistryMisuseTests {
       _ = try ProbeRegistry(capacity: number)
     }
     capacity.expect(
-      "a registry of probes cannot have \(number) points: it takes 1 to 1048576",
-      namesCaller: false)
+      "a registry of probes cannot have \(number) points: it takes 1 to 1048576")
     let activations = await #expect(
       processExitsWith: .failure, observing: [\.standardErrorContent]
     ) { [number] in
       _ = try ProbeRegistry(capacity: 4, activations: number)
     }
     activations.expect(
-      "a registry of probes cannot have \(number) activations: it takes 1 to 1048576",
-      namesCaller: false)
+      "a registry of probes cannot have \(number) activations: it takes 1 to 1048576")
   }
 
   @Test("a point without a name")
@@ -29,7 +27,7 @@ struct ProbeRegistryMisuseTests {
     let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
       _ = ProbePoint<UInt64>("", "key", in: try ProbeRegistry(capacity: 4))
     }
-    result.expect("a probe point has no name", namesCaller: false)
+    result.expect("a probe point has no name")
   }
 
   @Test("a point with fewer names than arguments")
@@ -37,7 +35,7 @@ struct ProbeRegistryMisuseTests {
     let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
       _ = ProbePoint<UInt64, Int>("p", "key", in: try ProbeRegistry(capacity: 4))
     }
-    result.expect("the probe point p has 2 arguments, and names for 1", namesCaller: false)
+    result.expect("the probe point p has 2 arguments, and names for 1")
   }
 
   @Test("a point of seventeen arguments")
@@ -49,7 +47,7 @@ struct ProbeRegistryMisuseTests {
         "p", "a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p", "q",
         in: try ProbeRegistry(capacity: 4))
     }
-    result.expect("the probe point p has 17 arguments: 16 are the most", namesCaller: false)
+    result.expect("the probe point p has 17 arguments: 16 are the most")
   }
 
   @Test("a second point of one name with other arguments")
@@ -60,8 +58,8 @@ struct ProbeRegistryMisuseTests {
       _ = ProbePoint<UInt64>("p", "length", in: registry)
     }
     result.expect(
-      "the probe point p was declared with the arguments [\"key\"] before, and with [\"length\"] now",
-      namesCaller: false)
+      "the probe point p was declared with the arguments [\"key\"] before, and with [\"length\"] now"
+    )
   }
 
   @Test("changing probes inside a probe's function", arguments: 0..<3)
@@ -82,7 +80,7 @@ struct ProbeRegistryMisuseTests {
       point.hit(1)
     }
     let words = ["attach probes", "remove probes", "turn probes on or off"]
-    result.expect("a probe's function must not \(words[action])", namesCaller: false)
+    result.expect("a probe's function must not \(words[action])", namesCaller: action == 0)
   }
 
   @Test("an argument that the hit does not have", arguments: [-1, 1])
@@ -107,7 +105,7 @@ struct ProbeRegistryMisuseTests {
       _ = try LookupCache<UInt64, UInt64>(Coordinator.make(), "cache", sets: sets)
     }
     result.expect(
-      "a lookup cache cannot have \(sets) sets: it takes 2 to 1048576", namesCaller: false)
+      "a lookup cache cannot have \(sets) sets: it takes 2 to 1048576")
   }
 
   @Test("a cache with keys or values that are too large")
@@ -116,12 +114,12 @@ struct ProbeRegistryMisuseTests {
       _ = try LookupCache<UInt128, UInt64>(Coordinator.make(), "cache")
     }
     key.expect(
-      "a lookup cache cannot have a key of 16 bytes, UInt128: 8 are the most", namesCaller: false)
+      "a lookup cache cannot have a key of 16 bytes, UInt128: 8 are the most")
     let value = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
       _ = try LookupCache<UInt64, UInt128>(Coordinator.make(), "cache")
     }
     value.expect(
-      "a lookup cache cannot have a value of 16 bytes, UInt128: 8 are the most", namesCaller: false)
+      "a lookup cache cannot have a value of 16 bytes, UInt128: 8 are the most")
   }
 
   @Test("a lookup in user, where what was invalidated may be there still")
@@ -149,6 +147,6 @@ struct ProbeRegistryMisuseTests {
         _ = cache.open(on: cpu)
       }
     }
-    result.expect("CPU 1 opened a lookup cache of another coordinator", namesCaller: false)
+    result.expect("CPU 1 opened a lookup cache of another coordinator")
   }
 }

@@ -48,23 +48,30 @@ public final class LookupCache<
   ///   - name: the name of the work type, for statistics and traces.
   ///   - sets: how many sets of four a CPU has; rounded up to a power of two.
   ///   - ceiling: how many keys a CPU drops one by one before it drops everything.
+  ///   - file: the caller's file, for messages.
+  ///   - line: the caller's line.
   /// - Throws: `outOfMemory`; as `Coordinator.register`.
   /// - Progress: blocking
   /// - Context: any thread, outside handlers and kernel sections
   /// - Allocates: 68 bytes per set and CPU
   public init(
-    _ coordinator: Coordinator, _ name: String, sets: Int = 512, ceiling: Int = 64
+    _ coordinator: Coordinator, _ name: String, sets: Int = 512, ceiling: Int = 64,
+    file: StaticString = #fileID, line: UInt = #line
   ) throws(IsolationError) {
     for (what, type, size) in [
       ("key", "\(Key.self)", MemoryLayout<Key>.size),
       ("value", "\(Value.self)", MemoryLayout<Value>.size),
     ] where size > 8 {
-      misuse("a lookup cache cannot have a \(what) of \(size) bytes, \(type): 8 are the most")
+      misuse(
+        "a lookup cache cannot have a \(what) of \(size) bytes, \(type): 8 are the most", file, line
+      )
     }
     if !(2...1 << 20).contains(sets) {
-      misuse("a lookup cache cannot have \(sets) sets: it takes 2 to 1048576")
+      misuse("a lookup cache cannot have \(sets) sets: it takes 2 to 1048576", file, line)
     }
-    if ceiling < 0 { misuse("the ceiling of a lookup cache cannot be \(ceiling) keys") }
+    if ceiling < 0 {
+      misuse("the ceiling of a lookup cache cannot be \(ceiling) keys", file, line)
+    }
     storage = try LookupStorage(coordinator, name, sets: sets, ceiling: ceiling)
   }
 
@@ -245,18 +252,24 @@ extension LookupCache {
 
   /// Gives a CPU its view.
   ///
-  /// - Parameter cpu: the calling thread's CPU, of the cache's coordinator.
+  /// - Parameters:
+  ///   - cpu: the calling thread's CPU, of the cache's coordinator.
+  ///   - file: the caller's file, for messages.
+  ///   - line: the caller's line.
   /// - Returns: a view that finds the CPU's cache without asking which thread calls.
   /// - Progress: wait-free
   /// - Context: owner, in kernel
   /// - Allocates: never
-  public func open(on cpu: borrowing LocalCPU) -> Local {
+  public func open(
+    on cpu: borrowing LocalCPU, file: StaticString = #fileID, line: UInt = #line
+  ) -> Local {
     let number = OwnerTransitions.number(cpu.slot)
     if cpu.path.core != coordinator.core {
-      misuse("CPU \(number) opened a lookup cache of another coordinator")
+      misuse("CPU \(number) opened a lookup cache of another coordinator", file, line)
     }
     guard storage.ownSets() != nil else {
-      misuse("CPU \(number) can open a lookup cache in kernel alone, while it is not closed")
+      misuse(
+        "CPU \(number) can open a lookup cache in kernel alone, while it is not closed", file, line)
     }
     return Local(storage, cpu.slot)
   }

@@ -39,13 +39,18 @@ public struct ProbePoint<each Argument: FixedWidthInteger & Sendable>: Sendable 
   ///   - name: not empty; by convention with dots, such as `router.lookUp`.
   ///   - arguments: one name for each argument, at most 16.
   ///   - registry: where it is declared; the process's own unless given.
+  ///   - file: the caller's file, for messages.
+  ///   - line: the caller's line.
   /// - Progress: blocking
   /// - Context: any thread, outside signal handlers
   /// - Allocates: yes
-  public init(_ name: String, _ arguments: String..., in registry: ProbeRegistry = .shared) {
+  public init(
+    _ name: String, _ arguments: String..., in registry: ProbeRegistry = .shared,
+    file: StaticString = #fileID, line: UInt = #line
+  ) {
     var signs: [Bool] = []
     repeat signs.append((each Argument).isSigned)
-    site = registry.declare(name, arguments, signs: signs)
+    site = registry.declare(name, arguments, signs: signs, file, line)
   }
 
   /// Whether anything is attached: to spare what arguments cost.

@@ -25,6 +25,8 @@ extension ProbeRegistry {
   ///   - maximumActive: the most scopes at once; further ones are missed. Nil is as many as the
   ///     registry has activations, which costs nothing: a maximum is a counter that all threads
   ///     share.
+  ///   - file: the caller's file, for messages.
+  ///   - line: the caller's line.
   /// - Returns: the probe, for `remove` and for what it has counted.
   /// - Throws: `noSuchProbePoint`; `invalidProbe` for an argument that the point does not have, or a
   ///   filter that is wrong; `tooManyProbes`; `tooManyTraceEvents`, `outOfMemory`, `closed`.
@@ -33,13 +35,14 @@ extension ProbeRegistry {
   /// - Allocates: yes
   @discardableResult
   public func attach(
-    _ use: Use, to name: String, filter: String? = nil, maximumActive: Int? = nil
+    _ use: Use, to name: String, filter: String? = nil, maximumActive: Int? = nil,
+    file: StaticString = #fileID, line: UInt = #line
   ) throws(IsolationError) -> Probe {
     let isKnown = state.withLock { $0.byName[name] != nil }
     if !isKnown {
       throw IsolationError(.noSuchProbePoint, "there is no probe point \(name)")
     }
-    return try attach(use, named: [name], filter, maximumActive)[0]
+    return try attach(use, named: [name], filter, maximumActive, file, line)[0]
   }
 
   /// Attaches to every point whose name matches a pattern: all of them, or none if one is refused.
@@ -53,6 +56,8 @@ extension ProbeRegistry {
   ///   - pattern: compared with the whole name.
   ///   - filter: as for one point; each point has to have the arguments that it names.
   ///   - maximumActive: the most scopes at once of each probe; nil is as many as the registry has.
+  ///   - file: the caller's file, for messages.
+  ///   - line: the caller's line.
   /// - Returns: one probe for each point, in the order of the points' declaration.
   /// - Throws: as `attach(_:to:filter:maximumActive:)`; `noSuchProbePoint` if no name matches.
   /// - Progress: blocking
@@ -60,20 +65,22 @@ extension ProbeRegistry {
   /// - Allocates: yes
   @discardableResult
   public func attach(
-    _ use: Use, toAll pattern: String, filter: String? = nil, maximumActive: Int? = nil
+    _ use: Use, toAll pattern: String, filter: String? = nil, maximumActive: Int? = nil,
+    file: StaticString = #fileID, line: UInt = #line
   ) throws(IsolationError) -> [Probe] {
     let names = pointNames.filter { Self.matches(Array($0.utf8), Array(pattern.utf8)) }
     if names.isEmpty {
       throw IsolationError(.noSuchProbePoint, "no probe point matches \(pattern)")
     }
-    return try attach(use, named: names, filter, maximumActive)
+    return try attach(use, named: names, filter, maximumActive, file, line)
   }
 
   private func attach(
-    _ use: Use, named names: [String], _ filter: String?, _ maximumActive: Int?
+    _ use: Use, named names: [String], _ filter: String?, _ maximumActive: Int?,
+    _ file: StaticString, _ line: UInt
   ) throws(IsolationError) -> [Probe] {
     if core.shape.value.sections.isInside {
-      misuse("a probe's function must not attach probes")
+      misuse("a probe's function must not attach probes", file, line)
     }
     let added = try state.withLock { (state) throws(IsolationError) -> [Probe] in
       if state.isClosed { throw IsolationError(.closed, "the registry of probes is closed") }

@@ -79,14 +79,20 @@ public final class ProbeRegistry: @unchecked Sendable {
   /// - Parameters:
   ///   - capacity: how many points there can be, and how many probes at once.
   ///   - activations: how many scopes of returning probes can be going on at once.
+  ///   - file: the caller's file, for messages.
+  ///   - line: the caller's line.
   /// - Throws: `outOfMemory`.
   /// - Progress: blocking
   /// - Context: any thread, outside signal handlers
   /// - Allocates: yes, and never gives it back
-  public init(capacity: Int = 65_536, activations: Int = 4096) throws(IsolationError) {
+  public init(
+    capacity: Int = 65_536, activations: Int = 4096, file: StaticString = #fileID,
+    line: UInt = #line
+  ) throws(IsolationError) {
     for (what, number) in [("points", capacity), ("activations", activations)]
     where !(1...1 << 20).contains(number) {
-      misuse("a registry of probes cannot have \(number) \(what): it takes 1 to 1048576")
+      misuse(
+        "a registry of probes cannot have \(number) \(what): it takes 1 to 1048576", file, line)
     }
     self.capacity = capacity
     let words = capacity * ProbeRecord.countWords
@@ -133,14 +139,18 @@ public final class ProbeRegistry: @unchecked Sendable {
   /// - Allocates: the list
   public var pointNames: [String] { state.withLock { $0.points.map(\.name) } }
 
-  func declare(_ name: String, _ arguments: [String], signs: [Bool]) -> ProbeSite {
-    if name.isEmpty { misuse("a probe point has no name") }
+  func declare(
+    _ name: String, _ arguments: [String], signs: [Bool], _ file: StaticString, _ line: UInt
+  ) -> ProbeSite {
+    if name.isEmpty { misuse("a probe point has no name", file, line) }
     if arguments.count != signs.count {
       misuse(
-        "the probe point \(name) has \(signs.count) arguments, and names for \(arguments.count)")
+        "the probe point \(name) has \(signs.count) arguments, and names for \(arguments.count)",
+        file, line)
     }
     if arguments.count > Self.argumentLimit {
-      misuse("the probe point \(name) has \(arguments.count) arguments: 16 are the most")
+      misuse(
+        "the probe point \(name) has \(arguments.count) arguments: 16 are the most", file, line)
     }
     return state.withLock { state in
       if let index = state.byName[name] {
@@ -148,7 +158,7 @@ public final class ProbeRegistry: @unchecked Sendable {
         if known.arguments != arguments || known.signs != signs {
           misuse(
             "the probe point \(name) was declared with the arguments \(known.arguments) before, and "
-              + "with \(arguments) now")
+              + "with \(arguments) now", file, line)
         }
         return known.site
       }
