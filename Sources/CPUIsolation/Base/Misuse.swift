@@ -9,7 +9,9 @@ internal import CPlatform
 /// it.
 ///
 /// The second line names the place in the program that made the call: whoever offers a function that
-/// can end here takes `file` and `line` from its caller.
+/// can end here takes `file` and `line` from its caller. Not so what is a few instructions long and
+/// on hot paths (a pool's pop and push, a probe's hit, a lookup, an insertion into a mask), and what
+/// runs at the end of a value: there the sentence alone says what was wrong.
 ///
 /// The function is never inlined, so a check on a hot path costs one predicted branch.
 @usableFromInline @inline(never)

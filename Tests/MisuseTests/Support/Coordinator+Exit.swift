@@ -19,8 +19,8 @@ extension ExitTest.Result? {
   /// after it the place of the call, which is in these tests.
   ///
   /// - Parameters:
-  ///   - namesCaller: false for what is found where no caller's place is at hand: in the pools' own
-  ///     words and in masks, whose functions are a few instructions long, and at the end of a value.
+  ///   - namesCaller: false for what is found where no caller's place is at hand: in what pools,
+  ///     probes, lookups and masks do in a few instructions, and at the end of a value.
   ///   - caller: where the call says that it is.
   func expect(
     _ sentence: String, namesCaller: Bool = true, caller: String = "MisuseTests/",
