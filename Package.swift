@@ -103,7 +103,8 @@ let package = Package(
       name: "MisuseTests", dependencies: ["CPUIsolation"], exclude: ["Fixtures"],
       swiftSettings: settings),
     .testTarget(
-      name: "StressTests", dependencies: ["CPUIsolation", "CForks"], swiftSettings: settings),
+      name: "StressTests", dependencies: ["CPUIsolation", "CPUIsolationTesting", "CForks"],
+      swiftSettings: settings),
     .testTarget(
       name: "HotPathTests", dependencies: ["CPUIsolation", "CCounters"], swiftSettings: settings),
     .testTarget(

@@ -10,11 +10,13 @@ let package = Package(
   dependencies: [.package(name: "CPUIsolation", path: "../..")],
   targets: [
     "FilterFuzzer", "CPUListFuzzer", "TraceFileFuzzer", "TraceChunkFuzzer", "EventPrinterFuzzer",
+    "CoordinatorFuzzer",
   ].map { name in
     .executableTarget(
       name: name,
       dependencies: [
         .product(name: "CPUIsolation", package: "CPUIsolation"),
+        .product(name: "CPUIsolationTesting", package: "CPUIsolation"),
         .product(name: "CPUIsolationTrace", package: "CPUIsolation"),
       ],
       swiftSettings: [.unsafeFlags(["-parse-as-library"])])
