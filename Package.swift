@@ -114,6 +114,8 @@ let package = Package(
         .target(name: "ModelEngine", condition: .when(traits: ["ModelChecking"])),
       ], exclude: ["Patches", "Tables"], swiftSettings: settings),
     .target(name: "CRefusals", path: "Tests/Support/CRefusals"),
+    .executableTarget(
+      name: "refusing", dependencies: ["CRefusals"], path: "Tests/Support/Refusing"),
     .testTarget(
       name: "TextPatchingTests",
       dependencies: ["CPUIsolationTextPatching", "CPUIsolationTesting", "CForks", "CRefusals"],

@@ -110,7 +110,7 @@ struct IdleTests {
 
   /// Whoever sent it saw kernel, where the handler had brought the CPU, and the sleep goes on after
   /// the handler. The signal comes from a kick whose sender has not come to its look yet.
-  @Test("what comes while a sleeper's signal handler runs wakes it")
+  @Test("what comes while a sleeper's signal handler runs wakes it", .needsQueuedSignals)
   func afterTheHandler() throws {
     let sleeper = try Sleeper(isHousekeeper: false, .signal)
     let coordinator = sleeper.coordinator

@@ -8,7 +8,7 @@ import Testing
 
 /// What a real interrupt does to the system calls and the errno of the thread that it finds in
 /// user.
-@Suite("Interrupted system calls")
+@Suite("Interrupted system calls", .needsQueuedSignals)
 struct InterruptedSystemCallTests {
   let coordinator: Coordinator
   let cpu: ScriptedThread

@@ -8,7 +8,7 @@ import Testing
 @testable import CPUIsolation
 
 /// Real interrupts: what a signal does to a thread that is somewhere else.
-@Suite("Interrupter")
+@Suite("Interrupter", .needsQueuedSignals)
 struct InterrupterTests {
   let coordinator: Coordinator
   let cpu: ScriptedThread

@@ -160,7 +160,7 @@ struct LocalCPUTests {
 
   @Test(
     "a call in the window between a CPU's last look and its exit is not lost",
-    arguments: [Interrupter.poll, .signal])
+    arguments: QueuedSignals.interrupters)
   func exitWindow(interrupter: Interrupter) throws {
     let coordinator = try Coordinator(.scripted(isolated: 1, interrupter))
     let cpu = try ScriptedThread(coordinator, on: 1)

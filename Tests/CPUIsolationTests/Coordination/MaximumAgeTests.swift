@@ -64,7 +64,8 @@ struct MaximumAgeTests {
     try cpu.end()
   }
 
-  @Test("a CPU whose interrupter is the signal is interrupted in its loop")
+  @Test(
+    "a CPU whose interrupter is the signal is interrupted in its loop", .needsQueuedSignals)
   func signalled() throws {
     let coordinator = try coordinator(.signal)
     let cpu = try ScriptedThread(coordinator, on: 1)

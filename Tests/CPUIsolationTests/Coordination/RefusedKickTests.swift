@@ -104,7 +104,7 @@ import Testing
     }
   }
 
-  @Test(arguments: [Interrupter.poll, .signal])
+  @Test(arguments: QueuedSignals.interrupters)
   func theLoopGoesOn(_ interrupter: Interrupter) throws {
     var configuration = Coordinator.Configuration(housekeeping: [0], isolated: [1])
     configuration.isolatedInterrupter = interrupter

@@ -215,7 +215,8 @@ struct WatchdogTests {
     try cpu.end()
   }
 
-  @Test("a kick by a signal whose handler the program has replaced is told so")
+  @Test(
+    "a kick by a signal whose handler the program has replaced is told so", .needsQueuedSignals)
   func foreignHandler() async {
     await #expect(processExitsWith: .success) {
       let reports = Journal<Coordinator.StallReport>()

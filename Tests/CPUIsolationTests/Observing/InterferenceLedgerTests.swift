@@ -159,7 +159,7 @@ import Testing
     #expect(ledger.snapshot()[0] == nil && ledger.snapshot()[3] == nil)
   }
 
-  @Test func kicksHaveASenderAndAPlace() throws {
+  @Test(.needsQueuedSignals) func kicksHaveASenderAndAPlace() throws {
     let (coordinator, cpu, thread) = try machine(.signal)
     let tree = try LedgerTree(thread: thread)
     let counter = Counter()

@@ -7,9 +7,9 @@ import Testing
 
 /// The kernel's own trace beside what the library and the ledger count, where it can be had.
 @Suite(
-  .serialized,
+  .serialized, .needsQueuedSignals,
   .enabled("as root, with tracefs and two processors") {
-    sysconf(Int32(_SC_NPROCESSORS_ONLN)) > 1 && (try? KernelLedger(processors: [0])) != nil
+    GivenProcessors.areAllOfSeveral && (try? KernelLedger(processors: [0])) != nil
   })
 struct KernelLedgerTests {
   private static var instances: [String] {

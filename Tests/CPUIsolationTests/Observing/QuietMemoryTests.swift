@@ -164,7 +164,7 @@ import Testing
   /// What the allocator causes, by the kernel's own count, before and after.
   @Test(
     .enabled("as root, with tracefs and two processors") {
-      sysconf(Int32(_SC_NPROCESSORS_ONLN)) > 1 && !Sanitizer.isPresent
+      GivenProcessors.areAllOfSeveral && !Sanitizer.isPresent
         && (try? KernelLedger(processors: [0])) != nil
     })
   func theAllocatorNoLongerInterrupts() async {

@@ -114,7 +114,7 @@ struct HashMapTests {
 
   @Test(
     "no value is lost or found twice, and every node comes back",
-    arguments: [HazardDomain.Fence.full, .membarrier])
+    arguments: HazardDomain.Fence.offered)
   func conservation(fence: HazardDomain.Fence) throws {
     let domain = try HazardDomain(fence: fence, reclamation: .retiring)
     let keys = 12

@@ -10,9 +10,7 @@ import Testing
 struct HazardDomainTests {
   let reclaimed = Counter()
 
-  static let fences: [HazardDomain.Fence] = [.full, .membarrier]
-
-  @Test("a scope protects, by any fence", arguments: fences)
+  @Test("a scope protects, by any fence", arguments: HazardDomain.Fence.offered)
   func scope(fence: HazardDomain.Fence) throws {
     let domain = try HazardDomain(fence: fence, reclamation: .explicit)
     let shared = SharedLink(1)

@@ -33,6 +33,13 @@ struct Witness: ~Copyable {
   }
 }
 
+extension HazardDomain.Fence {
+  /// Whether the system has membarriers for this process: a filter may refuse them.
+  static let hasMembarrier = (try? HazardDomain(fence: .membarrier)) != nil
+  /// The fences that can be had.
+  static let offered = hasMembarrier ? [full, membarrier] : [full]
+}
+
 extension HazardDomain {
   /// Retires a witness that nobody can find any more.
   func retire(

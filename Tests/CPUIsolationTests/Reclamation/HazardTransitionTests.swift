@@ -162,10 +162,17 @@ struct HazardTransitionTests {
   }
 
   @Test("membarriers are refused where isolated CPUs would be interrupted")
-  func membarrier() throws {
+  func membarrierRefused() throws {
     let error = coordinatorError { _ = try coordinator.makeHazardDomain(fence: .membarrier) }
     #expect(error?.code == .fenceRefused)
     #expect(error?.description == "a membarrier would interrupt the isolated CPUs 1-2")
+    try cpu.end()
+  }
+
+  @Test(
+    "a coordinator without isolated CPUs has membarriers",
+    .enabled("where the system has them") { HazardDomain.Fence.hasMembarrier })
+  func membarrier() throws {
     let quiet = try Coordinator(.init(housekeeping: [0], isolated: []))
     let domain = try quiet.makeHazardDomain(fence: .membarrier, reclamation: .explicit)
     #expect(domain.withProtected(shared.link) { $0.value } == 1)

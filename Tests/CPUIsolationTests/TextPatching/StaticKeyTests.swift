@@ -221,7 +221,9 @@ struct StaticKeyTests {
     #expect(!keys.isEnabled(key) && keys.isEnabled(other))
   }
 
-  @Test("a key that is never deferred interrupts, waits for all, and may be read in handlers")
+  @Test(
+    "a key that is never deferred interrupts, waits for all, and may be read in handlers",
+    .needsQueuedSignals)
   func neverDeferred() throws {
     let coordinator = try Coordinator(.scripted(.signal))
     let keys = try StaticKeys(coordinator)

@@ -242,7 +242,9 @@ struct TranslationHazardTests {
     try end()
   }
 
-  @Test("a page of early entry is never deferred: its change interrupts, and waits")
+  @Test(
+    "a page of early entry is never deferred: its change interrupts, and waits",
+    .needsQueuedSignals)
   func neverDeferred() throws {
     let coordinator = try Coordinator(.scripted(isolated: 1, .signal))
     let space = try AddressSpace(coordinator, AddressSpace.Options(pages: 1024))

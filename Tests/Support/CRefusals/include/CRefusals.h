@@ -8,6 +8,8 @@
 
 /// From here on this process gets `error` for memory files; 0, or an errno value.
 int crf_refuse_memory_files(int error);
+/// From here on this process, and what it executes, gets `error` for membarriers; 0, or an errno value.
+int crf_refuse_membarriers(int error);
 /// From here on this process gets `error` for new executable mappings; 0, or an errno value.
 int crf_refuse_executable_mappings(int error);
 /// From here on no mapping may become executable that is writable, or was: what hardened services ask for.
