@@ -22,7 +22,8 @@ import Testing
     return unsafe setrlimit(__rlimit_resource_t(pendingSignals), &limit) == 0
   }
 
-  @Test func anImmediateSendIsQueuedAndRunsOnceTheLimitIsLifted() async {
+  @Test(.needsQueuedSignals)
+  func anImmediateSendIsQueuedAndRunsOnceTheLimitIsLifted() async {
     await #expect(processExitsWith: .success) {
       func fail(_ reason: Failed) -> Never { exit(reason.rawValue) }
       var configuration = Coordinator.Configuration(housekeeping: [0], isolated: [1])

@@ -217,7 +217,7 @@ struct HazardPointerTests {
   nonisolated(unsafe) private static var handlersLink: UnsafePointer<HazardLink<Witness>>? = nil
   nonisolated(unsafe) private static var handlersFind = 0
 
-  @Test("a holder made beforehand protects in a signal handler")
+  @Test("a holder made beforehand protects in a signal handler", .needsQueuedSignals)
   func signals() throws {
     let hazard = UnsafeMutablePointer<HazardPointer>.allocate(capacity: 1)
     unsafe hazard.initialize(to: HazardPointer(in: domain))
