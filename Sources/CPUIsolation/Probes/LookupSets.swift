@@ -35,7 +35,8 @@ struct LookupSets: @unchecked Sendable {
   init(initializing base: Address, sets: Int) {
     self.base = base
     // Safety: the memory is this long, and nobody else has it yet.
-    unsafe Place(base).initialize(to: LookupOwner(sets: sets))
+    unsafe Place(base).initialize(to: LookupOwner(sets: sets, at: base))
+    clear(0)
   }
 
   @inlinable @inline(__always)
@@ -76,42 +77,50 @@ struct LookupSets: @unchecked Sendable {
   @inlinable @inline(__always)
   func tags(_ set: Int) -> Table<SharedWord> {
     // Safety: as above.
-    unsafe Table(base + (128 &+ owner.indexBytes &+ set &* Self.setBytes))
+    unsafe Table(owner.tags + set &* Self.setBytes)
   }
+
+  /// The tag of a way without an entry: a key that falls into another set, so that no lookup takes it for
+  /// its own. Key 0 falls into set 0; key 1 does not, since its hash begins with a one.
+  @inlinable @inline(__always)
+  static func vacant(_ set: Int) -> UInt64 { set == 0 ? 1 : 0 }
 
   // MARK: What the owner does
 
   /// What is cached for a key.
   @inlinable @inline(__always)
   func find(_ key: UInt64) -> UInt64? {
-    let tag = key &+ 1
     let set = set(of: key)
     let index = index(set)
     let tags = tags(set)
     while true {
-      let before = index.value.load(ordering: .relaxed)
+      // As it stands while no fill goes on.
+      let before = index.value.load(ordering: .relaxed) & ~1
       HazardThread.compilerBarrier()
       // Without a branch for each way: which one it is nobody can predict.
-      let second = tags[1].load(ordering: .relaxed) == tag ? 1 : 0
-      let third = tags[2].load(ordering: .relaxed) == tag ? 2 : 0
-      let fourth = tags[3].load(ordering: .relaxed) == tag ? 3 : 0
+      let second = tags[1].load(ordering: .relaxed) == key ? 1 : 0
+      let third = tags[2].load(ordering: .relaxed) == key ? 2 : 0
+      let fourth = tags[3].load(ordering: .relaxed) == key ? 3 : 0
       let way = second | third | fourth
       let found = tags[way].load(ordering: .relaxed)
       let value = tags[Self.ways &+ way].load(ordering: .relaxed)
       HazardThread.compilerBarrier()
-      // A handler has filled the set in between.
-      if _slowPath(index.value.load(ordering: .relaxed) != before) { continue }
-      // The tag of nothing is 0, which is also that of UInt64.max. Odd: we are a handler, and
-      // interrupted a fill, whose stores the compiler may have put in another order.
-      return found == tag && tag != 0 && before & 1 == 0 ? value : nil
+      let after = index.value.load(ordering: .relaxed)
+      if _slowPath(after != before) {
+        // Odd: we are a handler, and interrupted a fill, whose stores the compiler may have put in
+        // another order. Else a handler has filled the set in between.
+        if after & 1 != 0 { return nil }
+        continue
+      }
+      return found == key ? value : nil
     }
   }
 
   /// Caches what the table said when the cache stood at a generation.
   @usableFromInline
   func fill(_ key: UInt64, _ value: UInt64, at generation: UInt64) {
-    let tag = key &+ 1
-    if tag == 0 { return }
+    // No range of keys ends after the last one, so it could not be invalidated.
+    if key == .max { return }
     let set = set(of: key)
     let index = index(set)
     let tags = tags(set)
@@ -121,14 +130,14 @@ struct LookupSets: @unchecked Sendable {
     HazardThread.compilerBarrier()
     // A handler may have cached the key while the table was asked: one entry a key.
     var way = Int(truncatingIfNeeded: before &>> 1) & 3
-    for other in 0..<Self.ways where tags[other].load(ordering: .relaxed) == tag {
+    for other in 0..<Self.ways where tags[other].load(ordering: .relaxed) == key {
       way = other
     }
-    tags[way].store(0, ordering: .relaxed)
+    tags[way].store(Self.vacant(set), ordering: .relaxed)
     tags[Self.ways &+ way].store(value, ordering: .relaxed)
     // A drain has run since the table was asked: what it said may be gone.
     if owner.generation.load(ordering: .relaxed) == generation {
-      tags[way].store(tag, ordering: .relaxed)
+      tags[way].store(key, ordering: .relaxed)
       owner.fills.countOne()
     }
     HazardThread.compilerBarrier()
@@ -177,19 +186,22 @@ struct LookupSets: @unchecked Sendable {
   }
 
   private func remove(_ key: UInt64) {
-    let tags = tags(set(of: key))
-    for way in 0..<Self.ways where tags[way].load(ordering: .relaxed) == key &+ 1 {
-      tags[way].store(0, ordering: .relaxed)
+    let set = set(of: key)
+    let tags = tags(set)
+    for way in 0..<Self.ways where tags[way].load(ordering: .relaxed) == key {
+      tags[way].store(Self.vacant(set), ordering: .relaxed)
       owner.drops.countOne()
     }
   }
 
   private func removeAll() {
-    for set in 0..<owner.sets {
-      let tags = tags(set)
-      for way in 0..<Self.ways { tags[way].store(0, ordering: .relaxed) }
-    }
+    for set in 0..<owner.sets { clear(set) }
     owner.clears.countOne()
+  }
+
+  private func clear(_ set: Int) {
+    let tags = tags(set)
+    for way in 0..<Self.ways { tags[way].store(Self.vacant(set), ordering: .relaxed) }
   }
 }
 
@@ -205,11 +217,12 @@ struct LookupOwner: ~Copyable {
   let clears = SharedWord(0)
   @usableFromInline let sets: Int
   @usableFromInline let hashShift: UInt64
-  @usableFromInline let indexBytes: Int
+  /// Where the sets begin.
+  @usableFromInline let tags: Address
 
-  init(sets: Int) {
+  init(sets: Int, at base: Address) {
     self.sets = sets
     hashShift = UInt64(64 - sets.trailingZeroBitCount)
-    indexBytes = LookupSets.indexBytes(sets: sets)
+    tags = base + (128 + LookupSets.indexBytes(sets: sets))
   }
 }

@@ -84,17 +84,32 @@ struct LookupCacheTests {
     cpu.detach()
   }
 
-  @Test("the largest key is never cached, and is found all the same")
-  func largestKey() throws {
+  @Test("keys that look like an empty place are cached as the others", arguments: [2, 512])
+  func peculiarKeys(_ sets: Int) throws {
     let coordinator = try coordinator()
     let table = Table()
-    table[.max] = 1
-    let cache = try LookupCache<UInt64, UInt32>(coordinator, "numbers")
+    let cache = try LookupCache<UInt64, UInt32>(coordinator, "numbers", sets: sets)
     let cpu = try coordinator.attach(to: 1)
     let local = cache.open(on: cpu)
-    for _ in 0..<3 { #expect(local.lookUp(.max, on: cpu, orIn: table.find) == 1) }
-    #expect(table.asked.value == 3)
-    cache.invalidate([UInt64.max])
+    // A place that nothing is in is none of them.
+    let keys: [UInt64] = [0, 1, 2, .max - 1, .max]
+    for key in keys { #expect(local.lookUp(key, on: cpu, orIn: table.find) == nil) }
+    for (number, key) in keys.enumerated() { table[key] = UInt32(number + 7) }
+    for _ in 0..<3 {
+      for (number, key) in keys.enumerated() {
+        #expect(local.lookUp(key, on: cpu, orIn: table.find) == UInt32(number + 7))
+      }
+    }
+    // The last key of all is found, and never cached: no range ends after it.
+    #expect(table.asked.value == 2 * keys.count + 2)
+    cpu.enterUser()
+    for key in keys {
+      table[key] = nil
+      cache.invalidate([key])
+    }
+    cpu.enterKernel()
+    for key in keys { #expect(local.lookUp(key, on: cpu, orIn: table.find) == nil) }
+    #expect(table.asked.value == 3 * keys.count + 2)
     cpu.detach()
   }
 
