@@ -8,6 +8,8 @@
     private static let reuse = "a region whose memory is used again"
 
     private static let sections = "Probes/ProbeSections.swift"
+    private static let places = "Probes/ProbePlaces.swift"
+    private static let usedAgain = "an entry of points that is used again"
     private static let removed = "a probe that is removed while it is hit"
 
     static let probeMutants: [Mutant] = [
@@ -31,6 +33,12 @@
         .totalStoreOrder),
       Mutant("probe:L", .relaxed, "store that ends a section", in: sections, by: removed, .weak),
       Mutant("probe:S", .relaxed, "look at a section", in: sections, by: removed, .weak),
+      Mutant(
+        "place:P", .relaxed, "store of an entry's site, after its key", in: places, by: usedAgain,
+        .weak),
+      Mutant(
+        "place:V", .relaxed, "load of an entry's site, in a section", in: places, by: usedAgain,
+        .weak),
     ]
   }
 #endif

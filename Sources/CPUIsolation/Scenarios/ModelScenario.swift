@@ -79,6 +79,7 @@
       + regionScenarios
       + lookupScenarios
       + probeScenarios
+      + placeScenarios
       + elsewhereScenarios
   }
 #endif
