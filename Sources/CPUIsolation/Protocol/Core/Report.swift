@@ -13,8 +13,11 @@
 /// - Context: any thread
 /// - Allocates: never for CPUs below 128
 public struct Report<Outcome: Hashable & Sendable>: Hashable, Sendable, CustomStringConvertible {
-  /// One mask for each outcome that a target can have, by its place.
-  private var masks = [8 of CPUMask](repeating: CPUMask())
+  /// The CPUs below 128 of each outcome that a target can have, by its place: two words each. Masks in
+  /// their place would be eight things to ask whether there is memory to be released.
+  private var words = [16 of UInt64](repeating: 0)
+  /// The other CPUs, by place; nil until there is one.
+  private var wide: [CPUMask]? = nil
 
   /// Why nothing was sent to anybody; nil if it was. The targets before a coordinator was closed
   /// keep their outcomes.
@@ -29,7 +32,7 @@ public struct Report<Outcome: Hashable & Sendable>: Hashable, Sendable, CustomSt
   /// - Allocates: never
   public static func == (left: Report, right: Report) -> Bool {
     left.refusal == right.refusal
-      && left.masks.indices.allSatisfy { left.masks[$0] == right.masks[$0] }
+      && Self.places.allSatisfy { left.mask(at: $0) == right.mask(at: $0) }
   }
 
   /// Feeds the masks to a hasher.
@@ -39,37 +42,71 @@ public struct Report<Outcome: Hashable & Sendable>: Hashable, Sendable, CustomSt
   /// - Context: any thread
   /// - Allocates: never
   public func hash(into hasher: inout Hasher) {
-    for index in masks.indices { hasher.combine(masks[index]) }
+    for place in Self.places { hasher.combine(mask(at: place)) }
     hasher.combine(refusal)
   }
 
   public var description: String {
     let kind = Outcome.self as? any TargetOutcome.Type
     if let refusal { return (refusal as? any TargetOutcome)?.refusalText ?? "\(refusal)" }
-    let parts = (kind?.names ?? []).enumerated().filter { !masks[$0.offset].isEmpty }
-    let text = parts.map { "\($0.element) \(masks[$0.offset])" }
+    let parts = (kind?.names ?? []).enumerated().filter { !mask(at: $0.offset).isEmpty }
+    let text = parts.map { "\($0.element) \(mask(at: $0.offset))" }
     return text.isEmpty ? "no target" : text.joined(separator: ", ")
+  }
+
+  private static var places: Range<Int> { 0..<8 }
+
+  fileprivate func mask(at place: Int) -> CPUMask {
+    let mask = CPUMask(low: words[2 &* place], high: words[2 &* place &+ 1])
+    guard let wide else { return mask }
+    return mask.union(wide[place])
+  }
+
+  /// Makes a place that has no CPU hold those of a mask.
+  fileprivate mutating func fill(_ place: Int, with mask: CPUMask) {
+    words[2 &* place] = mask.word(at: 0)
+    words[2 &* place &+ 1] = mask.word(at: 1)
+    if mask.wordCount > 2 {
+      widen { $0[place] = mask.subtracting(CPUMask(low: .max, high: .max)) }
+    }
+  }
+
+  fileprivate mutating func insert(_ cpu: Int, at place: Int) {
+    if cpu < 128 {
+      words[2 &* place &+ cpu &>> 6] |= 1 &<< UInt64(truncatingIfNeeded: cpu)
+    } else {
+      widen { $0[place].insert(cpu) }
+    }
+  }
+
+  @inline(never)
+  private mutating func widen(_ change: (inout [CPUMask]) -> Void) {
+    var masks = wide ?? Array(repeating: CPUMask(), count: Self.places.count)
+    wide = nil
+    change(&masks)
+    wide = masks
   }
 }
 
 extension Report where Outcome: TargetOutcome {
   /// A report in which all targets have one outcome.
   init(_ outcome: Outcome, of targets: CPUMask) {
-    if let place = outcome.place { masks[place] = targets } else { refusal = outcome }
+    if let place = outcome.place { fill(place, with: targets) } else { refusal = outcome }
   }
 
   /// Files the outcome of one target, or a refusal.
   mutating func record(_ outcome: Outcome, for cpu: Int) {
-    if let place = outcome.place { masks[place].insert(cpu) } else { refusal = outcome }
+    if let place = outcome.place { insert(cpu, at: place) } else { refusal = outcome }
   }
 
   /// Files an outcome that no target had before.
   mutating func file(_ outcome: Outcome, of targets: CPUMask) {
-    if let place = outcome.place { masks[place] = targets }
+    if let place = outcome.place { fill(place, with: targets) }
   }
 
   fileprivate func targets(_ outcome: Outcome) -> CPUMask {
-    outcome.place.map { masks[$0] } ?? CPUMask()
+    guard let place = outcome.place else { return CPUMask() }
+    return mask(at: place)
   }
 }
 
@@ -87,7 +124,9 @@ extension Report where Outcome == SendOutcome {
 
   /// The CPUs that run the work, or have run it.
   public var covered: CPUMask {
-    masks[0].union(masks[1]).union(masks[2]).union(masks[3]).union(masks[4]).union(masks[5])
+    var mask = CPUMask()
+    for place in 0..<6 { mask.formUnion(self.mask(at: place)) }
+    return mask
   }
 }
 

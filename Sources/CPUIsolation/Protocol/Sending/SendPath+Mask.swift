@@ -6,7 +6,7 @@ extension SendPath {
     _ work: WorkType, to mask: CPUMask, urgency: WorkType.Urgency, from site: CallSite
   ) -> Report<SendOutcome> {
     if work.form == .catchUp, urgency == .deferrable, let sent = broadcast(work, to: mask) {
-      // A report is eight masks: one that is filled, and copied, costs as much as fifty looks.
+      // What is filed at once is not filed CPU by CPU.
       let inUser = CPUMask(low: sent.low, high: sent.high)
       if inUser == mask { return Report(.deferred, of: mask) }
       return catchUp(

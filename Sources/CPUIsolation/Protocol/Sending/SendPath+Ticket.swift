@@ -17,12 +17,13 @@ extension SendPath {
   /// The ticketed send: the generation that it draws, and the report.
   func sendDrawingGeneration(
     _ work: WorkType, _ payload: UInt64, to mask: CPUMask, _ urgency: WorkType.Urgency,
-    from site: CallSite, where predicate: (Int) -> Bool
+    from site: CallSite, asks: Bool, where predicate: (Int) -> Bool
   ) -> (generation: UInt64, report: Report<SendOutcome>) {
     if let rejection = rejection(of: work) { return (0, Report(.rejected(rejection), of: mask)) }
     switch work.form {
     case .bit:
       let generation = core.drawGeneration(of: work.type)
+      if !asks { return (generation, send(work, to: mask, urgency: urgency, from: site)) }
       return (
         generation, send(work, to: mask, urgency: urgency, from: site, where: predicate)
       )
@@ -31,7 +32,7 @@ extension SendPath {
       return (
         generation,
         catchUp(
-          work, to: mask, Report(), generation, urgency: urgency, from: site, asks: true,
+          work, to: mask, Report(), generation, urgency: urgency, from: site, asks: asks,
           where: predicate)
       )
     case .maximum, .union, .hull:
