@@ -16,7 +16,7 @@ final class ProbeLoad: Sendable {
   private let told: ProbeWords
   private let cache: LookupCache<UInt64, UInt64>
   private let points: [ProbePoint<UInt64>]
-  private let constant: ProbePoint<UInt64, UInt64>
+  private let constant: ProbePoint<(UInt64, UInt64)>
   private let stop = StopFlag()
   private let late = Atomic<UInt64>(0)
   private let lost = Atomic<UInt64>(0)

@@ -7,7 +7,7 @@ internal import Synchronization
 /// Workers that answer requests for keys, each over a pair of sockets of its own.
 final class Server: Sendable {
   /// What can be probed.
-  private static let request = ProbePoint<UInt64, Int>("server.request", "key", "worker")
+  private static let request = ProbePoint<(UInt64, Int)>("server.request", "key", "worker")
   private static let lookUp = ProbePoint<UInt64>("router.lookUp", "key")
 
   private let coordinator: Coordinator

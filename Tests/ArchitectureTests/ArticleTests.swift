@@ -23,7 +23,7 @@ extension ArchitectureTests {
         pieces: 1),
       Article(
         page: "Probes", tests: "CPUIsolationTests/Probes/ProbeArticleTests", pieces: 3),
-      Article(page: "TextPatching", tests: "TextPatchingTests/ArticleTests", pieces: 1),
+      Article(page: "TextPatching", tests: "TextPatchingTests/ArticleTests", pieces: 2),
       Article(page: "Tracing", tests: "TraceTests/TracingArticleTests", pieces: 6),
       Article(
         page: "Interference", tests: "CPUIsolationTests/Observing/InterferenceArticleTests",

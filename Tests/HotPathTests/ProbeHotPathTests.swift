@@ -45,7 +45,7 @@ extension HotPathTests {
 
     @Test func hits() throws {
       let registry = try ProbeRegistry(capacity: 8)
-      let point = ProbePoint<UInt64, Int>("point", "key", "length", in: registry)
+      let point = ProbePoint<(UInt64, Int)>("point", "key", "length", in: registry)
       Counting.expectFree(.nothingInRelease) { point.hit(7, -7) }
       let probes =
         [

@@ -11,7 +11,7 @@ extension Benchmark {
     + TranslationBenchmarks.all
     + PoolBenchmarks.all
     + HazardBenchmarks.all
-    + ProbeBenchmarks.all
+    + ProbeBenchmarks.all + ReturnBenchmarks.all
     + RegionBenchmarks.all
     + MeterBenchmarks.all
     + CountBenchmarks.all

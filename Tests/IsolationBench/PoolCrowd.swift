@@ -72,7 +72,7 @@ struct PoolCrowd {
         }, { _ in }))
   }
 
-  private func run(_ crowd: peer_crowd) -> Double {
+  func run(_ crowd: peer_crowd) -> Double {
     var crowd = unsafe crowd
     unsafe crowd.count = UInt64(count)
     unsafe crowd.cycles = cycles
@@ -81,7 +81,7 @@ struct PoolCrowd {
 }
 
 extension peer_crowd {
-  fileprivate init(
+  init(
     _ context: UnsafeMutableRawPointer?,
     _ begin: @escaping @convention(c) (UnsafeMutableRawPointer?, Int32) -> UnsafeMutableRawPointer?,
     _ pairs: @escaping @convention(c) (UnsafeMutableRawPointer?, Int32, UInt64, UInt64) -> UInt64,

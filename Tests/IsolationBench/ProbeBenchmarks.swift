@@ -28,10 +28,18 @@ enum ProbeBenchmarks {
         let bare = stage.time(count) { turns(count) }
         return stage.time(count) { scopes(measured, count) } - bare
       },
+      // What no measurement can be below: the clock is read twice, and the difference is counted.
+      Benchmark(
+        "probe:latency-clocks", budget: 1.2, against: "two clocks and a bucket in C",
+        { stage, count in
+          stage.time(count) { peer_measure_turns(UInt64(count)) }
+        }
+      ) { stage, count in stage.time(count) { scopes(measured, count) } },
       Benchmark(
         "lookup:cached", budget: 1, against: "2.5 ns over the bare loop", { _, _ in 2.5 }
       ) { stage, count in
-        let bare = stage.time(count) { turns(count) }
+        // The loop that fetches the same keys.
+        let bare = stage.time(count) { turns(count, ProbeKeys.few, 15) }
         return cachedLookups(stage, count, keys: ProbeKeys.few, mask: 15) - bare
       },
       Benchmark(
@@ -124,16 +132,16 @@ enum ProbeBenchmarks {
   // MARK: What is hit
 
   private static let registry: ProbeRegistry? = try? ProbeRegistry(capacity: 64)
-  private static let unattached = ProbePoint<UInt64, Int>(
+  private static let unattached = ProbePoint<(UInt64, Int)>(
     "bench.unattached", "key", "length", in: registry ?? .shared)
-  private static let counted: ProbePoint<UInt64, Int> = {
-    let point = ProbePoint<UInt64, Int>(
+  private static let counted: ProbePoint<(UInt64, Int)> = {
+    let point = ProbePoint<(UInt64, Int)>(
       "bench.counted", "key", "length", in: registry ?? .shared)
     _ = try? (registry ?? .shared).attach(.count, to: "bench.counted")
     return point
   }()
-  private static let measured: ProbePoint<UInt64, Int> = {
-    let point = ProbePoint<UInt64, Int>(
+  private static let measured: ProbePoint<(UInt64, Int)> = {
+    let point = ProbePoint<(UInt64, Int)>(
       "bench.measured", "key", "length", in: registry ?? .shared)
     _ = try? (registry ?? .shared).attach(.latency, to: "bench.measured")
     return point
@@ -145,7 +153,14 @@ enum ProbeBenchmarks {
   }
 
   @inline(never)
-  private static func hits(_ point: ProbePoint<UInt64, Int>, _ count: Int) {
+  private static func turns(_ count: Int, _ keys: [UInt64], _ mask: Int) {
+    unsafe keys.withUnsafeBufferPointer { keys in
+      for turn in 0..<count { unsafe peer_turn(keys[turn & mask]) }
+    }
+  }
+
+  @inline(never)
+  private static func hits(_ point: ProbePoint<(UInt64, Int)>, _ count: Int) {
     for turn in 0..<count {
       peer_turn(UInt64(truncatingIfNeeded: turn))
       point.hit(UInt64(truncatingIfNeeded: turn), turn)
@@ -153,7 +168,7 @@ enum ProbeBenchmarks {
   }
 
   @inline(never)
-  private static func scopes(_ point: ProbePoint<UInt64, Int>, _ count: Int) {
+  private static func scopes(_ point: ProbePoint<(UInt64, Int)>, _ count: Int) {
     for turn in 0..<count {
       point.measure(UInt64(truncatingIfNeeded: turn), turn) {
         peer_turn(UInt64(truncatingIfNeeded: turn))
@@ -179,30 +194,43 @@ enum ProbeBenchmarks {
     return OtherThread.run {
       guard let cpu = try? cache.coordinator.attach(to: 1) else { return .nan }
       let local = cache.open(on: cpu)
+      func run(_ count: Int) {
+        if isOurTable {
+          lookUpInOurs(local, cpu, count, keys, mask)
+        } else {
+          lookUp(local, cpu, count, keys, mask)
+        }
+      }
       // Until it has what fits into it.
-      lookUp(local, cpu, min(count, 1 << 16), keys, mask, isOurTable)
-      return clock.time(count) { lookUp(local, cpu, count, keys, mask, isOurTable) }
+      run(min(count, 1 << 16))
+      return clock.time(count) { run(count) }
     }
   }
 
   @inline(never)
   private static func lookUp(
     _ local: borrowing LookupCache<UInt64, UInt64>.Local, _ cpu: borrowing LocalCPU, _ count: Int,
-    _ keys: [UInt64], _ mask: Int, _ isOurTable: Bool
+    _ keys: [UInt64], _ mask: Int
   ) {
-    if isOurTable {
-      guard let table else { return }
-      for turn in 0..<count {
-        let key = keys[turn & mask]
-        peer_turn(local.lookUp(key, on: cpu) { table.find(0, $0) } ?? 0)
-      }
-      return
-    }
     unsafe keys.withUnsafeBufferPointer { keys in
       let table = unsafe ProbeKeys.open!
       for turn in 0..<count {
         let key = unsafe keys[turn & mask]
         peer_turn(local.lookUp(key, on: cpu) { unsafe peer_find_open(table, $0) } ?? 0)
+      }
+    }
+  }
+
+  @inline(never)
+  private static func lookUpInOurs(
+    _ local: borrowing LookupCache<UInt64, UInt64>.Local, _ cpu: borrowing LocalCPU, _ count: Int,
+    _ keys: [UInt64], _ mask: Int
+  ) {
+    guard let table else { return }
+    unsafe keys.withUnsafeBufferPointer { keys in
+      for turn in 0..<count {
+        let key = unsafe keys[turn & mask]
+        peer_turn(local.lookUp(key, on: cpu) { table.find(0, $0) } ?? 0)
       }
     }
   }

@@ -7,7 +7,7 @@ internal import Glibc
 final class ProbeRig: Sendable {
   private static let contexts = 512
   private let registry: ProbeRegistry
-  private let first: ProbePoint<UInt64, Int>
+  private let first: ProbePoint<(UInt64, Int)>
   private let second: ProbePoint<UInt64>
   private let torture: Torture
   private let coordinator: Coordinator

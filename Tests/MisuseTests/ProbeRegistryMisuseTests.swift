@@ -33,7 +33,7 @@ struct ProbeRegistryMisuseTests {
   @Test("a point with fewer names than arguments")
   func fewNames() async {
     let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
-      _ = ProbePoint<UInt64, Int>("p", "key", in: try ProbeRegistry(capacity: 4))
+      _ = ProbePoint<(UInt64, Int)>("p", "key", in: try ProbeRegistry(capacity: 4))
     }
     result.expect("the probe point p has 2 arguments, and names for 1")
   }
@@ -42,7 +42,7 @@ struct ProbeRegistryMisuseTests {
   func manyArguments() async {
     let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
       _ = ProbePoint<
-        Int, Int, Int, Int, Int, Int, Int, Int, Int, Int, Int, Int, Int, Int, Int, Int, Int
+        (Int, Int, Int, Int, Int, Int, Int, Int, Int, Int, Int, Int, Int, Int, Int, Int, Int)
       >(
         "p", "a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p", "q",
         in: try ProbeRegistry(capacity: 4))

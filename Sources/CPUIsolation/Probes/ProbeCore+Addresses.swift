@@ -3,6 +3,24 @@
 internal import Synchronization
 
 extension ProbeCore {
+  /// Runs what is attached to the point at an address, with `count` of four arguments.
+  @usableFromInline @inline(never)
+  static func hit(
+    _ places: ProbePlaces, _ address: UInt64, _ count: Int,
+    _ first: UInt64, _ second: UInt64, _ third: UInt64, _ fourth: UInt64
+  ) -> ProbeRegistry.AddressTable.HitOutcome {
+    // Safety: as many words as `hit` asks for.
+    unsafe withUnsafeTemporaryAllocation(of: UInt64.self, capacity: 25) { words in
+      // Safety: as above.
+      let base = unsafe Table(words.baseAddress.unsafelyUnwrapped)
+      base[1] = first
+      base[2] = second
+      base[3] = third
+      base[4] = fourth
+      return hit(places, address, base, count)
+    }
+  }
+
   /// Runs what is attached to the point at an address. `words` is a word for the common fields of a trace
   /// event, `count` arguments, room for as many as a point can have, and for a region.
   ///

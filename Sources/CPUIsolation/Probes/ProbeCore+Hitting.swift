@@ -32,6 +32,37 @@ extension ProbeCore {
     return Address(at: address).map { unsafe ProbeList(base: Table($0)) }
   }
 
+  /// Runs what is attached to a point with up to four arguments.
+  ///
+  /// Wait-free, and as the handlers.
+  @usableFromInline @inline(never)
+  static func hit(
+    _ site: ProbeSite, _ first: UInt64, _ second: UInt64, _ third: UInt64, _ fourth: UInt64
+  ) {
+    let core = site.base.value.core
+    guard let line = core.enter(site) else { return }
+    withWords(first, second, third, fourth) { core.runList(of: site, $0, line) }
+    core.shape.value.sections.leave(line)
+  }
+
+  /// A word for the common fields of a trace event, and four arguments.
+  @inline(__always)
+  static func withWords<Result>(
+    _ first: UInt64, _ second: UInt64, _ third: UInt64, _ fourth: UInt64,
+    _ body: (Table<UInt64>) -> Result
+  ) -> Result {
+    // Safety: five words, and as many are written.
+    unsafe withUnsafeTemporaryAllocation(of: UInt64.self, capacity: 5) { words in
+      // Safety: as above.
+      let base = unsafe Table(words.baseAddress.unsafelyUnwrapped)
+      base[1] = first
+      base[2] = second
+      base[3] = third
+      base[4] = fourth
+      return body(base)
+    }
+  }
+
   /// Runs what is attached to a point. `words` is a word for the common fields of a trace event, and
   /// the arguments.
   ///
@@ -59,35 +90,6 @@ extension ProbeCore {
       index &+= 1
     }
     if count == 0 { countLate() }
-  }
-
-  /// The same for the beginning of a scope: what returns takes an activation each. The answer is the
-  /// chain of them.
-  @usableFromInline @inline(never)
-  static func begin(_ site: ProbeSite, _ words: Table<UInt64>) -> UInt {
-    let core = site.base.value.core
-    guard let line = core.enter(site) else { return 0 }
-    var chain: UInt = 0
-    if let list = core.list(of: site) {
-      let count = list.count
-      var index = 0
-      while index < count {
-        let record = list[index]
-        if record.value.isReturning {
-          core.activate(record, words, line, site, &chain)
-        } else {
-          core.run(record, words, line, site)
-        }
-        index &+= 1
-      }
-      if count == 0 { core.countLate() }
-      // The clock last: what was done before is not the scope's.
-      if chain != 0 {
-        Activation(address: chain).start.value = cpi_cycles()
-      }
-    }
-    core.shape.value.sections.leave(line)
-    return chain
   }
 
   @inline(never)

@@ -16,22 +16,91 @@ extension ProbeCore {
 
     var next: Place<UInt64> { base.place(0) }
     var start: Place<UInt64> { base.place(1) }
-    /// The probe's number, and its registration, which tells whether it is still the same probe.
-    var number: Place<UInt64> { base.place(2) }
+    /// The probe's number, and above it the index of the object in the pool.
+    var numbers: Place<UInt64> { base.place(2) }
+    /// The probe's registration, which tells whether it is still the same probe.
     var registration: Place<UInt64> { base.place(3) }
     var arguments: Table<UInt64> { base.dropping(4) }
 
+    var number: Int { Int(truncatingIfNeeded: numbers.value & 0xffff_ffff) }
+    var index: UInt32 { UInt32(truncatingIfNeeded: numbers.value &>> 32) }
+
     static var byteCount: Int { (4 + ProbeRegistry.argumentLimit) * 8 }
+  }
+
+  /// The beginning of a scope with up to four arguments. The answer is the chain of the activations.
+  ///
+  /// Wait-free, and as the handlers.
+  @usableFromInline @inline(never)
+  static func begin(
+    _ site: ProbeSite, _ first: UInt64, _ second: UInt64, _ third: UInt64, _ fourth: UInt64
+  ) -> UInt {
+    let core = site.base.value.core
+    guard let line = core.enter(site) else { return 0 }
+    var chain: UInt = 0
+    if let list = core.list(of: site) {
+      if list.count == 1, list[0].value.isPlainLatency {
+        // What is measured alone: nothing reads the arguments.
+        core.activate(list[0], line, &chain) { _ in }
+      } else {
+        chain = withWords(first, second, third, fourth) { core.begin(list, $0, line, site) }
+      }
+    }
+    return core.start(chain, line)
+  }
+
+  /// The same with any number of arguments.
+  @usableFromInline @inline(never)
+  static func begin(_ site: ProbeSite, _ words: Table<UInt64>) -> UInt {
+    let core = site.base.value.core
+    guard let line = core.enter(site) else { return 0 }
+    return core.start(core.list(of: site).map { core.begin($0, words, line, site) } ?? 0, line)
+  }
+
+  /// Reads the clock last: what was done before is not the scope's.
+  @inline(__always)
+  func start(_ chain: UInt, _ line: ProbeSections.Line) -> UInt {
+    if chain != 0 { Activation(address: chain).start.value = cpi_cycles() }
+    shape.value.sections.leave(line)
+    return chain
+  }
+
+  /// What is attached to the beginning runs, and what returns takes an activation each.
+  @inline(never)
+  func begin(
+    _ list: ProbeList, _ words: Table<UInt64>, _ line: ProbeSections.Line, _ site: ProbeSite
+  ) -> UInt {
+    var chain: UInt = 0
+    let count = list.count
+    var index = 0
+    while index < count {
+      let record = list[index]
+      if !record.value.isReturning {
+        run(record, words, line, site)
+      } else if passes(record, words, line, site) {
+        let arguments = site.base.value.arguments
+        activate(record, line, &chain) { activation in
+          var argument = 0
+          while argument < arguments {
+            activation.arguments[argument] = words[argument &+ 1]
+            argument &+= 1
+          }
+          if record.value.kind == .call { runMore(record, words, line, site) }
+        }
+      }
+      index &+= 1
+    }
+    if count == 0 { countLate() }
+    return chain
   }
 
   /// Takes an activation for one returning probe and puts it before the chain; counts where there is
   /// none.
   @inline(__always)
   func activate(
-    _ record: Place<ProbeRecord>, _ words: Table<UInt64>,
-    _ line: ProbeSections.Line, _ site: ProbeSite, _ chain: inout UInt
+    _ record: Place<ProbeRecord>, _ line: ProbeSections.Line, _ chain: inout UInt,
+    _ fill: (Activation) -> Void
   ) {
-    if !passes(record, words, line, site) { return }
     let maximum = record.value.maximumActive
     if maximum != 0,
       record.value.active.wrappingAdd(1, ordering: .relaxed).oldValue >= maximum
@@ -39,22 +108,21 @@ extension ProbeCore {
       record.value.active.wrappingAdd(.max, ordering: .relaxed)
       return count(record, 2, line)
     }
-    guard let object = takeActivation(line) else {
+    let pool = shape.value.activations
+    let index = takeActivation(pool, line)
+    if index == PoolRing.none {
       if maximum != 0 { record.value.active.wrappingAdd(.max, ordering: .relaxed) }
       return count(record, 2, line)
     }
+    // Nobody but a scope has the object, once: its mark says nothing that is not known.
+    let object = pool.object(index)
     let activation = Activation(address: object.bits)
     activation.next.value = UInt64(chain)
-    activation.number.value = UInt64(record.value.number)
+    activation.numbers.value =
+      UInt64(truncatingIfNeeded: record.value.number) | UInt64(index) &<< 32
     activation.registration.value = record.value.registration
-    let count = site.base.value.arguments
-    var index = 0
-    while index < count {
-      activation.arguments[index] = words[index &+ 1]
-      index &+= 1
-    }
     chain = object.bits
-    if record.value.kind == .call { runMore(record, words, line, site) }
+    fill(activation)
   }
 
   /// Ends a scope: what returns runs, and its activations go back.
@@ -62,25 +130,31 @@ extension ProbeCore {
   static func end(_ site: ProbeSite, _ chain: UInt, isAbandoned: Bool) {
     let now = cpi_cycles()
     let core = site.base.value.core
-    let start = Activation(address: chain).start.value
-    let entry = core.shape.value.sections.enter()
+    let cycles = isAbandoned ? nil : now &- Activation(address: chain).start.value
+    guard case .entered(let line) = core.shape.value.sections.enter() else {
+      return core.endInside(site, chain)
+    }
+    var rest = chain
+    repeat {
+      let activation = Activation(address: rest)
+      rest = UInt(activation.next.value)
+      core.finish(activation, cycles, line, site)
+      core.putActivation(activation.index, line)
+    } while rest != 0
+    core.shape.value.sections.leave(line)
+  }
+
+  /// A scope that ends inside a handler runs nothing. The section round us keeps the records.
+  @inline(never)
+  func endInside(_ site: ProbeSite, _ chain: UInt) {
     var rest = chain
     while rest != 0 {
       let activation = Activation(address: rest)
-      let object = rest
       rest = UInt(activation.next.value)
-      if case .entered(let line) = entry {
-        core.finish(activation, isAbandoned ? nil : now &- start, line, site)
-        core.putActivation(object, line)
-      } else {
-        // Inside a handler, which the scope ends in: it runs nothing. The section round us keeps
-        // the record.
-        site.base.value.nested.wrappingAdd(1, ordering: .relaxed)
-        core.finish(activation, nil, nil, site)
-        core.putActivation(object, nil)
-      }
+      site.base.value.nested.wrappingAdd(1, ordering: .relaxed)
+      finish(activation, nil, nil, site)
+      putActivation(activation.index, nil)
     }
-    if case .entered(let line) = entry { core.shape.value.sections.leave(line) }
   }
 
   /// One returning probe at the end of a scope; without cycles it runs nothing.
@@ -90,7 +164,7 @@ extension ProbeCore {
   ) {
     // Sequentially consistent — probe:V, as above. The probe may have been removed since the scope
     // began.
-    let address = shape.value.records[Int(activation.number.value)]
+    let address = shape.value.records[activation.number]
       .load(ordering: .sequentiallyConsistent)
     // Safety: the word holds nothing but addresses of records.
     guard let record = Address(at: address).map({ unsafe Place<ProbeRecord>($0) }),
@@ -122,31 +196,33 @@ extension ProbeCore {
 
   /// Takes an activation, out of the thread's own ring where it has one.
   @inline(__always)
-  func takeActivation(_ line: ProbeSections.Line) -> Address? {
-    let pool = shape.value.activations
+  func takeActivation(_ pool: PoolCore, _ line: ProbeSections.Line) -> UInt32 {
     let number = UInt(line.ring.value.load(ordering: .relaxed))
     if number > 1, let address = Address(at: number) {
-      let index = pool.take(at: PoolRing(base: address), NoFaults.self)
-      return index == PoolRing.none ? nil : pool.give(index)
+      return pool.take(at: PoolRing(base: address), NoFaults.self)
     }
     if number == 0 { claimRing(line) }
-    let index = pool.takeAsGuest(NoFaults.self)
-    return index == PoolRing.none ? nil : pool.give(index)
+    return pool.takeAsGuest(NoFaults.self)
   }
 
-  func putActivation(_ object: UInt, _ line: ProbeSections.Line?) {
+  @inline(__always)
+  func putActivation(_ index: UInt32, _ line: ProbeSections.Line?) {
     let pool = shape.value.activations
-    guard let object = Address(at: object) else { return }
-    let index = pool.receive(object)
     if let line, case let number = UInt(line.ring.value.load(ordering: .relaxed)),
       number > 1, let address = Address(at: number)
     {
       // The pool is never closed.
       _ = pool.put(index, at: PoolRing(base: address), NoFaults.self)
     } else {
-      pool.holdAsGuest()
-      pool.putAsGuest(index)
+      putActivationAsGuest(index)
     }
+  }
+
+  @inline(never)
+  func putActivationAsGuest(_ index: UInt32) {
+    let pool = shape.value.activations
+    pool.holdAsGuest()
+    pool.putAsGuest(index)
   }
 
   /// Finds a ring for the calling thread, once; a ring of a thread that has died is taken over.

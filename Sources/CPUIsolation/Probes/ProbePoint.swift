@@ -2,7 +2,7 @@
 
 /// A place in a program where something can be attached while it runs.
 ///
-///     static let lookUp = ProbePoint<UInt64, Int>("router.lookUp", "key", "length")
+///     static let lookUp = ProbePoint<(UInt64, Int)>("router.lookUp", "key", "length")
 ///     …
 ///     Router.lookUp.hit(key, length)  // one load and a branch while nothing is attached
 ///     …
@@ -12,10 +12,14 @@
 /// handler runs on the thread that hits, and may be hit from user, from kernel, from a thread that
 /// is no CPU, and from a signal handler.
 ///
-/// A point has up to 16 arguments, whole numbers of up to 64 bits, which it names. One without
-/// arguments is declared with its type:
+/// A point has up to 16 arguments, whole numbers of up to 64 bits, which it names: their types are
+/// those of a tuple. One argument is its type alone, and none is `Void`:
 ///
-///     static let flushed: ProbePoint< > = .init("cache.flushed")
+///     static let hit = ProbePoint<UInt64>("cache.hit", "key")
+///     static let flushed = ProbePoint<Void>("cache.flushed")
+///
+/// Up to four arguments are passed in registers. From five on each costs some ten nanoseconds while
+/// something is attached.
 ///
 /// Keep a point in a `static let`; points are never given back.
 ///
@@ -25,7 +29,7 @@
 /// - Progress: wait-free while nothing is attached; else as what is attached
 /// - Context: any thread, also in user, inside handlers and signal handlers
 /// - Allocates: never
-public struct ProbePoint<each Argument: FixedWidthInteger & Sendable>: Sendable {
+public struct ProbePoint<Arguments>: Sendable {
   @usableFromInline let site: ProbeSite
 
   /// A point with a name, and a name for each argument.
@@ -44,10 +48,10 @@ public struct ProbePoint<each Argument: FixedWidthInteger & Sendable>: Sendable 
   /// - Progress: blocking
   /// - Context: any thread, outside signal handlers
   /// - Allocates: yes
-  public init(
+  public init<each Argument: FixedWidthInteger & Sendable>(
     _ name: String, _ arguments: String..., in registry: ProbeRegistry = .shared,
     file: StaticString = #fileID, line: UInt = #line
-  ) {
+  ) where Arguments == (repeat each Argument) {
     var signs: [Bool] = []
     repeat signs.append((each Argument).isSigned)
     site = registry.declare(name, arguments, signs: signs, file, line)
@@ -62,36 +66,6 @@ public struct ProbePoint<each Argument: FixedWidthInteger & Sendable>: Sendable 
   /// - Allocates: never
   @inlinable @inline(__always)
   public var isAttached: Bool { site.isAttached }
-
-  /// Runs what is attached.
-  ///
-  /// Inside a handler of a probe it runs nothing, and is counted.
-  ///
-  /// - Parameter argument: the values, which are read as 64-bit words.
-  /// - Progress: wait-free while nothing is attached; else as what is attached
-  /// - Context: any thread, also in user, inside handlers and signal handlers
-  /// - Allocates: never
-  @inlinable @inline(__always)
-  public func hit(_ argument: repeat each Argument) {
-    if _slowPath(site.isAttached) {
-      // Safety: as below.
-      unsafe withUnsafeTemporaryAllocation(of: UInt64.self, capacity: 17) { words in
-        // Safety: a word for each argument, and one before them.
-        let base = unsafe Table(words.baseAddress.unsafelyUnwrapped)
-        Self.store(repeat each argument, to: base)
-        ProbeCore.hit(site, base)
-      }
-    }
-  }
-
-  @inlinable @inline(__always)
-  static func store(_ argument: repeat each Argument, to words: Table<UInt64>) {
-    var index = 1
-    for argument in repeat each argument {
-      words[index] = UInt64(truncatingIfNeeded: argument)
-      index &+= 1
-    }
-  }
 }
 
 // MARK: - Scopes
@@ -124,32 +98,6 @@ extension ProbePoint {
     }
   }
 
-  /// Runs what is attached, and notes the beginning for what is attached to the return.
-  ///
-  ///     let activation = Router.lookUp.begin(key, length)
-  ///     …
-  ///     Router.lookUp.end(activation)
-  ///
-  /// Beginnings nest, and may end on another thread. Where a probe has as many activations going on
-  /// as it may have, or the registry has no more, the probe misses this one, and counts it.
-  ///
-  /// - Parameter argument: the values, for what is attached to the beginning and to the return.
-  /// - Returns: what `end(_:)` takes; dropped, it runs nothing.
-  /// - Progress: wait-free while nothing is attached; else as what is attached
-  /// - Context: any thread, also in user and inside handlers
-  /// - Allocates: never
-  @inlinable @inline(__always)
-  public func begin(_ argument: repeat each Argument) -> Activation {
-    if _fastPath(!site.isAttached) { return Activation(site, 0) }
-    // Safety: as below.
-    return unsafe withUnsafeTemporaryAllocation(of: UInt64.self, capacity: 17) { words in
-      // Safety: a word for each argument, and one before them.
-      let base = unsafe Table(words.baseAddress.unsafelyUnwrapped)
-      Self.store(repeat each argument, to: base)
-      return Activation(site, ProbeCore.begin(site, base))
-    }
-  }
-
   /// Runs what is attached to the return.
   ///
   /// - Parameter activation: what `begin` gave.
@@ -159,29 +107,16 @@ extension ProbePoint {
   @inlinable @inline(__always)
   public func end(_ activation: consuming Activation) { activation.finish() }
 
-  /// Runs `body` between a beginning and an end, on every path out.
-  ///
-  ///     let route = Router.lookUp.measure(key, length) { routes[key] }
-  ///
-  /// - Parameters:
-  ///   - argument: the values, as for `begin`.
-  ///   - body: runs once, whether or not anything is attached.
-  /// - Returns: what `body` returned.
-  /// - Throws: what `body` throws.
-  /// - Progress: as `body`, and as what is attached
-  /// - Context: any thread, also in user and inside handlers
-  /// - Allocates: never
   @inlinable @inline(__always)
-  public func measure<Result: ~Copyable, Failure: Error>(
-    _ argument: repeat each Argument, during body: () throws(Failure) -> Result
+  func run<Result: ~Copyable, Failure: Error>(
+    _ activation: consuming Activation, _ body: () throws(Failure) -> Result
   ) throws(Failure) -> Result {
-    let activation = begin(repeat each argument)
     do throws(Failure) {
       let result = try body()
-      end(activation)
+      activation.finish()
       return result
     } catch {
-      end(activation)
+      activation.finish()
       throw error
     }
   }

@@ -15,6 +15,8 @@ struct ProbeRecord: ~Copyable {
   let kind: Kind
   /// Whether it needs an activation: it does something when the hit's scope ends.
   let isReturning: Bool
+  /// Whether it measures, and nothing else: no filter, no maximum.
+  let isPlainLatency: Bool
   /// The probe's number: where its counts are. Another probe gets it when this one has gone.
   let number: Int
   /// Its registration, which is unique in the registry.
@@ -40,6 +42,7 @@ struct ProbeRecord: ~Copyable {
   ) {
     self.kind = kind
     self.isReturning = isReturning
+    isPlainLatency = kind == .latency && filter == nil && maximumActive == 0
     self.number = number
     self.registration = registration
     self.argument = argument
@@ -54,7 +57,3 @@ struct ProbeRecord: ~Copyable {
   /// refused, and activations that found no room.
   static var countWords: Int { 3 }
 }
-
-// MARK: - A hit
-
-// MARK: - Scopes

@@ -64,7 +64,7 @@ extension ProbeRegistry.AddressTable {
     public let pointName: String?
   }
 
-  /// Runs what is attached to the point at an address.
+  /// Runs what is attached to the point at an address, with any number of arguments.
   ///
   ///     code.hit(at: address, key, length)
   ///
@@ -94,6 +94,96 @@ extension ProbeRegistry.AddressTable {
       }
       return ProbeCore.hit(places, address, base, count)
     }
+  }
+
+  /// Runs what is attached to the point at an address, with no arguments.
+  ///
+  /// - Parameter address: any address.
+  /// - Returns: what became of it.
+  /// - Progress: wait-free, and as what is attached
+  /// - Context: any thread, also in user, inside handlers and signal handlers
+  /// - Allocates: never
+  @inlinable @inline(__always) @discardableResult
+  public func hit(at address: UInt64) -> HitOutcome {
+    ProbeCore.hit(places, address, 0, 0, 0, 0, 0)
+  }
+
+  /// Runs what is attached to the point at an address, with one argument.
+  ///
+  /// - Parameters:
+  ///   - address: any address.
+  ///   - argument: its value, as a 64-bit word.
+  /// - Returns: what became of it.
+  /// - Progress: wait-free, and as what is attached
+  /// - Context: any thread, also in user, inside handlers and signal handlers
+  /// - Allocates: never
+  @inlinable @inline(__always) @discardableResult
+  public func hit(at address: UInt64, _ argument: some FixedWidthInteger & Sendable) -> HitOutcome {
+    ProbeCore.hit(places, address, 1, UInt64(truncatingIfNeeded: argument), 0, 0, 0)
+  }
+
+  /// Runs what is attached to the point at an address, with two arguments.
+  ///
+  /// - Parameters:
+  ///   - address: any address.
+  ///   - first: the value of the first argument, as a 64-bit word.
+  ///   - second: the value of the second argument, as a 64-bit word.
+  /// - Returns: what became of it.
+  /// - Progress: wait-free, and as what is attached
+  /// - Context: any thread, also in user, inside handlers and signal handlers
+  /// - Allocates: never
+  @inlinable @inline(__always) @discardableResult
+  public func hit(
+    at address: UInt64, _ first: some FixedWidthInteger & Sendable,
+    _ second: some FixedWidthInteger & Sendable
+  ) -> HitOutcome {
+    ProbeCore.hit(
+      places, address, 2, UInt64(truncatingIfNeeded: first), UInt64(truncatingIfNeeded: second), 0,
+      0)
+  }
+
+  /// Runs what is attached to the point at an address, with three arguments.
+  ///
+  /// - Parameters:
+  ///   - address: any address.
+  ///   - first: the value of the first argument, as a 64-bit word.
+  ///   - second: the value of the second argument, as a 64-bit word.
+  ///   - third: the value of the third argument, as a 64-bit word.
+  /// - Returns: what became of it.
+  /// - Progress: wait-free, and as what is attached
+  /// - Context: any thread, also in user, inside handlers and signal handlers
+  /// - Allocates: never
+  @inlinable @inline(__always) @discardableResult
+  public func hit(
+    at address: UInt64, _ first: some FixedWidthInteger & Sendable,
+    _ second: some FixedWidthInteger & Sendable, _ third: some FixedWidthInteger & Sendable
+  ) -> HitOutcome {
+    ProbeCore.hit(
+      places, address, 3, UInt64(truncatingIfNeeded: first), UInt64(truncatingIfNeeded: second),
+      UInt64(truncatingIfNeeded: third), 0)
+  }
+
+  /// Runs what is attached to the point at an address, with four arguments.
+  ///
+  /// - Parameters:
+  ///   - address: any address.
+  ///   - first: the value of the first argument, as a 64-bit word.
+  ///   - second: the value of the second argument, as a 64-bit word.
+  ///   - third: the value of the third argument, as a 64-bit word.
+  ///   - fourth: the value of the fourth argument, as a 64-bit word.
+  /// - Returns: what became of it.
+  /// - Progress: wait-free, and as what is attached
+  /// - Context: any thread, also in user, inside handlers and signal handlers
+  /// - Allocates: never
+  @inlinable @inline(__always) @discardableResult
+  public func hit(
+    at address: UInt64, _ first: some FixedWidthInteger & Sendable,
+    _ second: some FixedWidthInteger & Sendable, _ third: some FixedWidthInteger & Sendable,
+    _ fourth: some FixedWidthInteger & Sendable
+  ) -> HitOutcome {
+    ProbeCore.hit(
+      places, address, 4, UInt64(truncatingIfNeeded: first), UInt64(truncatingIfNeeded: second),
+      UInt64(truncatingIfNeeded: third), UInt64(truncatingIfNeeded: fourth))
   }
 
   @usableFromInline @inline(never)

@@ -138,8 +138,8 @@ extension ProbeRegistry {
     /// - Progress: blocking, for as long as another thread changes the table
     /// - Context: any thread, outside signal handlers
     /// - Allocates: never
-    public func insert<each Argument: FixedWidthInteger & Sendable>(
-      _ point: ProbePoint<repeat each Argument>, at offset: UInt64, of object: UInt64,
+    public func insert<Arguments>(
+      _ point: ProbePoint<Arguments>, at offset: UInt64, of object: UInt64,
       file: StaticString = #fileID, line: UInt = #line
     ) -> InsertOutcome {
       let site = point.site

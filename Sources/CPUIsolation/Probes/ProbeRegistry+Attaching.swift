@@ -97,7 +97,12 @@ extension ProbeRegistry {
       for probe in added { state.points[probe.index].probes.append(probe) }
       return added
     }
-    setEnabled(added, true)
+    do throws(IsolationError) {
+      try follow(turn(added, true))
+    } catch {
+      remove(added)
+      throw error
+    }
     return added
   }
 

@@ -21,6 +21,12 @@ extension ProbeRegistry {
   /// - Allocates: a list for each point
   public func setEnabled(_ probes: [Probe], _ isEnabled: Bool) {
     requireOutside("turn probes on or off")
+    // What cannot follow any more stays as it is.
+    try? follow(turn(probes, isEnabled))
+  }
+
+  /// The same without the followers of the points, which it returns.
+  func turn(_ probes: [Probe], _ isEnabled: Bool) -> [Int] {
     state.withLock { state in
       var points: [Int] = []
       for probe in probes where probe.isEnabled != isEnabled {
@@ -30,6 +36,7 @@ extension ProbeRegistry {
       }
       let lists = relist(points, &state)
       discard(lists, [], &state)
+      return points
     }
   }
 
@@ -81,7 +88,7 @@ extension ProbeRegistry {
   public func remove(_ probes: [Probe], timeout: Duration? = nil) -> RemoveOutcome {
     requireOutside("remove probes")
     let until = Deadline(after: timeout)
-    let ticket: UInt64? = state.withLock { state in
+    let (ticket, changed): (UInt64?, Set<Int>) = state.withLock { state in
       var points: Set<Int> = []
       var removed: [Probe] = []
       for probe in probes {
@@ -93,9 +100,10 @@ extension ProbeRegistry {
         // Relaxed: before the fence of the wait, as the lists.
         core.shape.value.records[probe.number].store(0, ordering: .relaxed)
       }
-      if removed.isEmpty { return nil }
-      return discard(relist(points.sorted(), &state), removed, &state)
+      if removed.isEmpty { return (nil, []) }
+      return (discard(relist(points.sorted(), &state), removed, &state), points)
     }
+    try? follow(changed.sorted())
     guard let ticket else { return .removed }
     var backoff = Backoff()
     while true {

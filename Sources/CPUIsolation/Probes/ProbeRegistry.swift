@@ -47,7 +47,11 @@ public final class ProbeRegistry: @unchecked Sendable {
     /// What is attached, in the order of attachment, enabled or not.
     var probes: [Probe] = []
     var list: ProbeList? = nil
+    /// What is done when something has been attached, or the last of it has been taken away.
+    var followers: [Follower] = []
   }
+
+  typealias Follower = @Sendable () throws(IsolationError) -> Void
 
   /// What removed probes leave behind, until no section can be looking at it.
   struct Garbage {

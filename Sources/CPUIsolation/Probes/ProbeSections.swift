@@ -35,6 +35,8 @@ struct ProbeSections: @unchecked Sendable {
   struct Line: @unchecked Sendable {
     let base: Table<SharedWord>
     let number: Int
+    /// The state that the section ends with: to read the word again after the exchange would stall.
+    var after: UInt64 = 0
 
     @inline(__always)
     var state: Place<SharedWord> { base.place(0) }
@@ -72,7 +74,7 @@ struct ProbeSections: @unchecked Sendable {
       number = HazardThread.takeNumber()
       if number == 0 { return .numberless }
     }
-    let line = line(number)
+    var line = line(number)
     let thread = UInt64(UInt32(bitPattern: CurrentThread.knownID))
     if line.thread.value.load(ordering: .relaxed) != thread { adopt(line, thread) }
     let state = line.state.value.load(ordering: .relaxed)
@@ -80,15 +82,15 @@ struct ProbeSections: @unchecked Sendable {
     // Sequentially consistent — probe:E. Before our look at the list. Dekker with probe:V against
     // probe:F and probe:S. Pairs with probe:S.
     _ = line.state.value.exchange(state &+ 1, ordering: .sequentiallyConsistent)
+    line.after = state &+ 2
     return .entered(line)
   }
 
-  /// Ends it.
+  /// Ends it. Inside, the word is ours alone: a signal handler finds it odd, and leaves it.
   @inline(__always)
   func leave(_ line: Line) {
-    let state = line.state.value.load(ordering: .relaxed)
     // Release — probe:L. Our last use of what the list led to comes before. Pairs with probe:S.
-    line.state.value.store(state &+ 1, ordering: .releasing)
+    line.state.value.store(line.after, ordering: .releasing)
   }
 
   /// The line of a thread that has died, maybe inside a section, for its number's next one.

@@ -16,7 +16,7 @@ struct ProbeAddressTableTests {
   func address() throws {
     let registry = try registry()
     let table = try Table(of: registry, capacity: 8, regions: 4)
-    let point = ProbePoint<UInt64, Int>("parser.begin", "key", "length", in: registry)
+    let point = ProbePoint<(UInt64, Int)>("parser.begin", "key", "length", in: registry)
     #expect(table.insert(point, at: 0x40, of: 7) == .inserted)
     #expect(table.map(7, over: 0x1000..<0x2000) == .mapped)
     // The second half of the object stands elsewhere.
@@ -54,7 +54,7 @@ struct ProbeAddressTableTests {
   func arguments() throws {
     let registry = try registry()
     let table = try Table(of: registry, capacity: 2, regions: 1)
-    let point = ProbePoint<Int, Int, Int>("p", "a", "b", "c", in: registry)
+    let point = ProbePoint<(Int, Int, Int)>("p", "a", "b", "c", in: registry)
     #expect(table.insert(point, at: 0, of: 1) == .inserted)
     #expect(table.map(1, over: 0..<16) == .mapped)
     let seen = Guarded<[UInt64]>([])

@@ -7,7 +7,7 @@ import Testing
 @Suite("The article on probes")
 struct ProbeArticleTests {
   enum Router {
-    static let lookUp = ProbePoint<UInt64, Int>("router.lookUp", "key", "length")
+    static let lookUp = ProbePoint<(UInt64, Int)>("router.lookUp", "key", "length")
 
     static func route(_ key: UInt64, length: Int) -> UInt64 {
       lookUp.measure(key, length) { key % 16 }

@@ -7,7 +7,7 @@ import Testing
 @testable import CPUIsolation
 
 // swift-format-ignore
-private typealias PlainPoint = ProbePoint< >
+private typealias PlainPoint = ProbePoint<Void>
 
 @Suite("ProbeRegistry")
 struct ProbeRegistryTests {
@@ -16,7 +16,7 @@ struct ProbeRegistryTests {
   @Test("a hit runs what is attached, from the attachment to the removal")
   func counting() throws {
     let registry = try registry()
-    let point = ProbePoint<UInt64, Int>("router.lookUp", "key", "length", in: registry)
+    let point = ProbePoint<(UInt64, Int)>("router.lookUp", "key", "length", in: registry)
     point.hit(1, -1)
     #expect(!point.isAttached)
     let probe = try registry.attach(.count, to: "router.lookUp")
@@ -58,7 +58,7 @@ struct ProbeRegistryTests {
   @Test("arguments of every kind arrive as numbers of 64 bits")
   func arguments() throws {
     let registry = try registry()
-    let point = ProbePoint<UInt8, Int16, Int64, UInt>("p", "a", "b", "c", "d", in: registry)
+    let point = ProbePoint<(UInt8, Int16, Int64, UInt)>("p", "a", "b", "c", "d", in: registry)
     let seen = Guarded<[UInt64]>([])
     try registry.attach(
       .call { hit in
@@ -147,7 +147,7 @@ struct ProbeRegistryTests {
   @Test("a filter decides by the arguments, and what it refuses is counted")
   func filters() throws {
     let registry = try registry()
-    let point = ProbePoint<UInt64, Int>("p", "key", "length", in: registry)
+    let point = ProbePoint<(UInt64, Int)>("p", "key", "length", in: registry)
     let probe = try registry.attach(.count, to: "p", filter: "key > 100 && length < 0")
     point.hit(101, -1)
     point.hit(100, -1)
@@ -342,7 +342,7 @@ struct ProbeRegistryTests {
   @Test("an event of the point's name is recorded in the trace, with the arguments as fields")
   func tracing() throws {
     let registry = try registry()
-    let point = ProbePoint<UInt64, Int>("router.lookUp", "key", "length", in: registry)
+    let point = ProbePoint<(UInt64, Int)>("router.lookUp", "key", "length", in: registry)
     var configuration = Coordinator.Configuration(housekeeping: [0], isolated: [1])
     configuration.pinning = .none
     configuration.watchdog = nil
@@ -360,7 +360,7 @@ struct ProbeRegistryTests {
     #expect(events.count == 2)
     #expect(snapshot.formats.contains { $0.name == "router_lookUp" && $0.fields.count == 6 })
     // Six arguments do not fit into a record.
-    _ = ProbePoint<Int, Int, Int, Int, Int, Int>(
+    _ = ProbePoint<(Int, Int, Int, Int, Int, Int)>(
       "wide", "a", "b", "c", "d", "e", "f", in: registry)
     #expect(throws: IsolationError.self) {
       try registry.attach(.trace(into: coordinator), to: "wide")

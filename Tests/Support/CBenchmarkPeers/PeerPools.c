@@ -54,6 +54,8 @@ struct peer_pool {
 struct node {
   _Alignas(line) atomic_uint word;
   _Atomic(struct node *) next;
+  // Of a return probe.
+  uint64_t start;
 };
 
 static const unsigned belongs = 1u << 31;
@@ -235,6 +237,22 @@ uint64_t peer_pool_pairs(struct peer_pool *pool, int32_t thread, uint64_t count,
       }
       break;
   }
+  return done;
+}
+
+uint64_t peer_pool_scopes(struct peer_pool *pool, int32_t thread, uint64_t count, uint64_t cycles) {
+  static _Thread_local uint64_t buckets[1024];
+  uint64_t done = 0;
+  for (uint64_t turn = 0; turn < count; turn++) {
+    struct node *node = list_pop(pool);
+    if (node == NULL) continue;
+    node->start = peer_cycles();
+    peer_hold(node, cycles);
+    buckets[peer_bucket(peer_cycles() - node->start)]++;
+    list_push(pool, node);
+    done++;
+  }
+  __asm__ volatile("" : : "r"(buckets), "r"(thread) : "memory");
   return done;
 }
 

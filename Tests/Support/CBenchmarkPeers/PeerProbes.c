@@ -103,6 +103,18 @@ void peer_find_all_open(
   peer_found = sum;
 }
 
+// MARK: A measurement
+
+void peer_measure_turns(uint64_t count) {
+  static uint64_t buckets[1024];
+  for (uint64_t i = 0; i < count; i++) {
+    uint64_t start = peer_cycles();
+    __asm__ volatile("" : : "r"(i) : "memory");
+    buckets[peer_bucket(peer_cycles() - start)]++;
+  }
+  __asm__ volatile("" : : "r"(buckets) : "memory");
+}
+
 // MARK: A probe of the kernel
 
 // The place that is probed: five bytes that do nothing, after them the return.

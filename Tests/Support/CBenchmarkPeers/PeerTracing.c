@@ -27,16 +27,6 @@ struct peer_ring *peer_ring_make(void) {
   return ring;
 }
 
-static inline uint64_t cycles(void) {
-#if defined(__x86_64__)
-  return __builtin_ia32_rdtsc();
-#else
-  uint64_t value;
-  __asm__ volatile("mrs %0, cntvct_el0" : "=r"(value));
-  return value;
-#endif
-}
-
 static _Thread_local uint64_t this_thread;
 
 static inline uint64_t header(void) {
@@ -55,7 +45,7 @@ static inline void fill(uint64_t *slot, uint64_t position, uint64_t time, uint64
 
 static inline void record_alone(struct peer_ring *ring, uint64_t fields) {
   if (__atomic_load_n(&ring->on, __ATOMIC_RELAXED) == 0) return;
-  uint64_t time = cycles();
+  uint64_t time = peer_cycles();
   uint64_t position = ring->next;
   __atomic_store_n(&ring->next, position + 1, __ATOMIC_RELAXED);
   uint64_t *slot = ring->slots[position % ring_slots];
@@ -66,7 +56,7 @@ static inline void record_alone(struct peer_ring *ring, uint64_t fields) {
 
 static inline void record_shared(struct peer_ring *ring, uint64_t fields) {
   if (__atomic_load_n(&ring->on, __ATOMIC_RELAXED) == 0) return;
-  uint64_t time = cycles();
+  uint64_t time = peer_cycles();
   uint64_t position = __atomic_fetch_add(&ring->next, 1, __ATOMIC_RELAXED);
   uint64_t *slot = ring->slots[position % ring_slots];
   uint64_t old = __atomic_load_n(&slot[0], __ATOMIC_RELAXED);

@@ -16,6 +16,19 @@
 
 // MARK: Time and processors
 
+/// The cycle counter, read whenever the processor comes to it.
+static inline uint64_t peer_cycles(void) {
+#if defined(__x86_64__)
+  return __builtin_ia32_rdtsc();
+#elif defined(__aarch64__)
+  uint64_t value;
+  __asm__ volatile("mrs %0, cntvct_el0" : "=r"(value));
+  return value;
+#else
+#error "the benchmark knows no cycle counter for this architecture"
+#endif
+}
+
 /// The cycle counter, after everything before it has executed and before anything after it starts.
 /// Without the fences a processor may read it as early as its window reaches, and a short batch
 /// measures too short.
@@ -185,6 +198,12 @@ void peer_pool_free(struct peer_pool *_Nonnull pool);
 uint64_t peer_pool_pairs(
     struct peer_pool *_Nonnull pool, int32_t thread, uint64_t count, uint64_t cycles);
 
+/// A return probe as the kernel had it before `objpool`, `count` times: an object of a list, in which the
+/// beginning is kept, the clock before and after a turn, the difference counted by its size on the
+/// thread's own memory, and the object back into the list. Returns how often there was an object.
+uint64_t peer_pool_scopes(
+    struct peer_pool *_Nonnull pool, int32_t thread, uint64_t count, uint64_t cycles);
+
 /// Keeps an object for so many cycles: 0 is not at all.
 void peer_hold(void *_Nonnull object, uint64_t cycles);
 
@@ -253,6 +272,16 @@ uint64_t peer_find_open(const struct peer_open *_Nonnull table, uint64_t key);
 void peer_find_all_open(
     const struct peer_open *_Nonnull table, const uint64_t *_Nonnull keys, uint64_t mask,
     uint64_t count);
+
+/// The bucket of a value in a histogram with sixteen for each doubling, below 1024.
+static inline uint64_t peer_bucket(uint64_t value) {
+  if (value < 16) return value;
+  int shift = 59 - __builtin_clzll(value);
+  return (uint64_t)(shift + 1) * 16 + (value >> shift & 15);
+}
+
+/// Reads the clock before and after a turn, and counts the difference by its size, `count` times.
+void peer_measure_turns(uint64_t count);
 
 /// Probes `peer_probed_function` by the kernel, at its entry or its return, through tracefs. False: the
 /// system does not let us.
