@@ -48,7 +48,7 @@ extension CPUMask: LosslessStringConvertible, CustomDebugStringConvertible {
   ///
   /// `CPUMask("0-3,7")?.count == 5`
   ///
-  /// Where somebody wants to know what is wrong with the text, ``init(cpuList:width:)`` tells.
+  /// Where somebody wants to know what is wrong with the text, ``init(cpuList:width:file:line:)`` tells.
   ///
   /// - Parameter description: numbers and ranges, such as `0-3,7`; an empty text is the empty mask.
   /// - Source: `bitmap_parselist` (lib/bitmap-str.c, Linux), at the width `CPUMask.maximumWidth`.
