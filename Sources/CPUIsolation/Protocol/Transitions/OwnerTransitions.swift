@@ -227,27 +227,43 @@ enum OwnerTransitions {
   }
 
   /// Traps unless the CPU is in kernel, outside handlers and nested sections.
-  static func requirePlainKernel(_ slot: CPUSlot, _ action: String, _ site: CallSite) {
-    let context = ContextTracker(slot).ownContext
+  @inline(__always)
+  static func requirePlainKernel(_ slot: CPUSlot, _ action: StaticString, _ site: CallSite) {
+    // Relaxed: the owner's own words.
+    let word = slot.owner.word.load(ordering: .relaxed)
+    let special = slot.owner.special.load(ordering: .relaxed)
+    if word & (ContextWord.contextMask | ContextWord.section) != UInt64(CPUContext.kernel.rawValue)
+      || special & (OwnerFlags.inHandler | OwnerFlags.depthMask) != 0 || CurrentThread.isHelping
+    {
+      refuse(slot, action, word, special, site)
+    }
+  }
+
+  @inline(never)
+  private static func refuse(
+    _ slot: CPUSlot, _ action: StaticString, _ word: UInt64, _ special: UInt64, _ site: CallSite
+  ) -> Never {
+    let context = word & ContextWord.contextMask
     if context != UInt64(CPUContext.kernel.rawValue) {
       let name = ContextWord(rawValue: context).context?.description ?? "no context"
       misuse("CPU \(number(slot)) cannot \(action): it is in \(name)", site.file, site.line)
     }
-    let special = slot.owner.special.load(ordering: .relaxed)
     if special & OwnerFlags.inHandler != 0 || CurrentThread.isHelping {
       misuse("CPU \(number(slot)) cannot \(action) inside a handler", site.file, site.line)
     }
-    if special & OwnerFlags.depthMask != 0 || ContextTracker(slot).isInSection {
-      misuse(
-        "CPU \(number(slot)) cannot \(action) inside a nested kernel section", site.file, site.line)
-    }
+    misuse(
+      "CPU \(number(slot)) cannot \(action) inside a nested kernel section", site.file, site.line)
   }
 
   /// Traps unless the calling thread is the CPU's.
-  @usableFromInline
+  @inlinable @inline(__always)
   static func requireOwner(_ slot: CPUSlot, _ site: CallSite = CallSite(#fileID, #line)) {
-    if !CurrentThread.isThread(of: slot) { refuseOthers(slot, site) }
+    if !isOwner(slot) { refuseOthers(slot, site) }
   }
+
+  /// The look alone: a caller outside the module hands over no more than the slot.
+  @usableFromInline
+  static func isOwner(_ slot: CPUSlot) -> Bool { CurrentThread.isThread(of: slot) }
 
   /// Traps unless the calling thread is the CPU's, whose `LocalCPU` ends.
   static func requireOwnEnd(
@@ -262,7 +278,8 @@ enum OwnerTransitions {
       site.file, site.line)
   }
 
-  private static func refuseOthers(_ slot: CPUSlot, _ site: CallSite) -> Never {
+  @usableFromInline
+  static func refuseOthers(_ slot: CPUSlot, _ site: CallSite) -> Never {
     // Safety: the address is not looked into. A handle may be older than its coordinator's end.
     let isThere = unsafe cpi_is_mapped(slot.base.pointer)
     if !isThere {
