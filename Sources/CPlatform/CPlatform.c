@@ -6,6 +6,7 @@
 
 #define _GNU_SOURCE
 #include "CPlatform.h"
+#include "Mappings.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -179,9 +180,13 @@ static void lose_other_numbers(void) {
 // MARK: Memory
 
 void *cpi_map_zeroed(size_t bytes) {
+  void *kept = cpi_take_mapping(bytes);
+  if (kept) return kept;
   void *address =
       mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  return address == MAP_FAILED ? NULL : address;
+  if (address == MAP_FAILED) return NULL;
+  cpi_populate_mapping(address, bytes);
+  return address;
 }
 
 bool cpi_is_mapped(const void *address) {
@@ -190,6 +195,7 @@ bool cpi_is_mapped(const void *address) {
 }
 
 void cpi_unmap(void *address, size_t bytes) {
+  if (cpi_keep_mapping(address, bytes)) return;
   // The kernel joins neighbouring mappings, and a hole in a joint one is another mapping, of which a process may have as
   // many as it has (ENOMEM): then at least the pages go back.
   if (munmap(address, bytes) != 0) (void)madvise(address, bytes, MADV_DONTNEED);

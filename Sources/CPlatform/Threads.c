@@ -2,6 +2,7 @@
 
 #define _GNU_SOURCE
 #include "CPlatform.h"
+#include "Mappings.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -133,11 +134,13 @@ struct start {
   void (*run)(void *);
   void (*ended)(void *);
   void *context;
+  struct stack *stack;
 };
 
 static void *service_main(void *argument) {
   struct start start = *(struct start *)argument;
   free(argument);
+  cpi_enter_stack(start.stack);
   start.run(start.context);
   return NULL;
 }
@@ -145,6 +148,7 @@ static void *service_main(void *argument) {
 static void *thread_main(void *argument) {
   struct start start = *(struct start *)argument;
   free(argument);
+  cpi_enter_stack(start.stack);
   pthread_cleanup_push(start.ended, start.context);
   start.run(start.context);
   pthread_cleanup_pop(1);
@@ -162,18 +166,19 @@ int cpi_start_thread(
     uint64_t *handle) {
   struct start *start = malloc(sizeof *start);
   if (!start) return ENOMEM;
-  *start = (struct start){run, ended, context};
   pthread_attr_t attributes;
   int error = pthread_attr_init(&attributes);
   if (error != 0) {
     free(start);
     return error;
   }
-  if (stack_bytes) error = pthread_attr_setstacksize(&attributes, stack_bytes);
+  *start = (struct start){run, ended, context, cpi_take_stack(stack_bytes, &attributes)};
+  if (stack_bytes && !start->stack) error = pthread_attr_setstacksize(&attributes, stack_bytes);
   pthread_t thread;
   if (error == 0) error = pthread_create(&thread, &attributes, thread_main, start);
   pthread_attr_destroy(&attributes);
   if (error != 0) {
+    cpi_return_stack(start->stack);
     free(start);
   } else {
     *handle = (uint64_t)thread;
@@ -198,6 +203,7 @@ int cpi_start_service(
     free(start);
     return error;
   }
+  start->stack = cpi_take_stack(0, &attributes);
   struct sched_param ordinary = {.sched_priority = 0};
   // Refused are values that there are not, here and for the signal masks.
   pthread_attr_setinheritsched(&attributes, PTHREAD_EXPLICIT_SCHED);
@@ -215,11 +221,14 @@ int cpi_start_service(
   if (error == EPERM || error == EINVAL) {
     // The system refuses the class or the processors: a thread that has its starter's is better than none.
     *placement = error;
+    cpi_return_stack(start->stack);
+    start->stack = NULL;
     error = pthread_create(&thread, NULL, service_main, start);
   }
   pthread_sigmask(SIG_SETMASK, &own, NULL);
   pthread_attr_destroy(&attributes);
   if (error != 0) {
+    cpi_return_stack(start->stack);
     free(start);
   } else {
     *handle = (uint64_t)thread;
@@ -227,6 +236,14 @@ int cpi_start_service(
   return error;
 }
 
-int cpi_join_thread(uint64_t handle) { return pthread_join((pthread_t)handle, NULL); }
+int cpi_join_thread(uint64_t handle) {
+  const int error = pthread_join((pthread_t)handle, NULL);
+  if (error == 0) cpi_release_stack(handle);
+  return error;
+}
 
-int cpi_detach_thread(uint64_t handle) { return pthread_detach((pthread_t)handle); }
+int cpi_detach_thread(uint64_t handle) {
+  const int error = pthread_detach((pthread_t)handle);
+  if (error == 0) cpi_release_stack(handle);
+  return error;
+}

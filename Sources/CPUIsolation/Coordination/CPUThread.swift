@@ -52,7 +52,11 @@ public final class CPUThread: Sendable {
     public var stackSize: Int?
     /// The scheduling class; nil keeps that of the starting thread.
     public var scheduling: Scheduling?
-    /// Locks the process's memory, present and future, so that the loop meets no page fault.
+    /// Locks the whole process's memory, present and future: what is mapped is there at once, also the
+    /// stacks of all threads that start later, and none of it is swapped out. The loop meets no page fault
+    /// then, unless the process forks: each page that is written afterwards faults once more. Other
+    /// threads interrupt the loop as before; against that there is `quietMemory`. The lock outlives
+    /// the thread.
     public var locksMemory: Bool
     /// How late the kernel may fire this thread's timers; nil keeps the default of 50 µs, and zero
     /// asks for as little as it can.
@@ -70,8 +74,8 @@ public final class CPUThread: Sendable {
     ///   - stackSize: in bytes, at least `minimumStackSize`: `launch` refuses less. Nil takes the
     ///     system's default.
     ///   - scheduling: the scheduling class; nil keeps that of the starting thread.
-    ///   - locksMemory: whether the whole process's memory is locked, so that the loop meets no
-    ///     page fault.
+    ///   - locksMemory: whether the whole process's memory is locked, for as long as the process
+    ///     lives: the loop meets no page fault unless the process forks.
     ///   - timerSlack: how late the kernel may fire this thread's timers; nil keeps its 50 µs.
     /// - Progress: wait-free
     /// - Context: any thread

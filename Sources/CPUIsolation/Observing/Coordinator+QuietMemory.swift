@@ -48,7 +48,8 @@ extension Coordinator {
   /// A processor is interrupted whenever another thread of its process takes a page away, or makes one
   /// the process's own: when malloc gives memory back, when a block that had a mapping is freed, at
   /// the first write to a page of data. `quietMemory` has malloc keep what it got, has written what
-  /// will be written, and locks what is there.
+  /// will be written, locks what is there, and has the library use its own mappings and the stacks of
+  /// launched threads again.
   ///
   /// Do not use it in a process whose memory has to shrink: nothing is given back any more.
   ///
@@ -92,8 +93,8 @@ extension Coordinator {
     /// Forks of `posix_spawn` and `vfork` copy no pages, and do not count.
     public var lateForks: Int { Int(clamping: cpi_late_forks()) }
 
-    /// Gives back what can be given back: the allocator's usual settings, free memory, and locks. Once;
-    /// later calls do nothing.
+    /// Gives back what can be given back: the allocator's usual settings, free memory, kept mappings, and
+    /// locks. Once; later calls do nothing.
     ///
     /// malloc's moving threshold for mappings does not come back; it gets the highest value that it
     /// could have had. Pages that were made the process's own stay so.

@@ -50,6 +50,8 @@ extension Coordinator.QuietMemory {
     case data
     /// What is there is locked.
     case lock
+    /// The library keeps mappings and stacks that it would give back, and uses them again.
+    case mappings
     /// Forks are looked at: what they cost can only be said.
     case forks
   }
@@ -104,7 +106,7 @@ extension Coordinator.QuietMemory {
         "msync of a shared mapping, once a page: pwrite and fdatasync",
         "fork, once a page that is written afterwards: fork before the loops start, or posix_spawn",
         "posix_spawn, once: start a helper process before the loops start",
-        "the end of a thread that used much of its stack: keep threads, or give them stacks of their own",
+        "the end of a thread that used much of its stack, unless launch started it: keep threads, or give them stacks of their own",
         "dlopen and dlclose, a few times each: load before the loops start",
         "what other processes and the kernel do",
       ]

@@ -19,6 +19,11 @@ enum QuietMemorySteps {
       options.heapBytes == 0 ? skip(.heap) : measure(.heap) { populateHeap(options.heapBytes) },
       options.makesDataPrivate ? measure(.data) { populateData() } : skip(.data),
       options.locksMemory ? measure(.lock) { lock(atMost: options.mostLockedBytes) } : skip(.lock),
+      measure(.mappings) {
+        error(
+          cpi_keep_memory(true), "mappings are not kept",
+          hint: "a sanitizer has to see when memory is given back")
+      },
       measure(.forks) { error(cpi_watch_late_forks(forkIsLate), "forks cannot be looked at") },
     ])
   }
@@ -31,6 +36,9 @@ enum QuietMemorySteps {
           ? error(cpi_unlock_memory(), "cannot unlock the memory")
           : IsolationError(
             .memoryLockRefused, "the memory stays locked: some of it was locked before"))
+    }
+    if report[.mappings] == .done {
+      errors.append(error(cpi_keep_memory(false), "mappings that were kept stay"))
     }
     if report[.allocator] == .done {
       errors.append(error(cpi_release_heap(), "the allocator does not take glibc's settings"))

@@ -155,6 +155,9 @@ int cpi_populate_images(size_t *_Nonnull bytes);
 /// Locks the pages that the process has now. MCL_* are macros under a GNU guard.
 int cpi_lock_current_memory(void);
 int cpi_unlock_memory(void);
+/// Has the library keep the mappings and stacks that it would give back, and use them again; or give back what it has.
+/// EOPNOTSUPP in a sanitized build.
+int cpi_keep_memory(bool is_wanted);
 /// Has `is_late` asked before each fork, on the thread that forks; one for the process. `pthread_atfork` wants C
 /// functions that are there for good.
 int cpi_watch_late_forks(bool (*_Nonnull is_late)(void));

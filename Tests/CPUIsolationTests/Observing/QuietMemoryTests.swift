@@ -21,7 +21,7 @@ import Testing
         // A sanitizer has reserved more than may be locked.
         precondition(refusal.errno != 0 || refusal.code == .memoryLockRefused, "\(refusal)")
       }
-      precondition(quiet.report.description.split(separator: "\n").count == 5)
+      precondition(quiet.report.description.split(separator: "\n").count == 6)
       precondition(quiet.report.notPrevented.contains { $0.hasPrefix("fork") })
       let refusals = quiet.undo()
       precondition(refusals.isEmpty, "\(refusals)")
