@@ -26,6 +26,7 @@ extension ModeReport {
       ("transitions", "\(transitions)"),
       ("trace", traceJSON),
       ("kernel", kernelJSON),
+      ("quiet_memory_refused", "[\(quietRefusals.map(string).joined(separator: ","))]"),
     ])
   }
 }
@@ -44,8 +45,10 @@ extension ModeReport {
     guard let kernel, let kernelAgreement else { return "null" }
     let interrupts = kernel.rows.map { kind, count in
       object([
-        ("callback", string(kind.callback)), ("sender", string(kind.sender)),
-        ("process", string(kind.origin.rawValue)), ("carries_our_signal", "\(kind.isOurSignal)"),
+        ("callback", string(kind.callback)), ("call_site", string(kind.callSite)),
+        ("sender", string(kind.sender)), ("process", string(kind.origin.rawValue)),
+        ("inside_an_interrupt", "\(kind.isFromInterrupt)"),
+        ("carries_our_signal", "\(kind.isOurSignal)"),
         ("set_up", "\(count.setUp)"), ("run", "\(count.run)"),
       ])
     }

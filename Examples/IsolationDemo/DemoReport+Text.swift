@@ -36,7 +36,9 @@ extension ModeReport {
     text += "judged: \(checked.joined(separator: ", "))\n"
     if let refusal = legality.refusal { text += "no code was patched: \(refusal)\n" }
     text += "oldest pending: \(decimal(oldestPending / .milliseconds(1), 1)) ms\n"
-    text += "transitions of isolated CPUs: \(transitions)\n\n"
+    text += "transitions of isolated CPUs: \(transitions)\n"
+    for refusal in quietRefusals { text += "memory is not quiet: \(refusal)\n" }
+    text += "\n"
     return text + noiseTable
   }
 
@@ -71,11 +73,13 @@ extension ModeReport {
     var text = title
     for (kind, count) in kernel.rows {
       text += "\(right(count.total, 7)) callback=\(kind.callback) sender=\(kind.sender)"
+      text += " at=\(kind.callSite)"
       switch kind.origin {
       case .own: text += kind.isOurSignal ? ", our signal" : ", of this process"
       case .other: break
       case .unknown: text += ", of an unknown process"
       }
+      if kind.isFromInterrupt { text += ", inside an interrupt" }
       text += count.setUp == 0 ? "\n" : "; \(count.setUp) of them in set-up\n"
     }
     text += "\(right(kernel.interrupts, 7)) in all, \(kernel.signalInterrupts) with our signals\n"

@@ -24,6 +24,8 @@ final class Experiment: Sendable {
   /// How often the ages of pending work are looked at.
   static let samplingInterval = Duration.milliseconds(20)
   static let samplesPerProgress = 10
+  /// Rings that nothing is recorded into are not made present.
+  private static let mostLockedBytes = 256 << 20
 
   /// Throws what the system refuses, or what is wrong with a filter.
   init(_ mode: Mode, _ options: Options) throws {
@@ -60,6 +62,14 @@ final class Experiment: Sendable {
 
   /// Runs the load, and reports.
   func run(_ progress: Progress) throws(IsolationError) -> (report: ModeReport, trace: HalfTrace) {
+    try coordinator.keepingOffIsolatedProcessors { () throws(IsolationError) in
+      try runHere(progress)
+    }
+  }
+
+  private func runHere(
+    _ progress: Progress
+  ) throws(IsolationError) -> (report: ModeReport, trace: HalfTrace) {
     var senders: [CPUThread] = []
     var receivers: [Receiver] = []
     var oldest = Duration.zero
@@ -67,6 +77,9 @@ final class Experiment: Sendable {
     var refusal: IsolationError?
     var recording =
       options.asksKernel ? KernelRecording(options, signal: coordinator.signal) : nil
+    // Threads that start from here on, and what they allocate, interrupt no loop of memory's sake.
+    let quiet = coordinator.quietMemory(.init(mostLockedBytes: Self.mostLockedBytes))
+    defer { quiet.undo() }
     do {
       // Receivers first and senders first to go: no send finds nobody.
       for cpu in coordinator.isolated { receivers.append(try launchIsolated(cpu)) }
@@ -89,7 +102,8 @@ final class Experiment: Sendable {
     if let error = refusal ?? failure.withLock({ $0 }) { throw error }
     witness.checkAll()
     let trace = HalfTrace(snapshot: coordinator.tracer.snapshot(), threadNames: threadNames)
-    let report = report(oldest, receivers, IPICounts(trace, options), kernel)
+    var report = report(oldest, receivers, IPICounts(trace, options), kernel)
+    report.quietRefusals = quiet.report.refusals.map(\.description)
     try live.close()
     coordinator.close()
     return (report, trace)

@@ -20,7 +20,6 @@ struct KernelRecording: ~Copyable {
     let count = max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)))
     let processors = CPUMask(options.isolated.filter { $0 < count })
     account = KernelAccount(processors: processors)
-    account.isInNamespace = Self.isInNamespace
     if processors.isEmpty {
       account.refusal = "no isolated CPU is bound to a processor"
       ledger = nil
@@ -47,7 +46,7 @@ struct KernelRecording: ~Copyable {
   private mutating func drain() {
     guard let ledger, account.refusal == nil else { return }
     do {
-      account.add(try ledger.read(), process: getpid(), started: started ?? Self.now)
+      account.add(try ledger.read(), started: started ?? Self.now)
     } catch {
       account.refusal = "\(error)"
     }
@@ -59,15 +58,6 @@ struct KernelRecording: ~Copyable {
     drain()
     ledger?.close()
     return account
-  }
-
-  /// Whether the numbers of processes are not the kernel's own, whose namespace has always this name.
-  private static var isInNamespace: Bool {
-    var name = [UInt8](repeating: 0, count: 64)
-    let count = unsafe name.withUnsafeMutableBytes { bytes in
-      unsafe readlink("/proc/self/ns/pid", bytes.baseAddress!, bytes.count)
-    }
-    return count > 0 && String(decoding: name[..<count], as: UTF8.self) != "pid:[4026531836]"
   }
 
   /// The clock of the ledger's entries.

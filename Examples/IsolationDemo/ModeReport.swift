@@ -20,6 +20,8 @@ struct ModeReport: Equatable, Sendable {
   var traced: IPICounts
   /// What the kernel counts, if it was asked.
   var kernel: KernelAccount?
+  /// What the system refused to do for memory that interrupts nobody.
+  var quietRefusals: [String] = []
 
   var ipis: UInt64 { callbacks.reduce(0) { $0 + $1.ipis } }
   var isBalanced: Bool { callbacks.allSatisfy(\.isBalanced) }

@@ -26,7 +26,7 @@ import Testing
     var parser = KernelLedger.TraceParser(processors: [1], process: 20)
     parser.parse(Array(trace.utf8))
     var account = KernelAccount(processors: [1])
-    account.add(parser.takeReport(), process: 20, started: .seconds(102))
+    account.add(parser.takeReport(), started: .seconds(102))
     return account
   }
 
@@ -36,7 +36,7 @@ import Testing
     #expect(account.interrupts == 6)
     #expect((account.signals, account.signalInterrupts) == (1, 1))
     let flushes = KernelAccount.Kind(
-      callback: "flush_tlb_func", sender: "churn/0", origin: .own)
+      callback: "flush_tlb_func", callSite: "b", sender: "churn/0", origin: .own)
     #expect(account.rows.first?.kind == flushes)
     #expect(account.kinds[flushes] == KernelAccount.Count(setUp: 1, run: 1))
     #expect(account.ownRest == ["flush_tlb_func": KernelAccount.Count(setUp: 1, run: 1)])
@@ -50,9 +50,22 @@ import Testing
     var twice = account()
     var parser = KernelLedger.TraceParser(processors: [1], process: 20)
     parser.parse(Array(Self.trace.utf8))
-    twice.add(parser.takeReport(), process: 20, started: .zero)
+    twice.add(parser.takeReport(), started: .zero)
     #expect((twice.signals, twice.interrupts) == (2, 12))
     #expect(twice.ownRest == ["flush_tlb_func": KernelAccount.Count(setUp: 1, run: 3)])
+  }
+
+  /// What a timer sends while it has interrupted a thread of the process is not that thread's.
+  @Test func whatAnInterruptSendsIsNotOurs() {
+    let line =
+      "  churn/0-21    (  20) [000] d.s4.  110.000000: ipi_send_cpu: cpu=1 callsite=wake+0x1 "
+      + "callback=0x0\n"
+    let account = account(Self.trace + line)
+    #expect(account.ownRest == ["flush_tlb_func": KernelAccount.Count(setUp: 1, run: 1)])
+    #expect(
+      report(account).text.contains(
+        "      1 callback=rescheduling sender=churn/0 at=wake, of this process, inside an interrupt\n"
+      ))
   }
 
   @Test func onlyAWholeAccountIsCompared() {
@@ -63,10 +76,10 @@ import Testing
     #expect(lossy.agreement(with: 3) == .notMade("the kernel had no room for 7 events"))
     let strange = account("something else\n" + Self.trace)
     #expect(strange.agreement(with: 1) == .notMade("1 lines of the kernel's were not understood"))
-    var contained = account()
-    contained.isInNamespace = true
+    var anonymous = account()
+    anonymous.isAnonymous = true
     #expect(
-      contained.agreement(with: 3) == .notMade("the process has a namespace of numbers of its own"))
+      anonymous.agreement(with: 3) == .notMade("the kernel's number of this process is not known"))
     let none = KernelAccount(processors: [1], refusal: "it may not")
     #expect(none.agreement(with: 1) == .notMade("it may not"))
   }
@@ -87,10 +100,10 @@ import Testing
     let text = report(account()).text
     for line in [
       "deferred: interrupts of processors 1, by the kernel's count\n",
-      "      2 callback=flush_tlb_func sender=churn/0, of this process; 1 of them in set-up\n",
-      "      1 callback=rescheduling sender=churn/0, our signal; 1 of them in set-up\n",
-      "      1 callback=rescheduling sender=sshd\n",
-      "      1 callback=rescheduling sender=<...>, of an unknown process\n",
+      "      2 callback=flush_tlb_func sender=churn/0 at=b, of this process; 1 of them in set-up\n",
+      "      1 callback=rescheduling sender=churn/0 at=a, our signal; 1 of them in set-up\n",
+      "      1 callback=rescheduling sender=sshd at=d\n",
+      "      1 callback=rescheduling sender=<...> at=d, of an unknown process\n",
       "      6 in all, 1 with our signals\n",
       "besides signals, after set-up, from this process: 1 flush_tlb_func\n",
       "1 signals sent; the statistics say the same\n",
@@ -100,8 +113,9 @@ import Testing
     let json = report(account()).json
     #expect(
       json.contains(
-        #""interrupts":[{"callback":"flush_tlb_func","sender":"churn/0","process":"own","#
-          + #""carries_our_signal":false,"set_up":1,"run":1},"#))
+        #""interrupts":[{"callback":"flush_tlb_func","call_site":"b","sender":"churn/0","#
+          + #""process":"own","inside_an_interrupt":false,"carries_our_signal":false,"#
+          + #""set_up":1,"run":1},"#))
     #expect(
       json.contains(
         #""interrupts_total":6,"own_besides_signals_after_set_up":{"flush_tlb_func":1},"#
@@ -120,6 +134,10 @@ import Testing
         == "deferred: the kernel and the statistics count different IPIs "
         + "(4 signals by the kernel, 1 by the statistics)")
     #expect(different.text.contains("THE STATISTICS SAY OTHERWISE: 4 signals by the kernel"))
+    var loud = report(nil)
+    loud.modes[0].quietRefusals = ["cannot lock the memory"]
+    #expect(loud.isSound && loud.text.contains("memory is not quiet: cannot lock the memory\n"))
+    #expect(loud.json.contains(#""quiet_memory_refused":["cannot lock the memory"]"#))
     let refused = report(KernelAccount(processors: [1], refusal: "it may not"))
     #expect(refused.isSound)
     #expect(refused.text.contains("deferred: no count by the kernel: it may not\n"))

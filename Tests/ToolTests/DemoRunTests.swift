@@ -41,6 +41,7 @@ import Testing
         Set(mode.keys) == [
           "mode", "broken", "callbacks", "ipis_total", "lost", "violations", "first_violation",
           "checked", "patching", "oldest_pending_us", "noise", "transitions", "trace", "kernel",
+          "quiet_memory_refused",
         ])
       #expect(mode["lost"] as? Int == 0)
       #expect(mode["kernel"] is NSNull)

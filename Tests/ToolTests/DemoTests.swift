@@ -194,7 +194,7 @@ import Testing
         + #""oldest_pending_us":1500.000,"noise":"# + noise
         + #","transitions":8,"trace":{"filters":{"ipi_send_cpu":"cpu & CPUS{1}","#
         + #""ipi_send_cpumask":"cpumask & CPUS{1}","context_user_exit":"comm != \"\\\""},"#
-        + #""events":4,"lost":0,"ipis":{"sync_core":4},"equals_statistics":true},"kernel":null}],"bad_case":{"ns_per_round_trip_idle":2.250,"#
+        + #""events":4,"lost":0,"ipis":{"sync_core":4},"equals_statistics":true},"kernel":null,"quiet_memory_refused":[]}],"bad_case":{"ns_per_round_trip_idle":2.250,"#
         + #""ns_per_round_trip_storm":180.000}}"#)
   }
 

@@ -20,12 +20,16 @@ extension KernelLedger {
     public let moment: Duration
     /// Whether it carried the process's own signal.
     public internal(set) var isOwnSignal = false
+    /// Whether the thread was handling an interrupt when the kernel sent it: a timer that was due, or what the
+    /// kernel does afterwards, such as moving threads. Then the thread has nothing to do with it.
+    public internal(set) var isFromInterrupt = false
 
     /// The entry as a line.
     public var description: String {
       let owner = process.map { "thread \(thread) of \($0)" } ?? "thread \(thread)"
       return "\(threadName) (\(owner)) interrupted processor \(processor): \(callback)"
-        + "\(isOwnSignal ? ", our signal" : ""), from \(callSite)"
+        + "\(isOwnSignal ? ", our signal" : isFromInterrupt ? ", inside an interrupt" : "")"
+        + ", from \(callSite)"
     }
   }
 
@@ -33,13 +37,21 @@ extension KernelLedger {
   public struct Report: Sendable {
     /// The interrupts, in their order.
     public internal(set) var entries: [Entry] = []
-    /// How often this process sent the signal to each of its threads, by the kernel's count.
-    public internal(set) var signals: [Int32: UInt64] = [:]
+    /// The number of this process, as entries have it; nil where that is not known, as in a PID namespace
+    /// whose trace does not show this process's own mark.
+    public internal(set) var process: Int32?
+    /// How often this process sent the signal to each of its threads, by the kernel's count and under the
+    /// kernel's numbers, which in a PID namespace are others than the threads' own; nil where the process
+    /// is not known.
+    public internal(set) var signals: [Int32: UInt64]?
     /// Events for which there was no room, of whatever kind: where this is not 0, the entries are a
     /// lower limit.
     public internal(set) var lost: UInt64 = 0
     /// Lines of the trace that were not understood.
     public internal(set) var unknown: UInt64 = 0
+
+    /// How many interrupts this process sent, by callback; nil where it is not known which are its own.
+    public var ownCounts: [String: Int]? { process.map { counts(of: $0) } }
 
     /// How many interrupts there were of each callback, those of one process or of all.
     ///

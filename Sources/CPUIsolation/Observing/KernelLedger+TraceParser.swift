@@ -8,7 +8,10 @@ extension KernelLedger {
   /// where its target runs, and then as `signal_generate` of the same thread.
   package struct TraceParser: Sendable {
     private let processors: CPUMask
-    private let process: Int32
+    /// The kernel's number of this process, once it is known.
+    private(set) var process: Int32?
+    /// What this process alone writes into its trace.
+    private let mark: String
     private var rest: [UInt8] = []
     private var report = KernelLedger.Report()
     /// The function that a thread has queued last, by target.
@@ -19,14 +22,21 @@ extension KernelLedger {
       var processor: Int
     }
 
-    package init(processors: CPUMask, process: Int32) {
+    /// - Parameters:
+    ///   - processors: whose interrupts are of interest.
+    ///   - process: the number of this process for the kernel; nil takes it from where the mark is found.
+    ///   - mark: a text that this process alone writes into its trace.
+    package init(processors: CPUMask, process: Int32?, mark: String = "") {
       self.processors = processors
       self.process = process
+      self.mark = mark
     }
 
     /// What has been read since the last time.
     package mutating func takeReport() -> KernelLedger.Report {
       defer { report = KernelLedger.Report() }
+      report.process = process
+      if process == nil { report.signals = nil } else { report.signals = report.signals ?? [:] }
       return report
     }
 
@@ -44,6 +54,7 @@ extension KernelLedger {
       var name: Substring
       var thread: Int32
       var process: Int32?
+      var isInInterrupt: Bool
       var moment: Duration
       var event: Substring
       var fields: Substring
@@ -81,10 +92,13 @@ extension KernelLedger {
         return
       case "signal_generate":
         guard let target = line.field("pid").flatMap({ Int32($0) }) else { break }
-        if line.process == process {
-          report.signals[target, default: 0] += 1
+        if let process, line.process == process {
+          report.signals = (report.signals ?? [:]).merging([target: 1], uniquingKeysWith: +)
           markSignal(of: line.thread, at: line.moment)
         }
+        return
+      case "tracing_mark_write":
+        if line.fields == mark, let process = line.process { self.process = process }
         return
       default: break
       }
@@ -102,7 +116,8 @@ extension KernelLedger {
             // A rescheduling interrupt calls nothing.
             callback: callback == "0x0"
               ? "rescheduling" : function ?? String(callback.prefix { $0 != "+" }),
-            callSite: String(line.field("callsite") ?? "unknown"), moment: line.moment))
+            callSite: String(line.field("callsite") ?? "unknown"), moment: line.moment,
+            isFromInterrupt: line.isInInterrupt))
       }
     }
 
@@ -120,6 +135,9 @@ extension KernelLedger {
       report.entries[last].isOwnSignal = true
     }
 
+    /// The third flag: handlers of interrupts, of what they leave for later, and of NMIs.
+    private static let interruptFlags: Set<Character> = ["h", "H", "s", "z", "Z"]
+
     /// `comm-12  (  10) [001] d..1.  4245.273607: event: fields`: names may have blanks, dashes and
     /// parentheses.
     private static func line(_ text: Substring) -> Line? {
@@ -136,6 +154,7 @@ extension KernelLedger {
       else { return nil }
       return Line(
         name: text[..<dash].drop { $0 == " " }, thread: thread, process: Int32(group),
+        isInInterrupt: words[1].dropFirst(2).first.map(interruptFlags.contains) ?? false,
         moment: moment, event: words[3].dropLast(), fields: words.count > 4 ? words[4] : "")
     }
 

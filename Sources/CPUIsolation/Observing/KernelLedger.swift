@@ -19,8 +19,9 @@ internal import Glibc
 /// The instance is removed by `close()` and when the ledger ends. What a process that crashed has
 /// left is removed by the next one that makes a ledger.
 ///
-/// The kernel's numbers of threads are those outside all namespaces. A process that has a PID namespace
-/// finds itself among the others there: what it counts as its own signals is nothing then.
+/// The kernel's numbers of threads and processes are those outside all namespaces. In a PID namespace the
+/// ledger finds its own by a mark that it writes into its trace; until that is found,
+/// ``Report/process`` and what depends on it are nil.
 ///
 /// - Progress: blocking
 /// - Context: any thread
@@ -73,11 +74,24 @@ public final class KernelLedger: Sendable {
       throw Refusal(
         errno: error.errno, description: "the kernel's trace is not available: \(error)")
     }
-    state = Lock(
-      State(
-        instance: instance,
-        parser: TraceParser(processors: processors, process: getpid())))
+    var parser = TraceParser(
+      processors: processors,
+      process: KernelTraceInstance.isInNamespace(files) ? nil : getpid(), mark: instance.mark)
+    Self.find(&parser, in: instance)
+    state = Lock(State(instance: instance, parser: parser))
   }
+
+  /// Has the parser find this process by its mark, where its number is not known.
+  private static func find(_ parser: inout TraceParser, in instance: KernelTraceInstance) {
+    // The kernel learns to which process a thread belongs when it next switches to another.
+    for _ in 0..<attempts where parser.process == nil {
+      usleep(1000)
+      guard (try? instance.write(mark: instance.mark)) != nil, let bytes = try? instance.drain()
+      else { return }
+      parser.parse(bytes)
+    }
+  }
+  private static let attempts = 20
 
   deinit { state.withLock { $0.instance?.remove() } }
 

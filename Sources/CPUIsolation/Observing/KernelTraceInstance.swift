@@ -75,6 +75,20 @@ struct KernelTraceInstance: Sendable {
     try SystemFiles.drain(pipe, atMost: 65536, "\(path)/trace_pipe")
   }
 
+  /// Writes a line into the trace: the kernel adds its own number of the process.
+  func write(mark: String) throws(SystemFiles.Refusal) {
+    try files.write(mark, to: "\(path)/trace_marker")
+  }
+
+  /// What no other process writes, by its instance's name.
+  var mark: String { String(path[(path.lastIndex(of: "/") ?? path.startIndex)...].dropFirst()) }
+
+  /// Whether processes have other numbers here than for the kernel, whose own namespace has always this
+  /// name. Where that cannot be read they may have.
+  static func isInNamespace(_ files: SystemFiles) -> Bool {
+    (try? files.linkTarget("/proc/self/ns/pid")) != "pid:[4026531836]"
+  }
+
   /// Ends the recording. The kernel refuses while the pipe is open.
   func remove() {
     close(pipe)

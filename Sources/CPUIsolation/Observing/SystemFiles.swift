@@ -57,6 +57,17 @@ package struct SystemFiles: Sendable {
     }
   }
 
+  /// Where a symbolic link leads.
+  package func linkTarget(_ path: String) throws(Refusal) -> String {
+    var name = [UInt8](repeating: 0, count: 256)
+    // Safety: the buffer has a beginning, since it is not empty.
+    let count = unsafe name.withUnsafeMutableBytes { bytes in
+      unsafe readlink(root + path, bytes.baseAddress.unsafelyUnwrapped, bytes.count)
+    }
+    guard count >= 0 else { throw Refusal(path: path, errno: errno) }
+    return String(decoding: name[..<count], as: UTF8.self)
+  }
+
   /// The names in a folder, in the order of their numbers or letters, without those that begin with
   /// a dot.
   package func names(in path: String) throws(Refusal) -> [String] {

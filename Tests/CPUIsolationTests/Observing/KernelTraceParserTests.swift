@@ -32,7 +32,7 @@ import Testing
             callback: "flush_tlb_func", callSite: "on_each_cpu_cond_mask+0x20/0x60",
             moment: .seconds(4245) + .microseconds(699_341))
         ])
-      #expect(report.lost == 0 && report.unknown == 0 && report.signals.isEmpty)
+      #expect(report.lost == 0 && report.unknown == 0 && report.signals == [:])
     }
     #expect(
       parse(Self.flush).entries[0].description
@@ -81,6 +81,46 @@ import Testing
     #expect(report.entries.map(\.callback) == Array(repeating: "rescheduling", count: 3))
     #expect(report.signals == [77: 1, 78: 1])
     #expect(report.entries[0].description.contains("rescheduling, our signal, from k"))
+  }
+
+  @Test func whatAnInterruptSendsIsNotTheThreadsOwn() {
+    let text = ["d..2.", "d.h2.", "dNs4.", "D.H1.", "...2.", "d.Z2.", "bN.1."].enumerated().map {
+      " a-1 (    500) [000] \($1) 1.00000\($0): ipi_send_cpu: cpu=1 callsite=x+0x1 callback=0x0\n"
+    }
+    let report = parse(text.joined())
+    #expect(
+      report.entries.map(\.isFromInterrupt) == [false, true, true, true, false, true, false])
+    #expect(report.ownCounts == ["rescheduling": 7])
+    #expect(
+      report.entries[1].description
+        == "a (thread 1 of 500) interrupted processor 1: rescheduling, inside an interrupt, from x+0x1"
+    )
+  }
+
+  /// In a PID namespace the process learns its number by what it writes into the trace itself.
+  @Test func aProcessFindsItselfByItsMark() {
+    var parser = KernelLedger.TraceParser(processors: [1], process: nil, mark: "ours.1")
+    func parse(_ text: String) -> KernelLedger.Report {
+      parser.parse(Array(text.utf8))
+      return parser.takeReport()
+    }
+    let signal =
+      " a-9 (    77) [000] d..4. 1.000001: ipi_send_cpu: cpu=1 callsite=k callback=0x0\n"
+      + " a-9 (    77) [000] dN.2. 1.000005: signal_generate: sig=36 errno=0 code=-6 comm=l pid=78 "
+      + "grp=0 res=0\n"
+    let before = parse(signal)
+    #expect(before.process == nil && before.signals == nil && before.ownCounts == nil)
+    #expect(before.entries.map(\.isOwnSignal) == [false])
+    let mark = " a-9 (%) [000] ..... 1.100000: tracing_mark_write: ours.1\n"
+    for (group, text) in [("-------", "ours.1"), ("    76", "ours.2")] {
+      let line = mark.replacing("%", with: group).replacing("ours.1", with: text)
+      #expect(parse(line).process == nil)
+    }
+    #expect(parse(mark.replacing("%", with: "    77")).signals == [:])
+    let after = parse(signal)
+    #expect(after.process == 77 && after.signals == [78: 1] && after.unknown == 0)
+    #expect(after.entries.map(\.isOwnSignal) == [true])
+    #expect(after.ownCounts == ["rescheduling": 1])
   }
 
   @Test func whatIsLostOrUnknownIsCounted() {
