@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import CPUIsolation
-import Glibc
+import Foundation
 
 /// Counts the interrupts of one processor that the calling thread causes.
 struct Counter: Sendable {
   private let kernel: KernelLedger?
   private let ledger: InterferenceLedger
   private let processor: Int
-  /// Where the figures come from.
-  let source: String
+  /// Why the figures are those of all processes; nil where the kernel tells this one's.
+  let refusal: String?
 
   /// Interrupts per 1000 operations.
   struct Count: Sendable {
@@ -17,6 +17,16 @@ struct Counter: Sendable {
     var calls = 0
     var rescheduling = 0
     var total: Int { shootdowns + calls + rescheduling }
+    var line: String { "\(shootdowns) \(calls) \(rescheduling)" }
+
+    init() {}
+
+    /// From such a line.
+    init?(_ line: some StringProtocol) {
+      let figures = line.split(separator: " ").compactMap { Int($0) }
+      guard figures.count == 3 else { return nil }
+      (shootdowns, calls, rescheduling) = (figures[0], figures[1], figures[2])
+    }
   }
 
   init(_ coordinator: Coordinator, processor: Int) {
@@ -24,10 +34,10 @@ struct Counter: Sendable {
     ledger = InterferenceLedger(coordinator)
     do {
       kernel = try KernelLedger(processors: [processor], kibibytes: 65536)
-      source = "by the kernel's trace"
+      refusal = nil
     } catch {
       kernel = nil
-      source = "of whatever process, by /proc/interrupts: \(error)"
+      refusal = "interrupts of whatever process, by /proc/interrupts: \(error)"
     }
   }
 
@@ -48,9 +58,12 @@ struct Counter: Sendable {
   /// What the kernel has recorded of this process since the last time; nil where it does not.
   private func read() -> Count? {
     guard let report = try? kernel?.read() else { return nil }
-    if report.lost > 0 { print("the kernel had no room for \(report.lost) events") }
+    if report.lost > 0 {
+      FileHandle.standardError.write(Data("the kernel lost \(report.lost) events\n".utf8))
+    }
     return report.entries.reduce(into: Count()) { count, entry in
-      guard entry.process == getpid() else { return }
+      // What a timer sends that has found the thread running is not the thread's.
+      guard entry.process == report.process, !entry.isFromInterrupt else { return }
       switch entry.callback {
       case "flush_tlb_func": count.shootdowns += 1
       case "rescheduling": count.rescheduling += 1
@@ -65,8 +78,10 @@ struct Counter: Sendable {
     func figure(_ column: InterferenceLedger.Column) -> Int {
       Int((after[processor]?[column] ?? 0) - (before[processor]?[column] ?? 0))
     }
-    return Count(
-      shootdowns: figure(.tlbShootdowns), calls: figure(.functionCalls),
-      rescheduling: figure(.rescheduling))
+    var count = Count()
+    count.shootdowns = figure(.tlbShootdowns)
+    count.calls = figure(.functionCalls)
+    count.rescheduling = figure(.rescheduling)
+    return count
   }
 }

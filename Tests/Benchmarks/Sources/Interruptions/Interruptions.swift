@@ -1,75 +1,99 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import CPUIsolation
-import Glibc
+import Foundation
 import Synchronization
 
 /// Prints how often operations of one thread interrupt another thread of the same process, on an
 /// isolated processor: by the kernel's own count, as they are and with quiet memory.
 ///
-/// Where tracefs may not be written the processor's counters are read, which have the interrupts of
-/// all processes.
+/// Each operation has two processes of its own, since the allocator learns from what it has given.
+/// Where tracefs may not be written the processor's counters are read, which have the interrupts of all
+/// processes. With `--housekeeper` it makes the last part alone: what a housekeeping thread does.
 @main
 struct Interruptions {
+  private static let arguments = CommandLine.arguments.dropFirst()
+
   static func main() throws {
-    let processors = Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))
-    guard processors > 1 else {
+    if let place = arguments.firstIndex(of: "--measure") {
+      let names = arguments[(place + 1)...].filter { $0 != "--quiet" }
+      return try measure(names.compactMap { Int($0) }, quietly: arguments.contains("--quiet"))
+    }
+    guard ProcessInfo.processInfo.activeProcessorCount > 1 else {
       print("an isolated processor is another one: this machine has one")
       exit(1)
     }
-    let target = processors - 1
-    var configuration = Coordinator.Configuration(housekeeping: [0], isolated: [target])
+    print(Machine.description)
+    let all = Operation.all + Housekeeper.operations
+    let housekeeper = Array(all.indices.suffix(Housekeeper.operations.count))
+    if !arguments.contains("--housekeeper") {
+      print(
+        "\n| interrupts per 1000 | shootdowns | other calls | rescheduling | with quiet memory |")
+      print("|---|---|---|---|---|")
+      for (index, operation) in all.enumerated() {
+        let (before, after) = (try ask([index])[0], try ask([index], "--quiet")[0])
+        print(
+          "| \(operation.name) | \(before.shootdowns) | \(before.calls) | \(before.rescheduling) "
+            + "| \(after.total) |")
+      }
+    }
+    let before = try ask(housekeeper).reduce(0) { $0 + $1.total }
+    let after = try ask(housekeeper, "--quiet").reduce(0) { $0 + $1.total }
+    let share = before > 0 ? "\(Double(after * 1000 / before) / 10) %" : "nothing to compare with"
+    print(
+      "\na housekeeper that does the last \(housekeeper.count) 1000 times each, in one process: "
+        + "\(before) interrupts, with quiet memory \(after): \(share)")
+  }
+
+  // MARK: The process that prints
+
+  /// Has another process measure operations.
+  private static func ask(_ indices: [Int], _ more: String...) throws -> [Counter.Count] {
+    let process = Process()
+    process.executableURL = URL(filePath: "/proc/self/exe").resolvingSymlinksInPath()
+    process.arguments = ["--measure"] + indices.map { "\($0)" } + more
+    let output = Pipe()
+    process.standardOutput = output
+    try process.run()
+    let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+    process.waitUntilExit()
+    let counts = text.split(separator: "\n").compactMap { Counter.Count($0) }
+    guard process.terminationStatus == 0, counts.count == indices.count else {
+      print("the process that measures has failed: \(text)")
+      exit(1)
+    }
+    return counts
+  }
+
+  // MARK: The process that measures
+
+  private static func measure(_ indices: [Int], quietly: Bool) throws {
+    let target = Int(sysconf(Int32(_SC_NPROCESSORS_ONLN))) - 1
+    var configuration = Coordinator.Configuration(
+      housekeeping: [0, Housekeeper.cpu], isolated: [target])
+    // The second one is for threads that come and go beside this one.
+    configuration.pinning = .processors([0: 0, Housekeeper.cpu: 0, target: target])
     configuration.watchdog = nil
     let coordinator = try Coordinator(configuration)
+    Housekeeper.coordinator = coordinator
     let counter = Counter(coordinator, processor: target)
     let stop = Stop()
     let loop = try coordinator.launch(on: target) { cpu in
       cpu.inUser { while !stop.isSet { cpu.poll() } }
     }
-    print(Machine.description)
-    print(
-      "interrupts of processor \(target) per 1000 operations of a thread on processor 0, \(counter.source)\n"
-    )
-    let results = Results()
-    let worker = try coordinator.launch(on: 0) { _ in
-      for operation in Operation.all { results.add(counter.count(operation)) }
-      let quiet = coordinator.quietMemory()
-      results.note(quiet.report)
-      for operation in Operation.all { results.add(counter.count(operation)) }
+    if let reason = counter.refusal { FileHandle.standardError.write(Data("\(reason)\n".utf8)) }
+    let all = Operation.all + Housekeeper.operations
+    coordinator.keepingOffIsolatedProcessors {
+      if quietly { coordinator.quietMemory() }
+      for index in indices { print(counter.count(all[index]).line) }
     }
-    worker.join()
     stop.set()
     loop.join()
-    print(results.table)
   }
 
   private final class Stop: Sendable {
     private let flag = Atomic<Bool>(false)
     var isSet: Bool { flag.load(ordering: .relaxed) }
     func set() { flag.store(true, ordering: .relaxed) }
-  }
-
-  /// What the thread that works has found out, for the one that prints.
-  private final class Results: Sendable {
-    private let state = Mutex<(counts: [Counter.Count], report: String)>(([], ""))
-
-    func add(_ count: Counter.Count) { state.withLock { $0.counts.append(count) } }
-    func note(_ report: Coordinator.QuietMemory.Report) {
-      state.withLock { $0.report = report.description }
-    }
-
-    var table: String {
-      state.withLock { state in
-        let half = state.counts.count / 2
-        var text = "| operation | shootdowns | other calls | rescheduling | with quiet memory |\n"
-        text += "|---|---|---|---|---|\n"
-        for (index, operation) in Operation.all.enumerated() {
-          let (before, after) = (state.counts[index], state.counts[half + index])
-          text += "| \(operation.name) | \(before.shootdowns) | \(before.calls) "
-          text += "| \(before.rescheduling) | \(after.total) |\n"
-        }
-        return text + "\nquiet memory:\n" + state.report
-      }
-    }
   }
 }

@@ -38,6 +38,7 @@ struct Operation: Sendable {
         bytes *= 2
         block = realloc(block, bytes)
         memset(block!, 1, bytes)
+        Sink.keep(block)
       }
       free(block)
     },
@@ -46,6 +47,7 @@ struct Operation: Sendable {
   private static func take(_ bytes: Int) {
     let block = malloc(bytes)
     memset(block!, 1, bytes)
+    Sink.keep(block)
     free(block)
   }
 
@@ -56,6 +58,7 @@ struct Operation: Sendable {
         for _ in 0..<64 {
           blocks.append(malloc(size * kibibyte))
           memset(blocks.last!!, 1, size * kibibyte)
+          Sink.keep(blocks.last!)
         }
         for block in blocks.reversed() { free(block) }
       }
@@ -139,9 +142,7 @@ struct Operation: Sendable {
     Operation("thread, made and joined", 1000) { thread { _ in nil } },
     Operation("thread that used 64 KiB of stack", 1000) {
       thread { _ in
-        withUnsafeTemporaryAllocation(byteCount: 64 * 1024, alignment: 16) { bytes in
-          _ = memset(bytes.baseAddress!, 1, bytes.count)
-        }
+        UsedStack.write()
         return nil
       }
     },
