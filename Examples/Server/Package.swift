@@ -9,12 +9,14 @@ let package = Package(
   products: [
     .library(name: "CPUIsolationNIO", targets: ["CPUIsolationNIO"]),
     .executable(name: "server", targets: ["server"]),
+    .executable(name: "server-bench", targets: ["server-bench"]),
   ],
   dependencies: [
     .package(name: "CPUIsolation", path: "../.."),
     .package(url: "https://github.com/apple/swift-nio", exact: "2.101.2"),
     .package(url: "https://github.com/apple/swift-log", exact: "1.16.2"),
     .package(url: "https://github.com/apple/swift-metrics", exact: "2.13.0"),
+    .package(url: "https://github.com/apple/swift-atomics", exact: "1.3.0"),
     .package(url: "https://github.com/swift-server/swift-service-lifecycle", exact: "2.13.0"),
   ],
   targets: [
@@ -28,11 +30,19 @@ let package = Package(
         .product(name: "Metrics", package: "swift-metrics"),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       ]),
-    .executableTarget(name: "server", dependencies: ["CPUIsolationNIO"]),
+    .target(name: "KeyValue", dependencies: ["CPUIsolationNIO"]),
+    .executableTarget(
+      name: "server",
+      dependencies: ["KeyValue", .product(name: "NIOHTTP1", package: "swift-nio")]),
+    .target(name: "CMachine"),
+    .executableTarget(
+      name: "server-bench",
+      dependencies: ["CMachine", "KeyValue", .product(name: "Atomics", package: "swift-atomics")]),
     .testTarget(
       name: "ServerTests",
       dependencies: [
-        "CPUIsolationNIO", "server", .product(name: "MetricsTestKit", package: "swift-metrics"),
+        "CPUIsolationNIO", "server", "server-bench",
+        .product(name: "MetricsTestKit", package: "swift-metrics"),
         .product(name: "InMemoryLogging", package: "swift-log"),
       ]),
   ],

@@ -21,17 +21,9 @@ extension Coordinator {
   // Sendable: who may touch a value is checked at each touch, and the values are Sendable.
   @safe
   public final class PerCPU<Value: Sendable>: @unchecked Sendable {
-    private struct Cell {
-      var isTouched = false
-      var value: Value
-    }
-
-    /// Their addresses: the coordinator may have gone when a thread that has nothing to do here is refused.
-    private let slots: CPUSlots
-    private let cpus: CPUMask
-    private let memory: UnsafeMutableRawPointer
-    /// From one CPU's value to the next: no two share a line.
-    private static var stride: Int { (MemoryLayout<Cell>.stride + 127) / 128 * 128 }
+    @usableFromInline let cells: CPUCells
+    /// From the beginning of a cell to its value.
+    @usableFromInline static var offset: Int { max(16, MemoryLayout<Value>.alignment) }
 
     /// Makes the values.
     ///
@@ -47,18 +39,14 @@ extension Coordinator {
     ) throws(Failure) {
       var values: [(Int, Value)] = []
       for cpu in coordinator.cpus { values.append((cpu, try makeValue(cpu))) }
-      slots = coordinator.core.slots
-      cpus = coordinator.cpus
-      // Safety: new memory, until `deinit`; each CPU's cell is its own.
-      unsafe memory = .allocate(
-        byteCount: max(1, slots.count) * Self.stride, alignment: 128)
-      for (cpu, value) in values { unsafe cell(cpu).initialize(to: Cell(value: value)) }
+      cells = CPUCells(coordinator, byteCount: Self.offset + MemoryLayout<Value>.stride)
+      for (cpu, value) in values { unsafe Self.value(cells[cpu]).initialize(to: value) }
     }
 
     deinit {
       // Safety: the cells of `init`; no reference to this object is left.
-      for cpu in cpus { unsafe cell(cpu).deinitialize(count: 1) }
-      unsafe memory.deallocate()
+      for cpu in cells.cpus { unsafe Self.value(cells[cpu]).deinitialize(count: 1) }
+      cells.deallocate()
     }
 
     /// The value of one CPU.
@@ -71,46 +59,25 @@ extension Coordinator {
     /// - Progress: wait-free
     /// - Context: owner in kernel, or a handler for that CPU
     /// - Allocates: never
+    @inlinable
     public subscript(cpu: Int, file: StaticString = #fileID, line: UInt = #line) -> Value {
+      // Nothing but the cell is kept while the caller is at the value: what is more than a few words is allocated.
       _read {
-        let cell = unsafe begin(cpu, file, line)
-        defer { unsafe cell.pointee.isTouched = false }
-        yield unsafe cell.pointee.value
+        let cell = unsafe cells.begin(cpu, file, line)
+        defer { unsafe CPUCells.end(cell) }
+        yield unsafe Self.value(cell).pointee
       }
       _modify {
-        let cell = unsafe begin(cpu, file, line)
-        defer { unsafe cell.pointee.isTouched = false }
-        yield unsafe &cell.pointee.value
+        let cell = unsafe cells.begin(cpu, file, line)
+        defer { unsafe CPUCells.end(cell) }
+        yield unsafe &Self.value(cell).pointee
       }
     }
 
-    private func cell(_ cpu: Int) -> UnsafeMutablePointer<Cell> {
-      // Safety: the caller names a CPU of the coordinator, for which there is memory.
-      unsafe (memory + cpu * Self.stride).assumingMemoryBound(to: Cell.self)
-    }
-
-    private func begin(
-      _ cpu: Int, _ file: StaticString, _ line: UInt
-    ) -> UnsafeMutablePointer<Cell> {
-      if !cpus.contains(cpu) { misuse("there is no CPU \(cpu) with a value", file, line) }
-      let slot = slots[cpu]
-      if !CurrentThread.isHelping(slot.base) {
-        if !CurrentThread.isThread(of: slot) {
-          misuse(
-            "the value of CPU \(cpu) was touched by a thread that is not attached to it", file, line
-          )
-        }
-        if ContextTracker(slot).ownContext != UInt64(CPUContext.kernel.rawValue) {
-          misuse("CPU \(cpu) touched its value without having entered kernel", file, line)
-        }
-      }
-      // Safety: the calling thread is the one that may be at it.
-      let cell = unsafe cell(cpu)
-      if unsafe cell.pointee.isTouched {
-        misuse("the value of CPU \(cpu) was touched in the middle of another touch", file, line)
-      }
-      unsafe cell.pointee.isTouched = true
-      return unsafe cell
+    @inlinable @inline(__always)
+    static func value(_ cell: UnsafeMutableRawPointer) -> UnsafeMutablePointer<Value> {
+      // Safety: the memory of a cell has room for a value there.
+      unsafe (cell + offset).assumingMemoryBound(to: Value.self)
     }
   }
 }

@@ -87,7 +87,7 @@ extension Coordinator.Statistics {
     /// - Allocates: never
     public struct Iterator: IteratorProtocol {
       private let statistics: Coordinator.Statistics
-      private let cpus: [Int?]
+      private let perCPU: Bool
       private var row = 0
       private var figure = 0
       private var work = Work()
@@ -95,20 +95,23 @@ extension Coordinator.Statistics {
 
       init(_ statistics: Coordinator.Statistics, perCPU: Bool) {
         self.statistics = statistics
-        cpus = perCPU ? statistics.cpus.map { $0 } : [nil]
+        self.perCPU = perCPU
         begin()
       }
 
       /// The rows of work types come first, then those of CPUs.
-      private var workRows: Int { statistics.registered.count * cpus.count }
+      private var workRows: Int { statistics.registered.count * rowsPerType }
+      private var rowsPerType: Int { perCPU ? statistics.cpus.count : 1 }
+      /// The CPU of a row of work types; nil for the sum over all.
+      private var workCPU: Int? { perCPU ? statistics.cpus[row % rowsPerType] : nil }
 
       private mutating func begin() {
         figure = 0
         if row < workRows {
-          let type = statistics.registered[row / cpus.count].bit
-          let place = row % cpus.count
+          let type = statistics.registered[row / rowsPerType].bit
           work =
-            cpus[place] == nil ? statistics.sum(type) : statistics.work(type, at: place)
+            perCPU
+            ? statistics.work(type, at: row % rowsPerType) : statistics.sum(type)
         } else if row - workRows < statistics.cpus.count {
           cpu = statistics.cpu(at: row - workRows)
         }
@@ -134,8 +137,8 @@ extension Coordinator.Statistics {
             let figure = Figure.ofWork[figure]
             guard let value = figure.value(work) else { continue }
             return Sample(
-              name: figure.name, work: statistics.registered[row / cpus.count].name,
-              cpu: cpus[row % cpus.count], kind: figure.kind, value: value)
+              name: figure.name, work: statistics.registered[row / rowsPerType].name,
+              cpu: workCPU, kind: figure.kind, value: value)
           }
           let figure = Figure.ofCPU[figure]
           guard let value = figure.value(cpu) else { continue }

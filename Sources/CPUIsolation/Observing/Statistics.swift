@@ -184,28 +184,39 @@ extension Coordinator {
       let timesDrains = core.line.drainFlags.load(ordering: .relaxed) & DrainFlags.times != 0
       self.types = types
       cpus = Array(core.cpus)
+      let calls = [Int(BuiltInWork.calls), Int(BuiltInWork.patientCalls)]
       var work: [Work] = []
       var perCPU: [CPU] = []
       work.reserveCapacity(cpus.count * types)
       perCPU.reserveCapacity(cpus.count)
       for cpu in cpus {
         for type in 0..<types {
-          work.append(Self.count(slots[cpu], cpu, type, senders, now: now))
-          Self.countCatchUp(&work[work.count - 1], core, cpu, UInt64(type), senders)
+          work.append(Self.count(slots[cpu], type, now: now))
+          Self.countCatchUp(&work[work.count - 1], core, cpu, UInt64(type))
         }
         var counts = Self.count(slots[cpu], timesDrains: timesDrains)
-        for kind in [BuiltInWork.calls, BuiltInWork.patientCalls] {
-          counts.calls += Self.count(slots[cpu], cpu, Int(kind), senders, now: now)
-        }
+        for kind in calls { counts.calls += Self.count(slots[cpu], kind, now: now) }
         perCPU.append(counts)
       }
+      // Sender by sender, each from its first cell to its last: the cells of one are side by side, and those of two
+      // are pages apart.
+      for sender in senders {
+        for (place, cpu) in cpus.enumerated() {
+          for type in 0..<types {
+            Self.add(sender.cell(target: cpu, type: UInt64(type)), to: &work[place * types + type])
+          }
+          for kind in calls {
+            Self.add(sender.cell(target: cpu, type: UInt64(kind)), to: &perCPU[place].calls)
+          }
+        }
+      }
+      Self.addBroadcasts(of: senders, core, types: types, to: &work)
       self.work = work
       self.perCPU = perCPU
     }
 
-    private static func count(
-      _ slot: CPUSlot, _ cpu: Int, _ type: Int, _ senders: [SenderSlot], now: UInt64?
-    ) -> Work {
+    /// What the CPU itself has counted.
+    private static func count(_ slot: CPUSlot, _ type: Int, now: UInt64?) -> Work {
       var counts = Work()
       counts.executed = slot.executed[type].load(ordering: .relaxed)
       counts.gone = slot.dropped[type].load(ordering: .relaxed)
@@ -222,46 +233,7 @@ extension Coordinator {
       if let now, counts.pending != 0 {
         counts.oldestPending = since == 0 || now < since ? .zero : .nanoseconds(Int64(now - since))
       }
-      for sender in senders {
-        let cell = sender.cell(target: cpu, type: UInt64(type))
-        let sent = cell.value.sent.load(ordering: .relaxed)
-        let skipped = cell.value.skipped.load(ordering: .relaxed)
-        // The watchdog kicks, and sends nothing.
-        let interrupted = cell.value.interrupted.load(ordering: .relaxed)
-        let escalated = cell.value.escalated.load(ordering: .relaxed)
-        if sent | skipped | interrupted | escalated == 0 { continue }
-        counts.sent += sent
-        counts.skipped += skipped
-        counts.interrupted += interrupted
-        counts.escalated += escalated
-        counts.merged += cell.value.merged.load(ordering: .relaxed)
-        counts.deferred += cell.value.deferred.load(ordering: .relaxed)
-        counts.queued += cell.value.queued.load(ordering: .relaxed)
-        counts.ranInline += cell.value.ranInline.load(ordering: .relaxed)
-        counts.ranOnBehalf += cell.value.ranOnBehalf.load(ordering: .relaxed)
-        counts.gone += cell.value.gone.load(ordering: .relaxed)
-      }
       return counts
-    }
-
-    private static func countCatchUp(
-      _ counts: inout Work, _ core: CoordinatorCore, _ cpu: Int, _ type: UInt64,
-      _ senders: [SenderSlot]
-    ) {
-      guard core.line.catchUp.load(ordering: .relaxed) >> type & 1 != 0 else { return }
-      let slot = core.slots[cpu]
-      let applied = slot.applied[Int(type)].load(ordering: .relaxed)
-      let generation = core.generations[type].load(ordering: .relaxed)
-      counts.caughtUp = slot.catchUps[Int(type)].load(ordering: .relaxed)
-      if slot.state.isOwned.load(ordering: .relaxed) != 0, generation > applied {
-        counts.lag = generation - applied
-      }
-      for sender in senders {
-        let row = sender.broadcasts(ofType: type, cpus: core.slots.count)
-        let covered = row[cpu].load(ordering: .relaxed)
-        counts.sent += covered
-        counts.deferred += covered
-      }
     }
 
     private static func count(_ slot: CPUSlot, timesDrains: Bool) -> CPU {

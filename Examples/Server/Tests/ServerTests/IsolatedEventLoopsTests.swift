@@ -151,6 +151,11 @@ struct IsolatedEventLoopsTests {
     coordinator.recordMetrics(in: metrics)
     let sent = try metrics.expectMeter("cpuisolation.work.sent", [("work", "flush")])
     #expect(sent.lastValue == 1)
+    let text = coordinator.statistics().prometheusText()
+    #expect(text.contains("\ncpuisolation_work_sent_total{work=\"flush\"} 1\n"), "\(text)")
+    #expect(text.contains("\ncpuisolation_cpu_transitions{cpu=\"1\"} "), "\(text)")
+    let types = text.split(separator: "\n").filter { $0.hasPrefix("# TYPE ") }
+    #expect(Set(types).count == types.count, "each family once")
     #expect(Coordinator.StallReport.Severity.error.level == .error)
     #expect(try await loops.shutDown() == .settled)
   }

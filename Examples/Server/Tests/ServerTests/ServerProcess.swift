@@ -1,21 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Glibc
+import Synchronization
 
 /// The server as its users start it: a process of its own, with its output in a file.
 final class ServerProcess {
   let port: Int
+  let metricsPort: Int
   private let process: pid_t
   private let output: String
+  /// How many there were: each has a file of its own.
+  private static let count = Atomic(0)
 
   struct Failure: Error { let sentence: String }
 
   /// Starts the server, and returns when it says on which port it listens.
   init() throws {
-    guard let path = Self.executable() else {
+    guard let path = Self.executable("server") else {
       throw Failure(sentence: "no server beside the tests")
     }
-    output = "\(path)-\(getpid()).txt"
+    let number = Self.count.wrappingAdd(1, ordering: .relaxed).newValue
+    output = "\(path)-\(getpid())-\(number).txt"
     var actions = posix_spawn_file_actions_t()
     posix_spawn_file_actions_init(&actions)
     defer { posix_spawn_file_actions_destroy(&actions) }
@@ -28,8 +33,12 @@ final class ServerProcess {
     if error != 0 { throw Failure(sentence: "the server does not start: errno \(error)") }
     self.process = process
     for _ in 0..<120_000 {
-      if let port = Self.port(in: Self.text(output)) {
+      let text = Self.text(output)
+      if let port = Self.port("listening", in: text),
+        let metricsPort = Self.port("metrics", in: text)
+      {
         self.port = port
+        self.metricsPort = metricsPort
         return
       }
       usleep(1000)
@@ -48,18 +57,18 @@ final class ServerProcess {
     return (code, Self.text(output))
   }
 
-  private static func port(in text: String) -> Int? {
-    guard let line = text.split(separator: "\n").first(where: { $0.hasPrefix("listening") }) else {
+  private static func port(_ word: String, in text: String) -> Int? {
+    guard let line = text.split(separator: "\n").first(where: { $0.hasPrefix(word) }) else {
       return nil
     }
     return line.split(separator: " ").last.flatMap { Int($0) }
   }
 
-  private static func executable() -> String? {
+  static func executable(_ name: String) -> String? {
     // The bundle, or the program that runs it, lies in the build folder.
     for argument in CommandLine.arguments {
       let folder = argument.split(separator: "/", omittingEmptySubsequences: false).dropLast()
-      let path = folder.joined(separator: "/") + "/server"
+      let path = folder.joined(separator: "/") + "/\(name)"
       if access(path, X_OK) == 0 { return path }
     }
     return nil
@@ -95,11 +104,22 @@ final class Client {
 
   deinit { close(socket) }
 
+  /// Sends a text, and reads to the end of the connection.
+  func exchange(_ text: String) -> String {
+    guard tell(text) else { return "closed" }
+    var answer: [UInt8] = []
+    var byte: UInt8 = 0
+    while recv(socket, &byte, 1, 0) == 1 { answer.append(byte) }
+    return String(decoding: answer, as: UTF8.self)
+  }
+
+  private func tell(_ text: String) -> Bool {
+    let bytes = Array(text.utf8)
+    return send(socket, bytes, bytes.count, Int32(MSG_NOSIGNAL)) == bytes.count
+  }
+
   func ask(_ line: String) -> String {
-    let bytes = Array((line + "\n").utf8)
-    guard send(socket, bytes, bytes.count, Int32(MSG_NOSIGNAL)) == bytes.count else {
-      return "closed"
-    }
+    guard tell(line + "\n") else { return "closed" }
     var answer: [UInt8] = []
     var byte: UInt8 = 0
     while recv(socket, &byte, 1, 0) == 1 {

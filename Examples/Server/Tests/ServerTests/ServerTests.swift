@@ -26,4 +26,27 @@ struct ServerTests {
     #expect(output.split(separator: "\n").last == "nothing pending", "\(output)")
     #expect(clients[0].ask("COUNT") == "closed")
   }
+
+  @Test("Prometheus gets the statistics")
+  func metrics() throws {
+    let server = try ServerProcess()
+    let client = try Client(port: server.port)
+    #expect(client.ask("SET key value") == "STORED")
+    let answer = try Client(port: server.metricsPort).exchange(
+      "GET /metrics HTTP/1.1\r\nhost: here\r\n\r\n")
+    #expect(answer.hasPrefix("HTTP/1.1 200 OK\r\n"), "\(answer)")
+    // One send to each of two loops.
+    for line in [
+      "# TYPE cpuisolation_work_sent_total counter",
+      "cpuisolation_work_sent_total{work=\"table\"} 2",
+      "# TYPE cpuisolation_work_pending gauge",
+    ] {
+      #expect(answer.contains(line + "\n"), "\(answer)")
+    }
+    let other = try Client(port: server.metricsPort).exchange(
+      "GET / HTTP/1.1\r\nhost: here\r\n\r\n")
+    #expect(other.hasPrefix("HTTP/1.1 404"), "\(other)")
+    let (status, output) = server.terminate()
+    #expect(status == 0, "\(output)")
+  }
 }

@@ -3,23 +3,34 @@
 import CPUIsolation
 import CPUIsolationNIO
 import Glibc
-import Logging
+public import Logging
 import NIOConcurrencyHelpers
-import NIOCore
+public import NIOCore
 import NIOPosix
-import ServiceLifecycle
+public import ServiceLifecycle
 
 /// A table that clients read and change over TCP, line by line: `GET key`, `SET key value`, `COUNT`.
-struct KeyValueServer: Service {
-  let loops: IsolatedEventLoops
-  let table: LoopLocal<[String: String]>
-  let port: Int
-  let logger: Logger
+public struct KeyValueServer<Table: KeyValueTable>: Service {
+  private let group: any EventLoopGroup
+  private let table: Table
+  private let port: Int
+  private let logger: Logger
 
-  func run() async throws {
+  /// A server on the loops of a group.
+  ///
+  /// - Parameter port: where it listens; for 0 the system chooses. The server prints which.
+  public init(_ group: any EventLoopGroup, table: Table, port: Int, logger: Logger) {
+    self.group = group
+    self.table = table
+    self.port = port
+    self.logger = logger
+  }
+
+  /// Serves until the service group ends, then closes the connections.
+  public func run() async throws {
     let quiesce = ChannelSet()
     let table = table
-    let channel = try await ServerBootstrap(group: loops.group)
+    let channel = try await ServerBootstrap(group: group)
       .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
       .childChannelInitializer { child in
         child.eventLoop.makeCompletedFuture {
@@ -73,13 +84,13 @@ private struct LineDecoder: ByteToMessageDecoder {
 }
 
 /// Answers each line.
-private final class LineHandler: ChannelInboundHandler, Sendable {
+private final class LineHandler<Table: KeyValueTable>: ChannelInboundHandler, Sendable {
   typealias InboundIn = String
   typealias OutboundOut = ByteBuffer
 
-  private let table: LoopLocal<[String: String]>
+  private let table: Table
 
-  init(table: LoopLocal<[String: String]>) { self.table = table }
+  init(table: Table) { self.table = table }
 
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
     let answer = answer(unwrapInboundIn(data))
@@ -89,8 +100,8 @@ private final class LineHandler: ChannelInboundHandler, Sendable {
   private func answer(_ line: String) -> String {
     let words = line.split(separator: " ", maxSplits: 2).map(String.init)
     switch (words.first, words.count) {
-    case ("GET", 2): return table.value[words[1]].map { "VALUE \($0)" } ?? "NONE"
-    case ("COUNT", 1): return "VALUE \(table.value.count)"
+    case ("GET", 2): return table.read { $0[words[1]] }.map { "VALUE \($0)" } ?? "NONE"
+    case ("COUNT", 1): return "VALUE \(table.read { $0.count })"
     case ("SET", 3):
       table.update { $0[words[1]] = words[2] }
       return "STORED"
