@@ -149,7 +149,7 @@ extension Coordinator {
     case .special: OwnerTransitions.enterSlow(slot, from: .offline)
     }
     abandoned.end()
-    let path = SendPath(core: core, sender: path.sender, isOutsideSignals: true)
+    let path = SendPath(core: core, sender: path.sender, inline: .all)
     if !runAttachWork(on: cpu, by: path) {
       OwnerTransitions.detach(slot)
       throw IsolationError(.closed, "the coordinator was closed while CPU \(cpu) attached")

@@ -39,7 +39,7 @@ extension Coordinator: WorkSender {
   /// - Allocates: yes, once for each sender that exists at the same time
   public func makeSender() throws(IsolationError) -> Sender {
     Sender(
-      path: SendPath(core: core, sender: try takeSenderSlot(), isOutsideSignals: true),
+      path: SendPath(core: core, sender: try takeSenderSlot(), inline: .all),
       coordinator: self)
   }
 }
@@ -64,4 +64,17 @@ extension Coordinator {
   func giveBack(_ slot: SenderSlot) {
     registry.withLock { $0.freeSenders.append(slot) }
   }
+}
+
+/// A coordinator's sends that the library makes for a caller who is in no signal handler.
+struct LibrarySender: WorkSender {
+  let coordinator: Coordinator
+
+  var path: SendPath {
+    SendPath(core: coordinator.core, sender: coordinator.path.sender, inline: .interruptSafe)
+  }
+}
+
+extension Coordinator {
+  var forLibrary: LibrarySender { LibrarySender(coordinator: self) }
 }

@@ -181,7 +181,7 @@
     }
 
     func path(_ sender: Int) -> SendPath {
-      SendPath(core: core, sender: senderMemory[sender].slot, isOutsideSignals: true)
+      SendPath(core: core, sender: senderMemory[sender].slot, inline: .all)
     }
 
     /// Publishes a datum, sends, and notes what the answer promises.

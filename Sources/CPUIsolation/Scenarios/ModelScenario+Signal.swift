@@ -193,6 +193,44 @@
       signalThatSends(
         "a signal of the program's that sends, at a safe point", in: .kernel
       ) { _, slot in OwnerTransitions.safePoint(slot) },
+      ModelScenario(
+        "a section that a signal of the program's interrupts",
+        rule: "what a signal handler sends settles nothing else before the section's safe point",
+        preemptions: 2,
+        bodies: { machine in
+          let held = machine.registerType(interruptSafe: true)
+          let sent = machine.registerType(1, interruptSafe: true)
+          machine.core.line.late.store(1, ordering: .relaxed)
+          machine.place(0, .kernel)
+          var isHeld = true
+          machine.replaceHandler { _ in }
+          machine.replaceHandler(of: 1) { _ in }
+          return [
+            {
+              let slot = machine.become(0)
+              // What the section found stays until the work of who takes it away has settled.
+              machine.expect(machine.flags[0].load(ordering: .relaxed) == 0, "it was taken away")
+              isHeld = false
+              var backoff = Backoff()
+              while machine.flags[1].load(ordering: .acquiring) == 0 { backoff.wait() }
+              OwnerTransitions.safePoint(slot)
+            },
+            {
+              machine.engine.interrupt(threadID: 1) {
+                let path = SendPath(core: machine.core, sender: machine.path(0).sender)
+                _ = path.deliver(sent, to: 0, from: CallSite("model", 0))
+              }
+            },
+            {
+              let generation = machine.drawTicket(held)
+              _ = machine.path(1).deliver(held, to: 0, from: CallSite("model", 0))
+              machine.flags[1].store(1, ordering: .releasing)
+              _ = machine.await(generation, held, on: 0)
+              machine.expect(!isHeld, "it was taken away while a section held it")
+              machine.flags[0].store(1, ordering: .relaxed)
+            },
+          ]
+        }),
     ]
 
     /// What a thread has taken, and a signal that comes then and sends to the thread's own CPU.

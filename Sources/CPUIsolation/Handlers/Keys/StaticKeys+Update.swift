@@ -176,7 +176,7 @@ extension StaticKeys {
 
   /// Sends to every CPU, and waits until none can find anything old.
   private func reach(_ side: PatchSide, until goal: Ticket.Goal) {
-    let ticket = coordinator.sendWithTicket(
+    let ticket = coordinator.forLibrary.sendWithTicket(
       side.work, to: coordinator.cpus, urgency: side.interrupts ? .immediate : .deferrable)
     // It ends early where the coordinator is closed, and threads leave: `apply` says so.
     _ = ticket.wait(until: goal)

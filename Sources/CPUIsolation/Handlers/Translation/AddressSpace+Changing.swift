@@ -106,12 +106,12 @@ extension AddressSpace {
   ) -> Change? {
     guard let old = exchange(page, frame, CallSite(file, line)) else { return nil }
     if old.isNeverDeferred {
-      let ticket = coordinator.sendWithTicket(
+      let ticket = coordinator.forLibrary.sendWithTicket(
         flushRangeWork, to: coordinator.cpus, urgency: .immediate, file: file, line: line)
       let outcome = ticket.wait(until: .executed, timeout: timeout, file: file, line: line)
       return Change(previous: old.frame, report: ticket.report, outcome: outcome)
     }
-    let report = coordinator.send(
+    let report = coordinator.forLibrary.send(
       flushRangeWork, to: coordinator.cpus, urgency: urgency, file: file, line: line,
       where: core.mustBeTold)
     return Change(previous: old.frame, report: report, outcome: .settled)
@@ -210,7 +210,7 @@ extension AddressSpace {
   func acknowledge(
     _ retired: [Retired], isUrgent: Bool, all: Bool = false, _ file: StaticString, _ line: UInt
   ) -> AddressSpace.Retirement {
-    let ticket = coordinator.sendWithTicket(
+    let ticket = coordinator.forLibrary.sendWithTicket(
       all ? flushAllWork : flushRangeWork, to: coordinator.cpus,
       urgency: isUrgent ? .immediate : urgency, file: file, line: line)
     return AddressSpace.Retirement(self, retired, ticket, goal: isUrgent ? .executed : .covered)
@@ -232,7 +232,7 @@ extension AddressSpace {
   @discardableResult
   public func flushAll(file: StaticString = #fileID, line: UInt = #line) -> Ticket {
     table.asWriter { _ = core.publish(0..<UInt64.max) {} }
-    return coordinator.sendWithTicket(
+    return coordinator.forLibrary.sendWithTicket(
       flushAllWork, to: coordinator.cpus, urgency: urgency, file: file, line: line)
   }
 

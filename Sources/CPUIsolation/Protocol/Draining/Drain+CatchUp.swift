@@ -77,4 +77,20 @@ extension Drain {
     // Release — drain:A, as in `runHandler`: the generation that was loaded before the run.
     slot.applied[index].store(generation, ordering: .releasing)
   }
+
+  /// Whether nothing is pending that may run in a signal handler, and that a drain runs before a type.
+  func isNothingPending(before type: UInt64) -> Bool {
+    let early = core.line.early.load(ordering: .relaxed)
+    let late = core.line.late.load(ordering: .relaxed)
+    let bit: UInt64 = 1 << type
+    let lower = bit &- 1
+    var before = early & lower
+    if early & bit == 0 {
+      before = early | ~late & lower
+      if late & bit != 0 { before = ~late | lower }
+    }
+    // Acquire — drain:I, as in the drain of a signal handler.
+    before &= core.line.interruptSafe.load(ordering: .acquiring)
+    return slot.state.work.load(ordering: .relaxed) & before == 0 && lagging(among: before) == 0
+  }
 }

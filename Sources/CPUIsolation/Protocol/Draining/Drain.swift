@@ -111,14 +111,17 @@ struct Drain {
   }
 
   /// Drains what may run in a signal handler of this thread: the library's own, which has made the CPU
-  /// enter kernel and serves its calls, or one of the program's that met it in kernel.
-  func drainInterruptSafe(calls: Bool = true) {
+  /// enter kernel and serves its calls.
+  func drainInterruptSafe() {
+    // Acquire — drain:I. The set of safe types was written before any of them could be sent.
+    let safe = core.line.interruptSafe.load(ordering: .acquiring)
+    drainInterruptSafe(safe | 1 << BuiltInWork.calls | BuiltInWork.attentionMask)
+  }
+
+  /// Drains those of a set.
+  func drainInterruptSafe(_ safe: UInt64) {
     waitWhilePinned()
     let special = beginDraining()
-    // Acquire — drain:I. The set of safe types was written before any of them could be sent.
-    let safe =
-      core.line.interruptSafe.load(ordering: .acquiring)
-      | (calls ? 1 << BuiltInWork.calls | BuiltInWork.attentionMask : 0)
     // The thread's own next entry compares again, for the types that have to wait for it.
     run(0, special, lagging: lagging(among: safe))
     for _ in 0..<Self.rounds {

@@ -9,14 +9,26 @@ extension WorkType {
   public struct SendPath {
     @usableFromInline let core: CoordinatorCore
     @usableFromInline let sender: SenderSlot
-    /// Whether its sends come from no signal handler: those of a `LocalCPU` or a `Sender`, which a
-    /// handler cannot have. Others may: they run nothing here that is not interrupt-safe.
-    let isOutsideSignals: Bool
+    /// What its sends to the caller's own CPU run in kernel.
+    let inline: Inline
 
-    init(core: CoordinatorCore, sender: SenderSlot, isOutsideSignals: Bool = false) {
+    init(core: CoordinatorCore, sender: SenderSlot, inline: Inline = .sent) {
       self.core = core
       self.sender = sender
-      self.isOutsideSignals = isOutsideSignals
+      self.inline = inline
+    }
+
+    /// What a send to the caller's own CPU runs on the spot.
+    @usableFromInline
+    enum Inline {
+      /// All that is pending: the sends of a `LocalCPU` or a `Sender`, which a signal handler cannot have.
+      case all
+      /// What is interrupt-safe: the sends that the library itself makes for a caller who is in no signal
+      /// handler.
+      case interruptSafe
+      /// The work that is sent, if that is interrupt-safe: all others. The caller may be a signal handler
+      /// that has interrupted a kernel section, and the section may hold what other work takes away.
+      case sent
     }
   }
 }
@@ -206,7 +218,8 @@ extension SendPath {
   /// A send to the caller's own CPU.
   ///
   /// It may come from a signal handler of the program, between any two instructions of the thread.
-  /// There only what is interrupt-safe runs, and nothing before what the thread has taken:
+  /// There only what it sends runs, if that is interrupt-safe, and nothing before what the thread has taken
+  /// or what a drain would run earlier:
   /// - Between an entry's take and its drain, and while a drain runs, `draining` is set: the drain
   ///   looks once more.
   /// - Between the halves of a transition the owner's copy says another context than W: the thread
@@ -223,8 +236,10 @@ extension SendPath {
     let special = slot.owner.special.load(ordering: .relaxed)
     // Acquire — drain:I, as in the drain of a signal handler.
     let isSafe = core.line.interruptSafe.load(ordering: .acquiring) >> work.type & 1 != 0
-    guard special & OwnerFlags.inHandler == 0, isOutsideSignals || isSafe,
-      ContextTracker(slot).ownContext == UInt64(CPUContext.kernel.rawValue)
+    let drain = Drain(core, slot)
+    guard special & OwnerFlags.inHandler == 0, inline == .all || isSafe,
+      ContextTracker(slot).ownContext == UInt64(CPUContext.kernel.rawValue),
+      inline != .sent || drain.isNothingPending(before: work.type)
     else {
       // Inside a handler: the round that runs now has taken its bits already.
       if wasPending { return .merged }
@@ -232,10 +247,12 @@ extension SendPath {
       return .queued
     }
     if !wasPending { count(cell.value.ranInline) }
-    if isOutsideSignals {
-      Drain(core, slot).drainPending()
-    } else {
-      Drain(core, slot).drainInterruptSafe(calls: false)
+    switch inline {
+    case .all: drain.drainPending()
+    case .interruptSafe:
+      // Acquire — drain:I, as above.
+      drain.drainInterruptSafe(core.line.interruptSafe.load(ordering: .acquiring))
+    case .sent: drain.drainInterruptSafe(1 << work.type)
     }
     return .ranInline
   }
