@@ -143,7 +143,8 @@ extension ProbePoint {
       unsafe withUnsafeTemporaryAllocation(of: UInt64.self, capacity: 17) { words in
         // Safety: a word for each argument, and one before them.
         let base = unsafe Table(words.baseAddress.unsafelyUnwrapped)
-        Self.store(first, second, third, fourth, fifth, repeat each rest, to: base)
+        Self.store(first, second, third, fourth, fifth, to: base)
+        Self.store(repeat each rest, to: base)
         ProbeCore.hit(site, base)
       }
     }
@@ -178,7 +179,8 @@ extension ProbePoint {
     return unsafe withUnsafeTemporaryAllocation(of: UInt64.self, capacity: 17) { words in
       // Safety: a word for each argument, and one before them.
       let base = unsafe Table(words.baseAddress.unsafelyUnwrapped)
-      Self.store(first, second, third, fourth, fifth, repeat each rest, to: base)
+      Self.store(first, second, third, fourth, fifth, to: base)
+      Self.store(repeat each rest, to: base)
       return Activation(site, ProbeCore.begin(site, base))
     }
   }
@@ -213,11 +215,26 @@ extension ProbePoint {
   }
 
   @inlinable @inline(__always)
-  static func store<each Argument: FixedWidthInteger & Sendable>(
-    _ argument: repeat each Argument, to words: Table<UInt64>
+  static func store(
+    _ first: some FixedWidthInteger, _ second: some FixedWidthInteger,
+    _ third: some FixedWidthInteger, _ fourth: some FixedWidthInteger,
+    _ fifth: some FixedWidthInteger, to words: Table<UInt64>
   ) {
-    var index = 1
-    for argument in repeat each argument {
+    words[1] = UInt64(truncatingIfNeeded: first)
+    words[2] = UInt64(truncatingIfNeeded: second)
+    words[3] = UInt64(truncatingIfNeeded: third)
+    words[4] = UInt64(truncatingIfNeeded: fourth)
+    words[5] = UInt64(truncatingIfNeeded: fifth)
+  }
+
+  /// Those after the fifth. Swift 6.3.1 loses values of a pack that is made of single values and of another
+  /// pack, where it optimises.
+  @inlinable @inline(__always)
+  static func store<each Rest: FixedWidthInteger & Sendable>(
+    _ rest: repeat each Rest, to words: Table<UInt64>
+  ) {
+    var index = 6
+    for argument in repeat each rest {
       words[index] = UInt64(truncatingIfNeeded: argument)
       index &+= 1
     }

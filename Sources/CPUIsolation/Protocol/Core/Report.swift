@@ -16,8 +16,15 @@ public struct Report<Outcome: Hashable & Sendable>: Hashable, Sendable, CustomSt
   /// The CPUs below 128 of each outcome that a target can have, by its place: two words each. Masks in
   /// their place would be eight things to ask whether there is memory to be released.
   private var words = [16 of UInt64](repeating: 0)
-  /// The other CPUs, by place; nil until there is one.
-  private var wide: [CPUMask]? = nil
+  /// The other CPUs.
+  private var wide = Wide.none(0)
+
+  /// Masks by place, from the first CPU above 127 on. Beside a case with a number the end of a report looks at
+  /// which it is, and releases nothing.
+  private enum Wide {
+    case none(UInt8)
+    case masks([CPUMask])
+  }
 
   /// Why nothing was sent to anybody; nil if it was. The targets before a coordinator was closed
   /// keep their outcomes.
@@ -58,7 +65,7 @@ public struct Report<Outcome: Hashable & Sendable>: Hashable, Sendable, CustomSt
 
   fileprivate func mask(at place: Int) -> CPUMask {
     let mask = CPUMask(low: words[2 &* place], high: words[2 &* place &+ 1])
-    guard let wide else { return mask }
+    guard case .masks(let wide) = wide else { return mask }
     return mask.union(wide[place])
   }
 
@@ -81,10 +88,11 @@ public struct Report<Outcome: Hashable & Sendable>: Hashable, Sendable, CustomSt
 
   @inline(never)
   private mutating func widen(_ change: (inout [CPUMask]) -> Void) {
-    var masks = wide ?? Array(repeating: CPUMask(), count: Self.places.count)
-    wide = nil
+    var masks = Array(repeating: CPUMask(), count: Self.places.count)
+    if case .masks(let before) = wide { masks = before }
+    wide = .none(0)
     change(&masks)
-    wide = masks
+    wide = .masks(masks)
   }
 }
 
