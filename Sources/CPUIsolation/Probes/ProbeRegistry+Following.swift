@@ -16,8 +16,17 @@ extension ProbeRegistry {
       misuse("something follows a probe point of another registry")
     }
     // One that the registry had no room for never has anything attached.
-    if index >= 0 { state.withLock { $0.points[index].followers.append(body) } }
-    try body()
+    let follower = Follower(run: body)
+    if index >= 0 { state.withLock { $0.points[index].followers.append(follower) } }
+    do throws(IsolationError) {
+      try body()
+    } catch {
+      // What could not follow at the beginning does not hold up who attaches later.
+      if index >= 0 {
+        state.withLock { $0.points[index].followers.removeAll { $0 === follower } }
+      }
+      throw error
+    }
   }
 
   /// Calls the followers of points, all of them, and throws the first error.
@@ -27,7 +36,7 @@ extension ProbeRegistry {
     }
     var failure: IsolationError?
     for follower in followers {
-      do throws(IsolationError) { try follower() } catch { failure = failure ?? error }
+      do throws(IsolationError) { try follower.run() } catch { failure = failure ?? error }
     }
     if let failure { throw failure }
   }

@@ -51,7 +51,12 @@ public final class ProbeRegistry: @unchecked Sendable {
     var followers: [Follower] = []
   }
 
-  typealias Follower = @Sendable () throws(IsolationError) -> Void
+  /// What follows a point, told from others by what it is.
+  final class Follower: Sendable {
+    let run: @Sendable () throws(IsolationError) -> Void
+
+    init(run: @escaping @Sendable () throws(IsolationError) -> Void) { self.run = run }
+  }
 
   /// What removed probes leave behind, until no section can be looking at it.
   struct Garbage {
