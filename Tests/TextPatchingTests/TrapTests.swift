@@ -148,6 +148,37 @@
         }
       }
 
+      /// An attachment that cannot patch what follows its point says so, and leaves nothing attached; and what
+      /// could not follow at the beginning holds up nobody.
+      @Test func anAttachmentThatCannotPatchIsUndone() async {
+        await #expect(processExitsWith: .exitCode(9)) {
+          try onThisThread {
+            let registry = try ProbeRegistry(capacity: 4)
+            let point = ProbePoint<(Int, Int)>("p", "a", "b", in: registry)
+            let other = ProbePoint<(Int, Int)>("q", "a", "b", in: registry)
+            let patcher = try TextPatcher(coordinator: try Coordinator.quiet())
+            let site = try patcher.makeSite("site", original: Functions.original)
+            try patcher.probe(site, as: point, in: registry, hook: Functions.hook)
+            signal(SIGTRAP) { _ in }
+            do throws(IsolationError) {
+              try registry.attach(.count, to: "p")
+              _exit(1)
+            } catch {
+              guard error.code == .signalTaken else { _exit(2) }
+            }
+            if point.isAttached || !registry.probes.isEmpty { _exit(3) }
+            do throws(IsolationError) {
+              try patcher.probe(site, as: other, in: registry, hook: Functions.hook)
+              _exit(4)
+            } catch {
+              guard error.code == .signalTaken else { _exit(5) }
+            }
+            try registry.attach(.count, to: "q")
+            _exit(other.isAttached ? 9 : 6)
+          }
+        }
+      }
+
       /// A thread that inherited a mask of everything takes breakpoints all the same.
       @Test func aBlockedSignalIsUnblocked() throws {
         let coordinator = try Coordinator.quiet()
