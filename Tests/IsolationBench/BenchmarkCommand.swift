@@ -40,8 +40,14 @@ enum BenchmarkCommand {
         report("\(benchmark.name) is left out: \(reason)")
         continue
       }
+      if let count = options.onceCount {
+        let side = options.runsPeer ? benchmark.peers.first?.sample : benchmark.ours
+        _ = side?(stage, count)
+        continue
+      }
       rows.append(benchmark.run(on: stage))
     }
+    if options.onceCount != nil { return 0 }
     if options.printsJSON {
       var json = JSONWriter()
       json.object { json in

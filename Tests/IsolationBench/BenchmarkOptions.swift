@@ -7,6 +7,10 @@ struct BenchmarkOptions: Equatable {
   var printsHelp = false
   /// The rows to run; nil is all of them.
   var selection: [String]? = nil
+  /// How many operations one side of the rows does, once, without being measured; nil measures.
+  var onceCount: Int? = nil
+  /// Whether that side is the peer.
+  var runsPeer = false
   /// How often the experiment `never-enters` sends; nil if it is not asked for.
   var neverEntersSends: UInt64? = nil
 
@@ -41,9 +45,17 @@ struct BenchmarkOptions: Equatable {
           throw UsageError("--sends wants a positive number, not \"\(text)\"")
         }
         sends = count
+      case "--once":
+        let text = try Self.value(of: argument, &rest)
+        guard let count = Int(text), count > 0 else {
+          throw UsageError("--once wants a positive number, not \"\(text)\"")
+        }
+        onceCount = count
+      case "--peer": runsPeer = true
       default: throw UsageError("unknown option \"\(argument)\"")
       }
     }
+    if runsPeer && onceCount == nil { throw UsageError("--peer goes with --once") }
     if selection?.contains(Self.neverEnters) == true {
       guard selection?.count == 1 else {
         throw UsageError("\(Self.neverEnters) is an experiment of its own and cannot be combined")
@@ -104,6 +116,7 @@ extension BenchmarkOptions {
   static func help(rowNames: [String]) -> String {
     """
     isolation-bench [--json] [--check] [--only NAME,…]
+    isolation-bench --only NAME,… --once N [--peer]
     isolation-bench --only never-enters [--sends N] [--json]
     isolation-bench --only pool-table
     isolation-bench --only probe-table
@@ -117,6 +130,9 @@ extension BenchmarkOptions {
       --check        exits 1 when a row is not ok
       --only NAME,…  runs these rows: a whole name, or the part before the colon for a
                      row and its variants; "probes" is probe, lookup and region
+      --once N       does N operations of each row once, and measures nothing: for a profiler
+                     and simulators of caches (Tests/Benchmarks/cache-misses)
+      --peer         those of the peer in place of ours
       --sends N      how often never-enters sends (default \(defaultSends))
       --help         prints this
 

@@ -126,7 +126,7 @@ enum ProbeBenchmarks {
         defer { peer_end_kernel_probe() }
         return stage.time(count) { peer_call_probed(UInt64(count)) }
       }, ours: ours
-    ).needing(.kernelProbes, count: 2000)
+    ).needing(.kernelProbes, count: 10_000)
   }
 
   // MARK: What is hit

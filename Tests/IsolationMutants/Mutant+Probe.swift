@@ -10,6 +10,8 @@
     private static let sections = "Probes/ProbeSections.swift"
     private static let places = "Probes/ProbePlaces.swift"
     private static let usedAgain = "an entry of points that is used again"
+    private static let histogram = "Probes/ProbeHistogramMemory.swift"
+    private static let read = "a histogram that is read while it is written"
     private static let removed = "a probe that is removed while it is hit"
 
     static let probeMutants: [Mutant] = [
@@ -39,6 +41,22 @@
       Mutant(
         "place:V", .relaxed, "load of an entry's site, in a section", in: places, by: usedAgain,
         .weak),
+      Mutant(
+        "histogram:E", .relaxed, "store of an entry of the log", in: histogram, by: read, .weak),
+      Mutant(
+        "histogram:W", .relaxed, "store of the count of entries", in: histogram, by: read, .weak),
+      Mutant("histogram:B", .relaxed, "store of a bucket", in: histogram, by: read, .weak),
+      Mutant(
+        "histogram:M", .relaxed, "store of the sequence after a bucket", in: histogram, by: read,
+        .weak),
+      Mutant(
+        "histogram:S", .relaxed, "load of the sequence before the buckets", in: histogram, by: read,
+        .weak),
+      Mutant("histogram:C", .relaxed, "load of a bucket", in: histogram, by: read, .weak),
+      Mutant(
+        "histogram:N", .relaxed, "load of the count of entries", in: histogram, by: read, .weak),
+      Mutant(
+        "histogram:L", .relaxed, "load of an entry of the log", in: histogram, by: read, .weak),
     ]
   }
 #endif

@@ -97,7 +97,7 @@ extension StressTests {
     }
 
     /// A signal that finds the thread in kernel leaves it to the thread, which then stays in user until it is served.
-    @Test func kicksThatComeInKernelAreNotForgotten() throws {
+    @Test(.needsQueuedSignals) func kicksThatComeInKernelAreNotForgotten() throws {
       let coordinator = try Coordinator.quiet(isolated: [0]) {
         $0.isolatedInterrupter = .signal
         $0.watchdog = nil

@@ -67,6 +67,11 @@ import Testing
       try parse("--only never-enters").neverEntersSends == BenchmarkOptions.defaultSends)
   }
 
+  @Test func once() throws {
+    let options = try parse("--only poll --once 1000 --peer")
+    #expect(options.onceCount == 1000 && options.runsPeer)
+  }
+
   @Test(arguments: [
     ("--fast", "unknown option"), ("stray", "unknown option"), ("--only", "wants a value"),
     ("--only nonsense", "no row"), ("--only poll,", "no row"), ("--sends", "wants a value"),
@@ -78,7 +83,8 @@ import Testing
     ("--only never-enters,poll", "cannot be combined"),
     ("--only pool-table,poll", "cannot be combined"), ("--only pool-table --sends 5", "goes with"),
     ("--only probe-table,pool-table", "cannot be combined"),
-    ("--only probe-table --sends 5", "goes with"),
+    ("--only probe-table --sends 5", "goes with"), ("--only poll --peer", "goes with --once"),
+    ("--only poll --once", "wants a value"), ("--only poll --once 0", "positive number"),
   ])
   func mistakes(_ line: String, _ expected: String) {
     #expect(complaint(line)?.contains(expected) == true)

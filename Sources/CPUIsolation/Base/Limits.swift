@@ -25,6 +25,7 @@ enum Limits {
     static var keyWords: Int { 8 }
     static var keyGroupWords: Int { 4 }
     static var regionFan: Int { 2 }
+    static var histogramLog: Int { 2 }
   #else
     /// The width of the transition counter in W, in bits.
     static var counterBits: Int { 60 }
@@ -48,5 +49,7 @@ enum Limits {
     static var keyGroupWords: Int { 8 }
     /// Entries of a node of a region map: with its count they fill two lines but for two words.
     static var regionFan: Int { 14 }
+    /// Values of a histogram that a thread has not put into their buckets yet; a power of two.
+    static var histogramLog: Int { 64 }
   #endif
 }

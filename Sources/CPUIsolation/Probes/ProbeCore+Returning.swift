@@ -174,12 +174,13 @@ extension ProbeCore {
       record.value.active.wrappingAdd(.max, ordering: .relaxed)
     }
     guard let cycles, let line else { return }
-    count(record, 0, line)
     if record.value.kind == .latency {
+      // The histogram knows how many hits it has.
       // Safety: as above.
       unsafe ProbeHistogramMemory(base: record.value.context.unsafelyUnwrapped)
         .add(cycles, thread: line.number)
     } else {
+      count(record, 0, line)
       watched(record, line) {
         // Safety: as above.
         unsafe Unmanaged<ProbeFunctions>.fromOpaque(record.value.context.unsafelyUnwrapped.pointer)

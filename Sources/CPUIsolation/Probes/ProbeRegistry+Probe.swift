@@ -177,7 +177,10 @@ extension ProbeRegistry {
     }
 
     private func sumNow(_ which: Int) -> UInt64 {
-      registry.core.shape.value.counts.sum(number * ProbeRecord.countWords + which)
+      if which == 0, let memory, record.value.kind == .latency {
+        return ProbeHistogramMemory(base: memory.memory.address).count
+      }
+      return registry.core.shape.value.counts.sum(number * ProbeRecord.countWords + which)
         &- countsBefore[which]
     }
 

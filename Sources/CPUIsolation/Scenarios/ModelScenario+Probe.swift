@@ -50,6 +50,46 @@
     }
   }
 
+  /// What one thread counts in a histogram of two buckets, with a log of two values, and what readers see.
+  private final class HistogramTrial {
+    private let machine: ModelMachine
+    private let stripe: ProbeHistogramStripe
+    /// The counts after each value.
+    private var states: [[UInt64]] = [[0, 0]]
+
+    init(_ machine: ModelMachine) {
+      self.machine = machine
+      machine.traceMemory.clear()
+      // Safety: memory of the machine, zeroed.
+      stripe = ProbeHistogramStripe(words: unsafe Table(machine.traceMemory.address), buckets: 2)
+      if machine.engine.isTracing {
+        machine.engine.names[stripe.written.bits] = "written"
+        machine.engine.names[stripe.sequence.bits] = "sequence"
+      }
+    }
+
+    /// Counts a value, and tells readers when it is counted.
+    func count(_ bucket: Int) {
+      var next = states[states.count - 1]
+      next[bucket] += 1
+      states.append(next)
+      stripe.append(bucket)
+      machine.flags[0].store(UInt64(states.count - 1), ordering: .releasing)
+    }
+
+    /// One look: it has what was counted at some instant of it.
+    func read() {
+      let first = Int(machine.flags[0].load(ordering: .acquiring))
+      guard let look = stripe.look(), look.isSettled else { return }
+      var counts: [UInt64] = [0, 0]
+      look.add(to: &counts)
+      machine.expect(
+        states[first...].contains(counts),
+        "read \(counts), which was not so: \(states[first...])")
+      machine.runs += 1
+    }
+  }
+
   extension ModelScenario {
     static let probeScenarios: [ModelScenario] = [
       ModelScenario(
@@ -79,6 +119,18 @@
             },
             { machine.engine.interrupt(threadID: 1) { trial.hit(0) } },
             { trial.remove() },
+          ]
+        }, check: { _ in }),
+      ModelScenario(
+        "a histogram that is read while it is written",
+        rule: "a reader counts every value once, in the log or in its bucket",
+        preemptions: 2,
+        bodies: { machine in
+          let trial = HistogramTrial(machine)
+          return [
+            {
+              for bucket in [1, 0, 1, 1] { trial.count(bucket) }
+            }, { trial.read() },
           ]
         }, check: { _ in }),
     ]
