@@ -20,8 +20,20 @@ let package = Package(
     // Needs nothing but the library: `swift run -c release interruptions`, as root for the kernel's trace.
     .executableTarget(
       name: "interruptions",
-      dependencies: [.product(name: "CPUIsolation", package: "CPUIsolation")],
+      dependencies: [
+        "BenchmarkMachine", .product(name: "CPUIsolation", package: "CPUIsolation"),
+      ],
       path: "Sources/Interruptions"),
+    // As root as well: `swift run -c release noise-causes`.
+    .executableTarget(
+      name: "noise-causes",
+      dependencies: [
+        "BenchmarkMachine", "CKernelView",
+        .product(name: "CPUIsolation", package: "CPUIsolation"),
+      ],
+      path: "Sources/NoiseCauses"),
+    .target(name: "BenchmarkMachine"),
+    .target(name: "CKernelView"),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -29,14 +29,20 @@ extension NoiseMeter {
   ///
   /// The kernel tells what it counts for the thread: preemptions, sleeps and faults. A restartable
   /// sequence that is announced and never entered is taken back by the kernel when it has delivered a
-  /// signal. The tick is due at multiples of its length on CLOCK_MONOTONIC.
+  /// signal, and now and then after a tick. The tick is due at multiples of its length on
+  /// CLOCK_MONOTONIC.
   struct Witnesses: Sendable {
     private(set) var causes: Causes
     private var usage: cpi_usage
     private let tick: UInt64
+    /// When the announcement was last taken back after a tick.
+    private var lastRetraction: UInt64 = 0
+    /// How long gaps are that were named ticks, about.
+    private var usualTick: UInt64 = 0
 
-    init() {
-      tick = cpi_tick_nanoseconds()
+    /// - Parameter tick: the time between two ticks in nanoseconds; 0 where it is not known.
+    init(tick: UInt64 = cpi_tick_nanoseconds()) {
+      self.tick = tick
       usage = Self.currentUsage()
       causes = Causes(signalled: cpi_watch_preemption() ? 0 : nil, tick: tick > 0 ? 0 : nil)
     }
@@ -48,21 +54,25 @@ extension NoiseMeter {
     }
 
     /// Asks about a gap of so many cycles that ends now, and counts it unless the loop knows its source.
-    mutating func note(_ gap: UInt64, isKnown: Bool) {
+    ///
+    /// - Returns: whether another thread had the processor, whatever the loop knows.
+    mutating func note(_ gap: UInt64, isKnown: Bool) -> Bool {
       // First: the system call below has nothing to do with the gap.
-      let wasPreempted = cpi_was_preempted()
+      let wasTakenBack = cpi_was_preempted()
       let now = cpi_monotonic_nanoseconds()
       let usage = Self.currentUsage()
-      if !isKnown {
+      let isForeign = usage.preemptions != self.usage.preemptions
+      if isForeign || !isKnown {
         let nanoseconds = CycleClock.duration(ofCycles: gap).wholeNanoseconds
-        count(usage, wasPreempted, end: now, length: nanoseconds)
+        count(usage, wasTakenBack, end: now, length: nanoseconds)
       }
       self.usage = usage
       _ = cpi_watch_preemption()
+      return isForeign
     }
 
     private mutating func count(
-      _ usage: cpi_usage, _ wasPreempted: Bool, end: UInt64, length: UInt64
+      _ usage: cpi_usage, _ wasTakenBack: Bool, end: UInt64, length: UInt64
     ) {
       if usage.preemptions != self.usage.preemptions {
         causes.preempted &+= 1
@@ -70,16 +80,41 @@ extension NoiseMeter {
         causes.slept &+= 1
       } else if usage.faults != self.usage.faults {
         causes.faulted &+= 1
-      } else if wasPreempted, let signalled = causes.signalled {
+      } else if wasTakenBack, let signalled = causes.signalled,
+        !isRetraction(end: end, length: length)
+      {
         causes.signalled = signalled &+ 1
-      } else if let ticks = causes.tick, Self.isTick(end: end, length: length, tick: tick) {
+      } else if let ticks = causes.tick, resemblesTick(end: end, length: length) {
         causes.tick = ticks &+ 1
       } else {
         causes.interruptOrHost &+= 1
       }
     }
 
-    /// Whether a gap is a tick: one was due in it, or up to 50 µs before it. Of gaps that are long
+    /// Whether an announcement that was taken back in a gap was so by a tick. Since Linux 6.4 a tick has
+    /// one thread of each process look through the numbers that its threads have by processor, at most
+    /// every 100 ms, on its way back to the program.
+    mutating func isRetraction(end: UInt64, length: UInt64) -> Bool {
+      guard Self.isTick(end: end, length: length, tick: tick), end &- lastRetraction > 90_000_000
+      else { return false }
+      lastRetraction = end
+      return true
+    }
+
+    /// Whether a gap is a tick, by its time and by its length: gaps that the host makes come at any time,
+    /// and where they are many they are short.
+    mutating func resemblesTick(end: UInt64, length: UInt64) -> Bool {
+      guard Self.isTick(end: end, length: length, tick: tick) else { return false }
+      guard length >= usualTick / 4 else {
+        // Ticks may have become shorter.
+        usualTick -= usualTick / 64
+        return false
+      }
+      usualTick = usualTick - usualTick / 8 + length / 8
+      return true
+    }
+
+    /// Whether a gap is due to a tick: one was due in it, or up to 50 µs before it. Of gaps that are long
     /// beside the distance of two ticks nothing can be said: one is due in most of them.
     static func isTick(end: UInt64, length: UInt64, tick: UInt64) -> Bool {
       guard tick > 0, length <= tick / 50, end >= length else { return false }

@@ -69,17 +69,20 @@ public struct NoiseMeter: Sendable {
     if gap > threshold { note(gap, source) }
   }
 
+  /// Not inlined: a turn without a gap would save the registers that this needs.
+  @inline(never)
   private mutating func note(_ gap: UInt64, _ source: Source) {
     noise &+= gap
     maximum = max(maximum, gap)
-    counts[source.rawValue] &+= 1
-    if witnesses != nil { ask(gap, source) }
+    counts[(witnesses == nil ? source : ask(gap, source)).rawValue] &+= 1
   }
 
-  private mutating func ask(_ gap: UInt64, _ source: Source) {
-    witnesses?.note(gap, isKnown: source != .unknown)
+  /// Asks what a gap was due to, and returns the source that it is counted under.
+  private mutating func ask(_ gap: UInt64, _ source: Source) -> Source {
+    let isForeign = witnesses?.note(gap, isKnown: source != .unknown) ?? false
     // What asking took is no noise.
     last = CycleClock.now
+    return isForeign ? .unknown : source
   }
 
   /// Names the causes of gaps from now on: each that `sample` puts down to `unknown` is counted in
@@ -94,7 +97,8 @@ public struct NoiseMeter: Sendable {
   ///
   /// After a gap one system call asks what the kernel has counted for the thread, which takes less than
   /// a microsecond. What happened since the last gap without being a gap itself, such as a short page
-  /// fault, is put down to the next one.
+  /// fault, is put down to the next one. A gap in which another thread had the processor is
+  /// `preempted`, and counted as `unknown`, even where the loop has served a kick or drained in it.
   ///
   /// - Progress: wait-free
   /// - Context: the thread that samples

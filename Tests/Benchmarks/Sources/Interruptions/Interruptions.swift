@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import BenchmarkMachine
 import CPUIsolation
 import Foundation
 import Synchronization

@@ -3,8 +3,9 @@
 import Glibc
 
 /// What the figures were measured on.
-enum Machine {
-  static var description: String {
+public enum Machine {
+  /// Processor, kernel, C library and date, as a line.
+  public static var description: String {
     let processors = sysconf(Int32(_SC_NPROCESSORS_ONLN))
     var system = utsname()
     uname(&system)
