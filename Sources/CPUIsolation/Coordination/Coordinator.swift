@@ -71,6 +71,7 @@ public final class Coordinator: Sendable {
     HazardReclaimer.shared.avoid(configuration.isolatedProcessors)
     core.line.trace.store(
       traceMemory.buffers.base.bits, ordering: .relaxed)
+    registry.withLock { $0.followStaticProbes(in: core) }
     // Before anybody attaches, so that a call which comes first is in the right queue.
     for cpu in self.cpus {
       core.slots[cpu].state.reach.store(

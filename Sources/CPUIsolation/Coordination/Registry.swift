@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import CPlatform
 internal import Synchronization
 
 /// What a coordinator changes seldom, under its lock.
@@ -96,9 +97,26 @@ final class HandlerBox: Sendable {
 }
 
 extension Registry {
-  /// Has these events recorded from now on, and no others: sets the words that the paths look at.
-  mutating func trace(_ events: UInt64, in core: CoordinatorCore) {
-    trace.traced = events
+  /// Has these events recorded from now on, and no others.
+  mutating func record(_ events: UInt64, in buffers: TraceBuffers, of core: CoordinatorCore) {
+    trace.recorded = events
+    buffers.setRecorded(events)
+    trace.watched = cpi_watched_probes()
+    publishTraced(in: core)
+  }
+
+  /// Has the paths hand on the events whose static probes a tool watches now. The kernel tells a
+  /// process nothing of that but by a count in its memory: somebody has to look.
+  mutating func followStaticProbes(in core: CoordinatorCore) {
+    let watched = cpi_watched_probes()
+    if watched == trace.watched { return }
+    trace.watched = watched
+    publishTraced(in: core)
+  }
+
+  /// Sets the words that the paths look at.
+  private func publishTraced(in core: CoordinatorCore) {
+    let events = trace.traced
     core.line.traced.store(events, ordering: .relaxed)
     for sender in senders { trace.mark(sender.slot) }
     if events & TraceEvent.deferredWorkDrain.bit != 0 {

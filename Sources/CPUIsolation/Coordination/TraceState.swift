@@ -6,8 +6,12 @@ internal import Synchronization
 struct TraceState {
   /// The events that users have declared, after the built-in ones.
   var declared: [TraceEventFormat] = []
-  /// The events that are recorded, a bit each.
-  var traced: UInt64 = 0
+  /// The events that the tracer records, a bit each.
+  var recorded: UInt64 = 0
+  /// The events whose static probes a tool watches.
+  var watched: UInt64 = 0
+  /// The events that the paths hand on, for either.
+  var traced: UInt64 { recorded | watched }
   private var filters: [Int: TraceFilter] = [:]
   /// Filters that somebody may still look at: a CPU, or a reader who is counted on one of the sides.
   private var retired: [(filter: TraceFilter, wait: GracePeriodWait, sides: UInt64)] = []

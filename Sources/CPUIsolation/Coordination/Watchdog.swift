@@ -146,7 +146,10 @@ final class WatchdogService: Sendable {
   /// to see.
   private func look(at now: UInt64, unseen: UInt64 = 0) -> Bool {
     core.clock.value.store(now, ordering: .relaxed)
-    let attached = registry.withLock { $0.attached }
+    let attached = registry.withLock { state in
+      state.followStaticProbes(in: core)
+      return state.attached
+    }
     if attached.isEmpty { return true }
     let (left, isQuiet) = seen.withLock { seen in
       var left: [Int] = []

@@ -66,7 +66,7 @@ public struct Tracer: Sendable {
         misuse("the event \(event.name) was not declared to this coordinator", file, line)
       }
       state.trace.setFilter(filter, of: known, in: buffers, core.slots)
-      state.trace(state.trace.traced | known.bit, in: core)
+      state.record(state.trace.recorded | known.bit, in: buffers, of: core)
     }
   }
 
@@ -79,7 +79,7 @@ public struct Tracer: Sendable {
   public func stop(_ event: TraceEventFormat) {
     coordinator.registry.withLock { state in
       guard let known = state.trace.event(of: event) else { return }
-      state.trace(state.trace.traced & ~known.bit, in: core)
+      state.record(state.trace.recorded & ~known.bit, in: buffers, of: core)
       state.trace.setFilter(nil, of: known, in: buffers, core.slots)
     }
   }
@@ -91,8 +91,10 @@ public struct Tracer: Sendable {
   /// - Allocates: the list
   public var events: [TraceEventFormat] {
     coordinator.registry.withLock { state in
-      state.trace.formats.enumerated().filter { state.trace.traced >> UInt64($0.offset) & 1 != 0 }
-        .map(\.element)
+      state.trace.formats.enumerated().filter {
+        state.trace.recorded >> UInt64($0.offset) & 1 != 0
+      }
+      .map(\.element)
     }
   }
 

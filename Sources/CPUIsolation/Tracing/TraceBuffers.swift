@@ -7,6 +7,7 @@ internal import Synchronization
 /// A trivially copyable handle round one address.
 ///
 ///     offset    0  TraceHeader  constants
+///              64  recorded     the events that go into the rings, a bit each
 ///             128  readers      threads that are no CPUs and look at a filter right now: two counts
 ///             144  turn         which of the counts new readers use
 ///             256  filters      per event the address of its filter's program, or 0
@@ -54,6 +55,20 @@ struct TraceBuffers: @unchecked Sendable {
   private var header: Header { unsafe Place(base).value }
 
   var payloadWords: Int { header.payloadWords }
+
+  private var recorded: Place<SharedWord> {
+    // Safety: the map above says where.
+    unsafe Place(base + 64)
+  }
+
+  /// Whether an event goes into the rings: it may be handed on for its static probe alone.
+  @inline(__always)
+  func records(_ event: TraceEvent) -> Bool {
+    recorded.value.load(ordering: .relaxed) & event.bit != 0
+  }
+
+  /// Has these events go into the rings from now on.
+  func setRecorded(_ events: UInt64) { recorded.value.store(events, ordering: .relaxed) }
 
   /// The number of the ring that threads share which are no CPUs.
   var sharedRing: Int { header.rings &- 1 }

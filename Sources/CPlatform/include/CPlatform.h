@@ -341,6 +341,20 @@ uint32_t cpi_fork_generation(void);
 /// Writes to standard error without stdio, so that it works in a signal handler.
 void cpi_write_error(const uint8_t *_Nullable bytes, size_t count);
 
+// MARK: Static probes
+
+/// How many there are. A probe's number is its place in the list of the library's events.
+#define CPI_STATIC_PROBES 13
+
+/// The probes that some tool watches, a bit each. The kernel counts the watchers in words of this process, which C alone
+/// can place in a section of a name. Wait-free.
+uint64_t cpi_watched_probes(void);
+extern volatile uint16_t cpi_probe_watchers[CPI_STATIC_PROBES] __attribute__((visibility("hidden")));
+/// Whether some tool watches this one.
+static inline bool cpi_probe_is_watched(int32_t probe) { return cpi_probe_watchers[probe] != 0; }
+/// Passes a probe: an instruction that a tool may have replaced. Allowed in signal handlers.
+void cpi_hit_probe(int32_t probe, uint64_t first, uint64_t second, uint64_t third, uint64_t fourth);
+
 // MARK: RealtimeSanitizer
 
 /// Declares what follows on this thread a real-time context, until the matching exit, if that runtime is linked

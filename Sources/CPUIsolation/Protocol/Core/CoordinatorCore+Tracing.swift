@@ -51,15 +51,18 @@ extension CoordinatorCore {
     }
   }
 
-  /// Records an event whose payload stands in memory, into the ring of the calling thread.
+  /// Hands an event on whose payload stands in memory: to its static probe if that is watched, and into
+  /// the ring of the calling thread if it is recorded.
   @usableFromInline
   func record(
     _ event: TraceEvent, _ payload: Table<UInt64>, words: Int, at time: UInt64 = 0
   ) {
+    if StaticProbe.isWatched(event) { StaticProbe.hit(event, payload, words: words) }
     guard
       let base = Address(at: line.trace.load(ordering: .relaxed))
     else { return }
     let buffers = TraceBuffers(base: base)
+    guard buffers.records(event) else { return }
     let ring: Int
     let isProtected: Bool
     if let slot = CurrentThread.slot,
