@@ -53,6 +53,7 @@ extension Coordinator {
     }
     if let free { return free }
     let memory = try SenderMemory(cpus: core.slots.count, isShared: false)
+    memory.slot.flags.value.store(SenderFlags.unused, ordering: .relaxed)
     registry.withLock { state in
       state.senders.append(memory)
       state.trace.mark(memory.slot)

@@ -8,7 +8,10 @@ extension Coordinator {
   /// - Allocates: yes
   public func statistics() -> Statistics {
     let (senders, known, registered) = registry.withLock {
-      ($0.senders.map(\.slot), $0.freshTypes, $0.workTypes.map { ($0.name, $0.type.bit) })
+      (
+        $0.senders.map(\.slot).filter(\.isUsed), $0.freshTypes,
+        $0.workTypes.map { ($0.name, $0.type.bit) }
+      )
     }
     var statistics = Statistics(
       core, senders: senders, types: known, hasWatchdog: configuration.watchdog != nil)

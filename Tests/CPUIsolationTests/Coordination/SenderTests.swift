@@ -18,6 +18,40 @@ struct SenderTests {
     work = try coordinator.register(counting: runs)
   }
 
+  /// So that statistics need not look at the counts of all threads that never send.
+  @Test("a sender is in use from its first count on, and its counts are in the statistics")
+  func use() throws {
+    try expectUse { $0.send($1, to: 1) }
+    try expectUse { $0.send($1, to: 1, urgency: .immediate) }
+    try expectUse { $0.send($1, to: 0) }
+    try expectUse { $0.send($1, to: [1]) }
+    try expectUse(skips: true) { $0.send($1, to: [1]) { _ in false } }
+    try expectUse(.catchUp) { $0.send($1, to: 1) }
+    try expectUse(.catchUp) { $0.send($1, to: [1]) }
+  }
+
+  private func expectUse(
+    _ delivery: WorkType.Delivery = .bit, skips: Bool = false,
+    _ send: (borrowing Sender, WorkType) -> Void
+  ) throws {
+    let coordinator = try Coordinator(.scripted())
+    var options = WorkType.Options()
+    options.delivery = delivery
+    let work = try coordinator.register("used", options: options, counting: Counter())
+    let cpu = try ScriptedThread(coordinator, on: 1)
+    try cpu.enterUser()
+    let sender = try coordinator.makeSender()
+    #expect(!sender.path.sender.isUsed)
+    for sends in 1...2 as ClosedRange<UInt64> {
+      send(sender, work)
+      #expect(sender.path.sender.isUsed)
+      let counts = coordinator.statistics()[work]
+      #expect((skips ? counts.skipped : counts.sent) == sends)
+    }
+    try cpu.enterKernel()
+    try cpu.end()
+  }
+
   @Test("a sender's outcomes are the coordinator's")
   func outcomes() throws {
     let sender = try coordinator.makeSender()

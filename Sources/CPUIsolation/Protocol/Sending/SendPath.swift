@@ -277,10 +277,18 @@ extension SendPath {
   /// Adds one to a counter of this sender.
   @inline(__always)
   func count(_ counter: borrowing SharedWord) {
-    if sender.flags.value.load(ordering: .relaxed) & SenderFlags.shared != 0 {
+    let flags = sender.flags.value.load(ordering: .relaxed)
+    if flags & SenderFlags.shared != 0 {
       counter.wrappingAdd(1, ordering: .relaxed)
     } else {
+      if flags & SenderFlags.unused != 0 { noteUse() }
       counter.countOne()
     }
+  }
+
+  /// A sender counts for the first time. The tracer writes the flags too.
+  @inline(never)
+  private func noteUse() {
+    sender.flags.value.bitwiseAnd(~SenderFlags.unused, ordering: .relaxed)
   }
 }

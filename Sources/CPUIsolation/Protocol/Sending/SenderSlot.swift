@@ -79,6 +79,9 @@ struct SenderSlot: @unchecked Sendable {
   func initialize(isShared: Bool) {
     flags.initialize(to: SharedWord(isShared ? SenderFlags.shared : 0))
   }
+
+  /// Whether it may have counted something.
+  var isUsed: Bool { flags.value.load(ordering: .relaxed) & SenderFlags.unused == 0 }
 }
 
 /// What keeps a sender off the shortest path.
@@ -87,4 +90,7 @@ enum SenderFlags {
   static let shared: UInt64 = 1
   /// Sends are recorded.
   static let traced: UInt64 = 2
+  /// It has counted nothing yet: statistics pass over its cells. Its first count takes this away, which
+  /// stands on no shortest path, since these are taken by senders without flags alone.
+  static let unused: UInt64 = 4
 }
