@@ -29,6 +29,31 @@ struct PerCPUTests {
     try other.end()
   }
 
+  @Test("a thread that is a CPU is lent its own value, in kernel; another one none")
+  func current() throws {
+    let coordinator = try Coordinator(.scripted(isolated: 2))
+    let values = Coordinator.PerCPU(coordinator) { [$0] }
+    let work = try coordinator.register("append") { values[$0].append(10) }
+    let cpu = try ScriptedThread(coordinator, on: 2)
+    try cpu.enterUser()
+    #expect(coordinator.send(work, to: 2) == .deferred)
+    #expect(try cpu.run { _ in values.withCurrent { $0 } } == [2, 10])
+    #expect(try cpu.run { _ in values.withCurrent { $0.append(20) } != nil })
+    #expect(values.withCurrent { $0 } == nil)
+    struct Refusal: Error {}
+    #expect(
+      try cpu.run { _ in
+        do {
+          return try values.withCurrent { _ throws(Refusal) -> Bool in throw Refusal() } ?? false
+        } catch {
+          return values.withCurrent { $0 == [2, 10, 20] } ?? false
+        }
+      })
+    let other = Coordinator.PerCPU(try Coordinator(.scripted(isolated: 2))) { $0 }
+    #expect(try cpu.run { _ in other.withCurrent { $0 } } == nil)
+    try cpu.end()
+  }
+
   @Test("a helper touches the value of the CPU that it helps")
   func onBehalf() throws {
     let coordinator = try Coordinator(.scripted())

@@ -34,7 +34,7 @@ enum LoopRows {
       var figures = Figures()
       _ = machine_wake_on_time()
       let looks: [(String, @Sendable () -> Int)] = [
-        ("ours", { own.value.count }), ("mutex", { mutex.read { $0.count } }),
+        ("ours", { own.withValue { $0.count } }), ("mutex", { mutex.read { $0.count } }),
         ("box", { box.read { $0.count } }), ("atomic", { atomic.read { $0.count } }),
       ]
       for _ in 0..<options.runs {
