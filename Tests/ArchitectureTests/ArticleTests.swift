@@ -29,7 +29,8 @@ extension ArchitectureTests {
         page: "Interference", tests: "CPUIsolationTests/Observing/InterferenceArticleTests",
         pieces: 1),
       Article(
-        page: "Embedding", tests: "CPUIsolationTests/Coordination/EmbeddingArticleTests", pieces: 9),
+        page: "Embedding", tests: "CPUIsolationTests/Coordination/EmbeddingArticleTests",
+        pieces: 10),
     ]
 
     @Test(arguments: articles)

@@ -3,6 +3,20 @@
 import CPUIsolation
 import Testing
 
+private actor Shutting {
+  nonisolated let executor: Coordinator.CPUSerialExecutor
+  nonisolated var unownedExecutor: UnownedSerialExecutor {
+    unsafe executor.asUnownedSerialExecutor()
+  }
+
+  init(executor: Coordinator.CPUSerialExecutor) { self.executor = executor }
+
+  func shutDown() { Self.end(executor) }
+  nonisolated private static func end(_ executor: Coordinator.CPUSerialExecutor) {
+    executor.shutDown()
+  }
+}
+
 @Suite("Misuse of values per CPU and executors")
 struct PerCPUMisuseTests {
   @Test("a value touched by a thread that is no CPU")
@@ -82,6 +96,28 @@ struct PerCPUMisuseTests {
       }
     }
     result.expect("the value of CPU 1 was touched in the middle of another touch")
+  }
+
+  @Test("a thread that asks for its value in the middle of its own touch")
+  func nestedCurrent() async {
+    let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+      try onThisThread {
+        let coordinator = try Coordinator.make()
+        let values = Coordinator.PerCPU(coordinator) { _ in [0] }
+        _ = try coordinator.attachHandle(to: 1)
+        _ = values.withCurrent { _ in values.withCurrent { $0.count } }
+      }
+    }
+    result.expect("the value of CPU 1 was touched in the middle of another touch")
+  }
+
+  @Test("a serial executor that one of its own jobs shuts down")
+  func ownSerialExecutor() async {
+    let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+      let executor = try Coordinator.make().makeSerialExecutor(on: 1)
+      await Shutting(executor: executor).shutDown()
+    }
+    result.expect("CPU 1 cannot shut down its own executor: it would wait for itself")
   }
 
   @Test("an executor that one of its own jobs shuts down")

@@ -27,6 +27,24 @@ struct EmbeddingArticleTests {
     #expect(routes.withObject { $0.target(of: path) } == 1)
   }
 
+  @Test("an actor that runs on a CPU")
+  func actorOnCPU() async throws {
+    let coordinator = try Coordinator(.scripted())
+    actor Sessions {
+      nonisolated let executor: Coordinator.CPUSerialExecutor
+      nonisolated var unownedExecutor: UnownedSerialExecutor {
+        unsafe executor.asUnownedSerialExecutor()
+      }
+      private(set) var opened = 0
+      init(_ executor: Coordinator.CPUSerialExecutor) { self.executor = executor }
+      func open() { opened += 1 }
+    }
+    let sessions = Sessions(try coordinator.makeSerialExecutor(on: 1))
+    await sessions.open()
+    #expect(await sessions.opened == 1)
+    #expect(try PlainThread.start { coordinator.close(timeout: .seconds(120)) }.value() == .settled)
+  }
+
   /// A loop of a server's own runtime.
   final class Loop: Sendable {
     private let isAwake = Flag()
