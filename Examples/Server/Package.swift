@@ -33,7 +33,7 @@ let package = Package(
     .target(name: "KeyValue", dependencies: ["CPUIsolationNIO"]),
     .executableTarget(
       name: "server",
-      dependencies: ["KeyValue", .product(name: "NIOHTTP1", package: "swift-nio")]),
+      dependencies: ["CMachine", "KeyValue", .product(name: "NIOHTTP1", package: "swift-nio")]),
     .target(name: "CMachine"),
     .executableTarget(
       name: "server-bench",

@@ -8,19 +8,22 @@ import NIOHTTP1
 import NIOPosix
 import ServiceLifecycle
 
-/// `GET /metrics`, for Prometheus: the statistics of the coordinator. Served by a loop that is none of its CPUs.
+/// `GET /metrics`, for Prometheus: the statistics of the coordinator; and `GET /interrupts`. Served by a loop that is none of
+/// its CPUs.
 struct MetricsEndpoint: Service {
   let coordinator: Coordinator
+  let account: InterruptAccount?
   let port: Int
 
   func run() async throws {
-    let coordinator = coordinator
+    let (coordinator, account) = (coordinator, account)
     let channel = try await ServerBootstrap(group: .singletonMultiThreadedEventLoopGroup)
       .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
       .childChannelInitializer { child in
         child.eventLoop.makeCompletedFuture {
           try child.pipeline.syncOperations.configureHTTPServerPipeline()
-          try child.pipeline.syncOperations.addHandler(MetricsHandler(coordinator: coordinator))
+          try child.pipeline.syncOperations.addHandler(
+            MetricsHandler(coordinator: coordinator, account: account))
         }
       }
       .bind(host: "127.0.0.1", port: port).get()
@@ -37,26 +40,36 @@ private final class MetricsHandler: ChannelInboundHandler {
   typealias OutboundOut = HTTPServerResponsePart
 
   private let coordinator: Coordinator
-  private var isFound = false
+  private let account: InterruptAccount?
+  private var path: String? = nil
 
-  init(coordinator: Coordinator) { self.coordinator = coordinator }
+  init(coordinator: Coordinator, account: InterruptAccount?) {
+    self.coordinator = coordinator
+    self.account = account
+  }
 
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
     switch unwrapInboundIn(data) {
-    case .head(let head): isFound = head.method == .GET && head.uri == "/metrics"
+    case .head(let head): path = head.method == .GET ? head.uri : nil
     case .body: break
     case .end: answer(context)
     }
   }
 
   private func answer(_ context: ChannelHandlerContext) {
-    let text = isFound ? coordinator.statistics().prometheusText() : "there is /metrics\n"
+    let found: String? =
+      switch path {
+      case "/metrics": coordinator.statistics().prometheusText()
+      case "/interrupts": account?.text() ?? "not counted: start it with --interrupts\n"
+      default: nil
+      }
+    let text = found ?? "there are /metrics and /interrupts\n"
     let headers: HTTPHeaders = [
       "content-type": "text/plain; version=0.0.4", "content-length": "\(text.utf8.count)",
       "connection": "close",
     ]
     let head = HTTPResponseHead(
-      version: .http1_1, status: isFound ? .ok : .notFound, headers: headers)
+      version: .http1_1, status: found != nil ? .ok : .notFound, headers: headers)
     context.write(wrapOutboundOut(.head(head)), promise: nil)
     context.write(wrapOutboundOut(.body(.byteBuffer(ByteBuffer(string: text)))), promise: nil)
     let end = context.writeAndFlush(wrapOutboundOut(.end(nil)))

@@ -46,6 +46,9 @@ struct ServerTests {
     let other = try Client(port: server.metricsPort).exchange(
       "GET / HTTP/1.1\r\nhost: here\r\n\r\n")
     #expect(other.hasPrefix("HTTP/1.1 404"), "\(other)")
+    let interrupts = try Client(port: server.metricsPort).exchange(
+      "GET /interrupts HTTP/1.1\r\nhost: here\r\n\r\n")
+    #expect(interrupts.hasSuffix("not counted: start it with --interrupts\n"), "\(interrupts)")
     let (status, output) = server.terminate()
     #expect(status == 0, "\(output)")
   }
