@@ -73,14 +73,18 @@ struct LedgerCheck {
     ]
     var counts = Dictionary(uniqueKeysWithValues: columns.map { ($0, UInt64(0)) })
     var left: UInt64? = nil
-    for line in lines where line.cycle > begin && line.cycle <= end {
+    for line in lines where line.cycle <= end {
+      let isCounted = line.cycle > begin
+      // The kernel counts a stretch as a whole when it is over, whenever it began.
       if line.event == "sched_switch", line.has("next_pid=\(thread)"), let since = left {
-        counts[.timeAway]! += UInt64(Double(line.cycle - since) * 1e9 / frequency)
+        if isCounted {
+          counts[.timeAway]! += UInt64(Double(line.cycle - since) * 1e9 / frequency)
+        }
         left = nil
       }
       guard let column = Self.column(line, thread: thread, signal: signal) else { continue }
-      counts[column]! += 1
       if column == .preemptions { left = line.cycle }
+      if isCounted { counts[column]! += 1 }
     }
     // As the ledger defines them.
     counts[.functionCalls]! -= min(counts[.functionCalls]!, counts[.tlbShootdowns]!)
