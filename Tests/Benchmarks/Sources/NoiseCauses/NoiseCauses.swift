@@ -69,6 +69,9 @@ struct NoiseCauses {
     let recording = try KernelRecording(processor: target)
     let thread = try coordinator.launch(on: target) { cpu in loop.run(cpu, work) }
     while loop.thread.load(ordering: .acquiring) == 0 { usleep(1000) }
+    // Until the thread has settled on its processor, and what a ledger reads the first time has been read.
+    _ = InterferenceLedger(coordinator).snapshot()
+    usleep(200_000)
     var check = LedgerCheck(coordinator, cpu: target)
     let others = isMixed ? try disturbance.start(handler, target: target) : []
     usleep(UInt32(seconds * 1e6))
