@@ -100,14 +100,26 @@ struct CPUCells {
       guard let slot = CurrentThread.slot,
         slot.owner.core.load(ordering: .relaxed) == core.base.bits
       else { return nil }
+      // Its own function: this one needs no stack.
       if ContextTracker(slot).ownContext != UInt64(CPUContext.kernel.rawValue) {
-        _ = OwnerTransitions.enterIfNeeded(slot, CallSite(#fileID, #line))
+        return unsafe enter(slot)
       }
-      let number = OwnerTransitions.number(slot)
+      return unsafe cell(of: slot)
+    }
+
+    @inline(never)
+    private func enter(_ slot: CPUSlot) -> UnsafeMutableRawPointer? {
+      _ = OwnerTransitions.enterIfNeeded(slot, CallSite(#fileID, #line))
+      return unsafe cell(of: slot)
+    }
+
+    @inline(__always)
+    private func cell(of slot: CPUSlot) -> UnsafeMutableRawPointer? {
+      let number = slot.owner.number.load(ordering: .relaxed)
       // Another coordinator may have memory where that of the values' was, and more CPUs.
-      guard UInt(bitPattern: number) < UInt(bitPattern: count) else { return nil }
+      guard number < UInt64(truncatingIfNeeded: count) else { return nil }
       // Safety: there is a cell for each number below that.
-      return unsafe memory + number &* stride
+      return unsafe memory + Int(truncatingIfNeeded: number) &* stride
     }
   }
 

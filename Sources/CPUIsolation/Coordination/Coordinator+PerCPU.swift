@@ -91,7 +91,7 @@ extension Coordinator {
     /// - Returns: what the body returns; nil, without having run it, where the thread is no CPU of the coordinator.
     /// - Throws: what the body throws.
     /// - Progress: wait-free when nothing is pending; else as the pending handlers
-    /// - Context: any thread
+    /// - Context: any thread, outside signal handlers of the program
     /// - Allocates: never
     @inlinable @inline(__always)
     public func withCurrent<Result, Failure: Error>(
