@@ -2,9 +2,9 @@
 
    Grace periods, and the end of a work type.
 
-   Mirrors GracePeriodWait (gracePeriod:F, gracePeriod:S, gracePeriod:P, gracePeriod:H, gracePeriod:E)
-   against the transitions (entry:W, exit:W, quiescent:W) and helpers (onBehalf:P, onBehalf:W,
-   onBehalf:H, onBehalf:U); with
+   Mirrors GracePeriodWait (gracePeriod:F, gracePeriod:S, gracePeriod:P, gracePeriod:H) against the
+   transitions (entry:W, exit:W, quiescent:W) and helpers (onBehalf:P, onBehalf:W, onBehalf:H,
+   onBehalf:U); with
    UNREGISTER, Coordinator.unregister (withdraw:T, unregister:V) against Drain (drain:T, drain:V)
    and a sender that may be late (send:R, send:O).
 
@@ -224,7 +224,6 @@ inline await() {
      :: stays && mem[W] == s -> goto givesUp
      fi
   fi;
-  DRAINED(1);
   s = 0;
   pin = 0;
   helps = 0

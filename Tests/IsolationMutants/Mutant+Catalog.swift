@@ -174,16 +174,13 @@
         "gracePeriod:F", .dropped, "fence after the unlinking", in: gracePeriod,
         by: "a grace period shows what a helper did", .weak),
       Mutant(
-        [
-          (LabelledPlace(label: "gracePeriod:S", path: gracePeriod), .relaxed),
-          (LabelledPlace(label: "gracePeriod:E", path: gracePeriod, isFence: true), .dropped),
-        ], "look at W, and the fence at the end", by: "a grace period shows what sections did",
-        .weak),
+        "gracePeriod:S", .relaxed, "look at W", in: gracePeriod,
+        by: "a grace period shows what sections did", .weak),
       Mutant(
-        [
-          (LabelledPlace(label: "gracePeriod:P", path: gracePeriod), .relaxed),
-          (LabelledPlace(label: "gracePeriod:E", path: gracePeriod, isFence: true), .dropped),
-        ], "look at the pin, and the fence at the end",
+        "gracePeriod:P", .relaxed, "look at the pin", in: gracePeriod,
+        by: "a grace period shows what a helper did", .weak),
+      Mutant(
+        "gracePeriod:H", .relaxed, "look at the count of helpers", in: gracePeriod,
         by: "a grace period shows what a helper did", .weak),
       Mutant(
         "quiescent:W", .weakened, "addition of two steps", in: tracker, by: "quiescent states",

@@ -74,6 +74,17 @@ struct ContextWord: Hashable, Sendable, CustomStringConvertible {
     #endif
   }
 
+  /// Whether it is the W of a CPU in kernel: `contextIfThere` without the other contexts, for looks at
+  /// many CPUs.
+  var isInKernel: Bool {
+    let isKernel = rawValue & Self.contextMask == UInt64(CPUContext.kernel.rawValue)
+    #if ModelChecking
+      return isKernel
+    #else
+      return isKernel && rawValue != 0
+    #endif
+  }
+
   /// The transition counter, for a counter of this width.
   func counter(width: Int = Limits.counterBits) -> UInt64 { rawValue >> UInt64(64 - width) }
 

@@ -16,9 +16,27 @@ struct GracePeriodWait {
     /// Where a helper worked for a CPU that was away: how many had been through with it.
     var helps: UInt64?
   }
-  private var stragglers: [Straggler] = []
+  /// Nil, and no memory, where every CPU had passed at the first look.
+  private var stragglers: [Straggler]? = nil
 
-  /// Looks at every CPU except `excluded`, the caller's own, which holds nothing while it asks.
+  /// Begins to wait for every CPU except `excluded`, the caller's own, which holds nothing while it asks.
+  init(_ slots: CPUSlots, excluding excluded: Int?) {
+    self.init(slots, from: Self.begin(slots, excluding: excluded), excluding: excluded)
+  }
+
+  /// Looks at the CPUs from `first` on; those before have passed. Only after `begin`.
+  init(_ slots: CPUSlots, from first: Int, excluding excluded: Int?) {
+    for cpu in first..<slots.count where cpu != excluded {
+      let (word, isPinned) = Self.look(at: slots[cpu])
+      let isAway = !word.isInKernel
+      if isAway && !isPinned { continue }
+      let helps = isAway ? Self.helps(slots[cpu]) : nil
+      if stragglers == nil { stragglers = [] }
+      stragglers?.append(Straggler(cpu: cpu, word: word, helps: helps))
+    }
+  }
+
+  /// Begins a grace period: the first CPU that has not passed, or where all have, how many there are.
   ///
   /// What the caller unlinked before is either invisible to a section that begins later, or the
   /// section began earlier and is seen here:
@@ -26,26 +44,32 @@ struct GracePeriodWait {
   ///   it.
   /// - If our look comes first, our fence comes before the addition, and the section's loads see
   ///   the unlinking.
-  init(_ slots: CPUSlots, excluding excluded: Int?) {
+  ///
+  /// It is the only fence. What the caller frees comes after the looks without one: each look that lets
+  /// a CPU pass acquires what that CPU, or its helper, released when it was through.
+  @inline(__always)
+  static func begin(_ slots: CPUSlots, excluding excluded: Int?) -> Int {
     // Sequentially consistent fence — gracePeriod:F. The unlinking comes before the looks. Pairs
     // with entry:W.
     fullFence()
-    for cpu in 0..<slots.count where cpu != excluded {
-      let (word, isPinned) = Self.look(at: slots[cpu])
-      let isAway = word.contextIfThere != .kernel
-      if isAway && !isPinned { continue }
-      let helps = isAway ? Self.helps(slots[cpu]) : nil
-      stragglers.append(Straggler(cpu: cpu, word: word, helps: helps))
+    let own = excluded ?? -1
+    var cpu = 0
+    while cpu < slots.count {
+      let (word, isPinned) = look(at: slots[cpu])
+      if word.isInKernel || isPinned, cpu != own { break }
+      cpu &+= 1
     }
-    // Sequentially consistent fence — gracePeriod:E. What the caller frees comes after the looks.
-    // Pairs with exit:W.
-    if stragglers.isEmpty { fullFence() }
+    return cpu
   }
+
+  /// Whether every CPU has passed, as far as was looked.
+  @inline(__always)
+  var isOver: Bool { stragglers?.isEmpty ?? true }
 
   /// Whether every CPU has passed; looks again at those that had not.
   mutating func poll(_ slots: CPUSlots) -> Bool {
-    if stragglers.isEmpty { return true }
-    stragglers.removeAll { straggler in
+    if isOver { return true }
+    stragglers?.removeAll { straggler in
       let (word, isPinned) = Self.look(at: slots[straggler.cpu])
       // A CPU that was away while a helper worked for it began nothing itself; the helper has to be
       // through. It is if the pin is free, and if the count has moved: helpers have the pin one after
@@ -55,17 +79,16 @@ struct GracePeriodWait {
       guard let helps = straggler.helps else { return word != straggler.word }
       return !isPinned || Self.helps(slots[straggler.cpu]) != helps
     }
-    guard stragglers.isEmpty else { return false }
-    // Sequentially consistent fence — gracePeriod:E, as above.
-    fullFence()
-    return true
+    return isOver
   }
 
   /// The CPUs that have not passed.
-  var cpus: CPUMask { CPUMask(stragglers.map(\.cpu)) }
+  var cpus: CPUMask { CPUMask((stragglers ?? []).map(\.cpu)) }
 
+  @inline(__always)
   private static func look(at slot: CPUSlot) -> (ContextWord, isPinned: Bool) {
-    // Sequentially consistent — gracePeriod:S. Pairs with entry:W, exit:W and quiescent:W.
+    // Sequentially consistent — gracePeriod:S. What a CPU did before it left, or moved, is seen by us.
+    // Pairs with entry:W, exit:W and quiescent:W.
     let word = slot.state.word.load(ordering: .sequentiallyConsistent)
     // Sequentially consistent — gracePeriod:P. After the look at W: a helper that pins later looks
     // at W later and began after this grace period did. Pairs with onBehalf:P and onBehalf:U.
@@ -74,13 +97,8 @@ struct GracePeriodWait {
   }
 
   private static func helps(_ slot: CPUSlot) -> UInt64 {
-    #if CPUISOLATION_THREAD_SANITIZER
-      // Acquire — gracePeriod:H. The sanitizer does not model fences.
-      slot.state.helps.load(ordering: .acquiring)
-    #else
-      // Relaxed — gracePeriod:H. After the unlinking's fence (gracePeriod:F); before the fence at the
-      // end (gracePeriod:E), which shows what the helper did. Pairs with onBehalf:H.
-      slot.state.helps.load(ordering: .relaxed)
-    #endif
+    // Acquire — gracePeriod:H. After the unlinking's fence (gracePeriod:F); if it shows that a helper
+    // is through, we see what that helper did. Pairs with onBehalf:H.
+    slot.state.helps.load(ordering: .acquiring)
   }
 }

@@ -21,21 +21,47 @@ extension Coordinator {
   /// - Context: any thread
   /// - Allocates: one word per CPU that is in kernel when it begins
   public struct GracePeriod: Sendable {
-    private let coordinator: Coordinator
-    private var pending: GracePeriodWait
-    /// Its number in the trace; 0 if its end is not to be recorded.
-    private var sequence: UInt64 = 0
-    /// The CPUs that had to be waited for when it began, for the trace.
-    private var waitedFor = CPUMask()
+    /// Nil where every CPU had passed at the first look: nothing is left to ask, and nothing is kept.
+    private var waiting: Waiting? = nil
 
+    /// What is kept while CPUs have to be waited for.
+    private struct Waiting: Sendable {
+      let coordinator: Coordinator
+      var wait: GracePeriodWait
+      /// What its end is recorded with; nil if that is not recorded.
+      var record: Record?
+    }
+
+    /// A grace period in the trace: its number, and the CPUs that had to be waited for when it began.
+    private final class Record: Sendable {
+      let sequence: UInt64
+      let waitedFor: CPUMask
+
+      init(_ sequence: UInt64, _ waitedFor: CPUMask) {
+        self.sequence = sequence
+        self.waitedFor = waitedFor
+      }
+    }
+
+    @inline(__always)
     init(_ coordinator: Coordinator, excluding own: Int?) {
-      self.coordinator = coordinator
-      pending = GracePeriodWait(coordinator.core.slots, excluding: own)
       let core = coordinator.core
+      let first = GracePeriodWait.begin(core.slots, excluding: own)
+      if first != core.slots.count || core.isTraced(.gracePeriod) {
+        keep(coordinator, first, excluding: own)
+      }
+    }
+
+    /// Begins to wait, and records that, if grace periods are recorded.
+    @inline(never)
+    private mutating func keep(_ coordinator: Coordinator, _ first: Int, excluding own: Int?) {
+      let core = coordinator.core
+      let wait = GracePeriodWait(core.slots, from: first, excluding: own)
+      waiting = Waiting(coordinator: coordinator, wait: wait, record: nil)
       guard core.isTraced(.gracePeriod) else { return }
-      sequence = coordinator.traceMemory.nextGracePeriod()
-      waitedFor = stragglers
-      core.traceGracePeriod(sequence, stage: "start", waitedFor)
+      let record = Record(coordinator.traceMemory.nextGracePeriod(), wait.cpus)
+      waiting?.record = record
+      core.traceGracePeriod(record.sequence, stage: "start", record.waitedFor)
       _ = poll()
     }
 
@@ -45,16 +71,17 @@ extension Coordinator {
     /// - Context: any thread
     /// - Allocates: never
     public mutating func poll() -> Bool {
-      guard pending.poll(coordinator.core.slots) else { return false }
-      if sequence != 0 {
-        coordinator.core.traceGracePeriod(sequence, stage: "end", waitedFor)
-        sequence = 0
+      guard let core = waiting?.coordinator.core else { return true }
+      guard waiting?.wait.poll(core.slots) ?? true else { return false }
+      if let record = waiting?.record {
+        core.traceGracePeriod(record.sequence, stage: "end", record.waitedFor)
+        waiting?.record = nil
       }
       return true
     }
 
     /// The CPUs that had not passed at the last look.
-    public var stragglers: CPUMask { pending.cpus }
+    public var stragglers: CPUMask { waiting?.wait.cpus ?? CPUMask() }
 
     /// Suspends the task until it is over, the time is, or the coordinator is closed; tells which.
     ///
@@ -73,7 +100,7 @@ extension Coordinator {
       let until = Deadline(after: timeout)
       var pause = SleepLadder()
       while !poll() {
-        if let end = coordinator.endOfWait(until, stragglers) { return end }
+        if let end = waiting?.coordinator.endOfWait(until, stragglers) { return end }
         try await pause.sleep()
       }
       return .settled
@@ -150,6 +177,7 @@ extension Coordinator {
   }
 
   /// The caller's own CPU where it is in kernel outside every section; traps inside one.
+  @inline(__always)
   private func ownQuiescentCPU(
     _ action: String, _ file: StaticString, _ line: UInt
   ) -> Int? {

@@ -113,7 +113,6 @@ uint64_t peer_grace_periods(
       uint64_t pin = __atomic_load_n(&cpus[n]->pin, __ATOMIC_SEQ_CST);
       passed += (word & context_mask) != context_kernel && pin == 0;
     }
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);
   }
   return passed;
 }
