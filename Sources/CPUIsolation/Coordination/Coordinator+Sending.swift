@@ -25,10 +25,15 @@ extension Coordinator: WorkSender {
   public func send(
     _ work: WorkType, to cpu: Int, file: StaticString = #fileID, line: UInt = #line
   ) -> SendOutcome {
-    path.deliver(work, to: cpu, from: CallSite(file, line))
+    let site = CallSite(file, line)
+    guard let own = ownSenderSlot else {
+      return SendPath(core: core, sender: sharedSender).deliverShared(work, to: cpu, from: site)
+    }
+    return SendPath(core: core, sender: own).deliver(work, to: cpu, from: site)
   }
 
   /// Itself, as the other senders have it.
+  @inlinable
   public var coordinator: Coordinator { self }
 
   /// Makes a sender with a slot of its own.

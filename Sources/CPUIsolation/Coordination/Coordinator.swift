@@ -158,12 +158,18 @@ public final class Coordinator: Sendable {
   /// The way of a send by the calling thread, through its own slot where it has one: the library's
   /// own.
   public var path: WorkType.SendPath {
+    SendPath(core: core, sender: ownSenderSlot ?? sharedSender)
+  }
+
+  /// The sender slot of the calling thread, if it is a CPU of this coordinator.
+  @inline(__always)
+  var ownSenderSlot: SenderSlot? {
     guard let own = ownSlot,
       // A signal handler must not count where the code that it interrupted may be counting.
       own.owner.special.load(ordering: .relaxed) & OwnerFlags.interrupted == 0,
       let sender = Address(at: own.owner.sender.load(ordering: .relaxed))
-    else { return SendPath(core: core, sender: sharedSender) }
-    return SendPath(core: core, sender: SenderSlot(base: sender, cpus: core.slots.count))
+    else { return nil }
+    return SenderSlot(base: sender, cpus: core.slots.count)
   }
 
   // MARK: Checks

@@ -5,7 +5,9 @@ internal import Synchronization
 extension Coordinator.Statistics {
   /// Adds what one sender has counted.
   static func add(_ cell: Place<SenderCell>, to counts: inout Work) {
-    let sent = cell.value.sent.load(ordering: .relaxed)
+    let merged = cell.value.merged.load(ordering: .relaxed)
+    let deferred = cell.value.deferredInUser.load(ordering: .relaxed)
+    let sent = cell.value.sent.load(ordering: .relaxed) + merged + deferred
     let skipped = cell.value.skipped.load(ordering: .relaxed)
     // The watchdog kicks, and sends nothing.
     let interrupted = cell.value.interrupted.load(ordering: .relaxed)
@@ -15,8 +17,8 @@ extension Coordinator.Statistics {
     counts.skipped += skipped
     counts.interrupted += interrupted
     counts.escalated += escalated
-    counts.merged += cell.value.merged.load(ordering: .relaxed)
-    counts.deferred += cell.value.deferred.load(ordering: .relaxed)
+    counts.merged += merged
+    counts.deferred += deferred + cell.value.deferred.load(ordering: .relaxed)
     counts.queued += cell.value.queued.load(ordering: .relaxed)
     counts.ranInline += cell.value.ranInline.load(ordering: .relaxed)
     counts.ranOnBehalf += cell.value.ranOnBehalf.load(ordering: .relaxed)

@@ -262,8 +262,10 @@
           let sum = { (field: (Place<SenderCell>) -> UInt64) in
             senders.reduce(0) { $0 + field($1.cell(target: cpu, type: UInt64(type))) }
           }
-          let sent = sum { $0.value.sent.load(ordering: .relaxed) }
           let merged = sum { $0.value.merged.load(ordering: .relaxed) }
+          let sent =
+            merged + sum { $0.value.sent.load(ordering: .relaxed) }
+            + sum { $0.value.deferredInUser.load(ordering: .relaxed) }
           let gone =
             sum { $0.value.gone.load(ordering: .relaxed) }
             + core.slots[cpu].dropped[type].load(ordering: .relaxed)

@@ -43,9 +43,8 @@ struct peer_cpu {
   _Alignas(peer_line) uint64_t live;
   struct peer_record records[peer_types];
   struct peer_generation generations[peer_types];
-  // Counters of senders without a slot of their own.
+  // The counter of senders without a slot of their own.
   _Alignas(peer_line) uint64_t sent;
-  uint64_t merged;
 };
 
 /// Takes what is pending and runs it: the slow half of entry, never inlined, as in the library.

@@ -109,7 +109,6 @@ uint64_t peer_sends_counted(struct peer_cpu *cpu, uint64_t type, uint64_t count)
   for (uint64_t i = 0; i < count; i++) {
     sum += send(cpu, type);
     __atomic_fetch_add(&cpu->sent, 1, __ATOMIC_RELAXED);
-    __atomic_fetch_add(&cpu->merged, 1, __ATOMIC_RELAXED);
   }
   return sum;
 }

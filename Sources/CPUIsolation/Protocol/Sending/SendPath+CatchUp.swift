@@ -52,9 +52,7 @@ extension SendPath {
     if context == .kernel,
       slot.applied[Int(work.type)].load(ordering: .acquiring) >= generation
     {
-      let cell = sender.cell(target: cpu, type: work.type)
-      count(cell.value.sent)
-      count(cell.value.merged)
+      count(sender.cell(target: cpu, type: work.type).value.merged)
       return .merged
     }
     // Sequentially consistent — send:O and send:L, as in `deliver`.

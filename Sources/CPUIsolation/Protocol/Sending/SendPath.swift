@@ -37,7 +37,7 @@ extension WorkType {
 
 // A trivially copyable bundle of addresses that lives for the call.
 extension SendPath {
-  /// The deferrable send: one OR on K, one look at W, two counters.
+  /// The deferrable send: one OR on K, one look at W, one counter.
   ///
   /// Wait-free: no loop, whatever the target and other senders do.
   ///
@@ -73,12 +73,11 @@ extension SendPath {
         && sender.flags.value.load(ordering: .relaxed) == 0
     else { return conclude(work, cpu, word, wasPending: wasPending, urgency: .deferrable, site) }
     let cell = sender.cell(target: cpu, type: work.type)
-    cell.value.sent.countOne()
     if wasPending {
       cell.value.merged.countOne()
       return .merged
     }
-    cell.value.deferred.countOne()
+    cell.value.deferredInUser.countOne()
     cell.value.note(site)
     return .deferred
   }
@@ -108,9 +107,7 @@ extension SendPath {
     case let form: merge(payload, into: slot, work.type, form)
     }
     if work.mergesWithoutWriting, urgency == .deferrable, isPendingInUser(slot, work.type) {
-      let cell = sender.cell(target: cpu, type: work.type)
-      count(cell.value.sent)
-      count(cell.value.merged)
+      count(sender.cell(target: cpu, type: work.type).value.merged)
       traceSend(.deferredWorkMerge, work, cpu, site)
       return .merged
     }
@@ -152,17 +149,26 @@ extension SendPath {
   ) -> SendOutcome {
     let slot = core.slots[cpu]
     let cell = sender.cell(target: cpu, type: work.type)
-    count(cell.value.sent)
     let context = ContextWord(rawValue: word).contextIfThere ?? .kernel
     if context == .offline {
       if !core.isCPU(cpu) { core.refuseCPU(cpu, site) }
+      count(cell.value.sent)
       // The bit stays: taking it back could take another's, sent to a thread that has attached
       // meanwhile. Whoever attaches next drops it, and until then it counts as gone.
       if wasPending { count(cell.value.gone) }
       return .gone
     }
-    if wasPending { count(cell.value.merged) } else { cell.value.note(site) }
+    // Before a run, whatever becomes of that: a helper's thread may end inside it.
+    let isDeferred =
+      context == .user && urgency == .deferrable && !wasPending && work.form != .catchUp
+    if wasPending {
+      count(cell.value.merged)
+    } else {
+      if isDeferred { count(cell.value.deferredInUser) } else { count(cell.value.sent) }
+      cell.value.note(site)
+    }
     traceSend(wasPending ? .deferredWorkMerge : .deferredWorkSet, work, cpu, site)
+    if isDeferred { return .deferred }
 
     if CurrentThread.isThread(of: slot) {
       return concludeToSelf(work, slot, cell, wasPending: wasPending, context: context)

@@ -5,9 +5,18 @@ public import Synchronization
 /// What one sender counts for one target and one work type: a line that no other sender writes.
 @usableFromInline
 struct SenderCell: ~Copyable {
-  @usableFromInline let sent = SharedWord(0)
+  /// Sends that neither `merged` nor `deferredInUser` counts: a send is counted in one of the three, so
+  /// that the shortest path has one counter to write, and no signal comes between two.
+  let sent = SharedWord(0)
+  /// Sends that found their work pending.
   @usableFromInline let merged = SharedWord(0)
-  @usableFromInline let deferred = SharedWord(0)
+  /// Sends that set the bit of a CPU in user, and ended there.
+  @usableFromInline let deferredInUser = SharedWord(0)
+  /// The call site that last set the bit: a pointer to a string constant, and a line.
+  @usableFromInline let file = SharedAddress(0)
+  @usableFromInline let lineNumber = SharedWord(0)
+  /// What became of those in `sent`, as far as the sender knows.
+  let deferred = SharedWord(0)
   let queued = SharedWord(0)
   let interrupted = SharedWord(0)
   let ranInline = SharedWord(0)
@@ -17,16 +26,20 @@ struct SenderCell: ~Copyable {
   /// Deferrals that the watchdog made run because they were too old: its own slot alone counts
   /// them.
   let escalated = SharedWord(0)
-  /// The call site that last set the bit: a pointer to a string constant, and a line.
-  @usableFromInline let file = SharedAddress(0)
-  @usableFromInline let lineNumber = SharedWord(0)
 
   init() {}
 
   @inlinable @inline(__always)
   borrowing func note(_ site: CallSite) {
-    unsafe file.store(UInt(bitPattern: site.file.utf8Start), ordering: .relaxed)
-    lineNumber.store(UInt64(truncatingIfNeeded: site.line), ordering: .relaxed)
+    let place = unsafe UInt(bitPattern: site.file.utf8Start)
+    let number = UInt64(truncatingIfNeeded: site.line)
+    // A sender that goes on sending from one place writes nothing: stores beside locked instructions cost
+    // more than looks.
+    if file.load(ordering: .relaxed) == place, lineNumber.load(ordering: .relaxed) == number {
+      return
+    }
+    file.store(place, ordering: .relaxed)
+    lineNumber.store(number, ordering: .relaxed)
   }
 }
 

@@ -122,7 +122,7 @@ uint64_t peer_sends_masked(
     struct peer_cpu *_Nonnull const *_Nonnull cpus, uint64_t mask, uint64_t type, uint64_t count);
 /// A generation drawn, then the send: two locked instructions.
 uint64_t peer_sends_ticketed(struct peer_cpu *_Nonnull cpu, uint64_t type, uint64_t count);
-/// The send, then two counters that other threads count in too: three locked instructions.
+/// The send, then a counter that other threads count in too: two locked instructions.
 uint64_t peer_sends_counted(struct peer_cpu *_Nonnull cpu, uint64_t type, uint64_t count);
 
 /// A send of a CPU in user to itself, entry with the drain of it, and exit, `count` times. Returns
@@ -133,8 +133,8 @@ uint64_t peer_drains(struct peer_cpu *_Nonnull cpu, uint64_t type, uint64_t coun
 uint64_t peer_polls(struct peer_cpu *_Nonnull cpu, uint64_t count);
 /// A declared quiescent state: one addition to W, one look at K.
 void peer_quiescent_states(struct peer_cpu *_Nonnull cpu, uint64_t count);
-/// A grace period over CPUs in user: a fence, a look at W and at the pin of each, a fence. Returns
-/// how many passed.
+/// A grace period over CPUs in user: a fence, then a look at W and at the pin of each. Returns how many
+/// passed.
 uint64_t peer_grace_periods(
     struct peer_cpu *_Nonnull const *_Nonnull cpus, uint64_t cpu_count, uint64_t count);
 
