@@ -95,7 +95,7 @@ enum SendBenchmarks {
       return stage.time(count) { ticketedSends(stage.coordinator, stage.work, to: target, count) }
     },
     Benchmark(
-      "unregistered-send", budget: 2.2, against: "C, lock or + load + two lock add",
+      "unregistered-send", budget: 2.2, against: "C, lock or + load + lock add",
       { stage, count in
         let (target, type) = unsafe (stage.peers[Stage.firstTarget], UInt64(stage.work.bit))
         return stage.time(count) { unsafe _ = peer_sends_counted(target, type, UInt64(count)) }
@@ -107,7 +107,7 @@ enum SendBenchmarks {
       }
     },
     Benchmark(
-      "grace-period", budget: 4, against: "C, fence + two loads for each CPU + fence",
+      "grace-period", budget: 4, against: "C, fence + two loads for each CPU",
       { stage, count in
         let targets = unsafe stage.peers.baseAddress!
         let cpus = unsafe UInt64(stage.peers.count)

@@ -24,19 +24,20 @@ internal import Synchronization
 /// - Allocates: never for CPUs below 128
 public struct Ticket: Sendable {
   /// What became of the send itself.
-  public let report: Report<SendOutcome>
+  public var report: Report<SendOutcome> { sent }
+  @usableFromInline var sent: Report<SendOutcome>
 
-  private let coordinator: Coordinator
-  private let type: UInt64
-  private let generation: UInt64
+  @usableFromInline let coordinator: Coordinator
+  @usableFromInline let type: UInt64
+  @usableFromInline var generation: UInt64
 
-  init(
-    _ coordinator: Coordinator, _ type: UInt64, _ generation: UInt64, _ report: Report<SendOutcome>
-  ) {
+  /// A ticket of nothing, for a send to fill in.
+  @inlinable @inline(__always)
+  init(_ coordinator: Coordinator, _ type: UInt64) {
     self.coordinator = coordinator
     self.type = type
-    self.generation = generation
-    self.report = report
+    generation = 0
+    sent = Report()
   }
 
   /// What a ticket knows of one CPU.

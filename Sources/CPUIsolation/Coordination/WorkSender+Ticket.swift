@@ -24,11 +24,16 @@ extension WorkSender where Self: ~Copyable {
   /// - Progress: wait-free for `.deferrable`; with a payload lock-free
   /// - Context: the sender's thread
   /// - Allocates: never for CPUs below 128
+  @inlinable
   public func sendWithTicket(
     _ work: WorkType, to mask: CPUMask, payload: WorkType.Payload = .everything,
     urgency: WorkType.Urgency = .deferrable, file: StaticString = #fileID, line: UInt = #line
   ) -> Ticket {
-    ticket(work, mask, payload, urgency, CallSite(file, line), asks: false) { _ in true }
+    var ticket = Ticket(coordinator, work.type)
+    ticket.generation = path.sendDrawingGeneration(
+      work, to: mask, payload: payload, urgency: urgency, from: CallSite(file, line),
+      into: &ticket.sent)
+    return ticket
   }
 
   /// Sends work to those CPUs of a mask that a predicate picks, and gives a ticket to ask when it has
@@ -59,18 +64,12 @@ extension WorkSender where Self: ~Copyable {
     urgency: WorkType.Urgency = .deferrable, file: StaticString = #fileID, line: UInt = #line,
     where predicate: (Int) -> Bool
   ) -> Ticket {
-    ticket(work, mask, payload, urgency, CallSite(file, line), asks: true, where: predicate)
-  }
-
-  @inline(__always)
-  private func ticket(
-    _ work: WorkType, _ mask: CPUMask, _ payload: WorkType.Payload, _ urgency: WorkType.Urgency,
-    _ site: CallSite, asks: Bool, where predicate: (Int) -> Bool
-  ) -> Ticket {
     let path = self.path
+    let site = CallSite(file, line)
     if payload != .everything { path.requireMerging(work, site) }
-    let (generation, report) = path.sendDrawingGeneration(
-      work, payload.rawValue, to: mask, urgency, from: site, asks: asks, where: predicate)
-    return Ticket(coordinator, work.type, generation, report)
+    var ticket = Ticket(coordinator, work.type)
+    (ticket.generation, ticket.sent) = path.sendDrawingGeneration(
+      work, payload.rawValue, to: mask, urgency, from: site, where: predicate)
+    return ticket
   }
 }

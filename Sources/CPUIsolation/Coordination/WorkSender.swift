@@ -114,17 +114,15 @@ extension WorkSender where Self: ~Copyable {
   ///   system call per target; `.onBehalf` runs handlers
   /// - Context: the sender's thread, also inside a handler
   /// - Allocates: never for CPUs below 128
-  @discardableResult
+  @discardableResult @inlinable
   public func send(
     _ work: WorkType, to mask: CPUMask, payload: WorkType.Payload = .everything,
     urgency: WorkType.Urgency = .deferrable, file: StaticString = #fileID, line: UInt = #line
   ) -> Report<SendOutcome> {
-    if payload == .everything {
-      return path.send(work, to: mask, urgency: urgency, from: CallSite(file, line))
-    }
-    return send(
-      work, to: mask, payload: payload, urgency: urgency, file: file, line: line
-    ) { _ in true }
+    var report = Report<SendOutcome>()
+    path.send(
+      work, to: mask, payload: payload, urgency: urgency, from: CallSite(file, line), into: &report)
+    return report
   }
 
   /// Sends work to the CPUs of a mask that a predicate agrees to.

@@ -13,24 +13,32 @@
 /// - Context: any thread
 /// - Allocates: never for CPUs below 128
 public struct Report<Outcome: Hashable & Sendable>: Hashable, Sendable, CustomStringConvertible {
-  /// The CPUs below 128 of each outcome that a target can have, by its place: two words each. Masks in
-  /// their place would be eight things to ask whether there is memory to be released.
-  private var words = [16 of UInt64](repeating: 0)
+  /// The CPUs below 128.
+  @usableFromInline var low: OutcomePlanes
+  @usableFromInline var high: OutcomePlanes
   /// The other CPUs.
-  private var wide = Wide.none(0)
+  @usableFromInline var wide: Wide
 
   /// Masks by place, from the first CPU above 127 on. Beside a case with a number the end of a report looks at
   /// which it is, and releases nothing.
-  private enum Wide {
+  @usableFromInline
+  enum Wide: Sendable {
     case none(UInt8)
     case masks([CPUMask])
   }
 
   /// Why nothing was sent to anybody; nil if it was. The targets before a coordinator was closed
   /// keep their outcomes.
-  public private(set) var refusal: Outcome? = nil
+  public var refusal: Outcome? { refused }
+  @usableFromInline var refused: Outcome?
 
-  init() {}
+  @inlinable @inline(__always)
+  init() {
+    low = OutcomePlanes()
+    high = OutcomePlanes()
+    wide = .none(0)
+    refused = nil
+  }
 
   /// Whether the same became of the same targets.
   ///
@@ -64,23 +72,32 @@ public struct Report<Outcome: Hashable & Sendable>: Hashable, Sendable, CustomSt
   private static var places: Range<Int> { 0..<8 }
 
   fileprivate func mask(at place: Int) -> CPUMask {
-    let mask = CPUMask(low: words[2 &* place], high: words[2 &* place &+ 1])
+    let mask = CPUMask(low: low.targets(at: place), high: high.targets(at: place))
     guard case .masks(let wide) = wide else { return mask }
     return mask.union(wide[place])
   }
 
-  /// Makes a place that has no CPU hold those of a mask.
+  /// Files the members of a mask, of which no one is filed yet.
   fileprivate mutating func fill(_ place: Int, with mask: CPUMask) {
-    words[2 &* place] = mask.word(at: 0)
-    words[2 &* place &+ 1] = mask.word(at: 1)
+    low.file(mask.word(at: 0), at: place)
+    high.file(mask.word(at: 1), at: place)
     if mask.wordCount > 2 {
       widen { $0[place] = mask.subtracting(CPUMask(low: .max, high: .max)) }
     }
   }
 
+  /// Files the CPUs of one word of a mask: `first` is 0 or 64.
+  @inline(__always)
+  fileprivate mutating func fill(_ place: Int, _ targets: UInt64, from first: Int) {
+    if first == 0 { low.file(targets, at: place) } else { high.file(targets, at: place) }
+  }
+
   fileprivate mutating func insert(_ cpu: Int, at place: Int) {
-    if cpu < 128 {
-      words[2 &* place &+ cpu &>> 6] |= 1 &<< UInt64(truncatingIfNeeded: cpu)
+    let bit: UInt64 = 1 &<< UInt64(truncatingIfNeeded: cpu)
+    if cpu < 64 {
+      low.file(bit, at: place)
+    } else if cpu < 128 {
+      high.file(bit, at: place)
     } else {
       widen { $0[place].insert(cpu) }
     }
@@ -99,17 +116,19 @@ public struct Report<Outcome: Hashable & Sendable>: Hashable, Sendable, CustomSt
 extension Report where Outcome: TargetOutcome {
   /// A report in which all targets have one outcome.
   init(_ outcome: Outcome, of targets: CPUMask) {
-    if let place = outcome.place { fill(place, with: targets) } else { refusal = outcome }
+    self.init()
+    if let place = outcome.place { fill(place, with: targets) } else { refused = outcome }
   }
 
   /// Files the outcome of one target, or a refusal.
   mutating func record(_ outcome: Outcome, for cpu: Int) {
-    if let place = outcome.place { insert(cpu, at: place) } else { refusal = outcome }
+    if let place = outcome.place { insert(cpu, at: place) } else { refused = outcome }
   }
 
-  /// Files an outcome that no target had before.
-  mutating func file(_ outcome: Outcome, of targets: CPUMask) {
-    if let place = outcome.place { fill(place, with: targets) }
+  /// Files the CPUs of one word of a mask that have an outcome.
+  @inline(__always)
+  mutating func file(_ outcome: Outcome, _ targets: UInt64, from first: Int) {
+    if let place = outcome.place { fill(place, targets, from: first) }
   }
 
   fileprivate func targets(_ outcome: Outcome) -> CPUMask {

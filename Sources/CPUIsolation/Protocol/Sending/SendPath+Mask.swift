@@ -1,10 +1,44 @@
 // SPDX-License-Identifier: Apache-2.0
 
 extension SendPath {
-  /// The masked send to every member of the mask.
+  /// The masked send to every member of the mask. The report is the caller's, and empty: what is written
+  /// word by word is dear to copy at once.
+  @usableFromInline @inline(never)
   func send(
-    _ work: WorkType, to mask: CPUMask, urgency: WorkType.Urgency, from site: CallSite
+    _ work: WorkType, to mask: CPUMask, payload: WorkType.Payload, urgency: WorkType.Urgency,
+    from site: CallSite, into report: inout Report<SendOutcome>
+  ) {
+    if urgency == .deferrable, work.care == 0, work.type < BuiltInWork.calls,
+      payload == .everything,
+      case .inline(let low, let high) = mask.storage, isBelowCount(low, high),
+      // Relaxed — send:R, as in `deliver`; one look for all, before the first.
+      core.records[work.type].registration.load(ordering: .relaxed) == work.registration
+    {
+      deliver(work, low, from: 0, site, &report)
+      if high != 0 { deliver(work, high, from: 64, site, &report) }
+    } else {
+      report = sendWithCare(work, to: mask, payload: payload, urgency: urgency, from: site)
+    }
+  }
+
+  /// Whether CPUs below 128 are all below the number of CPUs.
+  private func isBelowCount(_ low: UInt64, _ high: UInt64) -> Bool {
+    let count = core.slots.count
+    // Smart shifts: by 64 and more they leave nothing, by less than nothing everything.
+    return low >> UInt64(max(0, count)) | high >> UInt64(max(0, count &- 64)) == 0
+  }
+
+  @inline(never)
+  private func sendWithCare(
+    _ work: WorkType, to mask: CPUMask, payload: WorkType.Payload, urgency: WorkType.Urgency,
+    from site: CallSite
   ) -> Report<SendOutcome> {
+    if payload != .everything {
+      requireMerging(work, site)
+      return send(
+        work, to: mask, urgency: urgency, from: site, payload: payload.rawValue,
+        where: { _ in payload.rawValue != 0 })
+    }
     if work.form == .catchUp, urgency == .deferrable, let sent = broadcast(work, to: mask) {
       // What is filed at once is not filed CPU by CPU.
       let inUser = CPUMask(low: sent.low, high: sent.high)
@@ -14,51 +48,72 @@ extension SendPath {
         urgency: urgency, from: site, asks: false
       ) { _ in true }
     }
-    if urgency == .deferrable, work.care == 0, mask.wordCount <= 2,
-      (mask.last ?? 0) < core.slots.count
-    {
-      return deliver(work, to: mask, from: site)
-    }
     return send(work, to: mask, urgency: urgency, from: site, asks: false) { _ in true }
   }
 
-  /// The plain send to CPUs below 128. The two outcomes that most targets have are kept in words, and
-  /// filed once.
-  private func deliver(
-    _ work: WorkType, to mask: CPUMask, from site: CallSite
-  ) -> Report<SendOutcome> {
-    var report = Report<SendOutcome>()
-    let low = deliver(work, mask.word(at: 0), from: 0, site, &report)
-    let rest = report.refusal == nil ? mask.word(at: 1) : 0
-    let high = deliver(work, rest, from: 64, site, &report)
-    report.file(.deferred, of: CPUMask(low: low.deferred, high: high.deferred))
-    if low.merged | high.merged != 0 {
-      report.file(.merged, of: CPUMask(low: low.merged, high: high.merged))
-    }
-    return report
-  }
-
+  /// The plain send to the CPUs of one word of a mask.
+  ///
+  /// The two outcomes that most targets have are kept in words, and counted and filed after the last OR of
+  /// a run of such targets: stores between locked instructions make these dearer. What another target
+  /// means comes after that: to find out may run handlers, in which the thread may end.
   @inline(__always)
   private func deliver(
-    _ work: WorkType, _ word: UInt64, from first: Int, _ site: CallSite,
+    _ work: WorkType, _ targets: UInt64, from first: Int, _ site: CallSite,
     _ report: inout Report<SendOutcome>
-  ) -> (deferred: UInt64, merged: UInt64) {
-    var left = word
-    var deferred: UInt64 = 0
-    var merged: UInt64 = 0
-    while left != 0 {
-      let bit = left & (0 &- left)
-      let cpu = first &+ left.trailingZeroBitCount
-      switch deliver(work, to: cpu, from: site) {
-      case .deferred: deferred |= bit
-      case .merged: merged |= bit
-      case let outcome:
-        report.record(outcome, for: cpu)
-        if report.refusal != nil { return (deferred, merged) }
+  ) {
+    let isPlain = sender.flags.value.load(ordering: .relaxed) == 0
+    var left = targets
+    repeat {
+      var deferred: UInt64 = 0
+      var merged: UInt64 = 0
+      var other: (cpu: Int, word: UInt64, wasPending: Bool)? = nil
+      while left != 0 {
+        let bit = left & (0 &- left)
+        let cpu = first &+ left.trailingZeroBitCount
+        left ^= bit
+        let slot = core.slots[cpu]
+        // Sequentially consistent — send:O and send:L, as in `deliver`.
+        let wasPending = slot.state.work.setBit(work.type)
+        let word = slot.state.word.load(ordering: .sequentiallyConsistent)
+        guard isPlain, word & ContextWord.contextMask == UInt64(CPUContext.user.rawValue) else {
+          other = (cpu, word, wasPending)
+          break
+        }
+        if wasPending { merged |= bit } else { deferred |= bit }
       }
-      left ^= bit
+      count(merged, deferred, from: first, work.type, site)
+      report.file(.merged, merged, from: first)
+      report.file(.deferred, deferred, from: first)
+      if let other {
+        let outcome = conclude(
+          work, other.cpu, other.word, wasPending: other.wasPending, urgency: .deferrable, site)
+        file(outcome, other.cpu, &report)
+      }
+    } while left != 0
+  }
+
+  @inline(never)
+  private func file(_ outcome: SendOutcome, _ cpu: Int, _ report: inout Report<SendOutcome>) {
+    report.record(outcome, for: cpu)
+  }
+
+  /// Counts the sends to CPUs in user of which some found their work pending.
+  @inline(__always)
+  private func count(
+    _ merged: UInt64, _ deferred: UInt64, from first: Int, _ type: UInt64, _ site: CallSite
+  ) {
+    var left = merged
+    while left != 0 {
+      sender.cell(target: first &+ left.trailingZeroBitCount, type: type).value.merged.countOne()
+      left &= left &- 1
     }
-    return (deferred, merged)
+    left = deferred
+    while left != 0 {
+      let cell = sender.cell(target: first &+ left.trailingZeroBitCount, type: type)
+      cell.value.deferredInUser.countOne()
+      cell.value.note(site)
+      left &= left &- 1
+    }
   }
 
   func requireMerging(_ work: WorkType, _ site: CallSite) {

@@ -14,25 +14,42 @@ extension SendPath {
     return core.line.closed.load(ordering: .relaxed) != 0 ? .closed : .unregistered
   }
 
+  /// The ticketed send to every member of a mask: the generation that it draws.
+  @usableFromInline @inline(never)
+  func sendDrawingGeneration(
+    _ work: WorkType, to mask: CPUMask, payload: WorkType.Payload, urgency: WorkType.Urgency,
+    from site: CallSite, into report: inout Report<SendOutcome>
+  ) -> UInt64 {
+    if work.care == 0, payload == .everything, rejection(of: work) == nil {
+      let generation = core.drawGeneration(of: work.type)
+      send(work, to: mask, payload: payload, urgency: urgency, from: site, into: &report)
+      return generation
+    }
+    if payload != .everything { requireMerging(work, site) }
+    let (generation, sent) = sendDrawingGeneration(
+      work, payload.rawValue, to: mask, urgency, from: site, where: { _ in true })
+    report = sent
+    return generation
+  }
+
   /// The ticketed send: the generation that it draws, and the report.
   func sendDrawingGeneration(
     _ work: WorkType, _ payload: UInt64, to mask: CPUMask, _ urgency: WorkType.Urgency,
-    from site: CallSite, asks: Bool, where predicate: (Int) -> Bool
+    from site: CallSite, where predicate: (Int) -> Bool
   ) -> (generation: UInt64, report: Report<SendOutcome>) {
     if let rejection = rejection(of: work) { return (0, Report(.rejected(rejection), of: mask)) }
     switch work.form {
     case .bit:
-      let generation = core.drawGeneration(of: work.type)
-      if !asks { return (generation, send(work, to: mask, urgency: urgency, from: site)) }
       return (
-        generation, send(work, to: mask, urgency: urgency, from: site, where: predicate)
+        core.drawGeneration(of: work.type),
+        send(work, to: mask, urgency: urgency, from: site, where: predicate)
       )
     case .catchUp:
       let generation = announce(work.type)
       return (
         generation,
         catchUp(
-          work, to: mask, Report(), generation, urgency: urgency, from: site, asks: asks,
+          work, to: mask, Report(), generation, urgency: urgency, from: site, asks: true,
           where: predicate)
       )
     case .maximum, .union, .hull:
