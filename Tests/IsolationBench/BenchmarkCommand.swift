@@ -22,6 +22,10 @@ enum BenchmarkCommand {
         print(try ProbeTable.measure(), terminator: "")
         return 0
       }
+      if options.printsGrowthTable {
+        print(try GrowthTable.measure(), terminator: "")
+        return 0
+      }
       return try rows(options)
     } catch let error as UsageError {
       report(error.message)
@@ -59,7 +63,10 @@ enum BenchmarkCommand {
       }
       print(json.text)
     } else {
-      print(BenchmarkTable(rows).text, terminator: "")
+      let machine = Machine(stage)
+      print(
+        machine.text + BenchmarkTable(rows, nanosecondsPerCycle: machine.nanosecondsPerCycle).text,
+        terminator: "")
     }
     return options.checks && !rows.allSatisfy(\.isOK) ? 1 : 0
   }

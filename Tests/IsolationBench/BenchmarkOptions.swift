@@ -23,7 +23,12 @@ struct BenchmarkOptions: Equatable {
   /// Whether the experiment `probe-table` is asked for.
   var printsProbeTable = false
   static let probeTable = "probe-table"
+  /// Whether the experiment `growth-table` is asked for.
+  var printsGrowthTable = false
+  static let growthTable = "growth-table"
   /// Names for several families of rows.
+  /// The experiments that print a table of their own.
+  static let tables = [poolTable, probeTable, growthTable]
   static let groups = ["probes": ["probe", "lookup", "region"]]
 
   /// Reads the arguments after the program's name.
@@ -65,7 +70,9 @@ struct BenchmarkOptions: Equatable {
       printsPoolTable = true
     } else if selection == [Self.probeTable], sends == nil {
       printsProbeTable = true
-    } else if let table = [Self.poolTable, Self.probeTable].first(where: {
+    } else if selection == [Self.growthTable], sends == nil {
+      printsGrowthTable = true
+    } else if let table = Self.tables.first(where: {
       selection?.contains($0) == true && selection?.count != 1
     }) {
       throw UsageError("\(table) is an experiment of its own and cannot be combined")
@@ -94,7 +101,7 @@ struct BenchmarkOptions: Equatable {
 
   private static func names(_ list: String, _ rowNames: [String]) throws(UsageError) -> [String] {
     let names = list.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
-    for name in names where ![neverEnters, poolTable, probeTable].contains(name) {
+    for name in names where !([neverEnters] + tables).contains(name) {
       let families = groups[name] ?? [name]
       if !rowNames.contains(where: { $0 == name || families.contains(family(of: $0)) }) {
         throw UsageError("there is no row \"\(name)\"; --help lists them")
@@ -120,6 +127,7 @@ extension BenchmarkOptions {
     isolation-bench --only never-enters [--sends N] [--json]
     isolation-bench --only pool-table
     isolation-bench --only probe-table
+    isolation-bench --only growth-table
 
     Measures each operation beside the same operation in C, or beside the system's own
     way to the same end, interleaved in one run. A ratio is ours over the peer's, the median
@@ -146,6 +154,9 @@ extension BenchmarkOptions {
 
     probe-table prints how long it takes to turn on 20 000 of 40 000 probes, 2000 a step,
     while an isolated thread hits them, and how many regions threads look up in a second.
+
+    growth-table prints the nanoseconds of what costs by CPU, with 1 to 64 of them, and of a
+    drain of 1 to 61 types.
 
     Rows:
     \(rowNames.map { "  " + $0 }.joined(separator: "\n"))

@@ -3,14 +3,19 @@
 /// Rows for people: columns as wide as what is in them.
 struct BenchmarkTable {
   private var lines: [[String]] = [
-    ["row", "ours ns", "(min–max)", "peer ns", "(min–max)", "ratio", "budget", "", "peer"]
+    [
+      "row", "ours ns", "(min–max)", "cycles", "peer ns", "(min–max)", "ratio", "budget", "",
+      "peer",
+    ]
   ]
 
-  init(_ rows: [BenchmarkRow]) {
+  /// The cycles are those of the cycle counter.
+  init(_ rows: [BenchmarkRow], nanosecondsPerCycle: Double) {
     for row in rows {
       lines.append([
         row.name,
         Self.number(row.ours.median), Self.range(row.ours),
+        Self.number(row.ours.median / nanosecondsPerCycle),
         Self.number(row.theirs.median), Self.range(row.theirs),
         Self.ratio(row.ratio), Self.ratio(row.budget), row.isOK ? "ok" : "OVER", row.peer,
       ])
@@ -25,7 +30,7 @@ struct BenchmarkTable {
       for column in columns {
         let padding = String(repeating: " ", count: widths[column] - line[column].count)
         // Numbers to the right, words to the left.
-        text += (1...6).contains(column) ? padding + line[column] : line[column] + padding
+        text += (1...7).contains(column) ? padding + line[column] : line[column] + padding
         text += "  "
       }
       while text.last == " " { text.removeLast() }

@@ -51,7 +51,7 @@ enum PoolTable {
     Array(Set([10, 20, 40, 4 * processors])).sorted()
   }
 
-  private static func aligned(_ lines: [[String]]) -> String {
+  static func aligned(_ lines: [[String]]) -> String {
     let widths = lines[0].indices.map { column in lines.map { $0[column].count }.max() ?? 0 }
     return lines.map { line in
       line.indices.map { column in

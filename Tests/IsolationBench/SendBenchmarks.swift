@@ -69,7 +69,7 @@ enum SendBenchmarks {
       stage.time(count) { sends(stage.sender, stage.work, to: Stage.firstTarget, count) }
     },
     Benchmark(
-      "masked-send", budget: 4.5, against: "C, lock or + load for each bit of a mask; per CPU",
+      "masked-send", budget: 2.9, against: "C, lock or + load for each bit of a mask; per CPU",
       { stage, count in
         let (targets, type) = unsafe (stage.peers.baseAddress!, UInt64(stage.work.bit))
         let mask = Stage.targets.word(at: 0)
@@ -85,7 +85,7 @@ enum SendBenchmarks {
       }
     },
     Benchmark(
-      "ticketed-send", budget: 7.5, against: "C, lock xadd + lock or + load",
+      "ticketed-send", budget: 6.2, against: "C, lock xadd + lock or + load",
       { stage, count in
         let (target, type) = unsafe (stage.peers[Stage.firstTarget], UInt64(stage.work.bit))
         return stage.time(count) { unsafe _ = peer_sends_ticketed(target, type, UInt64(count)) }
@@ -95,7 +95,7 @@ enum SendBenchmarks {
       return stage.time(count) { ticketedSends(stage.coordinator, stage.work, to: target, count) }
     },
     Benchmark(
-      "unregistered-send", budget: 2.2, against: "C, lock or + load + lock add",
+      "unregistered-send", budget: 1.45, against: "C, lock or + load + lock add",
       { stage, count in
         let (target, type) = unsafe (stage.peers[Stage.firstTarget], UInt64(stage.work.bit))
         return stage.time(count) { unsafe _ = peer_sends_counted(target, type, UInt64(count)) }
@@ -107,7 +107,7 @@ enum SendBenchmarks {
       }
     },
     Benchmark(
-      "grace-period", budget: 4, against: "C, fence + two loads for each CPU",
+      "grace-period", budget: 2.1, against: "C, fence + two loads for each CPU",
       { stage, count in
         let targets = unsafe stage.peers.baseAddress!
         let cpus = unsafe UInt64(stage.peers.count)

@@ -51,6 +51,11 @@ import Testing
     #expect(try !parse("--only pool-table").printsProbeTable)
   }
 
+  @Test func growthTable() throws {
+    #expect(try parse("--only growth-table").printsGrowthTable)
+    #expect(try !parse("--only pool-table").printsGrowthTable)
+  }
+
   @Test func aGroupSelectsItsFamilies() throws {
     let rows = Benchmark.catalog.map(\.name)
     let options = try BenchmarkOptions(arguments: ["--only", "probes"], rowNames: rows)
@@ -85,6 +90,7 @@ import Testing
     ("--only probe-table,pool-table", "cannot be combined"),
     ("--only probe-table --sends 5", "goes with"), ("--only poll --peer", "goes with --once"),
     ("--only poll --once", "wants a value"), ("--only poll --once 0", "positive number"),
+    ("--only growth-table,poll", "cannot be combined"),
   ])
   func mistakes(_ line: String, _ expected: String) {
     #expect(complaint(line)?.contains(expected) == true)
@@ -145,13 +151,21 @@ import Testing
   }
 
   @Test func table() {
-    let text = BenchmarkTable([row(2, 4, budget: 1), row(8, 10000, budget: 1.0 / 2000)]).text
+    let rows = [row(2, 4, budget: 1), row(8, 10000, budget: 1.0 / 2000)]
+    let text = BenchmarkTable(rows, nanosecondsPerCycle: 0.25).text
     let lines = text.split(separator: "\n")
     #expect(lines.count == 3)
-    #expect(lines[1].contains("0.50") && lines[1].contains(" ok "))
+    #expect(lines[1].contains("0.50") && lines[1].contains(" ok ") && lines[1].contains(" 8.00 "))
     #expect(lines[2].contains("1/1250") && lines[2].contains("1/2000") && lines[2].contains("OVER"))
     #expect(BenchmarkTable.number(-0.126) == "-0.13")
     #expect(BenchmarkTable.number(12345.6) == "12345.60")
+  }
+
+  @Test func processors() {
+    let text = "processor\t: 0\ncpu family\t: 25\nmodel\t\t: 17\nmodel name\t: A: B\n\nmodel\t: 1\n"
+    #expect(Machine.processor(in: text) == "A: B, family 25, model 17")
+    #expect(Machine.processor(in: "model name\t: A\n") == "A")
+    #expect(Machine.processor(in: "").contains("does not name"))
   }
 
   @Test func namesAreUnique() {
