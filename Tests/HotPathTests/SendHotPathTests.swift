@@ -135,6 +135,14 @@ extension HotPathTests {
       companion.stop()
     }
 
+    /// A grace period that is over at once keeps nothing, not even the coordinator.
+    @Test func gracePeriodThatIsOver() throws {
+      let companion = try Companion()
+      let coordinator = companion.coordinator
+      Counting.expectFree(.nothingInRelease) { _ = coordinator.startGracePeriod() }
+      companion.stop()
+    }
+
     @Test func gracePeriodPoll() throws {
       let companion = try Companion(in: .kernel)
       var gracePeriod = companion.coordinator.startGracePeriod()

@@ -8,8 +8,8 @@ extension Coordinator: WorkSender {
   ///
   ///     coordinator.send(flush, to: 3)
   ///
-  /// A thread that sends often keeps a `Sender`, which counts without atomic additions: 2 ns a target
-  /// instead of 6.
+  /// A thread that sends often keeps a `Sender`, which counts without atomic additions: 2 to 3 ns a target
+  /// instead of 5.
   ///
   /// - Parameters:
   ///   - work: a type that the coordinator has registered; of any other nothing is sent.
