@@ -59,11 +59,15 @@
         #expect(listed == known, "the order differs")
       }
 
-      /// Every seventh ordering's schedule in the table leads to a failure, at once.
+      /// Both put a batch into the list twice, and what becomes of it depends on the addresses that the allocator
+      /// gives: the schedule alone does not lead there.
+      private static let followTheAllocator = ["hazardBatch:T-split", "hazardBatch:T-split@retire"]
+
+      /// Every ordering's schedule in the table leads to a failure, at once.
       @Test func schedulesOfTheTableReplay() throws {
         let rows = try Table("Mutants").rows
         var labels = SourceLabels()
-        for (index, mutant) in Mutant.catalog.enumerated() where index % 7 == 0 {
+        for mutant in Mutant.catalog where !Self.followTheAllocator.contains(mutant.name) {
           let row = try #require(
             rows.first { $0.prefix(4).map(String.init) == MutantTable.Row(mutant).cells },
             "\(mutant.name)")
