@@ -95,6 +95,9 @@ public final class KernelLedger: Sendable {
 
   deinit { state.withLock { $0.instance?.remove() } }
 
+  /// The folder of the kernel's that records; nil after `close`.
+  var folder: String? { state.withLock { $0.instance?.path } }
+
   /// What has been recorded since the last call; after `close()` nothing.
   ///
   /// - Throws: ``Refusal`` where the kernel no longer gives it.

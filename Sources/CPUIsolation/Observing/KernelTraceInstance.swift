@@ -6,7 +6,7 @@ internal import Glibc
 /// recording ends when it is removed.
 struct KernelTraceInstance: Sendable {
   private let files: SystemFiles
-  private let path: String
+  let path: String
   private let pipe: Int32
 
   /// Where tracefs is mounted, usually; the second is part of debugfs.
