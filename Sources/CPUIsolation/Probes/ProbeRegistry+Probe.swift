@@ -214,7 +214,10 @@ extension ProbeRegistry {
 
     /// What a probe for latency or values has collected; latencies in nanoseconds.
     ///
-    /// - Progress: wait-free
+    /// Every value that was counted before is in it, once. A thread that is stopped for tens of milliseconds where it
+    /// puts a value into its bucket, or that a fork left there, may have that one twice.
+    ///
+    /// - Progress: blocking, tens of milliseconds at most for each thread that is stopped there
     /// - Context: any thread
     /// - Allocates: the buckets
     public var histogram: ProbeRegistry.Histogram? {
