@@ -42,8 +42,7 @@ public struct Sender: ~Copyable, WorkSender {
   ///
   /// - Parameters:
   ///   - work: a type that the coordinator has registered; of any other nothing is sent.
-  ///   - cpu: its number. A gap is `.gone`; a number after the last CPU's, or a negative one, ends
-  ///     the process with a sentence.
+  ///   - cpu: its number. Any that is no CPU of the coordinator ends the process with a sentence.
   ///   - file: the caller's file, for messages and traces.
   ///   - line: the caller's line.
   /// - Returns: what became of the send.

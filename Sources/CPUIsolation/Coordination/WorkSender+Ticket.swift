@@ -12,7 +12,7 @@ extension WorkSender where Self: ~Copyable {
   ///
   /// - Parameters:
   ///   - work: a type that the coordinator has registered; of any other nothing is sent.
-  ///   - mask: the targets. A gap is `.gone`; a member after the last CPU ends the process with a
+  ///   - mask: the targets. A member that is no CPU of the coordinator ends the process with a
   ///     sentence.
   ///   - payload: what the handler is told, merged with what waits; `.everything` is for all types.
   ///   - urgency: when the work has to run: at the target's next entry (`.deferrable`), at once by
@@ -45,7 +45,7 @@ extension WorkSender where Self: ~Copyable {
   ///
   /// - Parameters:
   ///   - work: a type that the coordinator has registered; of any other nothing is sent.
-  ///   - mask: the targets. A gap is `.gone`; a member after the last CPU ends the process with a
+  ///   - mask: the targets. A member that is no CPU of the coordinator ends the process with a
   ///     sentence.
   ///   - payload: what the handler is told, merged with what waits; `.everything` is for all types.
   ///   - urgency: when the work has to run: at the target's next entry (`.deferrable`), at once by

@@ -34,8 +34,7 @@ extension WorkSender where Self: ~Copyable {
   ///
   /// - Parameters:
   ///   - work: a type that the coordinator has registered; of any other nothing is sent.
-  ///   - cpu: its number. A gap is `.gone`; a number after the last CPU's, or a negative one, ends
-  ///     the process with a sentence.
+  ///   - cpu: its number. Any that is no CPU of the coordinator ends the process with a sentence.
   ///   - urgency: when the work has to run: at the target's next entry (`.deferrable`), at once by
   ///     a kick (`.immediate`), or at once by the caller where the type allows that (`.onBehalf`).
   ///   - file: the caller's file, for messages and traces.
@@ -66,8 +65,7 @@ extension WorkSender where Self: ~Copyable {
   ///
   /// - Parameters:
   ///   - work: a type that the coordinator has registered; of any other nothing is sent.
-  ///   - cpu: its number. A gap is `.gone`; a number after the last CPU's, or a negative one, ends
-  ///     the process with a sentence.
+  ///   - cpu: its number. Any that is no CPU of the coordinator ends the process with a sentence.
   ///   - payload: what the handler is told, merged with what waits.
   ///   - urgency: when the work has to run: at the target's next entry (`.deferrable`), at once by
   ///     a kick (`.immediate`), or at once by the caller where the type allows that (`.onBehalf`).
@@ -102,7 +100,7 @@ extension WorkSender where Self: ~Copyable {
   ///
   /// - Parameters:
   ///   - work: a type that the coordinator has registered; of any other nothing is sent.
-  ///   - mask: the targets. A gap is `.gone`; a member after the last CPU ends the process with a
+  ///   - mask: the targets. A member that is no CPU of the coordinator ends the process with a
   ///     sentence.
   ///   - payload: what the handler is told, merged with what waits; `.everything` is for all types.
   ///   - urgency: when the work has to run: at the target's next entry (`.deferrable`), at once by
@@ -133,7 +131,7 @@ extension WorkSender where Self: ~Copyable {
   ///
   /// - Parameters:
   ///   - work: a type that the coordinator has registered; of any other nothing is sent.
-  ///   - mask: the targets. A gap is `.gone`; a member after the last CPU ends the process with a
+  ///   - mask: the targets. A member that is no CPU of the coordinator ends the process with a
   ///     sentence.
   ///   - payload: what the handler is told, merged with what waits; `.everything` is for all types.
   ///   - urgency: when the work has to run: at the target's next entry (`.deferrable`), at once by
