@@ -132,7 +132,7 @@ struct PoolMisuseTests {
     init(_ local: consuming RawObjectPool.Local) { self.local = consume local }
   }
 
-  @Test("posting a call out of a pool in a signal handler")
+  @Test("posting a call out of a pool in a signal handler", .needsQueuedSignals)
   func postInSignalHandler() async {
     let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
       try onThisThread {

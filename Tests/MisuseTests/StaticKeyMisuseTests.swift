@@ -204,7 +204,7 @@ struct StaticKeyMisuseTests {
     result.expect("CPU 1 was used by a thread that is not attached to it")
   }
 
-  @Test("reading a deferred key in an interrupt")
+  @Test("reading a deferred key in an interrupt", .needsQueuedSignals)
   func readInInterrupt() async {
     let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
       try onThisThread {

@@ -25,7 +25,7 @@ import Testing
     try #require(mode["callbacks"] as? [String: [String: Int]])
   }
 
-  @Test func bothModes() throws {
+  @Test(.needsQueuedSignals) func bothModes() throws {
     let run = try DemoProcess(["--json", "--duration", "3"])
     #expect(run.status == 0)
     #expect(run.errors.isEmpty)
@@ -173,7 +173,8 @@ import Testing
     return strace
   }
 
-  @Test(.enabled("strace is not here, or may not trace") { strace != nil })
+  @Test(
+    .needsQueuedSignals, .enabled("strace is not here, or may not trace") { strace != nil })
   func ipisAreSystemCalls() throws {
     let strace = try #require(Self.strace)
     let run = try DemoProcess(

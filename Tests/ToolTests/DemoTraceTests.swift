@@ -222,7 +222,7 @@ import Testing
   }
 
   /// The table, the file and the page tell the same interrupts, and the statistics too.
-  @Test func tableFileAndPageAgree() throws {
+  @Test(.needsQueuedSignals) func tableFileAndPageAgree() throws {
     try written("--mode", "immediate", "--duration", "3", "--isolated", "1-2") { written in
       #expect(written.halves.count == 1)
       #expect(written.halves[0]["equals_statistics"] as? Bool == true)
@@ -255,6 +255,7 @@ import Testing
   }
 
   @Test(
+    .needsQueuedSignals,
     .enabled("trace-cmd is not installed; .ci/run installs it") {
       DemoProcess.find("trace-cmd") != nil
     })
@@ -298,7 +299,7 @@ import Testing
   }
 
   /// Another filter: the table is what it lets through, and nothing is claimed.
-  @Test func anotherFilterClaimsNothing() throws {
+  @Test(.needsQueuedSignals) func anotherFilterClaimsNothing() throws {
     try written(
       "--mode", "immediate", "--duration", "0.3", "--filter", "callback.function == sync_core"
     ) { written in

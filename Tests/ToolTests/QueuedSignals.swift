@@ -1,0 +1,1 @@
+../CPUIsolationTests/Support/QueuedSignals.swift
