@@ -58,7 +58,10 @@ struct KernelTraceInstance: Sendable {
       ("ipi/ipi_send_cpumask", "cpumask & CPUS{\(processors)}"),
       ("csd/csd_queue_cpu", "cpu & CPUS{\(processors)}"),
     ]
-    if let signal { events.append(("signal/signal_generate", "sig == \(signal)")) }
+    // Result 3: refused, since the sender's user may not have more signals wait. Nobody was interrupted.
+    if let signal {
+      events.append(("signal/signal_generate", "sig == \(signal) && result != 3"))
+    }
     for (event, filter) in events { try files.write(filter, to: "\(path)/events/\(event)/filter") }
     let pipe = try files.openPipe("\(path)/trace_pipe")
     do {
