@@ -14,7 +14,7 @@
              isolation-mutants --historic NAME [--sound] [--memory …] [--replay …]
 
       Makes the library's orderings wrong, one at a time, and explores the scenario that has to
-      notice; then does the same with patches that reorder code, on a copy of the package. Exits 1
+      notice; then does the same with patches that reorder code, in a build of its own. Exits 1
       if a mutant survives, if the access that it means is not where its comment says, or if a patch
       does not apply.
 
@@ -122,7 +122,7 @@
       for mutant in orderings { table.add(MutantTable.Row(mutant), mutant.run(&labels)) }
       if !patches.isEmpty {
         do throws(Mutant.Unresolved) {
-          for (mutant, verdict) in zip(patches, try PatchedCopy.run(patches)) {
+          for (mutant, verdict) in zip(patches, try PatchedBuild.run(patches)) {
             table.add(MutantTable.Row(mutant), verdict)
           }
         } catch {

@@ -26,6 +26,8 @@
     let memory: ModelEngine.Memory
     /// The patch file.
     let path: String
+    /// The files that it changes, from the root of the package.
+    let files: [String]
 
     /// Where the patches are, from the root of the package.
     static let folder = "Tests/ModelTests/Patches"
@@ -37,7 +39,9 @@
     /// Reads a patch; nil if its header is not complete.
     init?(_ path: String) {
       var fields: [Substring: String] = [:]
-      for line in SourceLabels.text(path).split(separator: "\n") {
+      let lines = SourceLabels.text(path).split(separator: "\n")
+      files = lines.filter { $0.hasPrefix("+++ b/") }.map { String($0.dropFirst(6)) }
+      for line in lines {
         if line.hasPrefix("--- ") { break }
         guard let colon = line.firstIndex(of: ":") else { continue }
         fields[line[..<colon]] = String(line[colon...].dropFirst().drop { $0 == " " })
