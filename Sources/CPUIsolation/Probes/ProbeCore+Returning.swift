@@ -16,11 +16,16 @@ extension ProbeCore {
 
     var next: Place<UInt64> { base.place(0) }
     var start: Place<UInt64> { base.place(1) }
-    /// The probe's number, and above it the index of the object in the pool.
+    /// The probe's number, and above it the index of the object in the pool; `PoolRing.none` is a thread's own.
     var numbers: Place<UInt64> { base.place(2) }
     /// The probe's registration, which tells whether it is still the same probe.
     var registration: Place<UInt64> { base.place(3) }
     var arguments: Table<UInt64> { base.dropping(4) }
+    /// In a thread's own activation, which has no arguments: 1 while a scope has it.
+    var taken: Place<SharedWord> {
+      // Safety: the word is never anything else there.
+      unsafe Place(Address(at: base.place(4).bits).unsafelyUnwrapped)
+    }
 
     var number: Int { Int(truncatingIfNeeded: numbers.value & 0xffff_ffff) }
     var index: UInt32 { UInt32(truncatingIfNeeded: numbers.value &>> 32) }
@@ -36,17 +41,34 @@ extension ProbeCore {
     _ site: ProbeSite, _ first: UInt64, _ second: UInt64, _ third: UInt64, _ fourth: UInt64
   ) -> UInt {
     let core = site.base.value.core
-    guard let line = core.enter(site) else { return 0 }
-    var chain: UInt = 0
-    if let list = core.list(of: site) {
-      if list.count == 1, list[0].value.isPlainLatency {
-        // What is measured alone: nothing reads the arguments.
-        core.activate(list[0], line, &chain) { _ in }
-      } else {
-        chain = withWords(first, second, third, fourth) { core.begin(list, $0, line, site) }
-      }
+    // Relaxed: nothing is read through it.
+    let measuring = site.base.value.measuring.load(ordering: .relaxed)
+    if measuring != 0, let chain = core.beginMeasuring(measuring) { return chain }
+    return withWords(first, second, third, fourth) { begin(site, $0) }
+  }
+
+  /// The beginning of a scope whose only probe measures it; nil where the thread's own activation cannot be had.
+  ///
+  /// It knows the probe's name, and reads nothing of the probe, which may be removed meanwhile. The scope's end looks
+  /// for the probe, in a section, and leaves alone what is not the same any more. The activation is the thread's, and
+  /// never given back to anybody; so no remover has to know of it.
+  @inline(__always)
+  func beginMeasuring(_ name: UInt64) -> UInt? {
+    guard let line = shape.value.sections.enterAlone() else { return nil }
+    let activation = line.own
+    // Acquire — own:T. Another thread may have ended the scope before, and read what we are about to write. Pairs with
+    // own:F.
+    if activation.taken.value.load(ordering: .acquiring) != 0 {
+      shape.value.sections.leave(line)
+      return nil
     }
-    return core.start(chain, line)
+    // Relaxed: the thread alone takes it.
+    activation.taken.value.store(1, ordering: .relaxed)
+    activation.next.value = 0
+    activation.numbers.value =
+      name & (1 &<< ProbeRecord.numberBits &- 1) | UInt64(PoolRing.none) &<< 32
+    activation.registration.value = name &>> ProbeRecord.numberBits
+    return start(activation.base.bits, line)
   }
 
   /// The same with any number of arguments.
@@ -139,7 +161,7 @@ extension ProbeCore {
       let activation = Activation(address: rest)
       rest = UInt(activation.next.value)
       core.finish(activation, cycles, line, site)
-      core.putActivation(activation.index, line)
+      core.putActivation(activation, line)
     } while rest != 0
     core.shape.value.sections.leave(line)
   }
@@ -153,7 +175,7 @@ extension ProbeCore {
       rest = UInt(activation.next.value)
       site.base.value.nested.wrappingAdd(1, ordering: .relaxed)
       finish(activation, nil, nil, site)
-      putActivation(activation.index, nil)
+      putActivation(activation, nil)
     }
   }
 
@@ -207,7 +229,12 @@ extension ProbeCore {
   }
 
   @inline(__always)
-  func putActivation(_ index: UInt32, _ line: ProbeSections.Line?) {
+  func putActivation(_ activation: Activation, _ line: ProbeSections.Line?) {
+    let index = activation.index
+    if index == PoolRing.none {
+      // Release — own:F. What this thread has read of it comes before what its owner writes next. Pairs with own:T.
+      return activation.taken.value.store(0, ordering: .releasing)
+    }
     let pool = shape.value.activations
     if let line, case let number = UInt(line.ring.value.load(ordering: .relaxed)),
       number > 1, let address = Address(at: number)

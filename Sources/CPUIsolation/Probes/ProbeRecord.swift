@@ -53,6 +53,15 @@ struct ProbeRecord: ~Copyable {
     self.maximumActive = maximumActive
   }
 
+  /// Number and registration in one word; 0 where they do not fit.
+  var name: UInt64 {
+    let number = UInt64(truncatingIfNeeded: number)
+    if number >= 1 &<< Self.numberBits || registration >= 1 &<< (64 - Self.numberBits) { return 0 }
+    return registration &<< Self.numberBits | number
+  }
+
+  static var numberBits: UInt64 { 24 }
+
   /// The words of a probe in a stripe of counts: hits that did something, hits that the filter
   /// refused, and activations that found no room.
   static var countWords: Int { 3 }

@@ -87,7 +87,8 @@ public final class ProbeRegistry: @unchecked Sendable {
   ///
   /// - Parameters:
   ///   - capacity: how many points there can be, and how many probes at once.
-  ///   - activations: how many scopes of returning probes can be going on at once.
+  ///   - activations: how many scopes of returning probes can be going on at once. A thread's first scope that is
+  ///     measured and nothing else needs none: its point has one probe, `.latency` without a filter and a maximum.
   ///   - file: the caller's file, for messages.
   ///   - line: the caller's line.
   /// - Throws: `outOfMemory`.
@@ -194,6 +195,9 @@ public final class ProbeRegistry: @unchecked Sendable {
 
   /// Has hits find a list from now on.
   func publish(_ list: ProbeList?, at site: ProbeSite) {
+    // Relaxed: nothing is read through a name; who uses it later looks for the record that it had then.
+    site.base.value.measuring.store(
+      list?.measuring ?? 0, ordering: .relaxed)
     // Release — probe:P. What the list leads to is written before. Pairs with probe:V.
     site.base.value.list.store(
       list?.base.bits ?? 0, ordering: .releasing)

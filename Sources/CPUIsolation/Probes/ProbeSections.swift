@@ -8,6 +8,8 @@ internal import Synchronization
 ///              8  thread   the kernel's id of the thread that has the line
 ///             16  running  the probe whose handler runs, for who watches
 ///             24  ring     the thread's ring in the pool of activations, 1 for none, 0 for not asked
+///             32  own      the thread's own activation, for a scope that is measured and nothing else
+///             64  taken    1 while a scope has it
 ///
 /// A hit may come from anywhere: from user, where grace periods do not wait, from a drain, a signal
 /// handler, or a thread that is no CPU. So sections are not those of CPUs; they have their own.
@@ -46,6 +48,8 @@ struct ProbeSections: @unchecked Sendable {
     var running: Place<SharedWord> { base.place(2) }
     @inline(__always)
     var ring: Place<SharedWord> { base.place(3) }
+    @inline(__always)
+    var own: ProbeCore.Activation { ProbeCore.Activation(address: base.place(4).bits) }
   }
 
   @inline(__always)
@@ -84,6 +88,26 @@ struct ProbeSections: @unchecked Sendable {
     _ = line.state.value.exchange(state &+ 1, ordering: .sequentiallyConsistent)
     line.after = state &+ 2
     return .entered(line)
+  }
+
+  /// Keeps out the points that handlers of signals hit, while the thread works with what is its own. Nil where a
+  /// section could not begin at once.
+  ///
+  /// No locked instruction: a remover may miss it. What a list leads to must not be used in here.
+  @inline(__always)
+  func enterAlone() -> Line? {
+    let number = HazardThread.number
+    if number == 0 { return nil }
+    var line = line(number)
+    let thread = UInt64(UInt32(bitPattern: CurrentThread.knownID))
+    if line.thread.value.load(ordering: .relaxed) != thread { return nil }
+    let state = line.state.value.load(ordering: .relaxed)
+    if state & 1 != 0 { return nil }
+    // Relaxed: only this thread's handlers of signals have to see it. A remover that does waits for its end.
+    line.state.value.store(state &+ 1, ordering: .relaxed)
+    HazardThread.compilerBarrier()
+    line.after = state &+ 2
+    return line
   }
 
   /// Ends it. Inside, the word is ours alone: a signal handler finds it odd, and leaves it.

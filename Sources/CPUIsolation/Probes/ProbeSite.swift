@@ -26,6 +26,8 @@ struct ProbeSite: Hashable, @unchecked Sendable {
 struct ProbeSiteLine: ~Copyable {
   /// The list of what is attached; 0 is nothing.
   @usableFromInline let list = SharedAddress(0)
+  /// The name of the only probe, where that one measures and does nothing else; 0 is none.
+  let measuring = SharedWord(0)
   /// Hits inside a handler, which ran nothing.
   let nested = SharedWord(0)
   let core: ProbeCore
@@ -67,6 +69,11 @@ struct ProbeList: @unchecked Sendable {
   subscript(index: Int) -> Place<ProbeRecord> {
     // Safety: `make` put the address of a record there.
     unsafe Place(Address(at: base[index &+ 1]).unsafelyUnwrapped)
+  }
+
+  /// The name of the only record, where that one measures and does nothing else; else 0.
+  var measuring: UInt64 {
+    count == 1 && self[0].value.isPlainLatency ? self[0].value.name : 0
   }
 
   // Safety: nobody looks at the list any more.
