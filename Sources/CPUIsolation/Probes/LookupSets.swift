@@ -98,9 +98,10 @@ struct LookupSets: @unchecked Sendable {
       let before = index.value.load(ordering: .relaxed) & ~1
       HazardThread.compilerBarrier()
       // Without a branch for each way: which one it is nobody can predict.
-      var way = tags[1].load(ordering: .relaxed) == key ? 1 : 0
-      way = tags[2].load(ordering: .relaxed) == key ? 2 : way
-      way = tags[3].load(ordering: .relaxed) == key ? 3 : way
+      let second = tags[1].load(ordering: .relaxed) == key ? 1 : 0
+      let third = tags[2].load(ordering: .relaxed) == key ? 2 : 0
+      let fourth = tags[3].load(ordering: .relaxed) == key ? 3 : 0
+      let way = second | third | fourth
       let found = tags[way].load(ordering: .relaxed)
       let value = tags[Self.ways &+ way].load(ordering: .relaxed)
       HazardThread.compilerBarrier()
