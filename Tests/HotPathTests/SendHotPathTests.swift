@@ -108,7 +108,7 @@ extension HotPathTests {
           ._withUnsafeGuaranteedRef { _ = $0.runs.wrappingAdd(1, ordering: .relaxed) }
       }
       Counting.expectFree { coordinator.post(call, on: 1) }
-      Counting.expectFree(rounds: 100) {
+      Counting.expectFree(rounds: 100, waits: true) {
         while coordinator.post(call, on: 1) == .busy { sched_yield() }
       }
       let mask: CPUMask = [0, 1]

@@ -84,7 +84,7 @@ extension HotPathTests {
       let exchange = companion.exchange
       let local = try companion.coordinator.attach(to: 0)
       local.inUser {
-        Counting.expectFree(rounds: 100) {
+        Counting.expectFree(rounds: 100, waits: true) {
           let before = exchange.runs.load(ordering: .relaxed)
           exchange.requests.store(1, ordering: .releasing)
           while exchange.runs.load(ordering: .relaxed) == before {

@@ -131,8 +131,8 @@
       var linking = linking
       for file in files {
         let name = file.split(separator: "/").last!
-        guard interface(of: "\(place)/\(file)") == interface(of: "\(PatchMutant.root)/\(file)")
-        else {
+        let before = try interface(of: "\(PatchMutant.root)/\(file)")
+        guard try interface(of: "\(place)/\(file)") == before else {
           throw Mutant.Unresolved(
             sentence: "\(file): a patch changes bodies alone, since other files are not compiled")
         }
@@ -147,11 +147,16 @@
     }
 
     /// What other files see of a file, as the compiler hashes it.
-    private func interface(of file: String) -> String {
+    private func interface(of file: String) throws(Mutant.Unresolved) -> String {
       let compiler = compiling.prefix { $0 != " " }
-      return Shell.run(
-        "\(compiler) -frontend -dump-interface-hash -D ModelChecking -primary-file \(file)"
-      ).output
+      let output = try Self.require(
+        "\(compiler) -frontend -dump-interface-hash -D ModelChecking -primary-file \(file)",
+        "hash the interface of \(file)")
+      let hash = output.filter { !$0.isNewline }
+      guard hash.count == 32, hash.allSatisfy(\.isHexDigit) else {
+        throw Mutant.Unresolved(sentence: "the compiler's hash of \(file) is '\(hash.prefix(80))'")
+      }
+      return hash
     }
 
     @discardableResult

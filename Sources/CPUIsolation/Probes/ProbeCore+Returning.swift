@@ -40,26 +40,34 @@ extension ProbeCore {
   static func begin(
     _ site: ProbeSite, _ first: UInt64, _ second: UInt64, _ third: UInt64, _ fourth: UInt64
   ) -> UInt {
-    let core = site.base.value.core
-    // Relaxed: nothing is read through it.
-    let measuring = site.base.value.measuring.load(ordering: .relaxed)
-    if measuring != 0, let chain = core.beginMeasuring(measuring) { return chain }
-    return withWords(first, second, third, fourth) { begin(site, $0) }
+    if let chain = beginMeasuring(site) { return chain }
+    return withWords(first, second, third, fourth) { beginListed(site, $0) }
   }
 
-  /// The beginning of a scope whose only probe measures it; nil where the thread's own activation cannot be had.
+  /// The same with any number of arguments.
+  @usableFromInline @inline(never)
+  static func begin(_ site: ProbeSite, _ words: Table<UInt64>) -> UInt {
+    beginMeasuring(site) ?? beginListed(site, words)
+  }
+
+  /// The beginning of a scope whose only probe measures it; nil where there is another, or the thread's own activation
+  /// cannot be had.
   ///
   /// It knows the probe's name, and reads nothing of the probe, which may be removed meanwhile. The scope's end looks
   /// for the probe, in a section, and leaves alone what is not the same any more. The activation is the thread's, and
   /// never given back to anybody; so no remover has to know of it.
   @inline(__always)
-  func beginMeasuring(_ name: UInt64) -> UInt? {
-    guard let line = shape.value.sections.enterAlone() else { return nil }
-    let activation = line.own
+  static func beginMeasuring(_ site: ProbeSite) -> UInt? {
+    // Relaxed: nothing is read through it.
+    let name = site.base.value.measuring.load(ordering: .relaxed)
+    if name == 0 { return nil }
+    let core = site.base.value.core
+    guard let line = core.shape.value.sections.enterAlone() else { return nil }
+    let activation = Activation(address: line.own)
     // Acquire — own:T. Another thread may have ended the scope before, and read what we are about to write. Pairs with
     // own:F.
     if activation.taken.value.load(ordering: .acquiring) != 0 {
-      shape.value.sections.leave(line)
+      core.shape.value.sections.leave(line)
       return nil
     }
     // Relaxed: the thread alone takes it.
@@ -68,12 +76,12 @@ extension ProbeCore {
     activation.numbers.value =
       name & (1 &<< ProbeRecord.numberBits &- 1) | UInt64(PoolRing.none) &<< 32
     activation.registration.value = name &>> ProbeRecord.numberBits
-    return start(activation.base.bits, line)
+    return core.start(activation.base.bits, line)
   }
 
-  /// The same with any number of arguments.
-  @usableFromInline @inline(never)
-  static func begin(_ site: ProbeSite, _ words: Table<UInt64>) -> UInt {
+  /// The beginning of a scope for what is in the point's list.
+  @inline(never)
+  static func beginListed(_ site: ProbeSite, _ words: Table<UInt64>) -> UInt {
     let core = site.base.value.core
     guard let line = core.enter(site) else { return 0 }
     return core.start(core.list(of: site).map { core.begin($0, words, line, site) } ?? 0, line)
@@ -88,7 +96,7 @@ extension ProbeCore {
   }
 
   /// What is attached to the beginning runs, and what returns takes an activation each.
-  @inline(never)
+  @inline(__always)
   func begin(
     _ list: ProbeList, _ words: Table<UInt64>, _ line: ProbeSections.Line, _ site: ProbeSite
   ) -> UInt {

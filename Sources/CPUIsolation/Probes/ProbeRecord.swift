@@ -53,14 +53,14 @@ struct ProbeRecord: ~Copyable {
     self.maximumActive = maximumActive
   }
 
-  /// Number and registration in one word; 0 where they do not fit.
+  /// Number and registration in one word; 0 where the registration does not fit.
   var name: UInt64 {
-    let number = UInt64(truncatingIfNeeded: number)
-    if number >= 1 &<< Self.numberBits || registration >= 1 &<< (64 - Self.numberBits) { return 0 }
-    return registration &<< Self.numberBits | number
+    if registration >= 1 &<< (64 - Self.numberBits) { return 0 }
+    return registration &<< Self.numberBits | UInt64(truncatingIfNeeded: number)
   }
 
-  static var numberBits: UInt64 { 24 }
+  /// A registry has 2²⁰ probes at most.
+  static var numberBits: UInt64 { 20 }
 
   /// The words of a probe in a stripe of counts: hits that did something, hits that the filter
   /// refused, and activations that found no room.

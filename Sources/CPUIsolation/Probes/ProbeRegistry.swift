@@ -196,8 +196,7 @@ public final class ProbeRegistry: @unchecked Sendable {
   /// Has hits find a list from now on.
   func publish(_ list: ProbeList?, at site: ProbeSite) {
     // Relaxed: nothing is read through a name; who uses it later looks for the record that it had then.
-    site.base.value.measuring.store(
-      list?.measuring ?? 0, ordering: .relaxed)
+    site.base.value.measuring.store(list?.measuring ?? 0, ordering: .relaxed)
     // Release — probe:P. What the list leads to is written before. Pairs with probe:V.
     site.base.value.list.store(
       list?.base.bits ?? 0, ordering: .releasing)

@@ -49,7 +49,7 @@ struct ProbeSections: @unchecked Sendable {
     @inline(__always)
     var ring: Place<SharedWord> { base.place(3) }
     @inline(__always)
-    var own: ProbeCore.Activation { ProbeCore.Activation(address: base.place(4).bits) }
+    var own: UInt { base.place(4).bits }
   }
 
   @inline(__always)

@@ -23,6 +23,13 @@ struct ProbeMeasuringTests {
       #expect(probe.missed == round)
     }
     #expect(try #require(probe.histogram).count == 10)
+    // The same where the arguments do not travel in registers.
+    let wide = ProbePoint<(UInt64, UInt64, UInt64, UInt64, UInt64)>(
+      "wide", "a", "b", "c", "d", "e", in: registry)
+    let other = try registry.attach(.latency, to: "wide")
+    wide.measure(1, 2, 3, 4, 5) { wide.measure(1, 2, 3, 4, 5) { wide.measure(1, 2, 3, 4, 5) {} } }
+    #expect(other.hits == 2)
+    #expect(other.missed == 1)
   }
 
   @Test(
