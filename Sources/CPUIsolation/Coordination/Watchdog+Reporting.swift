@@ -5,6 +5,13 @@ internal import Synchronization
 
 /// What the watchdog says, and to whom.
 extension WatchdogService {
+  /// What of the configuration concerns the watchdog.
+  struct Settings {
+    var interval: Duration
+    var stallThreshold: Duration
+    var report: (@Sendable (Coordinator.StallReport) -> Void)?
+  }
+
   /// Reports what has lasted long enough, at doubling distances.
   func report(
     _ kind: Coordinator.StallReport.Kind, _ sight: inout Sight, _ cpu: Int, _ context: CPUContext,

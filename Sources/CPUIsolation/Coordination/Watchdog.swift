@@ -12,13 +12,6 @@ internal import Synchronization
 /// at no types but those that are pending or were; where there is nothing to see it sleeps longer
 /// (`Pace`).
 final class WatchdogService: Sendable {
-  /// What of the configuration concerns the watchdog.
-  struct Settings {
-    var interval: Duration
-    var stallThreshold: Duration
-    var report: (@Sendable (Coordinator.StallReport) -> Void)?
-  }
-
   let core: CoordinatorCore
   let sender: SenderSlot
   let settings: Settings
