@@ -14,6 +14,8 @@
   ///     killed-by: two types
   ///     memory: TSO
   ///     sentence: after an entry: sender
+  ///
+  /// A patch that changes more of a file than bodies says what: `declares: early, which these files alone use`.
   struct PatchMutant: Sendable {
     let name: String
     /// What the patch does.
@@ -26,6 +28,8 @@
     let memory: ModelEngine.Memory
     /// The patch file.
     let path: String
+    /// What it declares, and no other file knows of; nil if it changes bodies alone.
+    let declares: String?
     /// The files that it changes, from the root of the package.
     let files: [String]
 
@@ -50,6 +54,7 @@
         let scenario = fields["killed-by"], let sentence = fields["sentence"],
         let memory = fields["memory"].flatMap(ModelEngine.Memory.init(named:))
       else { return nil }
+      declares = fields["declares"]
       self.name = name
       self.change = change
       self.rule = rule

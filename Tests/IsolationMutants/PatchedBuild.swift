@@ -131,11 +131,7 @@
       var linking = linking
       for file in files {
         let name = file.split(separator: "/").last!
-        let before = try interface(of: "\(PatchMutant.root)/\(file)")
-        guard try interface(of: "\(place)/\(file)") == before else {
-          throw Mutant.Unresolved(
-            sentence: "\(file): a patch changes bodies alone, since other files are not compiled")
-        }
+        if mutant.declares == nil { try requireSameInterface(of: file, in: place) }
         try Self.require(
           """
           \(compiling) -filelist \(place)/list -primary-file \(place)/\(file) -o \(place)/\(name).o
@@ -146,17 +142,27 @@
       try Self.require(linking, "link with the patch")
     }
 
-    /// What other files see of a file, as the compiler hashes it.
-    private func interface(of file: String) throws(Mutant.Unresolved) -> String {
-      let compiler = compiling.prefix { $0 != " " }
-      let output = try Self.require(
-        "\(compiler) -frontend -dump-interface-hash -D ModelChecking -primary-file \(file)",
-        "hash the interface of \(file)")
-      let hash = output.filter { !$0.isNewline }
-      guard hash.count == 32, hash.allSatisfy(\.isHexDigit) else {
-        throw Mutant.Unresolved(sentence: "the compiler's hash of \(file) is '\(hash.prefix(80))'")
+    /// Whether other files see the same of a file as before: its part of the module, without bodies and positions. What
+    /// this program itself inlined of a body would be as it was: the mutant would survive, and say so.
+    private func requireSameInterface(
+      of file: String, in place: String
+    ) throws(Mutant.Unresolved) {
+      let command = compiling.replacing(
+        " -c ", with: " -emit-module -experimental-skip-all-function-bodies "
+      ).replacing(" -enable-default-cmo", with: "")
+      let name = file.split(separator: "/").last!
+      for (folder, side) in [(PatchMutant.root, "before"), (place, "after")] {
+        // A module has the bodies that others may inline, as they were written, and with that option small ones.
+        try Self.require(
+          """
+          cd \(place) && mkdir -p \(side) && sed 's/@inlinable//' \(folder)/\(file) >\(side)/\(name) && \
+          sed 's|^\(PatchMutant.root)/\(file)$|\(place)/\(side)/\(name)|' \(objects)/sources >\(side)/list && \
+          \(command) -filelist \(side)/list -primary-file \(place)/\(side)/\(name) -o \(side)/part && test -s \(side)/part
+          """, "tell the interface of \(file)")
       }
-      return hash
+      try Self.require(
+        "cmp -s \(place)/before/part \(place)/after/part",
+        "take \(file) alone: a patch changes bodies, since other files are not compiled")
     }
 
     @discardableResult
