@@ -80,6 +80,32 @@ import Testing
     #expect(machine.statistics[work].ages.counts[2] == 1)
   }
 
+  /// The watchdog finds the bit gone, and the handler not yet at its end.
+  @Test func anAgeOutlivesALookInsideTheHandler() throws {
+    let machine = try ScriptedMachine(housekeeping: [0], isolated: [1])
+    let isStuck = Mutex(true)
+    let hasBegun = Mutex(false)
+    let work = try machine.coordinator.register("work") { _ in
+      hasBegun.withLock { $0 = true }
+      while isStuck.withLock({ $0 }) { usleep(100) }
+    }
+    machine[1].enterUser()
+    machine.coordinator.send(work, to: 1)
+    machine.advance(by: .milliseconds(42))
+    machine[1].begin { $0.enterKernel() }
+    while !hasBegun.withLock({ $0 }) { usleep(100) }
+    for _ in 0..<3 { machine.advance(by: .milliseconds(5)) }
+    isStuck.withLock { $0 = false }
+    machine[1].finish()
+    #expect(machine.statistics[work].ages.counts == [0, 0, 1, 0, 0, 0, 0, 0])
+    // Nothing of it is left for what comes next.
+    machine.advance(by: .milliseconds(5))
+    machine[1].enterUser()
+    machine.coordinator.send(work, to: 1)
+    machine[1].enterKernel()
+    #expect(machine.statistics[work].ages.counts == [1, 0, 1, 0, 0, 0, 0, 0])
+  }
+
   /// However far the clock is moved at once, the watchdog looks in between as in real time.
   @Test func aLongWayIsWalkedInSteps() throws {
     let machine = try ScriptedMachine(housekeeping: [0], isolated: [1])

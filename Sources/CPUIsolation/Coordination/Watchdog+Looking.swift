@@ -23,6 +23,16 @@ extension WatchdogService {
       || Drain(core, slot).lagging(among: .max) == 0
   }
 
+  /// Whether somebody may have work of the CPU in hand: its own thread, or a helper.
+  ///
+  /// Loaded after K: what is no longer there was taken after `draining` had been set, or a few instructions
+  /// before.
+  func isDraining(_ slot: CPUSlot) -> Bool {
+    // Relaxed — watchdog:L, as above.
+    slot.owner.special.load(ordering: .relaxed) & OwnerFlags.draining != 0
+      || slot.state.pin.load(ordering: .relaxed) != 0
+  }
+
   func lookAtHandler(of cpu: Int, _ now: UInt64, _ sight: inout Sight) {
     let slot = core.slots[cpu]
     let special = slot.owner.special.load(ordering: .relaxed)

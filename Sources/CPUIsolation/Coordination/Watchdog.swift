@@ -182,6 +182,7 @@ final class WatchdogService: Sendable {
     let work = slot.state.work.load(ordering: .relaxed) | lagging
     let refusal = retryKick(slot, cpu, work)
     let pending = context == .offline ? 0 : work
+    let isRun = context != .offline && isDraining(slot)
     var left = (pending | seen.begun) & ((1 << BuiltInWork.attention) - 1)
     while left != 0 {
       let type = left.trailingZeroBitCount
@@ -191,10 +192,13 @@ final class WatchdogService: Sendable {
         &+ slot.catchUps[type].load(ordering: .relaxed)
       guard pending >> UInt64(type) & 1 != 0 else {
         recovered(&seen.sights[type], cpu, context, type, now)
+        // Whoever has taken it counts its age when it has run.
+        if isRun { continue }
         seen.begun &= ~(1 << UInt64(type))
         slot.pendingSince[type].store(0, ordering: .relaxed)
         continue
       }
+      if isRun, seen.begun >> UInt64(type) & 1 != 0, seen.sights[type].since == 0 { continue }
       if seen.sights[type].since == 0 || executed != seen.sights[type].executed {
         // A new bit, or the same one set again since the last look.
         if seen.sights[type].reports > 0 {
