@@ -82,6 +82,8 @@ extension Benchmark {
 
   private static func calibrate(_ sample: Sample, _ stage: borrowing Stage) -> Int {
     var count = 64
+    // What is made at the first use is made here, or a sample would have a lookup or two.
+    _ = sample(stage, count)
     while count < 1 << 24 {
       let nanoseconds = sample(stage, count) * Double(count)
       if nanoseconds >= sampleNanoseconds / 4 {

@@ -38,7 +38,7 @@ struct RegionHeader: ~Copyable {
 /// without a lock: a trivially copyable handle round one address.
 ///
 ///     offset    0  RegionHeader
-///             256  hits         a line for each of 64 groups of threads
+///             256  hits         a line for each of the first 63 threads, before them one for all others
 ///
 /// A node has up to 14 entries, each the lowest key below it and the number of a node; in a leaf, the
 /// number of a record. Nodes and records come out of pools: memory that a reader may look at at any
@@ -59,7 +59,7 @@ struct RegionTree: @unchecked Sendable {
   static var nodeBytes: Int { (1 + 2 * fan) * 8 }
   /// The most words that a value may have.
   static var largestValue: Int { 6 }
-  /// Groups of threads that count their hits together.
+  /// Lines of hits: the first is that of all threads without one of their own.
   static var stripes: Int { 64 }
   static var byteCount: Int { 256 + stripes * cacheLineStride }
 
@@ -163,9 +163,23 @@ extension RegionTree {
       header.value.unknown.wrappingAdd(1, ordering: .relaxed)
       return .unknown
     }
-    let stripe = Int(CurrentThread.knownID) & (Self.stripes - 1)
-    hits(stripe).value.wrappingAdd(1, ordering: .relaxed)
+    countHit()
     return .found
+  }
+
+  /// Counts in the calling thread's own line, without a locked instruction; it may be inside a signal
+  /// handler that interrupts the same.
+  ///
+  /// Relaxed throughout: nothing is read by way of a count.
+  @inline(__always)
+  private func countHit() {
+    var number = HazardThread.number
+    if number == 0 { number = HazardThread.takeNumber() }
+    if number == 0 || number >= Self.stripes {
+      hits(0).value.wrappingAdd(1, ordering: .relaxed)
+    } else {
+      hits(number).value.countOne()
+    }
   }
 
   /// Copies the region that an address is in; false if there is none. Under the lock what it says is
