@@ -44,6 +44,10 @@ struct ContextTracker {
   func enterKernel(
     from context: CPUContext, forSection: Bool = false, comparing summary: Place<SharedWord>
   ) -> Entry {
+    // What the addition will find, unless a signal handler makes a round trip in between. The copy below
+    // and the exit take it from here: what comes out of a locked instruction comes late, and the next
+    // one would wait for the store of it.
+    let copy = slot.owner.word.load(ordering: .relaxed)
     // Sequentially consistent — entry:W. Dekker with send:O/send:L; also the acquire side of a
     // grace period: what is protected is loaded after it. Pairs with gracePeriod:S. One locked
     // instruction: it is the barrier.
@@ -67,15 +71,14 @@ struct ContextTracker {
       pin | slot.owner.special.load(ordering: .relaxed)
       | slot.owner.traced.load(ordering: .relaxed)
       | (generation ^ slot.owner.caughtUp.load(ordering: .relaxed))
-      | (old & ContextWord.contextMask ^ UInt64(context.rawValue))
-    let word =
-      old &+ (ContextWord.entry(from: context) &+ (forSection ? ContextWord.section : 0))
+      | (old ^ copy) | (copy & ContextWord.contextMask ^ UInt64(context.rawValue))
+    let step = ContextWord.entry(from: context) &+ (forSection ? ContextWord.section : 0)
     if pending | special == 0 {
-      slot.owner.word.store(word, ordering: .relaxed)
+      slot.owner.word.store(copy &+ step, ordering: .relaxed)
       return .clear
     }
     if special != 0 {
-      slot.owner.word.store(word, ordering: .relaxed)
+      slot.owner.word.store(old &+ step, ordering: .relaxed)
       return .special
     }
     // Acquire — drain:T, here and not in the slow path: two locked instructions in a row cost half
@@ -87,7 +90,7 @@ struct ContextTracker {
     slot.owner.special.store(OwnerFlags.draining, ordering: .relaxed)
     // Release — entry:D. After `draining`: a signal handler of this thread that finds kernel here finds
     // that a drain runs, and runs nothing before what is taken. Pairs with none: it is the same thread.
-    slot.owner.word.store(word, ordering: .releasing)
+    slot.owner.word.store(copy &+ step, ordering: .releasing)
     return .taken(taken)
   }
 
