@@ -3,7 +3,8 @@
 // The seam between the protocols and the system's threads: what the ModelChecking trait simulates
 // besides memory.
 
-internal import CPlatform
+// Public: what is inlined into an owner looks at a thread-local word.
+public import CPlatform
 
 #if ModelChecking
   internal import ModelEngine
@@ -12,6 +13,7 @@ internal import CPlatform
 /// What the calling thread is, and how it waits.
 ///
 /// Reading the words is one instruction and allowed in a signal handler.
+@usableFromInline
 enum CurrentThread {
   /// The base address of the CPU slot that this thread is attached to.
   // Safety: what is bound to a thread is the address of a slot, or none.
@@ -41,14 +43,15 @@ enum CurrentThread {
   }
 
   /// Whether this thread runs a handler on behalf of another CPU.
-  static var isHelping: Bool {
-    get {
-      #if ModelChecking
-        if let engine = ModelEngine.current { return engine.isHelping }
-      #endif
+  #if ModelChecking
+    @usableFromInline static var isHelping: Bool {
+      if let engine = ModelEngine.current { return engine.isHelping }
       return unsafe cpi_helped_cpu() != nil
     }
-  }
+  #else
+    @inlinable @inline(__always)
+    static var isHelping: Bool { unsafe cpi_helped_cpu() != nil }
+  #endif
 
   /// Whether this thread runs a handler on behalf of that CPU.
   static func isHelping(_ cpu: Address) -> Bool {

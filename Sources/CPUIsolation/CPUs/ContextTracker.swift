@@ -176,13 +176,15 @@ struct ContextTracker {
 
   /// Declares that the CPU holds nothing that a grace period protects: two steps of the counter, in
   /// kernel.
+  @inlinable @inline(__always)
   func declareQuiescent() {
+    // W, as at an entry: nobody else moves it, and a signal handler does nothing in kernel.
+    let copy = slot.owner.word.load(ordering: .relaxed)
+    let step = 2 * ContextWord.counterUnit
     // Sequentially consistent — quiescent:W. What came before is visible to a waiter that sees the
     // counter move. Pairs with gracePeriod:S.
-    let new = slot.state.word.wrappingAdd(
-      2 * ContextWord.counterUnit, ordering: .sequentiallyConsistent
-    ).newValue
-    slot.owner.word.store(new, ordering: .relaxed)
+    _ = slot.state.word.wrappingAdd(step, ordering: .sequentiallyConsistent)
+    slot.owner.word.store(copy &+ step, ordering: .relaxed)
     // Sequentially consistent — quiescent:K. What we load next is loaded after the addition: the
     // barrier that entry:K is, for the same reason. Pairs with gracePeriod:F.
     _ = slot.state.work.load(ordering: .sequentiallyConsistent)

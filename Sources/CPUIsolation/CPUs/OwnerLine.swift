@@ -5,8 +5,8 @@ public import Synchronization
 /// What only the owner writes, and its own signal handler.
 @usableFromInline
 struct OwnerLine: ~Copyable {
-  /// The owner's copy of W: reading W itself after the locked instruction that wrote it costs 3.5
-  /// ns.
+  /// The owner's copy of W: reading W itself after the locked instruction that wrote it costs 1.4 to
+  /// 3.5 ns.
   @usableFromInline let word = SharedWord(ContextWord.offline.rawValue)
   /// Non-zero when a transition has to take the slow path: the flags of `OwnerFlags`, and above
   /// them the depth of nested kernel sections.
@@ -21,7 +21,7 @@ struct OwnerLine: ~Copyable {
   /// The longest measured drain, in cycles.
   let longestDrain = SharedWord(0)
   /// Declared quiescent states: two steps of W's counter each.
-  let quiescentStates = SharedWord(0)
+  @usableFromInline let quiescentStates = SharedWord(0)
   /// W's counter when the current incarnation attached.
   @usableFromInline let counterAtAttach = SharedWord(0)
   /// The coordinator's memory and this CPU's number: what a signal handler cannot be passed.

@@ -269,6 +269,7 @@ extension LocalCPU {
   /// - Context: owner, in kernel, outside handlers and nested sections
   /// - Allocates: never
   @available(*, noasync, message: "a task may go on on another thread: use attach(to:_:)")
+  @inlinable @inline(__always)
   public func declareQuiescent(file: StaticString = #fileID, line: UInt = #line) {
     OwnerTransitions.quiescent(slot, CallSite(file, line))
   }

@@ -138,10 +138,23 @@ enum OwnerTransitions {
     if special & OwnerFlags.inHandler == 0 { Drain(slot).drainPending() }
   }
 
+  /// Runs what is pending, in kernel, and says that nothing is held.
+  @inlinable @inline(__always)
   static func quiescent(_ slot: CPUSlot, _ site: CallSite = CallSite(#fileID, #line)) {
+    // Relaxed: the owner's own words; drain:L, a hint.
+    let special =
+      slot.owner.word.load(ordering: .relaxed) & ContextWord.plainKernelMask
+      | slot.owner.special.load(ordering: .relaxed)
+      | slot.state.work.load(ordering: .relaxed)
+    if special != 0 || CurrentThread.isHelping { beforeQuiescent(slot, site) }
+    ContextTracker(slot).declareQuiescent()
+  }
+
+  /// What a quiescent state may not say yet.
+  @usableFromInline @inline(never)
+  static func beforeQuiescent(_ slot: CPUSlot, _ site: CallSite) {
     requirePlainKernel(slot, "declare a quiescent state", site)
     if slot.state.work.load(ordering: .relaxed) != 0 { Drain(slot).drainPending() }
-    ContextTracker(slot).declareQuiescent()
   }
 
   /// Leaves to idle, sleeps unless something came, and enters.
