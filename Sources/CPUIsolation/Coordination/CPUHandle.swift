@@ -32,6 +32,7 @@ public struct CPUHandle: Hashable, WorkSender {
   }
 
   /// The number of this CPU.
+  @inlinable
   public var number: Int { OwnerTransitions.number(slot) }
 
   /// The context of this CPU, as anybody sees it: it may have changed when the caller looks at the

@@ -47,7 +47,9 @@ struct SenderCell: ~Copyable {
 ///
 ///     offset 0    SenderLine   the flags of `SenderFlags`
 ///            128  records      one CallRecord per target, a line each
-///                 cells        target × type, a line each: address arithmetic is a shift
+///                 cells        64 for each target, a line each, of which a type has that of its number
+///                              with the target's low bits turned round: what a masked send counts in
+///                              one after the other lies in 32 sets of the first cache, not in one
 ///                 broadcasts   type × target, a word each: sends that wrote nothing to the target
 // Sendable: an address of memory in which every word is atomic.
 @frozen @safe @usableFromInline
@@ -68,7 +70,7 @@ struct SenderSlot: @unchecked Sendable {
   @inlinable @inline(__always)
   func cell(target: Int, type: UInt64) -> Place<SenderCell> {
     // Safety: there is a cell for each target and type.
-    unsafe Place(cells + (target &<< 6 &+ Int(truncatingIfNeeded: type)) &<< 7)
+    unsafe Place(cells + (target &<< 6 &+ (Int(truncatingIfNeeded: type) ^ target & 63)) &<< 7)
   }
 
   func record(target: Int) -> Place<CallRecord> {

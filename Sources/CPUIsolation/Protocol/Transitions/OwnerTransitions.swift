@@ -302,7 +302,8 @@ enum OwnerTransitions {
       "CPU \(number(slot)) was used by a thread that is not attached to it", site.file, site.line)
   }
 
+  @inlinable @inline(__always)
   static func number(_ slot: CPUSlot) -> Int {
-    Int(slot.owner.number.load(ordering: .relaxed))
+    Int(truncatingIfNeeded: slot.owner.number.load(ordering: .relaxed))
   }
 }
