@@ -11,7 +11,7 @@ internal import Synchronization
 enum TextPatchingBenchmarks {
   static let all: [Benchmark] = [
     Benchmark(
-      "patch-site", budget: 4, against: "an atomic word, loaded and called",
+      "patch-site", budget: 3.1, against: "an atomic word, loaded and called",
       { stage, count in
         let clock = stage.clock
         return OtherThread.run { clock.time(count) { pointers(count) } }

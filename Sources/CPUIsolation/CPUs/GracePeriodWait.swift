@@ -54,12 +54,16 @@ struct GracePeriodWait {
     fullFence()
     let own = excluded ?? -1
     var cpu = 0
-    while cpu < slots.count {
-      let (word, isPinned) = look(at: slots[cpu])
-      if word.isInKernel || isPinned, cpu != own { break }
+    while true {
+      while cpu < slots.count {
+        let (word, isPinned) = look(at: slots[cpu])
+        if word.isInKernel || isPinned { break }
+        cpu &+= 1
+      }
+      // Asked of who has not passed alone.
+      if cpu != own || cpu == slots.count { return cpu }
       cpu &+= 1
     }
-    return cpu
   }
 
   /// Whether every CPU has passed, as far as was looked.
